@@ -1,0 +1,2 @@
+// Throughput studies.
+int main() { return 0; }

@@ -1,0 +1,74 @@
+// Runs a Program's ops in order over one arena and bound pointers, with an optional clock on every op.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/memory_plan.h"
+#include "engine/program.h"
+
+namespace dropforge {
+
+/// Aligned memory, zeroed, in huge pages where the system grants them; freed at the end.
+class Buffer {
+  public:
+    Buffer() = default;
+    explicit Buffer(int64_t bytes);
+    ~Buffer();
+    Buffer(Buffer&& other) noexcept;
+    Buffer& operator=(Buffer&& other) noexcept;
+
+    template <typename T = void>
+    T* as() const { return static_cast<T*>(data_); }
+    int64_t bytes() const { return bytes_; }
+
+  private:
+    void* data_ = nullptr;
+    int64_t bytes_ = 0;
+};
+
+/// Time of one op over the runs that were clocked.
+struct OpTime {
+    double seconds = 0;  // sum
+    int64_t runs = 0;
+};
+
+/// Start and length of one op in one clocked run, for a trace.
+struct OpEvent {
+    int32_t op;
+    double start, seconds;  // seconds since the executor was made
+};
+
+class Executor {
+  public:
+    /// `program` must outlive the executor. `arena` has at least plan.bytes and may be shared with other executors that run in turn.
+    Executor(const Program& program, const MemoryPlan& plan, void* arena, const kernels::KernelTable& table,
+             kernels::Context& context);
+
+    /// Gives a caller-owned storage its memory. Throws Error for an unknown name or one that the plan owns.
+    void bind(std::string_view name, void* pointer);
+    /// Runs all ops. Throws Error, the first time, naming a storage that was never bound. Allocates nothing.
+    void run();
+
+    /// Clock every op from now on (or stop). With events, also keep start and length of each for a trace.
+    void clock(bool on, bool events = false);
+    std::span<const OpTime> times() const { return times_; }
+    std::span<const OpEvent> events() const { return events_; }
+    const Program& program() const { return program_; }
+
+  private:
+    void check_bound();
+
+    const Program& program_;
+    std::vector<void*> pointers_;
+    Run run_;
+    bool checked_ = false, clocked_ = false, keep_events_ = false;
+    std::vector<OpTime> times_;
+    std::vector<OpEvent> events_;
+    int64_t epoch_ns_;
+};
+
+}  // namespace dropforge

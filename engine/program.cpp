@@ -1,0 +1,79 @@
+#include "engine/program.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace dropforge {
+
+namespace {
+
+void add_once(std::vector<int32_t>& list, int32_t storage) {
+    if (std::find(list.begin(), list.end(), storage) == list.end()) list.push_back(storage);
+}
+
+}  // namespace
+
+Tensor Program::add_storage(const std::string& name, DType dtype, const Shape& shape, Owner owner) {
+    const std::string full = owner == Owner::plan ? prefix_ + name : name;
+    require(!has(full), "{}: a second tensor named {}", name_, full);
+    Tensor tensor{static_cast<int32_t>(storages_.size()), dtype, 0, shape};
+    storages_.push_back({full, tensor.bytes(), owner});
+    written_.push_back(owner == Owner::caller);
+    return tensor;
+}
+
+Tensor Program::bound(const std::string& name, DType dtype, const Shape& shape) {
+    return add_storage(name, dtype, shape, Owner::caller);
+}
+
+Tensor Program::planned(const std::string& name, DType dtype, const Shape& shape) {
+    return add_storage(name, dtype, shape, Owner::plan);
+}
+
+Tensor Program::scratch(const std::string& name, int64_t bytes) {
+    return bytes == 0 ? Tensor{} : add_storage(name, DType::i32, {(bytes + 3) / 4}, Owner::plan);
+}
+
+void Program::add(std::string name, const Access& access, std::function<void(const Run&)> run) {
+    Op op{prefix_ + std::move(name), {}, {}, {}, access.flops, 0, std::move(run)};
+    for (const Tensor& t : access.reads) {
+        if (!t) continue;
+        require(written_[static_cast<size_t>(t.storage)], "{}: {} reads {} before anything has written it", name_, op.name,
+                storages_[static_cast<size_t>(t.storage)].name);
+        add_once(op.reads, t.storage);
+        op.bytes += static_cast<double>(t.bytes());
+    }
+    for (const Tensor& t : access.writes) {
+        if (!t) continue;
+        written_[static_cast<size_t>(t.storage)] = true;
+        add_once(op.writes, t.storage);
+        op.bytes += static_cast<double>(t.bytes());
+    }
+    for (const auto& [output, input] : access.inplace) op.inplace.emplace_back(output.storage, input.storage);
+    ops_.push_back(std::move(op));
+}
+
+int32_t Program::find(std::string_view name) const {
+    for (size_t i = 0; i < storages_.size(); ++i)
+        if (storages_[i].name == name) return static_cast<int32_t>(i);
+    throw Error("{}: no tensor named {}", name_, name);
+}
+
+bool Program::has(std::string_view name) const {
+    return std::any_of(storages_.begin(), storages_.end(), [&](const Storage& s) { return s.name == name; });
+}
+
+double Program::flops() const {
+    double sum = 0;
+    for (const Op& op : ops_) sum += op.flops;
+    return sum;
+}
+
+Program::Scope::Scope(Program& program, const std::string& name) : program_(program), length_(program.prefix_.size()) {
+    program_.prefix_ += name + "/";
+}
+
+Program::Scope::~Scope() { program_.prefix_.resize(length_); }
+
+}  // namespace dropforge

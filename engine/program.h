@@ -1,0 +1,106 @@
+// A step as a flat list of ops, built once: every op says what it reads and writes, what it costs, and how to call its kernel.
+// From this one list come the memory plan, execution, profiles and the report before a run. Knows nothing of BERT.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "engine/tensor.h"
+#include "kernels/kernels.h"
+
+namespace dropforge {
+
+/// Who owns a storage's memory: the program's arena (planned by lifetime), or a caller that binds a pointer before execution
+/// (parameters, gradients, optimizer state, inputs, statistics).
+enum class Owner : uint8_t { plan, caller };
+
+struct Storage {
+    std::string name;
+    int64_t bytes;
+    Owner owner;
+};
+
+/// What an op sees when it runs: bound pointers and the backend.
+class Run {
+  public:
+    Run(void* const* pointers, const kernels::KernelTable& table, kernels::Context& context)
+        : kernels(table), context(context), pointers_(pointers) {}
+
+    /// The tensor's first element; nullptr for "no tensor".
+    template <typename T = void>
+    T* at(const Tensor& tensor) const {
+        if (!tensor) return nullptr;
+        return reinterpret_cast<T*>(static_cast<char*>(pointers_[tensor.storage]) + tensor.offset);
+    }
+
+    const kernels::KernelTable& kernels;
+    kernels::Context& context;
+
+  private:
+    void* const* pointers_;
+};
+
+struct Op {
+    std::string name;                                  // "layer3/ffn/fc1.backward"
+    std::vector<int32_t> reads, writes;                // storages; accumulated outputs are in both
+    std::vector<std::pair<int32_t, int32_t>> inplace;  // (output, input): the output may take the input's memory if it dies here
+    double flops;                                      // multiply-adds count 2; GEMMs and attention only (algorithms.md section 5)
+    double bytes;                                      // read and written once each
+    std::function<void(const Run&)> run;
+};
+
+/// What an op touches. Scratch is a tensor that one op writes and nobody else reads.
+struct Access {
+    std::vector<Tensor> reads, writes;
+    std::vector<std::pair<Tensor, Tensor>> inplace = {};
+    double flops = 0;
+};
+
+class Program {
+  public:
+    explicit Program(std::string name) : name_(std::move(name)) {}
+
+    /// A tensor whose memory the caller binds by name. Names are unique among all storages: a second one throws Error.
+    Tensor bound(const std::string& name, DType dtype, const Shape& shape);
+    /// A tensor in the planned arena, alive from the first op that writes it to the last that reads it.
+    Tensor planned(const std::string& name, DType dtype, const Shape& shape);
+    /// Planned bytes for one op's own use (0 bytes: no tensor); the op must list it under `writes`.
+    Tensor scratch(const std::string& name, int64_t bytes);
+
+    /// Appends an op. Throws Error if it reads a planned tensor that nothing has written.
+    void add(std::string name, const Access& access, std::function<void(const Run&)> run);
+
+    /// Prefix of the names given while the scope lives: "layer3/".
+    class Scope {
+      public:
+        Scope(Program& program, const std::string& name);
+        ~Scope();
+        Scope(const Scope&) = delete;
+        Scope& operator=(const Scope&) = delete;
+
+      private:
+        Program& program_;
+        size_t length_;
+    };
+
+    const std::string& name() const { return name_; }
+    const std::vector<Storage>& storages() const { return storages_; }
+    const std::vector<Op>& ops() const { return ops_; }
+    /// The storage of that name. Throws Error if there is none.
+    int32_t find(std::string_view name) const;
+    bool has(std::string_view name) const;
+    double flops() const;
+
+  private:
+    Tensor add_storage(const std::string& name, DType dtype, const Shape& shape, Owner owner);
+
+    std::string name_, prefix_;
+    std::vector<Storage> storages_;
+    std::vector<bool> written_;
+    std::vector<Op> ops_;
+};
+
+}  // namespace dropforge

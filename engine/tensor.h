@@ -1,0 +1,44 @@
+// A tensor is a small value: which storage, where in it, shape and element type. Memory belongs to the plan or to whoever binds it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+
+#include "kernels/dtype.h"
+
+namespace dropforge {
+
+/// Up to four dimensions, e.g. [B, S, h].
+class Shape {
+  public:
+    Shape() = default;
+    Shape(std::initializer_list<int64_t> dimensions);
+
+    int rank() const { return rank_; }
+    int64_t operator[](int i) const { return dimensions_[static_cast<size_t>(i)]; }
+    /// Number of elements.
+    int64_t size() const;
+    std::string text() const;  // "[4, 128, 256]"
+    friend bool operator==(const Shape&, const Shape&) = default;
+
+  private:
+    std::array<int64_t, 4> dimensions_{};
+    int rank_ = 0;
+};
+
+struct Tensor {
+    int32_t storage = -1;  // index into Program::storages(); -1: no tensor
+    DType dtype = DType::f32;
+    int64_t offset = 0;  // bytes from the start of the storage
+    Shape shape;
+
+    explicit operator bool() const { return storage >= 0; }
+    int64_t bytes() const { return shape.size() * static_cast<int64_t>(size_of(dtype)); }
+    /// The same memory from element `first` on, seen with another shape.
+    Tensor view(int64_t first, const Shape& as) const;
+    Tensor reshaped(const Shape& as) const { return view(0, as); }
+};
+
+}  // namespace dropforge

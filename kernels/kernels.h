@@ -1,0 +1,312 @@
+// Every operation of the engine, once. A backend fills one KernelTable; raw pointers in, raw pointers out, no knowledge of the engine.
+//
+// Conventions. Matrices are row-major. "float type" means f32 or bf16, given by the struct's `dtype`; arithmetic is in f32 whatever the
+// storage. void* points to that float type, float* to f32, int32_t* to i32. Outputs are assigned unless a comment says "accumulates" or the
+// struct has `accumulate`. nullptr is allowed only where said. Sums run in an order that does not depend on the number of threads.
+// A `scratch` has the number of bytes that the function `<op>_scratch_bytes` below gives. T = rows = B*S in the BERT layers, h = columns.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "kernels/dtype.h"
+
+namespace dropforge::kernels {
+
+// ---------------------------------------------------------------------------------------------------------------------------- dropout
+/// One dropout of the model, drawn anew in forward and backward from Philox4x32-10, so no mask is stored (DESIGN section 4).
+/// An element has coordinates (row, column): `row` counts rows of the step's whole global batch (rows of this call start at
+/// state[3] * rows_per_sequence). Its 16-bit draw is half-word (column % 8) of philox4x32({column / 8, row, site, step}, key): word
+/// (column % 8) / 2, low half first. Dropped if draw < threshold() ; kept values are multiplied by scale().
+struct Dropout {
+    const uint32_t* state = nullptr;  // [4]: key low, key high, step, first sequence of this micro-batch; may be nullptr if probability is 0
+    uint32_t site = 0;                // which dropout of the model
+    float probability = 0;
+
+    uint32_t threshold() const { return static_cast<uint32_t>(probability * 65536.0f + 0.5f); }
+    float scale() const { return 65536.0f / static_cast<float>(65536u - threshold()); }
+    bool active() const { return threshold() > 0; }
+};
+
+// ------------------------------------------------------------------------------------------------------------------------------- GEMM
+/// c[m,n] (+)= op(a)[m,k] · op(b)[k,n] + bias[n].
+struct Gemm {
+    const void* a;      // [m,k], or [k,m] if transpose_a; rows lda apart
+    const void* b;      // [k,n], or [n,k] if transpose_b; rows ldb apart
+    void* c;            // [m,n]; rows ldc apart
+    const float* bias;  // [n] or nullptr
+    int64_t m, n, k, lda, ldb, ldc;
+    bool transpose_a, transpose_b, accumulate;
+    DType dtype;  // of a and b
+    DType out;    // of c: dtype, or f32
+};
+
+// ------------------------------------------------------------------------------------------------------------------------- embeddings
+/// y = dropout(LayerNorm(word[id] + position[t % sequence] + type[type id])) (Devlin et al. 2019, section 3).
+struct EmbeddingForward {
+    const int32_t* ids;    // [rows]
+    const int32_t* types;  // [rows], or nullptr: all 0
+    const float *word, *position, *type;  // [V,h], [P,h], [2,h]
+    const float *gain, *bias;             // [h]
+    void* y;                              // [rows,h]
+    float *mean, *rstd;                   // [rows], saved for backward
+    int64_t rows, sequence, columns;
+    float epsilon;
+    Dropout dropout;  // rows_per_sequence = sequence
+    DType dtype;
+};
+/// Gradients of all five parameters from dy. The sums before LayerNorm are gathered again instead of being saved.
+struct EmbeddingBackward {
+    const void* dy;  // [rows,h]
+    const int32_t *ids, *types;
+    const float *word, *position, *type, *gain;
+    const float *mean, *rstd;
+    float* dword;                              // [V,h] always accumulates (the tied decoder has assigned it)
+    float *dposition, *dtype_table;            // [P,h] (all P rows are assigned, or rows < sequence accumulated), [type_count,h]
+    float *dgain, *dbias;                      // [h]
+    void* scratch;
+    int64_t rows, sequence, columns, positions, type_count;
+    Dropout dropout;
+    DType dtype;
+    bool accumulate;  // of all but dword
+};
+int64_t embedding_backward_scratch_bytes(int64_t rows, int64_t columns);
+
+// -------------------------------------------------------------------------------------------- dropout + residual + LayerNorm, fused
+/// z = dropout(x) + residual; y = gain * (z - mean(z)) * rstd(z) + bias. Variance is the mean of squared deviations, in two passes.
+struct LayerNormForward {
+    const void* x;         // [rows,h]
+    const void* residual;  // [rows,h], or nullptr: z = dropout(x)
+    const float *gain, *bias;
+    void* z;  // [rows,h] saved for backward (may be x itself), or nullptr (then x without dropout and residual serves)
+    void* y;  // [rows,h]
+    float *mean, *rstd;  // [rows]
+    int64_t rows, columns, rows_per_sequence;
+    float epsilon;
+    Dropout dropout;
+    DType dtype;
+};
+/// dz = gradient at z (also that of the residual), dx = dropout's backward of dz, gain and bias gradients, and the column sums of dx:
+/// the gradient of the bias of the linear layer before. Fixed-order two-stage sums.
+struct LayerNormBackward {
+    const void* dy;  // [rows,h]
+    const void* z;
+    const float *gain, *mean, *rstd;
+    void* dz;  // [rows,h]; may be dy itself
+    void* dx;  // [rows,h]; nullptr: dropout is off and dz serves
+    float *dgain, *dbias;  // [h]
+    float* dx_sum;         // [h] or nullptr
+    void* scratch;
+    int64_t rows, columns, rows_per_sequence;
+    Dropout dropout;
+    DType dtype;
+    bool accumulate;  // dgain, dbias, dx_sum
+};
+int64_t layernorm_backward_scratch_bytes(int64_t rows, int64_t columns);
+
+// ------------------------------------------------------------------------------------------------------------------------- attention
+/// out = dropout(softmax(scale * q·kᵀ)) · v per sequence and head; keys of sequence b are its first lengths[b] rows.
+/// Row i of sequence b: q + (b * rows_q + i) * stride_q elements, head a at + a * head_size; k and v alike with rows_kv, stride_kv.
+/// Dropout coordinates: row = (b * heads + a) * rows_q + i counted with b from the step's first sequence, column = key index.
+struct AttentionForward {
+    const void *q, *k, *v;
+    const int32_t* lengths;  // [B], 1 … rows_kv, or nullptr: rows_kv
+    void* out;               // [B*rows_q, heads*head_size], rows stride_out apart
+    float* lse;              // [B,heads,rows_q] log-sum-exp of the scaled scores, saved for backward
+    void* scratch;
+    int64_t batch, heads, head_size, rows_q, rows_kv, stride_q, stride_kv, stride_out;
+    float scale;
+    Dropout dropout;
+    DType dtype;
+};
+/// dq, dk, dv from dout; probabilities are computed again from lse. Rows of keys ≥ lengths[b] get dk = dv = 0.
+struct AttentionBackward {
+    const void *q, *k, *v, *out, *dout;  // dout as out: rows stride_out apart
+    const int32_t* lengths;
+    const float* lse;
+    void *dq, *dk, *dv;  // as q, k, v: rows stride_q, stride_kv apart; assigned
+    void* scratch;
+    int64_t batch, heads, head_size, rows_q, rows_kv, stride_q, stride_kv, stride_out;
+    float scale;
+    Dropout dropout;
+    DType dtype;
+};
+int64_t attention_scratch_bytes(int64_t batch, int64_t heads, int64_t head_size, int64_t rows_q, int64_t rows_kv);
+
+// -------------------------------------------------------------------------------------------------------------------------- pointwise
+enum class Gelu : uint8_t { erf, tanh };  // Hugging Face "gelu" and "gelu_new"
+
+/// y = gelu(x), n elements.
+struct GeluForward {
+    const void* x;
+    void* y;
+    int64_t n;
+    Gelu form;
+    DType dtype;
+};
+/// dx = dy * gelu'(x); dx_sum[columns] = column sums of dx: the gradient of the bias of the linear layer before.
+struct GeluBackward {
+    const void *dy, *x;
+    void* dx;       // may be dy itself
+    float* dx_sum;  // [columns]
+    void* scratch;
+    int64_t rows, columns;
+    Gelu form;
+    DType dtype;
+    bool accumulate;  // dx_sum
+};
+/// y = tanh(x) (BERT's pooler).
+struct TanhForward {
+    const void* x;
+    void* y;
+    int64_t n;
+    DType dtype;
+};
+/// dx = dy * (1 - y²) and its column sums.
+struct TanhBackward {
+    const void *dy, *y;
+    void* dx;       // may be dy itself
+    float* dx_sum;  // [columns]
+    void* scratch;
+    int64_t rows, columns;
+    DType dtype;
+    bool accumulate;  // dx_sum
+};
+/// sum[columns] (+)= column sums of x [rows, columns], rows stride apart: the gradient of a bias.
+struct ColumnSum {
+    const void* x;
+    float* sum;
+    void* scratch;
+    int64_t rows, columns, stride;
+    DType dtype;
+    bool accumulate;
+};
+int64_t column_sum_scratch_bytes(int64_t rows, int64_t columns);  // also of GeluBackward and TanhBackward
+
+// ------------------------------------------------------------------------------------------------------------------------------- rows
+/// to[b*count + r] = from[b*per_sequence + index[b*count + r]] for b < batch, r < count.
+struct GatherRows {
+    const void* from;      // [batch*per_sequence, columns]
+    const int32_t* index;  // [batch,count], each in 0 … per_sequence-1, duplicates allowed
+    void* to;              // [batch*count, columns]
+    int64_t batch, count, per_sequence, columns;
+    DType dtype;
+};
+/// The reverse of GatherRows: to[b*per_sequence + index] = from (the highest r wins), or += (accumulate: duplicates add up in order of r,
+/// summed in f32 before one rounding). Rows without an index are left as they are, or set to 0 first if clear.
+struct ScatterRows {
+    const void* from;
+    const int32_t* index;
+    void* to;
+    int64_t batch, count, per_sequence, columns;
+    DType dtype;
+    bool accumulate, clear;
+};
+
+// ----------------------------------------------------------------------------------------------------------------------------- losses
+/// Softmax cross-entropy of rows of logits, in place: loss[r] = logsumexp - logit[label] where weight[r] > 0, else 0; then, if
+/// gradient_scale is given, logits become d(sum of losses * *gradient_scale)/d(logits); columns … stride-1 become 0.
+struct CrossEntropy {
+    void* logits;                 // [rows, stride], the first `columns` are classes
+    const int32_t* labels;        // [rows], valid classes even where the weight is 0
+    const float* weights;         // [rows] 1 or 0; nullptr: all 1
+    const float* gradient_scale;  // [1] or nullptr: no gradient is written and logits stay
+    float* loss;                  // [rows]
+    float* correct;               // [rows] 1 where weight > 0 and the label has the (first) largest logit, else 0
+    int64_t rows, columns, stride;
+    DType dtype;
+};
+/// totals[0..2] (+)= sums over rows of loss, weight (1 if nullptr), correct. The mean is taken once, at the optimizer step.
+struct LossTotals {
+    const float *loss, *weights, *correct;  // [rows]
+    float* totals;                          // [3]
+    int64_t rows;
+    bool accumulate;
+};
+
+// -------------------------------------------------------------------------------------------------------------------------- optimizer
+/// A Hugging Face tensor inside the flat parameter arena: LAMB's trust ratio is taken over one.
+struct Segment {
+    int64_t offset, size;  // elements
+    bool decay;            // weight decay (and LAMB's ratio) applies: not to biases and LayerNorm parameters
+};
+/// norm[0] = L2 norm of the gradients of all segments; fixed order, double accumulation.
+struct GlobalNorm {
+    const float* gradients;
+    std::span<const Segment> segments;
+    float* norm;
+    void* scratch;
+};
+int64_t global_norm_scratch_bytes(std::span<const Segment> segments);
+/// What an update needs from the host, in device memory: changes at every step without a new Program.
+struct UpdateScalars {
+    float learning_rate, weight_decay, beta1, beta2, epsilon;
+    float correction1, correction2;  // 1 - beta^t
+    float clip;                      // gradients are multiplied by min(1, clip / norm); 0 = off
+};
+/// AdamW (Loshchilov & Hutter 2019) or LAMB (You et al. 2020, algorithm 2, unclamped ratio) over flat arenas; parity.md, "AdamW", "LAMB".
+/// A norm that is not finite leaves everything as it was. Segments are disjoint.
+struct Update {
+    float* parameters;       // master weights
+    const float* gradients;
+    float *moment1, *moment2;
+    bf16* copy;              // rounded parameters for the GEMMs, refreshed in the same pass; nullptr: none
+    const float* norm;       // [1]
+    const UpdateScalars* scalars;
+    std::span<const Segment> segments;
+    void* scratch;           // LAMB only
+};
+int64_t lamb_scratch_bytes(std::span<const Segment> segments);
+
+/// to[i] = from[i], rounded to nearest even.
+struct Cast {
+    const void* from;
+    void* to;
+    int64_t n;
+    DType from_dtype, to_dtype;
+};
+/// n elements set to 0.
+struct Clear {
+    void* x;
+    int64_t bytes;
+};
+
+// ------------------------------------------------------------------------------------------------------------------------------ table
+/// What a backend keeps between calls (a stream, cached GEMM plans). One context is used by one thread at a time.
+class Context {
+  public:
+    virtual ~Context() = default;
+};
+
+struct KernelTable {
+    const char* name;  // "cpu", "reference", "cuda"
+    std::unique_ptr<Context> (*create_context)();
+
+    void (*gemm)(const Gemm&, Context&);
+    void (*embedding_forward)(const EmbeddingForward&, Context&);
+    void (*embedding_backward)(const EmbeddingBackward&, Context&);
+    void (*layernorm_forward)(const LayerNormForward&, Context&);
+    void (*layernorm_backward)(const LayerNormBackward&, Context&);
+    void (*attention_forward)(const AttentionForward&, Context&);
+    void (*attention_backward)(const AttentionBackward&, Context&);
+    void (*gelu_forward)(const GeluForward&, Context&);
+    void (*gelu_backward)(const GeluBackward&, Context&);
+    void (*tanh_forward)(const TanhForward&, Context&);
+    void (*tanh_backward)(const TanhBackward&, Context&);
+    void (*column_sum)(const ColumnSum&, Context&);
+    void (*gather_rows)(const GatherRows&, Context&);
+    void (*scatter_rows)(const ScatterRows&, Context&);
+    void (*cross_entropy)(const CrossEntropy&, Context&);
+    void (*loss_totals)(const LossTotals&, Context&);
+    void (*global_norm)(const GlobalNorm&, Context&);
+    void (*adamw)(const Update&, Context&);
+    void (*lamb)(const Update&, Context&);
+    void (*cast)(const Cast&, Context&);
+    void (*clear)(const Clear&, Context&);
+};
+
+const KernelTable& reference();  // scalar, double accumulation: the documentation of the maths and the oracle of every test
+const KernelTable& cpu();        // vectorised, threaded (OpenMP), GEMM by oneDNN
+
+}  // namespace dropforge::kernels
