@@ -1,0 +1,43 @@
+// The shape of a BERT encoder: Hugging Face's config.json, the presets, and their rules.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "data/wordpiece.h"
+#include "kernels/kernels.h"
+
+namespace dropforge {
+
+struct BertConfig {
+    int64_t vocabulary = 30522;
+    int64_t hidden = 768;         // h
+    int64_t layers = 12;          // L
+    int64_t heads = 12;           // A
+    int64_t intermediate = 3072;  // width of the FFN
+    int64_t max_positions = 512;
+    int64_t types = 2;  // segments
+    kernels::Gelu gelu = kernels::Gelu::erf;
+    float epsilon = 1e-12f;  // of LayerNorm
+    float hidden_dropout = 0.1f, attention_dropout = 0.1f;
+    float initializer_range = 0.02f;          // σ of the truncated normal
+    std::optional<data::SpecialIds> special;  // pad, unk, cls, sep, mask; config.json may lack them
+
+    int64_t head_size() const { return hidden / heads; }
+    /// Rows of the word embedding table in memory: a multiple of 128 for the decoder GEMM; the rows past `vocabulary` stay 0.
+    int64_t padded_vocabulary() const { return (vocabulary + 127) / 128 * 128; }
+    /// Parameters with MLM head, without pooler and NSP head (those of Hugging Face, i.e. without the padded rows).
+    int64_t parameter_count() const;
+    /// Throws Error naming the key and the allowed range (hidden not divisible by heads …). `where` begins the message.
+    void validate(const std::string& where) const;
+
+    /// bert-tiny, -mini, -small, -medium, -base, -large (Turc et al. 2019; Devlin et al. 2019). Throws Error listing the names.
+    static BertConfig preset(const std::string& name);
+    /// Reads Hugging Face's config.json. Throws Error for a missing key, a wrong type, another model_type or activation.
+    static BertConfig from_json(const std::string& text, const std::string& where);
+    /// config.json for BertForMaskedLM, or BertForPreTraining with the NSP head.
+    std::string to_json(bool next_sentence) const;
+};
+
+}  // namespace dropforge
