@@ -18,7 +18,8 @@ namespace dropforge::kernels {
 /// One dropout of the model, drawn anew in forward and backward from Philox4x32-10, so no mask is stored (DESIGN section 4).
 /// An element has coordinates (row, column): `row` counts rows of the step's whole global batch (rows of this call start at
 /// state[3] * rows_per_sequence). Its 16-bit draw is half-word (column % 8) of philox4x32({column / 8, row, site, step}, key): word
-/// (column % 8) / 2, low half first. Dropped if draw < threshold() ; kept values are multiplied by scale().
+/// (column % 8) / 2, low half first. Dropped if draw < threshold() ; kept values are multiplied by scale(). `kernels/dropout.h` is the
+/// scalar form. Row and column enter the counter modulo 2^32; probability < 1.
 struct Dropout {
     const uint32_t* state = nullptr;  // [4]: key low, key high, step, first sequence of this micro-batch; may be nullptr if probability is 0
     uint32_t site = 0;                // which dropout of the model
@@ -75,6 +76,7 @@ int64_t embedding_backward_scratch_bytes(int64_t rows, int64_t columns);
 
 // -------------------------------------------------------------------------------------------- dropout + residual + LayerNorm, fused
 /// z = dropout(x) + residual; y = gain * (z - mean(z)) * rstd(z) + bias. Variance is the mean of squared deviations, in two passes.
+/// Statistics and y may come from z before or after its rounding to dtype.
 struct LayerNormForward {
     const void* x;         // [rows,h]
     const void* residual;  // [rows,h], or nullptr: z = dropout(x)
