@@ -1,0 +1,96 @@
+// Every operation as plain loops over a chosen arithmetic: double gives the reference (the maths, and the oracle of
+// every test), float the straightforward implementation in whose errors the tests measure the errors of the fast
+// backends.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "kernels/kernels.h"
+
+namespace dropforge::kernels {
+
+/// The loops of reference() with f32 arithmetic, sums taken one term after the other, and intermediate matrices that a
+/// framework would keep in memory rounded to the storage type. For tests only.
+const KernelTable& straightforward();
+
+namespace loops {
+
+template <typename Real>
+void gemm(const Gemm&, Context&);
+template <typename Real>
+void embedding_forward(const EmbeddingForward&, Context&);
+template <typename Real>
+void embedding_backward(const EmbeddingBackward&, Context&);
+template <typename Real>
+void layernorm_forward(const LayerNormForward&, Context&);
+template <typename Real>
+void layernorm_backward(const LayerNormBackward&, Context&);
+template <typename Real>
+void attention_forward(const AttentionForward&, Context&);
+template <typename Real>
+void attention_backward(const AttentionBackward&, Context&);
+template <typename Real>
+void gelu_forward(const GeluForward&, Context&);
+template <typename Real>
+void gelu_backward(const GeluBackward&, Context&);
+template <typename Real>
+void tanh_forward(const TanhForward&, Context&);
+template <typename Real>
+void tanh_backward(const TanhBackward&, Context&);
+template <typename Real>
+void column_sum(const ColumnSum&, Context&);
+template <typename Real>
+void scatter_rows(const ScatterRows&, Context&);
+template <typename Real>
+void cross_entropy(const CrossEntropy&, Context&);
+template <typename Real>
+void loss_totals(const LossTotals&, Context&);
+template <typename Real>
+void global_norm(const GlobalNorm&, Context&);
+template <typename Real>
+void adamw(const Update&, Context&);
+template <typename Real>
+void lamb(const Update&, Context&);
+void gather_rows(const GatherRows&, Context&);
+void cast(const Cast&, Context&);
+void clear(const Clear&, Context&);
+
+/// A stored element as a number to calculate with, and back.
+template <typename Real, typename T>
+Real get(T element) {
+    return static_cast<Real>(static_cast<float>(element));
+}
+template <typename T, typename Real>
+T put(Real value) {
+    return static_cast<T>(static_cast<float>(value));
+}
+
+/// An element of a matrix that lives between two products inside an operation: exact in the reference, of type T in the
+/// straightforward implementation.
+template <typename T, typename Real>
+Real intermediate(Real value) {
+    return std::is_same_v<Real, double> ? value : get<Real>(put<T>(value));
+}
+
+/// to = value, or to += value: one rounding either way.
+template <typename T, typename Real>
+void assign_or_add(T& to, Real value, bool accumulate) {
+    to = put<T>(accumulate ? get<Real>(to) + value : value);
+}
+
+/// Mean and 1/√(variance + epsilon) of a row (Ba et al. 2016, equation 3).
+template <typename Real>
+struct Moments {
+    Real mean = 0, rstd = 0;
+};
+template <typename Real>
+Moments<Real> moments(const Real* z, int64_t columns, float epsilon);
+
+/// Gradient at a LayerNorm's input: g[c] = dy[c]·gain[c] is replaced by dz[c] = rstd·(g[c] − mean(g) − ẑ[c]·mean(g·ẑ)),
+/// where ẑ[c] = normalized[c] = (z[c] − mean)·rstd: the chain rule through mean and variance.
+template <typename Real>
+void layernorm_input_gradient(Real* g, const Real* normalized, Real rstd, int64_t columns);
+
+}  // namespace loops
+}  // namespace dropforge::kernels

@@ -1,0 +1,67 @@
+// The tables of the reference and of the straightforward implementation; copies and clears, which do no arithmetic.
+#include <cstring>
+
+#include "kernels/reference/loops.h"
+
+namespace dropforge::kernels {
+
+namespace loops {
+
+void cast(const Cast& c, Context&) {
+    with_float_type(c.from_dtype, [&](auto from_type) {
+        with_float_type(c.to_dtype, [&](auto to_type) {
+            using From = decltype(from_type);
+            using To = decltype(to_type);
+            const auto* from = static_cast<const From*>(c.from);
+            auto* to = static_cast<To*>(c.to);
+            for (int64_t i = 0; i < c.n; ++i) to[i] = static_cast<To>(static_cast<float>(from[i]));
+        });
+    });
+}
+
+void clear(const Clear& c, Context&) { std::memset(c.x, 0, static_cast<size_t>(c.bytes)); }
+
+}  // namespace loops
+
+namespace {
+
+template <typename Real>
+KernelTable make_table(const char* name) {
+    return {.name = name,
+            .create_context = [] { return std::make_unique<Context>(); },
+            .gemm = loops::gemm<Real>,
+            .embedding_forward = loops::embedding_forward<Real>,
+            .embedding_backward = loops::embedding_backward<Real>,
+            .layernorm_forward = loops::layernorm_forward<Real>,
+            .layernorm_backward = loops::layernorm_backward<Real>,
+            .attention_forward = loops::attention_forward<Real>,
+            .attention_backward = loops::attention_backward<Real>,
+            .gelu_forward = loops::gelu_forward<Real>,
+            .gelu_backward = loops::gelu_backward<Real>,
+            .tanh_forward = loops::tanh_forward<Real>,
+            .tanh_backward = loops::tanh_backward<Real>,
+            .column_sum = loops::column_sum<Real>,
+            .gather_rows = loops::gather_rows,
+            .scatter_rows = loops::scatter_rows<Real>,
+            .cross_entropy = loops::cross_entropy<Real>,
+            .loss_totals = loops::loss_totals<Real>,
+            .global_norm = loops::global_norm<Real>,
+            .adamw = loops::adamw<Real>,
+            .lamb = loops::lamb<Real>,
+            .cast = loops::cast,
+            .clear = loops::clear};
+}
+
+}  // namespace
+
+const KernelTable& reference() {
+    static const KernelTable table = make_table<double>("reference");
+    return table;
+}
+
+const KernelTable& straightforward() {
+    static const KernelTable table = make_table<float>("straightforward");
+    return table;
+}
+
+}  // namespace dropforge::kernels
