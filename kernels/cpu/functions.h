@@ -1,0 +1,27 @@
+// The functions of the CPU backend's table; kernels/kernels.h says what each does.
+#pragma once
+
+#include "kernels/kernels.h"
+
+namespace dropforge::kernels::on_cpu {
+
+void embedding_forward(const EmbeddingForward&, Context&);
+void embedding_backward(const EmbeddingBackward&, Context&);
+void layernorm_forward(const LayerNormForward&, Context&);
+void layernorm_backward(const LayerNormBackward&, Context&);
+void gelu_forward(const GeluForward&, Context&);
+void gelu_backward(const GeluBackward&, Context&);
+void tanh_forward(const TanhForward&, Context&);
+void tanh_backward(const TanhBackward&, Context&);
+void column_sum(const ColumnSum&, Context&);
+void gather_rows(const GatherRows&, Context&);
+void scatter_rows(const ScatterRows&, Context&);
+void cross_entropy(const CrossEntropy&, Context&);
+void loss_totals(const LossTotals&, Context&);
+void global_norm(const GlobalNorm&, Context&);
+void adamw(const Update&, Context&);
+void lamb(const Update&, Context&);
+void cast(const Cast&, Context&);
+void clear(const Clear&, Context&);
+
+}  // namespace dropforge::kernels::on_cpu

@@ -1,0 +1,186 @@
+// One vector of f32 as wide as the machine (AVX-512, AVX2, else 128 bits) by the compilers' vector extensions, and
+// loads and stores that convert from f32 or bf16 storage. Loops over the columns of a row go through for_columns, which
+// never touches memory past the row.
+#pragma once
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/dtype.h"
+
+namespace dropforge::kernels::on_cpu {
+
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
+#define DROPFORGE_AVX512 1
+inline constexpr int kLanes = 16;
+#elif defined(__AVX2__)
+#define DROPFORGE_AVX2 1
+inline constexpr int kLanes = 8;
+#else
+inline constexpr int kLanes = 4;
+#endif
+
+using f32v = float __attribute__((vector_size(4 * kLanes)));
+using i32v = int32_t __attribute__((vector_size(4 * kLanes)));
+using u32v = uint32_t __attribute__((vector_size(4 * kLanes)));
+using u16v = uint16_t __attribute__((vector_size(2 * kLanes)));
+using u64v = uint64_t __attribute__((vector_size(4 * kLanes)));  // half as many, as wide
+using f64v = double __attribute__((vector_size(4 * kLanes)));    // likewise
+using f32half = float __attribute__((vector_size(2 * kLanes)));  // half of an f32v
+
+inline f32v broadcast(float x) { return f32v{} + x; }
+inline f32v max(f32v a, f32v b) { return a > b ? a : b; }
+/// x where b is not negative, else -x, by sign bits alone.
+inline f32v abs(f32v x) { return std::bit_cast<f32v>(std::bit_cast<u32v>(x) & 0x7fffffffu); }
+
+inline i32v iota() {
+    i32v lanes{};
+    for (int i = 0; i < kLanes; ++i) lanes[i] = i;
+    return lanes;
+}
+
+// ----------------------------------------------------------------------------------------------------------- how much
+// of a vector counts
+/// All lanes; a size known to the compiler.
+struct Full {
+    static constexpr int count = kLanes;
+};
+/// The first `count` lanes, 1 … kLanes - 1: the end of a row.
+struct Part {
+    int count;
+};
+
+/// Calls f(column, Full{}) for every whole vector of columns 0 … n-1 in order, then f(column, Part{rest}) if some are
+/// left.
+template <typename F>
+inline void for_columns(int64_t n, F&& f) {
+    int64_t j = 0;
+    for (; j + kLanes <= n; j += kLanes) f(j, Full{});
+    if (j < n) f(j, Part{static_cast<int>(n - j)});
+}
+
+/// x in the lanes that count, `other` in the rest.
+inline f32v select(Full, f32v x, f32v) { return x; }
+inline f32v select(Part part, f32v x, f32v other) { return iota() < part.count ? x : other; }
+inline f32v only(Full, f32v x) { return x; }
+inline f32v only(Part part, f32v x) { return select(part, x, f32v{}); }
+
+// ------------------------------------------------------------------------------------------------------------------------
+// f32 in memory
+inline f32v load(const float* p, Full = {}) {
+    f32v x;
+    std::memcpy(&x, p, sizeof x);
+    return x;
+}
+inline void store(float* p, f32v x, Full = {}) { std::memcpy(p, &x, sizeof x); }
+
+/// Lanes that do not count are 0.
+inline f32v load(const float* p, Part part) {
+#if DROPFORGE_AVX512
+    return std::bit_cast<f32v>(_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << part.count) - 1), p));
+#else
+    f32v x{};
+    for (int i = 0; i < part.count; ++i) x[i] = p[i];
+    return x;
+#endif
+}
+inline void store(float* p, f32v x, Part part) {
+#if DROPFORGE_AVX512
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << part.count) - 1), std::bit_cast<__m512>(x));
+#else
+    for (int i = 0; i < part.count; ++i) p[i] = x[i];
+#endif
+}
+
+// -----------------------------------------------------------------------------------------------------------------------
+// bf16 in memory
+inline f32v widen(u16v bits) { return std::bit_cast<f32v>(__builtin_convertvector(bits, u32v) << 16); }
+/// Rounded to nearest even as by bf16(float), but the instruction flushes subnormal numbers to 0.
+inline u16v narrow(f32v x) {
+#if DROPFORGE_AVX512 && defined(__AVX512BF16__)
+    return std::bit_cast<u16v>(_mm512_cvtneps_pbh(std::bit_cast<__m512>(x)));
+#else
+    const u32v word = std::bit_cast<u32v>(x);
+    const u32v rounded = (word + 0x7fffu + ((word >> 16) & 1u)) >> 16;
+    const u32v quiet = (word >> 16) | 0x40u;
+    return __builtin_convertvector((word & 0x7fffffffu) > 0x7f800000u ? quiet : rounded, u16v);
+#endif
+}
+
+inline f32v load(const bf16* p, Full = {}) {
+    u16v bits;
+    std::memcpy(&bits, p, sizeof bits);
+    return widen(bits);
+}
+inline void store(bf16* p, f32v x, Full = {}) {
+    const u16v bits = narrow(x);
+    std::memcpy(static_cast<void*>(p), &bits, sizeof bits);
+}
+inline f32v load(const bf16* p, Part part) {
+#if DROPFORGE_AVX512
+    return widen(std::bit_cast<u16v>(_mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << part.count) - 1), p)));
+#else
+    u16v bits{};
+    for (int i = 0; i < part.count; ++i) bits[i] = p[i].bits;
+    return widen(bits);
+#endif
+}
+inline void store(bf16* p, f32v x, Part part) {
+#if DROPFORGE_AVX512
+    _mm256_mask_storeu_epi16(p, static_cast<__mmask16>((1u << part.count) - 1), std::bit_cast<__m256i>(narrow(x)));
+#else
+    const u16v bits = narrow(x);
+    for (int i = 0; i < part.count; ++i) p[i].bits = bits[i];
+#endif
+}
+
+/// What load() gives after store() of x as T.
+template <typename T>
+inline f32v rounded(f32v x) {
+    if constexpr (sizeof(T) == sizeof(float))
+        return x;
+    else
+        return widen(narrow(x));
+}
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// reductions
+/// Sum of all lanes, always in the same order.
+inline float sum(f32v x) {
+#if DROPFORGE_AVX512
+    return _mm512_reduce_add_ps(std::bit_cast<__m512>(x));
+#else
+    for (int width = kLanes / 2; width > 0; width /= 2)
+        for (int i = 0; i < width; ++i) x[i] += x[i + width];
+    return x[0];
+#endif
+}
+/// Largest lane; unspecified with a NaN.
+inline float largest(f32v x) {
+#if DROPFORGE_AVX512
+    return _mm512_reduce_max_ps(std::bit_cast<__m512>(x));
+#else
+    float best = x[0];
+    for (int i = 1; i < kLanes; ++i) best = x[i] > best ? x[i] : best;
+    return best;
+#endif
+}
+
+inline f32v sqrt(f32v x) {
+#if DROPFORGE_AVX512
+    return std::bit_cast<f32v>(_mm512_sqrt_ps(std::bit_cast<__m512>(x)));
+#elif DROPFORGE_AVX2
+    return std::bit_cast<f32v>(_mm256_sqrt_ps(std::bit_cast<__m256>(x)));
+#else
+    for (int i = 0; i < kLanes; ++i) x[i] = std::sqrt(x[i]);
+    return x;
+#endif
+}
+
+}  // namespace dropforge::kernels::on_cpu
