@@ -124,11 +124,11 @@ BertConfig BertConfig::from_json(const std::string& text, const std::string& whe
     return config;
 }
 
-std::string BertConfig::to_json(bool next_sentence) const {
+std::string BertConfig::to_json(const std::string& architecture) const {
     // A float printed as the shortest decimal that reads back as the same float, not as its double expansion.
     const auto decimal = [](float value) { return std::stod(fmt::format("{}", value)); };
     nlohmann::ordered_json json = {
-        {"architectures", {next_sentence ? "BertForPreTraining" : "BertForMaskedLM"}},
+        {"architectures", {architecture}},
         {"model_type", "bert"},
         {"vocab_size", vocabulary},
         {"hidden_size", hidden},

@@ -25,19 +25,22 @@ struct BertConfig {
     std::optional<data::SpecialIds> special;  // pad, unk, cls, sep, mask; config.json may lack them
 
     int64_t head_size() const { return hidden / heads; }
-    /// Rows of the word embedding table in memory: a multiple of 128 for the decoder GEMM; the rows past `vocabulary` stay 0.
+    /// Rows of the word embedding table in memory: a multiple of 128 for the decoder GEMM; the rows past `vocabulary`
+    /// stay 0.
     int64_t padded_vocabulary() const { return (vocabulary + 127) / 128 * 128; }
     /// Parameters with MLM head, without pooler and NSP head (those of Hugging Face, i.e. without the padded rows).
     int64_t parameter_count() const;
     /// Throws Error naming the key and the allowed range (hidden not divisible by heads …). `where` begins the message.
     void validate(const std::string& where) const;
 
-    /// bert-tiny, -mini, -small, -medium, -base, -large (Turc et al. 2019; Devlin et al. 2019). Throws Error listing the names.
+    /// bert-tiny, -mini, -small, -medium, -base, -large (Turc et al. 2019; Devlin et al. 2019). Throws Error listing
+    /// the names.
     static BertConfig preset(const std::string& name);
-    /// Reads Hugging Face's config.json. Throws Error for a missing key, a wrong type, another model_type or activation.
+    /// Reads Hugging Face's config.json. Throws Error for a missing key, a wrong type, another model_type or
+    /// activation.
     static BertConfig from_json(const std::string& text, const std::string& where);
-    /// config.json for BertForMaskedLM, or BertForPreTraining with the NSP head.
-    std::string to_json(bool next_sentence) const;
+    /// config.json that names the class that opens it: "BertForMaskedLM", "BertForPreTraining", "BertModel".
+    std::string to_json(const std::string& architecture) const;
 };
 
 }  // namespace dropforge

@@ -1,0 +1,133 @@
+// Builders: each adds one kernel call to a Program, with shapes checked and flops counted. Forward and backward of an
+// operation stand together. Tensors are rows x columns; "may be absent" means a default-constructed Tensor.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "engine/program.h"
+
+namespace dropforge::ops {
+
+/// One dropout of the model: where it draws from. `state` is the u32 [4] input of kernels::Dropout; probability 0 is no
+/// dropout.
+struct DropoutSite {
+    Tensor state = {};
+    uint32_t site = 0;
+    float probability = 0;
+
+    kernels::Dropout at(const Run& run) const { return {run.at<uint32_t>(state), site, probability}; }
+    bool active() const { return kernels::Dropout{nullptr, site, probability}.active(); }
+};
+
+// -------------------------------------------------------------------------------------------------------------------------------
+// GEMM
+struct GemmArguments {
+    Tensor a, b, c;
+    Tensor bias = {};  // f32 [n], may be absent
+    bool transpose_a = false, transpose_b = false, accumulate = false;
+};
+/// c[m,n] (+)= op(a)·op(b) + bias. m is c's rows; n and k are b's sizes. a and c may have more columns than n or k say
+/// (padding).
+void gemm(Program& program, const std::string& name, const GemmArguments& arguments);
+
+// -------------------------------------------------------------------------------------------------------------------------
+// embeddings
+struct Embedding {
+    Tensor ids, types;            // i32 [T]; types may be absent
+    Tensor word, position, type;  // f32 [V,h], [P,h], [2,h]
+    Tensor gain, bias;            // f32 [h]
+    Tensor y, mean, rstd;         // [T,h], f32 [T], f32 [T]
+    int64_t sequence;
+    float epsilon;
+    DropoutSite dropout;
+};
+struct EmbeddingGradients {
+    Tensor dy, dword, dposition, dtype, dgain, dbias;
+    bool accumulate;  // all but dword, which always accumulates
+};
+void embedding_forward(Program& program, const std::string& name, const Embedding& e);
+void embedding_backward(Program& program, const std::string& name, const Embedding& e, const EmbeddingGradients& g);
+
+// -------------------------------------------------------------------------------------------------- dropout + residual
+// + LayerNorm
+struct LayerNorm {
+    Tensor x, residual = {};       // [T,h]; residual may be absent
+    Tensor gain, bias;             // f32 [h]
+    Tensor z = {}, y, mean, rstd;  // z: the normalised sum, may be absent if x alone is normalised
+    int64_t rows_per_sequence = 0;
+    float epsilon = 0;
+    DropoutSite dropout = {};
+};
+struct LayerNormGradients {
+    Tensor dy;
+    Tensor dz;            // [T,h], also the residual's gradient
+    Tensor dx;            // [T,h]; absent without dropout, where dz serves
+    Tensor dgain, dbias;  // f32 [h]
+    Tensor dx_sum = {};   // f32 [h], may be absent
+    bool accumulate;
+};
+void layernorm_forward(Program& program, const std::string& name, const LayerNorm& l);
+void layernorm_backward(Program& program, const std::string& name, const LayerNorm& l, const LayerNormGradients& g);
+
+// --------------------------------------------------------------------------------------------------------------------------
+// attention
+struct Attention {
+    Tensor q, k, v;   // views whose rows are stride_q, stride_kv elements apart
+    Tensor lengths;   // i32 [B], may be absent
+    Tensor out, lse;  // [B*rows_q, h], f32 [B, heads, rows_q]
+    int64_t batch, heads, head_size, rows_q, rows_kv, stride_q, stride_kv;
+    DropoutSite dropout = {};
+};
+struct AttentionGradients {
+    Tensor dout, dq = {}, dk = {}, dv = {};
+};
+void attention_forward(Program& program, const std::string& name, const Attention& a);
+void attention_backward(Program& program, const std::string& name, const Attention& a, const AttentionGradients& g);
+
+// --------------------------------------------------------------------------------------------------------------------------
+// pointwise
+void gelu_forward(Program& program, const std::string& name, Tensor x, Tensor y, kernels::Gelu form);
+/// dx may be dy's memory. dx_sum f32 [columns].
+void gelu_backward(Program& program, const std::string& name, Tensor dy, Tensor x, Tensor dx, Tensor dx_sum,
+                   kernels::Gelu form, bool accumulate);
+void tanh_forward(Program& program, const std::string& name, Tensor x, Tensor y);
+void tanh_backward(Program& program, const std::string& name, Tensor dy, Tensor y, Tensor dx, Tensor dx_sum,
+                   bool accumulate);
+/// sum f32 [columns], at most x's columns.
+void column_sum(Program& program, const std::string& name, Tensor x, Tensor sum, bool accumulate);
+
+// -------------------------------------------------------------------------------------------------------------------------------
+// rows
+/// index i32 [batch, count]; from [batch*per_sequence, h] → to [batch*count, h].
+void gather_rows(Program& program, const std::string& name, Tensor from, Tensor index, Tensor to);
+enum class Scatter : uint8_t { replace, accumulate, clear_and_accumulate };
+void scatter_rows(Program& program, const std::string& name, Tensor from, Tensor index, Tensor to, Scatter mode);
+
+// -----------------------------------------------------------------------------------------------------------------------------
+// losses
+struct CrossEntropy {
+    Tensor logits;                // [R, stride]; becomes its own gradient if gradient_scale is there
+    Tensor labels, weights = {};  // i32 [R], f32 [R] (may be absent)
+    Tensor gradient_scale = {};   // f32 [1], may be absent
+    Tensor loss, correct;         // f32 [R]
+    Tensor totals;                // f32 [3]: sums of loss, weight, correct
+    int64_t columns;
+    bool accumulate;  // totals
+};
+void cross_entropy(Program& program, const std::string& name, const CrossEntropy& c);
+
+// --------------------------------------------------------------------------------------------------------------------------
+// optimizer
+enum class Optimizer : uint8_t { adamw, lamb };
+struct Update {
+    Tensor parameters, gradients, moment1, moment2;  // f32 arenas
+    Tensor copy;                                     // bf16 arena, may be absent
+    Tensor norm;                                     // f32 [1], written
+    Tensor scalars;                                  // kernels::UpdateScalars
+};
+/// Global gradient norm, then AdamW or LAMB. `segments` must outlive the program.
+void update(Program& program, Optimizer optimizer, const Update& u, std::span<const kernels::Segment> segments);
+void cast(Program& program, const std::string& name, Tensor from, Tensor to);
+
+}  // namespace dropforge::ops

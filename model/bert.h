@@ -1,0 +1,30 @@
+// BERT's Programs: the training step of a micro-batch, evaluation, the optimizer's update, hidden states.
+#pragma once
+
+#include "engine/program.h"
+#include "model/graph.h"
+#include "model/parameters.h"
+
+namespace dropforge {
+
+/// Forward and backward of one micro-batch, dense: inputs input_ids [B,S] (and token_type_ids, lengths),
+/// masked_positions [B,M], masked_labels and masked_weights [B*M], mlm_scale [1], dropout_state [4]; with next-sentence
+/// labels also next_sentence_labels [B], nsp_scale [1], loss_rows [B,M+1] (positions whose last-layer output a loss
+/// reads: [CLS], then the masked ones) and masked_rows [B,M] (1 … M), cls_row [B,1] (0). Outputs mlm_totals [3],
+/// position_loss [B*M], nsp_totals [3], the gradients. The last layer computes only rows that a loss reads
+/// (algorithms.md section 4).
+Program dense_step(const Parameters& parameters, const GraphOptions& options);
+
+/// MLM loss without dropout and gradients: same inputs but the scales and the dropout state; same totals.
+Program evaluation(const Parameters& parameters, const GraphOptions& options);
+
+/// Embeddings' output and every layer's, all rows, bound as "hidden/0" … "hidden/L" f32 [B*S,h]; with an MLM head and
+/// options.masked > 0 also "logits" f32 [B*M, padded V] at masked_positions.
+Program hidden_states(const Parameters& parameters, const GraphOptions& options);
+
+/// Gradient norm and update of the arenas parameters, gradients, moment1, moment2 [size], copy (bf16 precision), by the
+/// input update_scalars; output gradient_norm [1]. `segments` must outlive the program.
+Program optimizer_step(const Parameters& parameters, DType dtype, ops::Optimizer optimizer,
+                       std::span<const kernels::Segment> segments);
+
+}  // namespace dropforge

@@ -1,0 +1,29 @@
+// One post-LN encoder layer, forward and backward (Devlin et al. 2019; op by op in DESIGN section 3).
+#pragma once
+
+#include "model/graph.h"
+
+namespace dropforge {
+
+/// What the forward pass of a layer leaves for its backward pass.
+struct EncoderLayer {
+    int64_t index = 0;
+    Tensor queries = {};  // i32 [B,R]: positions that ask, go through the FFN and come out; absent: all rows (R = S)
+    Tensor x, xq;         // [B*S,h] input; its query rows [B*R,h] (x itself without `queries`)
+    Tensor qkv = {};      // [B*S,3h]; with `queries`: kv [B*S,2h]
+    Tensor q = {};        // with `queries`: [B*R,h]
+    ops::Attention attention = {};
+    ops::LayerNorm attention_norm = {}, output_norm = {};
+    Tensor u = {}, a = {};  // [B*R,4h] before and after GELU
+    Tensor y = {};          // [B*R,h] output
+};
+
+/// Adds the forward ops of layer `index`. With `queries` [B,R] only those rows of x are computed further, over keys and
+/// values of all rows: the last layer at masked positions (algorithms.md section 4), the half layer of token dropping
+/// (section 2).
+EncoderLayer encoder_layer_forward(Graph& graph, int64_t index, Tensor x, Tensor queries = {});
+
+/// Adds the backward ops: parameter gradients, and the gradient at x, which it returns ([B*S,h]). dy is overwritten.
+Tensor encoder_layer_backward(Graph& graph, const EncoderLayer& layer, Tensor dy);
+
+}  // namespace dropforge

@@ -1,0 +1,64 @@
+#include "model/graph.h"
+
+namespace dropforge {
+
+Graph::Graph(Program& program, const Parameters& parameters, const GraphOptions& options)
+    : program(program),
+      parameters(parameters),
+      config(parameters.config()),
+      options(options),
+      masters_(parameters.entries().size()),
+      copies_(masters_.size()),
+      gradients_(masters_.size()) {
+    const int64_t b = options.batch, s = options.sequence;
+    input_ids = program.bound("input_ids", DType::i32, {b, s});
+    if (options.types) token_type_ids = program.bound("token_type_ids", DType::i32, {b, s});
+    if (options.lengths) lengths = program.bound("lengths", DType::i32, {b});
+    if (options.training) dropout_state = program.bound("dropout_state", DType::i32, {4});
+}
+
+Tensor Graph::parameter(std::vector<Tensor>& cache, Parameters::Index p, const std::string& name, DType dtype) {
+    Tensor& tensor = cache[static_cast<size_t>(p)];
+    if (!tensor) tensor = program.bound(name, dtype, parameters.entries()[static_cast<size_t>(p)].shape);
+    return tensor;
+}
+
+Tensor Graph::master(Parameters::Index p) {
+    return parameter(masters_, p, master_name(parameters.entries()[static_cast<size_t>(p)].name), DType::f32);
+}
+
+Tensor Graph::weight(Parameters::Index p) {
+    if (options.dtype == DType::f32) return master(p);
+    return parameter(copies_, p, copy_name(parameters.entries()[static_cast<size_t>(p)].name), options.dtype);
+}
+
+Tensor Graph::gradient(Parameters::Index p) {
+    return parameter(gradients_, p, gradient_name(parameters.entries()[static_cast<size_t>(p)].name), DType::f32);
+}
+
+Tensor Graph::activation(const std::string& name, const Shape& shape) {
+    return program.planned(name, options.dtype, shape);
+}
+
+ops::DropoutSite Graph::dropout(uint32_t site, float probability) {
+    return options.training ? ops::DropoutSite{dropout_state, site, probability} : ops::DropoutSite{};
+}
+
+ops::DropoutSite Graph::hidden_dropout(uint32_t site) { return dropout(site, config.hidden_dropout); }
+ops::DropoutSite Graph::attention_dropout(uint32_t site) { return dropout(site, config.attention_dropout); }
+
+Tensor Graph::linear(const std::string& name, Tensor x, const Parameters::Linear& l) {
+    const Tensor w = weight(l.weight);
+    const Tensor y = activation(name, {x.shape[0], w.shape[0]});
+    ops::gemm(program, name, {.a = x, .b = w, .c = y, .bias = master(l.bias), .transpose_b = true});
+    return y;
+}
+
+void Graph::linear_backward(const std::string& name, Tensor dy, Tensor x, const Parameters::Linear& l, Tensor dx,
+                            bool add) {
+    ops::gemm(program, name + ".weight_gradient",
+              {.a = dy, .b = x, .c = gradient(l.weight), .transpose_a = true, .accumulate = options.accumulate});
+    if (dx) ops::gemm(program, name + ".backward", {.a = dy, .b = weight(l.weight), .c = dx, .accumulate = add});
+}
+
+}  // namespace dropforge

@@ -1,0 +1,72 @@
+// What every layer needs to add its ops to a Program: the parameters' tensors, the batch's shape, precision, dropout,
+// accumulation.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "engine/ops.h"
+#include "engine/program.h"
+#include "model/parameters.h"
+
+namespace dropforge {
+
+/// How a Program is to be built.
+struct GraphOptions {
+    int64_t batch = 0, sequence = 0, masked = 0;  // B, S, M: the static shapes of one micro-batch
+    DType dtype = DType::f32;                     // of activations, their gradients and the GEMMs' weights
+    bool training = false;                        // dropout and backward
+    bool accumulate = false;                      // add to gradients and totals (all micro-batches but the first)
+    bool types = false, lengths = false;          // the batch has token_type_ids, lengths
+    bool next_sentence = false;                   // the batch has next_sentence_labels
+};
+
+class Graph {
+  public:
+    Graph(Program& program, const Parameters& parameters, const GraphOptions& options);
+
+    Program& program;
+    const Parameters& parameters;
+    const BertConfig& config;
+    const GraphOptions options;
+
+    // Inputs, bound by name.
+    Tensor input_ids, token_type_ids, lengths;  // i32 [B,S], [B,S], [B]; absent if the batch has none
+    Tensor dropout_state;                       // i32 [4]: kernels::Dropout::state
+
+    Tensor master(Parameters::Index p);    // f32
+    Tensor weight(Parameters::Index p);    // as the GEMMs read it: f32, or the bf16 copy
+    Tensor gradient(Parameters::Index p);  // f32
+    /// Names of the bound storages of a parameter.
+    static std::string master_name(const std::string& own) { return "parameter/" + own; }
+    static std::string copy_name(const std::string& own) { return "copy/" + own; }
+    static std::string gradient_name(const std::string& own) { return "gradient/" + own; }
+
+    /// A planned tensor of the activations' dtype.
+    Tensor activation(const std::string& name, const Shape& shape);
+    /// A dropout of the hidden states or of the attention, with a site number of its own: the same in every Program of
+    /// the model.
+    ops::DropoutSite hidden_dropout(uint32_t site);
+    ops::DropoutSite attention_dropout(uint32_t site);
+
+    /// y [T,out] = x·Wᵀ + b.
+    Tensor linear(const std::string& name, Tensor x, const Parameters::Linear& l);
+    /// dW (+)= dyᵀ·x, and dx = dy·W unless dx is absent; `add`: dx += (the residual's gradient is there already). The
+    /// bias gradient comes with the kernel that makes dy.
+    void linear_backward(const std::string& name, Tensor dy, Tensor x, const Parameters::Linear& l, Tensor dx,
+                         bool add = false);
+
+  private:
+    Tensor parameter(std::vector<Tensor>& cache, Parameters::Index p, const std::string& name, DType dtype);
+    ops::DropoutSite dropout(uint32_t site, float probability);
+
+    std::vector<Tensor> masters_, copies_, gradients_;
+};
+
+/// Site numbers of the model's dropouts.
+constexpr uint32_t kEmbeddingDropout = 0;
+constexpr uint32_t attention_site(int64_t layer) { return static_cast<uint32_t>(4 * layer + 1); }
+constexpr uint32_t projection_site(int64_t layer) { return static_cast<uint32_t>(4 * layer + 2); }
+constexpr uint32_t ffn_site(int64_t layer) { return static_cast<uint32_t>(4 * layer + 3); }
+
+}  // namespace dropforge

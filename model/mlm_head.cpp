@@ -1,0 +1,83 @@
+#include "model/mlm_head.h"
+
+namespace dropforge {
+
+namespace {
+
+/// The decoder is the word table without its padded rows.
+Tensor decoder(const Graph& g, Tensor word) { return word.view(0, {g.config.vocabulary, g.config.hidden}); }
+
+}  // namespace
+
+MlmHead mlm_logits(Graph& g, Tensor rows) {
+    const Parameters& p = g.parameters;
+    const Program::Scope scope(g.program, "mlm");
+    const int64_t r = rows.shape[0];
+    MlmHead m{.rows = rows, .dense = g.linear("transform", rows, p.transform)};
+    m.gelu = g.activation("gelu", m.dense.shape);
+    ops::gelu_forward(g.program, "gelu", m.dense, m.gelu, g.config.gelu);
+    m.norm = {.x = m.gelu,
+              .gain = g.master(p.transform_norm.gain),
+              .bias = g.master(p.transform_norm.bias),
+              .y = g.activation("norm", m.gelu.shape),
+              .mean = g.program.planned("norm.mean", DType::f32, {r}),
+              .rstd = g.program.planned("norm.rstd", DType::f32, {r}),
+              .rows_per_sequence = r,
+              .epsilon = g.config.epsilon};
+    ops::layernorm_forward(g.program, "norm", m.norm);
+    m.logits = g.activation("logits", {r, g.config.padded_vocabulary()});
+    ops::gemm(g.program, "decoder",
+              {.a = m.norm.y,
+               .b = decoder(g, g.weight(p.word)),
+               .c = m.logits,
+               .bias = g.master(p.decoder_bias),
+               .transpose_b = true});
+    return m;
+}
+
+MlmHead mlm_forward(Graph& g, Tensor rows) {
+    MlmHead m = mlm_logits(g, rows);
+    const int64_t r = rows.shape[0];
+    ops::CrossEntropy loss{.logits = m.logits,
+                           .labels = g.program.bound("masked_labels", DType::i32, {r}),
+                           .weights = g.program.bound("masked_weights", DType::f32, {r}),
+                           .loss = g.program.bound("position_loss", DType::f32, {r}),
+                           .correct = g.program.planned("mlm/correct", DType::f32, {r}),
+                           .totals = g.program.bound("mlm_totals", DType::f32, {3}),
+                           .columns = g.config.vocabulary,
+                           .accumulate = g.options.accumulate};
+    if (g.options.training) loss.gradient_scale = g.program.bound("mlm_scale", DType::f32, {1});
+    ops::cross_entropy(g.program, "mlm/loss", loss);
+    return m;
+}
+
+Tensor mlm_backward(Graph& g, const MlmHead& m) {
+    const Parameters& p = g.parameters;
+    const bool accumulate = g.options.accumulate;
+    const Program::Scope scope(g.program, "mlm");
+    ops::column_sum(g.program, "decoder.bias_gradient", m.logits, g.gradient(p.decoder_bias), accumulate);
+    ops::gemm(g.program, "decoder.weight_gradient",
+              {.a = m.logits,
+               .b = m.norm.y,
+               .c = decoder(g, g.gradient(p.word)),
+               .transpose_a = true,
+               .accumulate = accumulate});
+    const Tensor dnorm = g.activation("norm.gradient", m.norm.y.shape);
+    ops::gemm(g.program, "decoder.backward", {.a = m.logits, .b = decoder(g, g.weight(p.word)), .c = dnorm});
+    const Tensor dgelu = g.activation("gelu.gradient", m.gelu.shape);
+    ops::layernorm_backward(g.program, "norm.backward", m.norm,
+                            {.dy = dnorm,
+                             .dz = dgelu,
+                             .dx = {},
+                             .dgain = g.gradient(p.transform_norm.gain),
+                             .dbias = g.gradient(p.transform_norm.bias),
+                             .accumulate = accumulate});
+    const Tensor ddense = g.activation("transform.gradient", m.dense.shape);
+    ops::gelu_backward(g.program, "gelu.backward", dgelu, m.dense, ddense, g.gradient(p.transform.bias), g.config.gelu,
+                       accumulate);
+    const Tensor drows = g.activation("rows.gradient", m.rows.shape);
+    g.linear_backward("transform", ddense, m.rows, p.transform, drows);
+    return drows;
+}
+
+}  // namespace dropforge

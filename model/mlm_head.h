@@ -1,0 +1,27 @@
+// The masked-language-model head: dense, GELU, LayerNorm, decoder tied to the word embeddings, cross-entropy fused and
+// in place.
+#pragma once
+
+#include "model/graph.h"
+
+namespace dropforge {
+
+/// What the forward pass leaves for the backward pass.
+struct MlmHead {
+    Tensor rows;              // [R,h] hidden states at the masked positions
+    Tensor dense, gelu = {};  // [R,h]
+    ops::LayerNorm norm = {};
+    Tensor logits = {};  // [R, padded V]; in training overwritten by their own gradient
+};
+
+/// Logits of `rows` [R,h].
+MlmHead mlm_logits(Graph& graph, Tensor rows);
+/// mlm_logits and the loss over the inputs masked_labels, masked_weights [R]; binds the outputs position_loss [R] and
+/// mlm_totals [3]. In training the gradient is scaled by the input mlm_scale [1]: one over the number of masked
+/// positions of the optimizer step.
+MlmHead mlm_forward(Graph& graph, Tensor rows);
+/// Parameter gradients (the word table's is assigned or accumulated first here), and the gradient at the rows, which it
+/// returns.
+Tensor mlm_backward(Graph& graph, const MlmHead& head);
+
+}  // namespace dropforge
