@@ -1,0 +1,112 @@
+# The demo behind `./dev pretrain`, read by ./dev: English text from Debian's own packages, a vocabulary, a small BERT, and a look at
+# what it learnt. Fetched text stays in .cache/, which git ignores. DROPFORGE_TEXT=FOLDER takes text of your own instead.
+
+demo_cache=.cache
+
+# fetch PACKAGE: downloads it without installing it, and unpacks it to .cache/packages/PACKAGE. Prints that folder.
+fetch() {
+    local folder=$demo_cache/packages/$1
+    if [ ! -d "$folder" ]; then
+        rm -rf "$folder.part"
+        mkdir -p "$folder.part"
+        download "$1" "$folder.part" || { say "could not fetch $1"; return 1; }
+        dpkg-deb -x "$folder.part"/*.deb "$folder.part"
+        rm "$folder.part"/*.deb
+        mv "$folder.part" "$folder"
+    fi
+    printf '%s\n' "$folder"
+}
+
+# download PACKAGE FOLDER: with the package lists as they are, else with fresh ones (an old list names files that are gone).
+download() {
+    local options=(-qq -o Acquire::Retries=3)
+    if [ "$(id -u)" = 0 ]; then options+=(-o APT::Sandbox::User=root); fi
+    (cd "$2" && apt-get "${options[@]}" download "$1" >&2 2>/dev/null) && return
+    apt_as_root update && (cd "$2" && apt-get "${options[@]}" download "$1" >&2)
+}
+
+# Each of these fills the folder $1 from a package.
+novels() {
+    local package
+    package=$(fetch r-cran-janeaustenr) || return
+    perl scripts/demo_text.pl novels "$package/usr/lib/R/site-library/janeaustenr/data" "$1" >/dev/null
+}
+
+perl_manual() {
+    local package
+    package=$(fetch perl-doc) || return
+    find "$package" -name '*.pod' -print0 | sort -z | xargs -0 perl scripts/demo_text.pl pod "$1" >/dev/null
+}
+
+postgresql_manual() {
+    local package version
+    version=$(apt-cache depends postgresql-doc 2>/dev/null | sed -n 's/^ *Depends: *\(postgresql-doc-[0-9]*\)$/\1/p')
+    package=$(fetch "${version:-postgresql-doc-15}") || return
+    find "$package" -name '*.html' ! -name '*index.html' -exec cp {} "$1" \;
+}
+
+# Makes .cache/text with one folder a source; a source that cannot be had is named and left out.
+gather_text() {
+    local source folder bytes found=0
+    for source in novels perl_manual postgresql_manual; do
+        folder=$demo_cache/text/$source
+        if [ ! -d "$folder" ]; then
+            rm -rf "$folder.part"
+            mkdir -p "$folder.part"
+            if ! "$source" "$folder.part"; then
+                rm -rf "$folder.part"
+                say "text: no $source this time; going on without"
+                continue
+            fi
+            mv "$folder.part" "$folder"
+        fi
+        bytes=$(cat "$folder"/* | wc -c)
+        say "text: $source, $(find "$folder" -type f | wc -l) files, $(awk "BEGIN { printf \"%.1f\", $bytes / 1e6 }") MB"
+        found=$((found + 1))
+    done
+    [ "$found" -gt 0 ] || die "no text could be fetched (is there a network?); DROPFORGE_TEXT=FOLDER ./dev pretrain takes your own"
+}
+
+# prepare_data TEXT: prints the folder of the data set, made once for each state of the text.
+prepare_data() {
+    local state data
+    state=$(find -L "$1" -type f -printf '%P %s %T@\n' | sort | cksum | tr ' ' '-')
+    data=$demo_cache/data-$state
+    if ! build/release/bin/dropforge inspect "$data" >/dev/null 2>&1; then
+        build/release/bin/dropforge prepare --text "$1" --train-vocab 8192 --out "$data" >&2
+    fi
+    printf '%s\n' "$data"
+}
+
+# The first of runs/demo, runs/demo-2, … that is not there yet.
+free_run_folder() {
+    local run=runs/demo n=2
+    while [ -e "$run" ]; do
+        run=runs/demo-$n
+        n=$((n + 1))
+    done
+    printf '%s\n' "$run"
+}
+
+demo() {
+    local text=${DROPFORGE_TEXT:-$demo_cache/text} data run
+    if [ -z "${DROPFORGE_TEXT:-}" ]; then gather_text; fi
+    data=$(prepare_data "$text") || exit
+    run=$(free_run_folder)
+    mkdir -p runs
+    say "pretraining into $run (Ctrl-C stops it with a checkpoint)"
+    build/release/bin/dropforge pretrain configs/demo.toml --data "$data" --out "$run" "$@"
+    local model
+    model=$(find "$run/checkpoints" -mindepth 1 -maxdepth 1 -name 'step-*' | sort | tail -n 1)
+    build/release/bin/dropforge evaluate --model "$model" --data "$data"
+    build/release/bin/dropforge fill --model "$model" "She was very [MASK] to see him." "It is a truth universally [MASK]." \
+        "The query returns one [MASK] for each group." "This [MASK] takes two arguments."
+    cat >&2 <<TEXT
+
+What next:
+  Hugging Face opens the model as it is:  AutoModelForMaskedLM.from_pretrained("$model")
+  ask it more:          build/release/bin/dropforge fill --model $model "Your [MASK] here."
+  train it for longer:  ./dev pretrain --steps 20000
+  use your own text:    DROPFORGE_TEXT=FOLDER ./dev pretrain
+TEXT
+}

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# What `./dev lint` checks: formatting, the rules of the house, shell scripts, clang-tidy. Prints a line a check; fails if any fails.
+# clang-tidy's verdict on a file is kept in .cache/tidy until the file, a header, or the configuration changes.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+mapfile -t files < <(git ls-files --cached --others --exclude-standard | while read -r file; do if [ -f "$file" ]; then echo "$file"; fi; done)
+select_files() { printf '%s\n' "${files[@]}" | { grep -E "$1" || true; }; }
+
+formatting() { select_files '\.(cpp|h)$' | xargs clang-format --dry-run --Werror; }
+
+# violation WHAT: prints the lines of stdin under that heading; false if there are any.
+violation() {
+    local lines
+    lines=$(cat)
+    [ -n "$lines" ] || return 0
+    printf '%s:\n%s\n' "$1" "$lines"
+    return 1
+}
+
+house_rules() {
+    local status=0 text tab=$'\t'
+    text=$(select_files '(\.(cpp|h|md|toml|json|sh|pl|txt)|^dev|^\.ci/run)$' | grep -v '^tests/golden/')
+    xargs grep -nE "$tab| +\$" <<<"$text" | violation "tabs or trailing spaces" || status=1
+    # The places where someone happens to work mean nothing to a reader.
+    xargs grep -nE '(^|[^A-Za-z0-9_.$}/-])/(work|home|root|tmp|mnt)/[A-Za-z]' <<<"$text" | violation "a path of one machine" || status=1
+    xargs grep -nE '(TO''DO|FIX''ME|X''XX)' <<<"$text" | violation "unfinished" || status=1
+    xargs grep -nE '^ *using namespace' <<<"$(grep '\.h$' <<<"$text")" | violation "using namespace in a header" || status=1
+    xargs grep -L '^#pragma once' <<<"$(grep '\.h$' <<<"$text")" | violation "headers without #pragma once" || status=1
+    xargs wc -l <<<"$(grep -E '\.(cpp|h|sh|pl)$' <<<"$text")" | awk '$2 != "total" && $1 > 400' | violation "more than 400 lines" || status=1
+    return $status
+}
+
+scripts() {
+    local status=0 script
+    for script in dev .ci/run $(select_files '\.sh$'); do
+        bash -n "$script" || status=1
+    done
+    for script in $(select_files '\.pl$'); do
+        perl -c "$script" 2>&1 | grep -v 'syntax OK' && status=1
+    done
+    if command -v shellcheck >/dev/null; then shellcheck --shell=bash --severity=warning dev .ci/run $(select_files '\.sh$') || status=1; fi
+    return $status
+}
+
+tidy_file() {
+    local mark
+    mark=.cache/tidy/$(cat "$1" - <<<"$TIDY_STATE" | sha1sum | cut -c1-40)
+    [ ! -e "$mark" ] || return 0
+    clang-tidy --quiet -p build/release "$1" 2>&1 | grep -vE '^[0-9]+ warnings? (generated|treated)|^Suppressed|^Use -header|^$' >"$mark.$$" || true
+    if grep -qE '(warning|error):' "$mark.$$"; then
+        cat "$mark.$$"
+        rm "$mark.$$"
+        return 1
+    fi
+    mv "$mark.$$" "$mark"
+}
+
+tidy() {
+    mkdir -p .cache/tidy
+    [ -f build/release/compile_commands.json ] || cmake --preset release >/dev/null
+    TIDY_STATE=$(select_files '(\.h|\.clang-tidy|CMakeLists\.txt|CMakePresets\.json)$' | xargs sha1sum; clang-tidy --version)
+    export TIDY_STATE
+    export -f tidy_file
+    select_files '^(apps|base|bench|data|engine|kernels|model)/.*\.cpp$' | xargs -P "$(nproc)" -I{} bash -c 'tidy_file {}'
+}
+
+status=0
+for check in formatting house_rules scripts tidy; do
+    start=$SECONDS
+    if output=$($check 2>&1); then
+        echo "lint: $check ok ($((SECONDS - start)) s)"
+    else
+        printf '%s\nlint: %s FAILED\n' "$output" "$check"
+        status=1
+    fi
+done
+exit $status
