@@ -18,28 +18,30 @@ violation() {
     return 1
 }
 
+# Files on stdin; finding nothing is no failure.
+search() { xargs -r grep "$@" || true; }
+
 house_rules() {
     local status=0 text tab=$'\t'
     text=$(select_files '(\.(cpp|h|md|toml|json|sh|pl|txt)|^dev|^\.ci/run)$' | grep -v '^tests/golden/')
-    xargs grep -nE "$tab| +\$" <<<"$text" | violation "tabs or trailing spaces" || status=1
+    search -nE "$tab| +\$" <<<"$text" | violation "tabs or trailing spaces" || status=1
     # The places where someone happens to work mean nothing to a reader.
-    xargs grep -nE '(^|[^A-Za-z0-9_.$}/-])/(work|home|root|tmp|mnt)/[A-Za-z]' <<<"$text" | violation "a path of one machine" || status=1
-    xargs grep -nE '(TO''DO|FIX''ME|X''XX)' <<<"$text" | violation "unfinished" || status=1
-    xargs grep -nE '^ *using namespace' <<<"$(grep '\.h$' <<<"$text")" | violation "using namespace in a header" || status=1
-    xargs grep -L '^#pragma once' <<<"$(grep '\.h$' <<<"$text")" | violation "headers without #pragma once" || status=1
+    search -nE '(^|[^A-Za-z0-9_.$}/-])/(work|home|root|tmp|mnt)/[A-Za-z]' <<<"$text" | violation "a path of one machine" || status=1
+    search -nE '(TO''DO|FIX''ME|X''XX)' <<<"$text" | violation "unfinished" || status=1
+    search -nE '^ *using namespace' <<<"$(grep '\.h$' <<<"$text")" | violation "using namespace in a header" || status=1
+    search -L '^#pragma once' <<<"$(grep '\.h$' <<<"$text")" | violation "headers without #pragma once" || status=1
     xargs wc -l <<<"$(grep -E '\.(cpp|h|sh|pl)$' <<<"$text")" | awk '$2 != "total" && $1 > 400' | violation "more than 400 lines" || status=1
     return $status
 }
 
 scripts() {
-    local status=0 script
-    for script in dev .ci/run $(select_files '\.sh$'); do
-        bash -n "$script" || status=1
-    done
+    local status=0 script bash_scripts
+    mapfile -t bash_scripts < <(select_files '(\.sh|^dev|^\.ci/run)$')
+    for script in "${bash_scripts[@]}"; do bash -n "$script" || status=1; done
+    shellcheck --shell=bash --severity=warning "${bash_scripts[@]}" || status=1
     for script in $(select_files '\.pl$'); do
         perl -c "$script" 2>&1 | grep -v 'syntax OK' && status=1
     done
-    if command -v shellcheck >/dev/null; then shellcheck --shell=bash --severity=warning dev .ci/run $(select_files '\.sh$') || status=1; fi
     return $status
 }
 
@@ -71,7 +73,7 @@ for check in formatting house_rules scripts tidy; do
     if output=$($check 2>&1); then
         echo "lint: $check ok ($((SECONDS - start)) s)"
     else
-        printf '%s\nlint: %s FAILED\n' "$output" "$check"
+        printf '%s\nlint: %s FAILED\n' "$(head -n 60 <<<"$output")" "$check"
         status=1
     fi
 done

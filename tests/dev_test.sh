@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# ./dev itself: its answers to wrong use, its counting of tests, set-up on a machine that lacks something, the demo's text readers.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+failures=0
+
+# expect NAME WANTED GOT
+expect() {
+    if [ "$2" = "$3" ]; then return; fi
+    printf 'FAILED: %s\n  wanted: %s\n  got:    %s\n' "$1" "$2" "$3"
+    failures=$((failures + 1))
+}
+
+# outcome COMMAND…: its exit status and the first line that it prints.
+outcome() {
+    local status=0
+    "$@" >"$scratch/output" 2>&1 </dev/null || status=$?
+    echo "$status $(head -n 1 "$scratch/output")"
+}
+
+# fake NAME BODY: a program that comes first in the path of pretend.
+fake() {
+    mkdir -p "$scratch/bin"
+    printf '#!/bin/sh\n%s\n' "$2" >"$scratch/bin/$1"
+    chmod +x "$scratch/bin/$1"
+}
+pretend() { PATH="$scratch/bin:$PATH" outcome "$@"; }
+
+wrong_use() {
+    expect "unknown call" "2 usage: ./dev CALL [ARGUMENTS]" "$(outcome ./dev fly)"
+    expect "unknown preset" "1 error: unknown preset 'fast'; the presets are release, debug, asan, tsan" "$(outcome ./dev build fast)"
+    expect "no CUDA" "1 error: this version has no CUDA backend; the presets are release, debug, asan, tsan" "$(outcome ./dev build cuda)"
+    expect "wrong set-up" "1 error: setup takes nothing or lint, not 'everything'" "$(outcome ./dev setup everything)"
+}
+
+counting() {
+    cat >"$scratch/log" <<'TEXT'
+1/5 Testing: doctests that pass
+[doctest] test cases: 12 | 12 passed | 0 failed | 3 skipped
+Test Passed.
+2/5 Testing: doctests of which some fail
+[doctest] test cases:  5 |  3 passed |  2 failed | 0 skipped
+Test Failed.
+3/5 Testing: died half-way
+Test Failed.
+4/5 Testing: a script
+Test Passed.
+5/5 Testing: all cases pass, then it dies on the way out
+[doctest] test cases:  4 |  4 passed |  0 failed | 0 skipped
+Test Failed.
+TEXT
+    expect "counts" "20 passed, 4 failed" "$(. ./dev && count_tests "$scratch/log")"
+}
+
+missing_packages() {
+    fake dpkg-query 'shift 2; for p in "$@"; do [ "$p" = -f ] || [ "$p" = cmake ] || echo "installed $p"; done'
+    fake id 'echo 1000'
+    fake apt-get 'echo "called $*" >&2; exit 100'
+    fake sleep ':'
+    fake sudo 'shift; exec "$@"'
+    expect "failing apt-get" "1 installing cmake" "$(pretend ./dev setup)"
+    expect "three tries" 3 "$(grep -c '^called .* update' "$scratch/output")"
+    expect "the way out" "error: apt-get could not install them; as root: apt-get update && apt-get install --no-install-recommends cmake" \
+        "$(tail -n 1 "$scratch/output")"
+    fake dpkg-query 'shift 2; for p in "$@"; do echo "installed $p"; done'
+    expect "nothing to do" "0 " "$(pretend ./dev setup)"
+    rm -r "$scratch/bin"
+}
+
+text_readers() {
+    local golden=tests/golden/demo_text
+    mkdir "$scratch/text"
+    expect "novels" "0 95" "$(outcome perl scripts/demo_text.pl novels $golden "$scratch/text")"
+    expect "a novel's paragraphs" "A SHORT TALE||CHAPTER I|It was a dark night, and nothing stirred.||CHAPTER II|Café.|" \
+        "$(tr '\n' '|' <"$scratch/text/tale.txt")"
+    expect "pod" "0 136" "$(outcome perl scripts/demo_text.pl pod "$scratch/text" $golden/sample.pod)"
+    expect "prose without code" \
+        "NAME|sample - a small page||USE OF a AND the rest|The first code paragraph is wrapped; see Below and 1 < 2.|An item's text.|Below|Last.|" \
+        "$(tr '\n' '|' <"$scratch/text/sample.txt")"
+    mkdir "$scratch/cut"
+    cp $golden/Rdata.rdx "$scratch/cut"
+    head -c 60 $golden/Rdata.rdb >"$scratch/cut/Rdata.rdb"
+    expect "a cut-off file" 1 "$(outcome perl scripts/demo_text.pl novels "$scratch/cut" "$scratch/text" | grep -cE '^[1-9][0-9]* R data: ')"
+}
+
+wrong_use
+counting
+missing_packages
+text_readers
+[ $failures = 0 ] && echo "all as expected"
