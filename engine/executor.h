@@ -22,7 +22,9 @@ class Buffer {
     Buffer& operator=(Buffer&& other) noexcept;
 
     template <typename T = void>
-    T* as() const { return static_cast<T*>(data_); }
+    T* as() const {
+        return static_cast<T*>(data_);
+    }
     int64_t bytes() const { return bytes_; }
 
   private:
@@ -42,13 +44,20 @@ struct OpEvent {
     double start, seconds;  // seconds since the executor was made
 };
 
+/// Runs whose events are kept after a call of Executor::clock with events; later runs still count in times().
+constexpr int64_t kEventRuns = 256;
+
 class Executor {
   public:
-    /// `program` must outlive the executor. `arena` has at least plan.bytes and may be shared with other executors that run in turn.
+    /// `program` must outlive the executor. `arena` has at least plan.bytes, begins at a multiple of kArenaAlignment,
+    /// and may be shared with other executors that run in turn.
     Executor(const Program& program, const MemoryPlan& plan, void* arena, const kernels::KernelTable& table,
              kernels::Context& context);
+    Executor(Executor&&) = default;  // a copy would run on the pointers of the first
+    Executor(const Executor&) = delete;
 
-    /// Gives a caller-owned storage its memory. Throws Error for an unknown name or one that the plan owns.
+    /// Gives a caller-owned storage its memory, also again later. Throws Error for an unknown name, one that the plan
+    /// owns, or nullptr.
     void bind(std::string_view name, void* pointer);
     /// Runs all ops. Throws Error, the first time, naming a storage that was never bound. Allocates nothing.
     void run();
@@ -57,6 +66,8 @@ class Executor {
     void clock(bool on, bool events = false);
     std::span<const OpTime> times() const { return times_; }
     std::span<const OpEvent> events() const { return events_; }
+    /// When the executor was made, by the steady clock: zero of its events.
+    int64_t epoch_ns() const { return epoch_ns_; }
     const Program& program() const { return program_; }
 
   private:

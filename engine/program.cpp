@@ -16,8 +16,8 @@ void add_once(std::vector<int32_t>& list, int32_t storage) {
 
 Tensor Program::add_storage(const std::string& name, DType dtype, const Shape& shape, Owner owner) {
     const std::string full = owner == Owner::plan ? prefix_ + name : name;
-    require(!has(full), "{}: a second tensor named {}", name_, full);
     Tensor tensor{static_cast<int32_t>(storages_.size()), dtype, 0, shape};
+    require(by_name_.emplace(full, tensor.storage).second, "{}: a second tensor named {}", name_, full);
     storages_.push_back({full, tensor.bytes(), owner});
     written_.push_back(owner == Owner::caller);
     return tensor;
@@ -39,8 +39,8 @@ void Program::add(std::string name, const Access& access, std::function<void(con
     Op op{prefix_ + std::move(name), {}, {}, {}, access.flops, 0, std::move(run)};
     for (const Tensor& t : access.reads) {
         if (!t) continue;
-        require(written_[static_cast<size_t>(t.storage)], "{}: {} reads {} before anything has written it", name_, op.name,
-                storages_[static_cast<size_t>(t.storage)].name);
+        require(written_[static_cast<size_t>(t.storage)], "{}: {} reads {} before anything has written it", name_,
+                op.name, storages_[static_cast<size_t>(t.storage)].name);
         add_once(op.reads, t.storage);
         op.bytes += static_cast<double>(t.bytes());
     }
@@ -55,13 +55,9 @@ void Program::add(std::string name, const Access& access, std::function<void(con
 }
 
 int32_t Program::find(std::string_view name) const {
-    for (size_t i = 0; i < storages_.size(); ++i)
-        if (storages_[i].name == name) return static_cast<int32_t>(i);
-    throw Error("{}: no tensor named {}", name_, name);
-}
-
-bool Program::has(std::string_view name) const {
-    return std::any_of(storages_.begin(), storages_.end(), [&](const Storage& s) { return s.name == name; });
+    const auto found = by_name_.find(name);
+    require(found != by_name_.end(), "{}: no tensor named {}", name_, name);
+    return found->second;
 }
 
 double Program::flops() const {

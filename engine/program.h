@@ -1,8 +1,10 @@
-// A step as a flat list of ops, built once: every op says what it reads and writes, what it costs, and how to call its kernel.
-// From this one list come the memory plan, execution, profiles and the report before a run. Knows nothing of BERT.
+// A step as a flat list of ops, built once: every op says what it reads and writes, what it costs, and how to call its
+// kernel. From this one list come the memory plan, execution, profiles and the report before a run. Knows nothing of
+// BERT.
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,8 +15,8 @@
 
 namespace dropforge {
 
-/// Who owns a storage's memory: the program's arena (planned by lifetime), or a caller that binds a pointer before execution
-/// (parameters, gradients, optimizer state, inputs, statistics).
+/// Who owns a storage's memory: the program's arena (planned by lifetime), or a caller that binds a pointer before
+/// execution (parameters, gradients, optimizer state, inputs, statistics).
 enum class Owner : uint8_t { plan, caller };
 
 struct Storage {
@@ -44,11 +46,12 @@ class Run {
 };
 
 struct Op {
-    std::string name;                                  // "layer3/ffn/fc1.backward"
-    std::vector<int32_t> reads, writes;                // storages; accumulated outputs are in both
-    std::vector<std::pair<int32_t, int32_t>> inplace;  // (output, input): the output may take the input's memory if it dies here
-    double flops;                                      // multiply-adds count 2; GEMMs and attention only (algorithms.md section 5)
-    double bytes;                                      // read and written once each
+    std::string name;                    // "layer3/ffn/fc1.backward"
+    std::vector<int32_t> reads, writes;  // storages; accumulated outputs are in both
+    std::vector<std::pair<int32_t, int32_t>>
+        inplace;   // (output, input): the output may take the input's memory if it dies here
+    double flops;  // multiply-adds count 2; GEMMs and attention only (algorithms.md section 5)
+    double bytes;  // read and written once each
     std::function<void(const Run&)> run;
 };
 
@@ -91,7 +94,7 @@ class Program {
     const std::vector<Op>& ops() const { return ops_; }
     /// The storage of that name. Throws Error if there is none.
     int32_t find(std::string_view name) const;
-    bool has(std::string_view name) const;
+    bool has(std::string_view name) const { return by_name_.contains(name); }
     double flops() const;
 
   private:
@@ -99,6 +102,7 @@ class Program {
 
     std::string name_, prefix_;
     std::vector<Storage> storages_;
+    std::map<std::string, int32_t, std::less<>> by_name_;
     std::vector<bool> written_;
     std::vector<Op> ops_;
 };

@@ -1,4 +1,5 @@
-// safetensors files (the Hugging Face format: u64 header length, JSON header, raw little-endian data), read strictly and written atomically.
+// safetensors files (the Hugging Face format: u64 header length, JSON header, raw little-endian data), read strictly
+// and written atomically.
 #pragma once
 
 #include <functional>
@@ -13,15 +14,16 @@ namespace dropforge {
 
 /// Element types that the reader understands. Others (BOOL, F64, I8 …) are listed but cannot be viewed as numbers.
 struct TensorInfo {
-    std::string dtype;           // as in the file: "F32", "BF16", "F16", "I32", "I64", "U8" …
+    std::string dtype;  // as in the file: "F32", "BF16", "F16", "I32", "I64", "U8" …
     std::vector<int64_t> shape;
     uint64_t begin = 0, end = 0;  // bytes, from the start of the data section
 
     int64_t size() const;  // elements
 };
 
-/// A memory-mapped file. The constructor refuses every malformed header with an Error that names the file and the place: length past the
-/// end, bad JSON, duplicate names, unknown keys of an entry, ranges that overlap, leave holes or don't match shape and dtype, overflow.
+/// A memory-mapped file. The constructor refuses every malformed header with an Error that names the file and the
+/// place: length past the end, bad JSON, duplicate names, unknown keys of an entry, ranges that overlap, leave holes or
+/// don't match shape and dtype, overflow.
 class SafetensorsFile {
   public:
     explicit SafetensorsFile(const fs::path& path);
@@ -33,8 +35,8 @@ class SafetensorsFile {
     /// Throws Error naming the file if there is no such tensor.
     const TensorInfo& info(const std::string& name) const;
     std::span<const std::byte> bytes(const std::string& name) const;
-    /// Elements converted to f32 (from F32, F16, BF16, F64) or i32 (from I32, I64 in range). Throws Error for another dtype or,
-    /// when `shape` is given, another shape (what was expected, what came).
+    /// Elements converted to f32 (from F32, F16, BF16, F64) or i32 (from I32, I64 in range). Throws Error for another
+    /// dtype or, when `shape` is given, another shape (what was expected, what came).
     void read(const std::string& name, std::span<float> to, std::span<const int64_t> shape = {}) const;
     void read(const std::string& name, std::span<int32_t> to, std::span<const int64_t> shape = {}) const;
 
@@ -45,12 +47,15 @@ class SafetensorsFile {
     uint64_t data_ = 0;  // offset of the data section
 };
 
-/// Collects tensors, then writes them in order of insertion, 8-byte aligned header, via AtomicFile. The memory must live until write().
+/// Collects tensors, then writes them via AtomicFile: wider element types first, so that each is aligned to its
+/// elements as readers that map the file expect, otherwise in order of insertion. The memory must live until write().
+/// add throws Error for a second tensor of a name, an unknown dtype, or data whose size does not match.
 class SafetensorsWriter {
   public:
     void add(const std::string& name, std::span<const float> data, std::vector<int64_t> shape);
     void add(const std::string& name, std::span<const int32_t> data, std::vector<int64_t> shape);
-    void add_raw(const std::string& name, const std::string& dtype, std::span<const std::byte> data, std::vector<int64_t> shape);
+    void add_raw(const std::string& name, const std::string& dtype, std::span<const std::byte> data,
+                 std::vector<int64_t> shape);
     void metadata(const std::string& key, const std::string& value) { metadata_[key] = value; }
     void write(const fs::path& path) const;
 

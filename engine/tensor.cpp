@@ -25,8 +25,8 @@ std::string Shape::text() const {
 }
 
 Tensor Tensor::view(int64_t first, const Shape& as) const {
-    require(first >= 0 && first + as.size() <= shape.size(), "a view of {} elements from {} on does not fit in a tensor of shape {}",
-            as.size(), first, shape.text());
+    require(first >= 0 && first + as.size() <= shape.size(),
+            "a view of {} elements from {} on does not fit in a tensor of shape {}", as.size(), first, shape.text());
     Tensor result = *this;
     result.offset += first * static_cast<int64_t>(size_of(dtype));
     result.shape = as;

@@ -1,4 +1,5 @@
-// A tensor is a small value: which storage, where in it, shape and element type. Memory belongs to the plan or to whoever binds it.
+// A tensor is a small value: which storage, where in it, shape and element type. Memory belongs to the plan or to
+// whoever binds it.
 #pragma once
 
 #include <array>
