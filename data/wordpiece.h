@@ -1,5 +1,6 @@
-// BERT's tokenizer: basic tokenization (clean, split at spaces, punctuation and ideographs, optionally lower-case and strip accents), then
-// WordPiece, greedy longest match first. Gives the same ids as Hugging Face's fast tokenizer (BertNormalizer, BertPreTokenizer, WordPiece).
+// BERT's tokenizer: basic tokenization (clean, split at spaces, punctuation and ideographs, optionally lower-case and
+// strip accents), then WordPiece, greedy longest match first. Gives the same ids as Hugging Face's fast tokenizer
+// (BertNormalizer, BertPreTokenizer, WordPiece).
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,7 @@ struct SpecialIds {
     int32_t pad, unk, cls, sep, mask;
 };
 
-/// A vocab.txt: one token a line, the line number is the id.
+/// A vocab.txt: one token a line, the line number is the id. Lines end in LF or CR LF.
 class Vocabulary {
   public:
     /// Throws Error naming file and line for duplicates, empty or invalid lines, a missing special token.
@@ -34,7 +35,7 @@ class Vocabulary {
     SpecialIds special_{};
 };
 
-/// Not thread-safe (keeps a cache of words): give each thread its own copy. Copies share the tables.
+/// Not thread-safe (keeps a cache of words, 1 MB): give each thread its own copy. Copies share the tables.
 class WordPiece {
   public:
     WordPiece(const Vocabulary& vocabulary, bool cased);
@@ -42,9 +43,13 @@ class WordPiece {
     WordPiece(const WordPiece&);
     WordPiece& operator=(const WordPiece&) = delete;
 
-    /// Appends the ids of `text` (UTF-8; invalid bytes count as U+FFFD and so vanish). word_starts, if given, gets one entry an id: 1 where
-    /// a word begins. No special tokens are added or recognised.
+    /// Appends the ids of `text` (UTF-8; invalid bytes count as U+FFFD and so vanish). word_starts, if given, gets one
+    /// entry an id: 1 where a word begins. No special tokens are added or recognised.
     void encode(std::string_view text, std::vector<int32_t>& ids, std::vector<uint8_t>* word_starts = nullptr);
+
+    /// Where a long text may be cut: encoding its first safe_cut(text) bytes and then the rest, with what follows,
+    /// gives the ids of encoding it at once. 0: no such place (see BasicTokenizer::safe_cut).
+    size_t safe_cut(std::string_view text) const;
 
   private:
     struct State;

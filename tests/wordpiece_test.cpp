@@ -1,0 +1,424 @@
+// BERT's tokenizer: every rule by own cases, an independent plain implementation on random input, caches and cuts, and
+// (where DROPFORGE_TOKENIZER_GOLDEN and DROPFORGE_TOKENIZER_VOCAB name folders) the ids that Hugging Face's fast
+// tokenizer gave.
+#include "data/wordpiece.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <unordered_map>
+
+#include "base/error.h"
+#include "data/ascii_run.h"
+#include "data/unicode.h"
+
+using namespace dropforge;
+using namespace dropforge::data;
+
+namespace {
+
+using Ids = std::vector<int32_t>;
+
+const fs::path kGolden = fs::path(DROPFORGE_TEST_DATA) / "tokenizer";
+
+const Vocabulary& vocabulary() {
+    static const Vocabulary loaded = Vocabulary::load(kGolden / "vocab.txt");
+    return loaded;
+}
+
+Ids encode(WordPiece& tokenizer, std::string_view text) {
+    Ids ids;
+    tokenizer.encode(text, ids);
+    return ids;
+}
+
+std::vector<std::string> pieces(WordPiece& tokenizer, std::string_view text) {
+    std::vector<std::string> result;
+    for (const int32_t id : encode(tokenizer, text)) result.push_back(vocabulary().token(id));
+    return result;
+}
+
+std::vector<nlohmann::json> read_lines(const fs::path& path) {
+    std::ifstream file(path);
+    REQUIRE_MESSAGE(file.good(), path.string());
+    std::vector<nlohmann::json> lines;
+    for (std::string line; std::getline(file, line);) lines.push_back(nlohmann::json::parse(line));
+    return lines;
+}
+
+/// The rules of basic tokenization and WordPiece, one after another over the whole text.
+class PlainTokenizer {
+  public:
+    explicit PlainTokenizer(bool cased) : cased_(cased) {
+        for (int32_t id = 0; id < vocabulary().size(); ++id) ids_[vocabulary().token(id)] = id;
+    }
+
+    Ids encode(std::string_view text) const {
+        std::u32string normalised = clean(text);
+        if (!cased_) normalised = strip_and_lower(decomposed(normalised));
+        Ids ids;
+        std::u32string word;
+        normalised += U' ';
+        for (const char32_t& c : normalised) {
+            if (c != ' ' && !splits(c)) {
+                word += c;
+                continue;
+            }
+            add_word(word, ids);
+            word.clear();
+            if (c != ' ') add_word({&c, 1}, ids);
+        }
+        return ids;
+    }
+
+  private:
+    static bool splits(char32_t c) {
+        return is_punctuation(c) ||
+               (c < 0x80 && std::u32string_view(U"$+<=>^`|~").find(c) != std::u32string_view::npos);
+    }
+    static bool is_ideograph(char32_t c) {
+        static constexpr char32_t kRanges[][2] = {{0x3400, 0x4DBF},   {0x4E00, 0x9FFF},   {0xF900, 0xFAFF},
+                                                  {0x20000, 0x2A6DF}, {0x2A700, 0x2B73F}, {0x2B740, 0x2B81F},
+                                                  {0x2B820, 0x2CEAF}, {0x2F800, 0x2FA1F}};
+        return std::ranges::any_of(kRanges, [c](const auto& range) { return c >= range[0] && c <= range[1]; });
+    }
+    static std::u32string clean(std::string_view text) {
+        std::u32string result;
+        for (const char *p = text.data(), *end = p + text.size(); p < end;) {
+            const auto [c, size] = decode_utf8(p, end);
+            p += size;
+            const bool space = c == '\t' || c == '\n' || c == '\r' || is_separator(c);
+            if (space) {
+                result += U' ';
+            } else if (c != 0 && c != kReplacement && !is_control(c)) {
+                result += is_ideograph(c) ? std::u32string{U' ', c, U' '} : std::u32string{c};
+            }
+        }
+        return result;
+    }
+    static std::u32string decomposed(const std::u32string& text) {
+        std::u32string result;
+        for (const char32_t c : text) {
+            const Decomposition parts = decompose(c);
+            result.append(parts.code_points.data(), parts.size);
+        }
+        for (size_t begin = 0; begin < result.size(); ++begin) {  // order each run of non-starters
+            size_t end = begin;
+            while (end < result.size() && combining_class(result[end]) != 0) ++end;
+            std::stable_sort(result.begin() + static_cast<ptrdiff_t>(begin),
+                             result.begin() + static_cast<ptrdiff_t>(end),
+                             [](char32_t a, char32_t b) { return combining_class(a) < combining_class(b); });
+            begin = end;
+        }
+        return result;
+    }
+    static std::u32string strip_and_lower(const std::u32string& text) {
+        std::u32string result;
+        for (const char32_t c : text) {
+            if (!is_nonspacing_mark(c)) result += lower_case(c);
+        }
+        return result;
+    }
+    static std::string utf8(std::u32string_view text) {
+        std::string result;
+        for (const char32_t c : text) {
+            char bytes[4];
+            result.append(bytes, write_utf8(c, bytes));
+        }
+        return result;
+    }
+    void add_word(std::u32string_view word, Ids& ids) const {
+        if (word.empty()) return;
+        Ids found;
+        for (size_t begin = 0; begin < word.size() && word.size() <= 100;) {
+            size_t end = word.size();
+            auto match = ids_.end();
+            for (; end > begin; --end) {
+                match = ids_.find((begin > 0 ? "##" : "") + utf8(word.substr(begin, end - begin)));
+                if (match != ids_.end()) break;
+            }
+            if (match == ids_.end()) {
+                found.clear();
+                break;
+            }
+            found.push_back(match->second);
+            begin = end;
+        }
+        if (found.empty()) found = {vocabulary().special().unk};
+        ids.insert(ids.end(), found.begin(), found.end());
+    }
+
+    bool cased_;
+    std::unordered_map<std::string, int32_t> ids_;
+};
+
+/// Text that meets many rules: pieces of the vocabulary, odd code points, broken bytes.
+std::string random_text(std::mt19937& random, size_t parts) {
+    static constexpr char32_t kOdd[] = {0,      ' ',    ' ',    '\n',   0x7F,    0xA0,    0xAD,    0x130,   0x301,
+                                        0x345,  0x34F,  0x378,  0x3A3,  0x9CB,   0x9C7,   0xF73,   0x200B,  0x2028,
+                                        0x212A, 0x226E, 0x302E, 0x3099, 0x3000,  0x5B57,  0xAC00,  0xD55C,  0xF900,
+                                        0xFB01, 0xFFFD, 0xFFFF, 0x1B44, 0x1D15E, 0x1D165, 0x1D16D, 0x1F44D, 0x10FFFF};
+    const auto below = [&](size_t n) { return std::uniform_int_distribution<size_t>(0, n - 1)(random); };
+    std::string text;
+    for (size_t i = 0; i < parts; ++i) {
+        char bytes[4];
+        switch (below(6)) {
+            case 0:
+                text += vocabulary().token(static_cast<int32_t>(below(static_cast<size_t>(vocabulary().size()))));
+                break;
+            case 1:
+                text.append(bytes, write_utf8(kOdd[below(std::size(kOdd))], bytes));
+                break;
+            case 2:
+                text += static_cast<char>(below(256));
+                break;
+            case 3:
+                text.append(below(20), static_cast<char>('a' + below(3)));
+                break;
+            case 4:
+                text += ' ';
+                break;
+            default:
+                text.append(bytes, write_utf8(static_cast<char32_t>(below(kCodePoints)), bytes));
+                break;  // surrogates too
+        }
+    }
+    return text;
+}
+
+}  // namespace
+
+TEST_CASE("every rule: tests/golden/tokenizer/cases.jsonl") {
+    WordPiece uncased(vocabulary(), false), cased(vocabulary(), true);
+    int checked = 0;
+    for (const nlohmann::json& line : read_lines(kGolden / "cases.jsonl")) {
+        CAPTURE(line.at("name").get<std::string>());
+        const auto text = line.at("text").get<std::string>();
+        using Pieces = std::vector<std::string>;
+        if (line.contains("uncased")) {
+            CHECK(pieces(uncased, text) == line.at("uncased").get<Pieces>());
+            ++checked;
+        }
+        if (line.contains("cased")) {
+            CHECK(pieces(cased, text) == line.at("cased").get<Pieces>());
+            ++checked;
+        }
+    }
+    CHECK(checked >= 90);
+}
+
+TEST_CASE("ids are the line numbers of the vocabulary, counted from 0") {
+    WordPiece tokenizer(vocabulary(), false);
+    CHECK(encode(tokenizer, "[mask] UNAFFABLE, zab") == Ids{5, 16, 6, 17, 18, 19, 10, 1});
+    CHECK(vocabulary().special().mask == 4);
+}
+
+TEST_CASE("invalid UTF-8 vanishes, and with it nothing valid") {
+    WordPiece tokenizer(vocabulary(), false);
+    const std::vector<std::string> the = {"the"}, two = {"the", "the"}, comma = {"the", ",", "the"};
+    for (const char* bad :
+         {"\x80", "\xBF\xBF", "\xC0\xAF", "\xC3", "\xE2\x82", "\xED\xA0\x80", "\xEF\xBF\xBD", "\xF0\x80\x80\xAF",
+          "\xF0\x9F\x91", "\xF4\x90\x80\x80", "\xF8\x88\x80\x80\x80", "\xFF\xFE"}) {
+        CAPTURE(bad);
+        CHECK(pieces(tokenizer, std::string("t") + bad + "he") == the);
+        CHECK(pieces(tokenizer, std::string("the") + bad) == the);
+        CHECK(pieces(tokenizer, bad + std::string("the")) == the);
+        CHECK(pieces(tokenizer, std::string("the") + bad + " the") == two);
+        CHECK(pieces(tokenizer, std::string("the") + bad + ",the") == comma);
+        CHECK(pieces(tokenizer, std::string("unbelievably") + bad + "the the the the") ==
+              std::vector<std::string>{"[UNK]", "the", "the", "the"});
+    }
+}
+
+TEST_CASE("word_starts marks the first piece of each word") {
+    WordPiece tokenizer(vocabulary(), false);
+    for (int pass = 0; pass < 2; ++pass) {  // the second from the cache
+        Ids ids;
+        std::vector<uint8_t> starts;
+        tokenizer.encode("unaffable, the aaaaaaaaaaaaaaaaaaa zz", ids, &starts);
+        std::vector<uint8_t> expected = {1, 0, 0, 1, 1, 1};
+        expected.insert(expected.end(), 9, 0);
+        expected.push_back(1);
+        CHECK(starts == expected);
+        CHECK(ids.size() == starts.size());
+    }
+}
+
+TEST_CASE("encode appends") {
+    WordPiece tokenizer(vocabulary(), false);
+    Ids ids = {77};
+    std::vector<uint8_t> starts = {9};
+    tokenizer.encode("the", ids, &starts);
+    CHECK(ids == Ids{77, encode(tokenizer, "the").at(0)});
+    CHECK(starts == std::vector<uint8_t>{9, 1});
+}
+
+TEST_CASE("random text: equal to the rules applied one after another, with cold and warm cache, and when cut") {
+    for (const bool cased : {false, true}) {
+        CAPTURE(cased);
+        std::mt19937 random(cased ? 1 : 2);
+        const PlainTokenizer plain(cased);
+        WordPiece warm(vocabulary(), cased);
+        for (int round = 0; round < 3000; ++round) {
+            const std::string text = random_text(random, 1 + static_cast<size_t>(round) % 60);
+            CAPTURE(round);
+            const Ids expected = plain.encode(text);
+            REQUIRE(encode(warm, text) == expected);
+            if (round % 100 == 0) {
+                WordPiece copy(warm);
+                REQUIRE(encode(copy, text) == expected);
+            }
+            const size_t part = std::uniform_int_distribution<size_t>(0, text.size())(random);
+            const size_t cut = warm.safe_cut(std::string_view(text).substr(0, part));
+            REQUIRE(cut <= part);
+            Ids in_two;
+            warm.encode(std::string_view(text).substr(0, cut), in_two);
+            warm.encode(std::string_view(text).substr(cut), in_two);
+            REQUIRE(in_two == expected);
+        }
+    }
+}
+
+TEST_CASE("random bytes of every length up to 64, ending where memory may end") {
+    std::mt19937 random(3);
+    const PlainTokenizer plain(false);
+    WordPiece tokenizer(vocabulary(), false);
+    for (size_t size = 0; size <= 64; ++size) {
+        for (int round = 0; round < 40; ++round) {
+            std::vector<char> bytes(size);  // of exactly this size, for AddressSanitizer
+            for (char& byte : bytes) byte = static_cast<char>(random());
+            const std::string_view text(bytes.data(), bytes.size());
+            REQUIRE(encode(tokenizer, text) == plain.encode(text));
+        }
+    }
+}
+
+TEST_CASE("every code point alone and between letters: equal to the rules") {
+    for (const bool cased : {false, true}) {
+        const PlainTokenizer plain(cased);
+        WordPiece tokenizer(vocabulary(), cased);
+        int wrong = 0;
+        for (char32_t c = 0; c < kCodePoints; c += c < 0x3100 || c > 0x1CF00 ? 1 : 7) {
+            char bytes[4];
+            const std::string own(bytes, write_utf8(c, bytes));
+            const std::string text = own + " a" + own + "b";
+            wrong += encode(tokenizer, text) == plain.encode(text) ? 0 : 1;
+        }
+        CHECK(wrong == 0);
+    }
+}
+
+TEST_CASE("safe_cut: after the last white space, punctuation mark or ideograph") {
+    const WordPiece tokenizer(vocabulary(), false);
+    CHECK(tokenizer.safe_cut("") == 0);
+    CHECK(tokenizer.safe_cut("word") == 0);
+    CHECK(tokenizer.safe_cut("two words") == 4);
+    CHECK(tokenizer.safe_cut("two, words") == 5);
+    CHECK(tokenizer.safe_cut("two\n") == 4);
+    CHECK(tokenizer.safe_cut("\xE5\xAD\x97\xE5\xAD\x97x") == 6);
+    CHECK(tokenizer.safe_cut("\xE5\xAD\x97\xE5\xAD") == 3);  // the second ideograph is not whole yet
+    CHECK(tokenizer.safe_cut("a\xC2\xA0z\xCC\x81") == 3);
+}
+
+TEST_CASE("more different words than the cache holds") {
+    std::vector<std::string> tokens = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
+    for (char c = '0'; c <= '9'; ++c) tokens.push_back({c});
+    for (char c = '0'; c <= '9'; ++c) tokens.push_back(std::string("##") + c);
+    WordPiece tokenizer(Vocabulary(tokens), false);
+    std::string text;
+    Ids expected;
+    for (int n = 0; n < 200000; ++n) {
+        const std::string word = std::to_string(n % 100000);
+        text += word + ' ';
+        for (size_t i = 0; i < word.size(); ++i) expected.push_back((i == 0 ? 5 : 15) + word[i] - '0');
+    }
+    CHECK(encode(tokenizer, text) == expected);
+}
+
+TEST_CASE("16 bytes at once equal one by one") {
+    std::mt19937 random(4);
+    for (int round = 0; round < 20000; ++round) {
+        char text[16], fast[16], slow[16];
+        const unsigned odd = random() % 17;
+        for (unsigned i = 0; i < 16; ++i) {
+            text[i] = i == odd ? static_cast<char>(random()) : "azAZ09mM"[random() % 8];
+        }
+        for (const bool lower : {false, true}) {
+            REQUIRE(ascii_run(text, lower, fast) == ascii_run_scalar(text, lower, slow));
+            REQUIRE(std::string_view(fast, 16) == std::string_view(slow, 16));
+        }
+    }
+}
+
+TEST_CASE("UTF-8: decoding, encoding, validity") {
+    for (char32_t c = 0; c < kCodePoints; ++c) {
+        char bytes[4];
+        const size_t size = write_utf8(c, bytes);
+        const bool surrogate = c >= 0xD800 && c <= 0xDFFF;
+        const auto decoded = decode_utf8(bytes, bytes + size);
+        if (decoded.code_point != (surrogate ? kReplacement : c) || (!surrogate && decoded.size != size))
+            FAIL(static_cast<uint32_t>(c));
+        if (is_valid_utf8({bytes, size}) == surrogate) FAIL(static_cast<uint32_t>(c));
+    }
+    CHECK(!is_valid_utf8("a\xE2\x82"));
+    CHECK(is_valid_utf8("a\xEF\xBF\xBD"));
+}
+
+TEST_CASE("vocabularies that are refused, by line") {
+    const fs::path path = fs::temp_directory_path() / ("dropforge_vocab_" + std::to_string(std::random_device{}()));
+    const auto message = [&](const std::string& text) -> std::string {
+        write_text(path, text);
+        try {
+            Vocabulary::load(path);
+        } catch (const Error& error) {
+            return error.what();
+        }
+        return "";
+    };
+    const std::string special = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n";
+    CHECK(message(special + "a\n") == "");
+    CHECK(message(special + "a") == "");
+    CHECK(message("") == path.string() + ": empty; expected one token a line");
+    CHECK(message(special + "a\nb\na\n") == path.string() + ", line 8: \"a\" is a duplicate of line 6");
+    CHECK(message(special + "a\n\nb\n") == path.string() + ", line 7: empty; a vocabulary has one token on every line");
+    CHECK(message(special + "a\xFF\n") == path.string() + ", line 6: not valid UTF-8");
+    CHECK(message(special + "a b\n").find("line 6: \"a b\" holds a space") != std::string::npos);
+    CHECK(message("[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n").find(": no [MASK] among its 5 tokens") != std::string::npos);
+    std::string windows = special + "a\n";
+    for (size_t at = 0; (at = windows.find('\n', at)) != std::string::npos; at += 2) windows.insert(at, 1, '\r');
+    CHECK(message(windows) == "");
+    CHECK(Vocabulary::load(path).token(4) == "[MASK]");
+    Vocabulary::load(path).save(path);
+    CHECK(read_text(path) == special + "a\n");
+    fs::remove(path);
+    CHECK_THROWS_AS(Vocabulary::load(path), Error);
+}
+
+TEST_CASE("Hugging Face's fast tokenizer, line by line") {
+    const char* golden = std::getenv("DROPFORGE_TOKENIZER_GOLDEN");
+    const char* folder = std::getenv("DROPFORGE_TOKENIZER_VOCAB");
+    if (golden == nullptr || folder == nullptr) {
+        MESSAGE(
+            "SKIPPED: set DROPFORGE_TOKENIZER_GOLDEN (folder of {un,}cased.jsonl: text, ids) and "
+            "DROPFORGE_TOKENIZER_VOCAB "
+            "(folder of bert-base-{un,}cased-vocab.txt) to run it");
+        return;
+    }
+    for (const std::string mode : {"uncased", "cased"}) {
+        const Vocabulary bert = Vocabulary::load(fs::path(folder) / ("bert-base-" + mode + "-vocab.txt"));
+        WordPiece tokenizer(bert, mode == "cased");
+        int lines = 0;
+        for (const nlohmann::json& line : read_lines(fs::path(golden) / (mode + ".jsonl"))) {
+            CAPTURE(mode);
+            CAPTURE(lines);
+            CHECK(encode(tokenizer, line.at("text").get<std::string>()) == line.at("ids").get<Ids>());
+            ++lines;
+        }
+        MESSAGE(mode << ": " << lines << " lines");
+        CHECK(lines > 0);
+    }
+}
