@@ -1,0 +1,93 @@
+// Matrix product: layouts, leading dimensions, bias, accumulation.
+#include "kernel_testing.h"
+
+namespace dropforge::kernels {
+namespace {
+
+struct Case {
+    int64_t m, n, k;
+    int64_t padding = 0;  // between the rows of all three
+};
+
+struct Variant {
+    bool transpose_a, transpose_b, bias, accumulate;
+    DType dtype, out;
+};
+
+Outputs run(Setup& s, const Case& x, const Variant& v) {
+    const auto matrix = [&](bool transpose, int64_t rows, int64_t columns) {
+        return transpose ? s.normal(columns, rows, rows + x.padding) : s.normal(rows, columns, columns + x.padding);
+    };
+    Array a = matrix(v.transpose_a, x.m, x.k), b = matrix(v.transpose_b, x.k, x.n), bias = s.floats(1, x.n);
+    Array c(v.out == DType::f32 ? DType::f32 : s.storage, x.m, x.n, x.n + x.padding);
+    if (v.accumulate)
+        c.fill([&](int64_t r, int64_t column) { return s.rounded(0.1 * static_cast<double>(r - column)); });
+    s.call(s.kernels.gemm, Gemm{.a = a.data(),
+                                .b = b.data(),
+                                .c = c.data(),
+                                .bias = v.bias ? bias.data<float>() : nullptr,
+                                .m = x.m,
+                                .n = x.n,
+                                .k = x.k,
+                                .lda = a.stride(),
+                                .ldb = b.stride(),
+                                .ldc = c.stride(),
+                                .transpose_a = v.transpose_a,
+                                .transpose_b = v.transpose_b,
+                                .accumulate = v.accumulate,
+                                .dtype = s.storage,
+                                .out = c.dtype()});
+    return outputs("c", std::move(c));
+}
+
+void check(const Case& x, const Variant& v) {
+    const auto label = fmt::format("{}x{}x{} +{} transposes {} {} bias {} accumulate {} out {}", x.m, x.n, x.k,
+                                   x.padding, v.transpose_a, v.transpose_b, v.bias, v.accumulate, name_of(v.out));
+    check_backends(
+        label, v.dtype, [&](Setup& s) { return run(s, x, v); }, Repeat::same_threads);
+}
+
+TEST_CASE("gemm: small integers are exact in every layout") {
+    // [1 2 3; 4 5 6] · [7 8; 9 10; 11 12] = [58 64; 139 154]; all of it exact in bf16
+    const double a[2][3] = {{1, 2, 3}, {4, 5, 6}}, b[3][2] = {{7, 8}, {9, 10}, {11, 12}},
+                 c[2][2] = {{58, 64}, {139, 154}};
+    for (const KernelTable* backend : backends()) {
+        for (const DType dtype : kFloatTypes) {
+            for (int layout = 0; layout < 4; ++layout) {
+                INFO(backend->name, " ", name_of(dtype), " layout ", layout);
+                const bool ta = layout & 1, tb = layout & 2;
+                Setup s(*backend, dtype, dtype, 0);
+                Array left(dtype, ta ? 3 : 2, ta ? 2 : 3), right(dtype, tb ? 2 : 3, tb ? 3 : 2), product(dtype, 2, 2);
+                left.fill([&](int64_t i, int64_t j) { return ta ? a[j][i] : a[i][j]; });
+                right.fill([&](int64_t i, int64_t j) { return tb ? b[j][i] : b[i][j]; });
+                s.call(s.kernels.gemm, Gemm{left.data(), right.data(), product.data(), nullptr, 2, 2, 3, left.stride(),
+                                            right.stride(), 2, ta, tb, false, dtype, dtype});
+                for (int i = 0; i < 4; ++i) CHECK(product.at(i / 2, i % 2) == c[i / 2][i % 2]);
+            }
+        }
+    }
+}
+
+TEST_CASE("gemm: every variant on odd shapes") {
+    for (const Case& x : {Case{1, 1, 1}, {1, 33, 65}, {2, 1, 31, 3}, {63, 65, 33, 1}, {65, 31, 2}, {33, 63, 64, 8}}) {
+        for (int bits = 0; bits < 16; ++bits) {
+            const bool ta = bits & 1, tb = bits & 2, bias = bits & 4, accumulate = bits & 8;
+            check(x, {ta, tb, bias, accumulate, DType::f32, DType::f32});
+            check(x, {ta, tb, bias, accumulate, DType::bf16, DType::bf16});
+            check(x, {ta, tb, bias, accumulate, DType::bf16, DType::f32});
+        }
+    }
+}
+
+TEST_CASE("gemm: vocabularies and long sums") {
+    for (const DType dtype : kFloatTypes) {
+        check({3, 1003, 64, 21}, {false, true, true, false, dtype, dtype});       // logits, rows 1024 apart
+        check({3, 64, 1003, 21}, {false, false, false, false, dtype, dtype});     // their gradient at the hidden states
+        check({1003, 16, 5, 21}, {true, false, false, true, dtype, DType::f32});  // and at the word embeddings
+        check({2, 30522, 16, 70}, {false, true, true, false, dtype, dtype});
+        check({17, 9, 4099}, {true, false, false, true, dtype, DType::f32});  // a weight gradient over many rows
+    }
+}
+
+}  // namespace
+}  // namespace dropforge::kernels
