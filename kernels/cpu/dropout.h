@@ -79,6 +79,18 @@ struct NoDropoutRow {
     f32v operator()(f32v x, int64_t) const { return x; }
 };
 
+/// Calls f<storage type, DropoutRow or NoDropoutRow>().
+template <typename F>
+inline void with_dropout_row(DType dtype, const Dropout& dropout, F&& f) {
+    with_float_type(dtype, [&](auto type) {
+        using T = decltype(type);
+        if (dropout.active())
+            f.template operator()<T, DropoutRow>();
+        else
+            f.template operator()<T, NoDropoutRow>();
+    });
+}
+
 // ------------------------------------------------------------------------------------------------------------------------------
 // Philox
 #if DROPFORGE_AVX512 || DROPFORGE_AVX2

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "kernels/dtype.h"
 
@@ -36,7 +37,6 @@ using f32half = float __attribute__((vector_size(2 * kLanes)));  // half of an f
 
 inline f32v broadcast(float x) { return f32v{} + x; }
 inline f32v max(f32v a, f32v b) { return a > b ? a : b; }
-/// x where b is not negative, else -x, by sign bits alone.
 inline f32v abs(f32v x) { return std::bit_cast<f32v>(std::bit_cast<u32v>(x) & 0x7fffffffu); }
 
 inline i32v iota() {
@@ -151,30 +151,31 @@ inline f32v rounded(f32v x) {
 
 // ---------------------------------------------------------------------------------------------------------------------------
 // reductions
+/// Lane i of the result is lane i ^ kDistance.
+template <int kDistance, int... kLane>
+inline f32v swap_lanes(f32v x, std::integer_sequence<int, kLane...>) {
+    return __builtin_shufflevector(x, x, (kLane ^ kDistance)...);
+}
+template <typename Combine>
+inline float reduce(f32v x, Combine&& combine) {
+    constexpr std::make_integer_sequence<int, kLanes> lanes;
+    if constexpr (kLanes > 8) x = combine(x, swap_lanes<8>(x, lanes));
+    if constexpr (kLanes > 4) x = combine(x, swap_lanes<4>(x, lanes));
+    x = combine(x, swap_lanes<2>(x, lanes));
+    return combine(x, swap_lanes<1>(x, lanes))[0];
+}
 /// Sum of all lanes, always in the same order.
 inline float sum(f32v x) {
-#if DROPFORGE_AVX512
-    return _mm512_reduce_add_ps(std::bit_cast<__m512>(x));
-#else
-    for (int width = kLanes / 2; width > 0; width /= 2)
-        for (int i = 0; i < width; ++i) x[i] += x[i + width];
-    return x[0];
-#endif
+    return reduce(x, [](f32v a, f32v b) { return a + b; });
 }
 /// Largest lane; unspecified with a NaN.
 inline float largest(f32v x) {
-#if DROPFORGE_AVX512
-    return _mm512_reduce_max_ps(std::bit_cast<__m512>(x));
-#else
-    float best = x[0];
-    for (int i = 1; i < kLanes; ++i) best = x[i] > best ? x[i] : best;
-    return best;
-#endif
+    return reduce(x, [](f32v a, f32v b) { return max(a, b); });
 }
 
 inline f32v sqrt(f32v x) {
 #if DROPFORGE_AVX512
-    return std::bit_cast<f32v>(_mm512_sqrt_ps(std::bit_cast<__m512>(x)));
+    return std::bit_cast<f32v>(_mm512_maskz_sqrt_ps(0xffff, std::bit_cast<__m512>(x)));
 #elif DROPFORGE_AVX2
     return std::bit_cast<f32v>(_mm256_sqrt_ps(std::bit_cast<__m256>(x)));
 #else

@@ -1,0 +1,54 @@
+// LayerNorm of one row, forward and backward, for whatever the row comes from: layernorm.cpp reads it, embedding.cpp
+// sums it from tables. A source is a function (column, Full or Part) -> f32v that gives 0 in lanes past the end.
+#pragma once
+
+#include "kernels/cpu/parallel.h"
+
+namespace dropforge::kernels::on_cpu {
+
+struct Moments {
+    float mean, rstd;
+};
+
+/// Two passes: the variance is the mean of squared deviations from the mean.
+template <typename Source>
+inline Moments moments(int64_t columns, float epsilon, Source&& z) {
+    f32v total{}, squares{};
+    for_columns(columns, [&](int64_t j, auto count) { total += z(j, count); });
+    const float mean = sum(total) / static_cast<float>(columns);
+    for_columns(columns, [&](int64_t j, auto count) {
+        const f32v deviation = only(count, z(j, count) - mean);
+        squares += deviation * deviation;
+    });
+    return {mean, 1.0f / std::sqrt(sum(squares) / static_cast<float>(columns) + epsilon)};
+}
+
+/// gain * (z - mean) * rstd + bias at one vector of columns.
+template <typename Count>
+inline f32v normalize(f32v z, Moments m, const float* gain, const float* bias, Count count) {
+    return load(gain, count) * ((z - m.mean) * m.rstd) + load(bias, count);
+}
+
+/// Calls out(column, count, gradient at z) for the whole row and adds the row's share to dgain and dbias. Both sources
+/// are read twice; out may overwrite what they read at its own columns.
+template <typename Source, typename Gradient, typename Out>
+inline void layernorm_backward_row(int64_t columns, Moments m, const float* gain, float* dgain, float* dbias,
+                                   Source&& z, Gradient&& dy, Out&& out) {
+    f32v total{}, along{};
+    for_columns(columns, [&](int64_t j, auto count) {
+        const f32v gradient = dy(j, count), normalized = (z(j, count) - m.mean) * m.rstd;
+        add_to(dgain + j, gradient * normalized, count);
+        add_to(dbias + j, gradient, count);
+        const f32v scaled = gradient * load(gain + j, count);
+        total += scaled;
+        along += scaled * normalized;
+    });
+    const float mean_total = sum(total) / static_cast<float>(columns);
+    const float mean_along = sum(along) / static_cast<float>(columns);
+    for_columns(columns, [&](int64_t j, auto count) {
+        const f32v normalized = (z(j, count) - m.mean) * m.rstd;
+        out(j, count, m.rstd * (dy(j, count) * load(gain + j, count) - mean_total - normalized * mean_along));
+    });
+}
+
+}  // namespace dropforge::kernels::on_cpu

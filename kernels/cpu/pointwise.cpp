@@ -1,0 +1,107 @@
+// GELU and tanh, forward and backward, and column sums. Backward adds the column sums of its result while it has it in
+// registers.
+#include "kernels/cpu/functions.h"
+#include "kernels/cpu/math.h"
+#include "kernels/cpu/parallel.h"
+
+namespace dropforge::kernels::on_cpu {
+
+namespace {
+
+// The two forms of GELU: value and slope at x.
+struct GeluErf {
+    static f32v value(f32v x) { return x * normal(x).distribution; }
+    static f32v slope(f32v x) {
+        const Normal n = normal(x);
+        return n.distribution + x * n.density;
+    }
+};
+struct GeluTanh {
+    static constexpr float kFactor = 0.797884561f, kCubic = 0.044715f;  // √(2/π)
+
+    /// (1 + tanh u) / 2 = 1 / (1 + e^(-2u)), u = √(2/π) (x + 0.044715 x³).
+    static f32v gate(f32v x) { return 1.0f / (1.0f + exp(x * (x * x * kCubic + 1.0f) * (-2.0f * kFactor))); }
+    static f32v value(f32v x) { return x * gate(x); }
+    static f32v slope(f32v x) {
+        const f32v g = gate(x);
+        return g + x * g * (1.0f - g) * (x * x * (6.0f * kFactor * kCubic) + 2.0f * kFactor);
+    }
+};
+
+template <typename F>
+void with_form(Gelu form, F&& f) {
+    form == Gelu::erf ? f(GeluErf{}) : f(GeluTanh{});
+}
+
+/// y[i] = f(x[i]).
+template <typename Forward, typename F>
+void map(const Forward& op, F&& f) {
+    with_float_type(op.dtype, [&](auto type) {
+        using T = decltype(type);
+        parallel_pieces(op.n, [&](int64_t begin, int64_t size) {
+            const T* x = static_cast<const T*>(op.x) + begin;
+            T* y = static_cast<T*>(op.y) + begin;
+            for_columns(size, [&](int64_t j, auto count) { store(y + j, f(load(x + j, count)), count); });
+        });
+    });
+}
+
+/// dx = f(dy, at) and its column sums; `at` is what forward saved: x or y.
+template <typename Backward, typename F>
+void map_backward(const Backward& op, const void* saved, F&& f) {
+    auto* partials = static_cast<float*>(op.scratch);
+    with_float_type(op.dtype, [&](auto type) {
+        using T = decltype(type);
+        parallel_row_blocks(op.rows, op.columns, [&](int64_t block, int64_t begin, int64_t end) {
+            float* sum = partials + block * op.columns;
+            std::fill_n(sum, op.columns, 0.0f);
+            for (int64_t row = begin; row < end; ++row) {
+                const T* dy = static_cast<const T*>(op.dy) + row * op.columns;
+                const T* at = static_cast<const T*>(saved) + row * op.columns;
+                T* dx = static_cast<T*>(op.dx) + row * op.columns;
+                for_columns(op.columns, [&](int64_t j, auto count) {
+                    const f32v gradient = f(load(dy + j, count), load(at + j, count));
+                    store(dx + j, gradient, count);
+                    add_to(sum + j, gradient, count);
+                });
+            }
+        });
+    });
+    add_partials(partials, row_blocks(op.rows), op.columns, op.columns, op.dx_sum, op.accumulate);
+}
+
+}  // namespace
+
+void gelu_forward(const GeluForward& g, Context&) {
+    with_form(g.form, [&](auto form) { map(g, [&](f32v x) { return form.value(x); }); });
+}
+
+void gelu_backward(const GeluBackward& g, Context&) {
+    with_form(g.form, [&](auto form) { map_backward(g, g.x, [&](f32v dy, f32v x) { return dy * form.slope(x); }); });
+}
+
+void tanh_forward(const TanhForward& t, Context&) {
+    map(t, [](f32v x) { return tanh(x); });
+}
+
+void tanh_backward(const TanhBackward& t, Context&) {
+    map_backward(t, t.y, [](f32v dy, f32v y) { return dy * (1.0f - y * y); });
+}
+
+void column_sum(const ColumnSum& c, Context&) {
+    auto* partials = static_cast<float*>(c.scratch);
+    with_float_type(c.dtype, [&](auto type) {
+        using T = decltype(type);
+        parallel_row_blocks(c.rows, c.columns, [&](int64_t block, int64_t begin, int64_t end) {
+            float* sum = partials + block * c.columns;
+            std::fill_n(sum, c.columns, 0.0f);
+            for (int64_t row = begin; row < end; ++row) {
+                const T* x = static_cast<const T*>(c.x) + row * c.stride;
+                for_columns(c.columns, [&](int64_t j, auto count) { add_to(sum + j, load(x + j, count), count); });
+            }
+        });
+    });
+    add_partials(partials, row_blocks(c.rows), c.columns, c.columns, c.sum, c.accumulate);
+}
+
+}  // namespace dropforge::kernels::on_cpu

@@ -1,0 +1,37 @@
+// The table of the CPU backend.
+#include "kernels/cpu/context.h"
+#include "kernels/cpu/functions.h"
+#include "kernels/cpu/gemm.h"
+
+namespace dropforge::kernels {
+
+const KernelTable& cpu() {
+    static const KernelTable table = {
+        .name = "cpu",
+        .create_context = []() -> std::unique_ptr<Context> { return std::make_unique<on_cpu::CpuContext>(); },
+        .gemm = on_cpu::gemm,
+        .embedding_forward = on_cpu::embedding_forward,
+        .embedding_backward = on_cpu::embedding_backward,
+        .layernorm_forward = on_cpu::layernorm_forward,
+        .layernorm_backward = on_cpu::layernorm_backward,
+        .attention_forward = nullptr,
+        .attention_backward = nullptr,
+        .gelu_forward = on_cpu::gelu_forward,
+        .gelu_backward = on_cpu::gelu_backward,
+        .tanh_forward = on_cpu::tanh_forward,
+        .tanh_backward = on_cpu::tanh_backward,
+        .column_sum = on_cpu::column_sum,
+        .gather_rows = on_cpu::gather_rows,
+        .scatter_rows = on_cpu::scatter_rows,
+        .cross_entropy = on_cpu::cross_entropy,
+        .loss_totals = on_cpu::loss_totals,
+        .global_norm = on_cpu::global_norm,
+        .adamw = on_cpu::adamw,
+        .lamb = on_cpu::lamb,
+        .cast = on_cpu::cast,
+        .clear = on_cpu::clear,
+    };
+    return table;
+}
+
+}  // namespace dropforge::kernels
