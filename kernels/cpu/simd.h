@@ -39,6 +39,16 @@ inline f32v broadcast(float x) { return f32v{} + x; }
 inline f32v max(f32v a, f32v b) { return a > b ? a : b; }
 inline f32v abs(f32v x) { return std::bit_cast<f32v>(std::bit_cast<u32v>(x) & 0x7fffffffu); }
 
+/// The product itself, rounded: where fusing it into the next addition would break a cancellation.
+inline f32v unfused(f32v product) {
+#if defined(__x86_64__)
+    asm("" : "+v"(product));
+#else
+    asm("" : "+m"(product));
+#endif
+    return product;
+}
+
 inline i32v iota() {
     i32v lanes{};
     for (int i = 0; i < kLanes; ++i) lanes[i] = i;
