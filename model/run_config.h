@@ -1,0 +1,109 @@
+// Everything that defines a run: read from TOML, overridden by --set, checked, and printed with every key.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "model/bert_config.h"
+#include "model/schedule.h"
+
+namespace dropforge {
+
+enum class Masking : uint8_t { dynamic, fixed };  // "dynamic": drawn anew in every epoch; "static": the same in all
+enum class Method : uint8_t { dense };
+enum class Precision : uint8_t { automatic, bf16, f32 };  // "auto": bf16 where the device computes it, else f32
+enum class OptimizerKind : uint8_t { adamw, lamb };
+
+// The defaults are the recipe of Devlin et al. 2019, appendix A.2, and of its code (github.com/google-research/bert:
+// run_pretraining.py, optimization.py), with RoBERTa's input (Liu et al. 2019: dynamic masking, full sequences, no
+// NSP). Other choices give their reason.
+
+struct DataOptions {
+    std::string path;        // folder of `dropforge prepare`; may be given later
+    int64_t sequence = 128;  // tokens; Devlin et al.: 128 for 90 % of the steps, then 512
+    std::optional<int64_t> max_predictions;
+    double mask_probability = 0.15;
+    Masking masking = Masking::dynamic;
+    bool whole_word = false;
+
+    /// Masked slots of a sequence: max_predictions, by default max(1, round(mask_probability · sequence)).
+    int64_t predictions() const;
+};
+
+struct TrainOptions {
+    Method method = Method::dense;
+    int64_t steps = 1'000'000;
+    int64_t batch = 256;      // sequences a step, over all ranks and micro-batches
+    int64_t micro_batch = 0;  // sequences of one forward and backward pass; 0: the whole batch
+    Precision precision = Precision::automatic;
+    int64_t seed = 0;
+    OptimizerKind optimizer = OptimizerKind::adamw;
+    double lr = 1e-4;
+    std::optional<int64_t> warmup_steps;
+    ScheduleKind schedule = ScheduleKind::linear;
+    double power = 1;  // of the polynomial schedule; 1: linear
+    double end_lr = 0;
+    double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-6;
+    double weight_decay = 0.01;
+    double clip = 1;  // global norm of the gradient; 0: off
+
+    /// warmup_steps, by default a tenth of the steps and at most the 10 000 of Devlin et al., so that a short run warms
+    /// up too.
+    int64_t warmup() const;
+    /// micro_batch, or the batch where that is 0.
+    int64_t sequences_per_pass() const { return micro_batch == 0 ? batch : micro_batch; }
+    Schedule learning_rate() const { return {schedule, lr, end_lr, power, warmup(), steps}; }
+};
+
+struct EvalOptions {
+    int64_t every = 1000;  // steps; 0: never
+    int64_t sequences =
+        1024;  // of the validation shards: 19 456 masked tokens at S = 128, a standard error of about 0.02 nats
+};
+
+struct CheckpointOptions {
+    int64_t every = 1000;    // steps; 0: only at the end
+    int64_t keep_last = 2;   // one to go on from, one in case that the newest is damaged
+    int64_t keep_every = 0;  // steps; checkpoints at its multiples are kept for good; 0: none
+};
+
+struct LogOptions {
+    int64_t every = 10;  // steps
+    bool tensorboard = true;
+};
+
+struct RunConfig {
+    BertConfig model = BertConfig::preset("bert-base");  // its vocabulary and special ids come from the data
+    DataOptions data;
+    TrainOptions train;
+    EvalOptions eval;
+    CheckpointOptions checkpoint;
+    LogOptions log;
+
+    /// From a TOML file, or from a preset's name ("bert-mini"): that model with the default recipe. Each key is
+    /// checked; validate() is left to the caller, after its own set(). Throws Error for a syntax error, an unknown
+    /// table or key (naming the nearest), a wrong type or range (key, expected, got, file:line).
+    static RunConfig load(const std::string& path_or_preset);
+    static RunConfig from_toml(const std::string& text, const std::string& where);
+
+    /// "table.key=value" with the value as in TOML; text needs no quotes. `model.preset` sets hidden, layers, heads and
+    /// intermediate; `model.hidden` also sets intermediate = 4·hidden (Devlin et al. 2019, section 3). Throws Error as
+    /// load() does.
+    void set(const std::string& assignment);
+    /// The rules between keys (sequence ≤ max_positions, batch a multiple of micro_batch …). Throws Error naming the
+    /// keys and where their values came from.
+    void validate() const;
+    /// Every key with its value, also of those that were derived; reads back as an equal configuration.
+    std::string to_toml() const;
+    /// "" if both define the same run, else the first key that differs and both values: "train.lr is 0.0001 there and
+    /// 0.0002 here"
+    /// ("here" is *this). Keys that a resumed run may change don't count: train.steps, eval, checkpoint, log.
+    std::string difference(const RunConfig& there) const;
+
+    /// Key → "file:line" or "--set", for the keys that were given.
+    std::map<std::string, std::string> origins;
+};
+
+}  // namespace dropforge

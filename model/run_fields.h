@@ -1,0 +1,64 @@
+// The table of a run's keys: parsing, checks, printing and --set of run_config.cpp all come from it.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <functional>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "model/run_config.h"
+
+namespace dropforge::config {
+
+/// Allowed values of a number.
+struct Range {
+    double low, high;
+    bool open_low = false, open_high = false;
+
+    bool holds(double x) const {  // false for NaN
+        return (open_low ? x > low : x >= low) && (open_high ? x < high : x <= high);
+    }
+    std::string text() const {
+        if (std::isinf(high)) return fmt::format("{} {}", open_low ? ">" : "≥", low);
+        return fmt::format("in {}{}, {}{}", open_low ? '(' : '[', low, high, open_high ? ')' : ']');
+    }
+};
+
+constexpr Range kAny{0, 0};
+
+/// An integer that follows from other keys until it is given.
+struct Derived {
+    std::optional<int64_t>* given;
+    int64_t value;
+};
+/// An enum as its number.
+struct Choice {
+    size_t value;
+    std::function<void(size_t)> assign;
+};
+/// Shorthand for four keys; never printed.
+struct Preset {
+    BertConfig* model;
+};
+/// Where a key's value lives, by its type.
+using Slot = std::variant<int64_t*, Derived, double*, float*, bool*, std::string*, Choice, Preset>;
+
+struct Field {
+    const char *table, *name;
+    Slot (*slot)(RunConfig&);
+    Range range = kAny;
+    std::vector<const char*> choices = {};  // in the order of the enum
+    bool defines_run = true;                // must not change when a run is resumed
+    void (*after)(RunConfig&) = nullptr;    // what follows from the new value
+
+    std::string key() const { return fmt::format("{}.{}", table, name); }
+};
+
+/// All keys in the order in which they are printed; a shorthand stands before the keys that it sets.
+const std::vector<Field>& fields();
+
+}  // namespace dropforge::config
