@@ -128,7 +128,7 @@ std::string BertConfig::to_json(const std::string& architecture) const {
     // A float printed as the shortest decimal that reads back as the same float, not as its double expansion.
     const auto decimal = [](float value) { return std::stod(fmt::format("{}", value)); };
     nlohmann::ordered_json json = {
-        {"architectures", {architecture}},
+        {"architectures", nlohmann::ordered_json::array({architecture})},
         {"model_type", "bert"},
         {"vocab_size", vocabulary},
         {"hidden_size", hidden},

@@ -1,0 +1,111 @@
+#include "model/huggingface.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/error.h"
+#include "engine/safetensors.h"
+
+namespace dropforge {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+const std::string kPrefix = "bert.";
+
+bool ignored(const std::string& name) {
+    return name.ends_with("position_ids") || name.starts_with("cls.predictions.decoder.");
+}
+
+/// Our name of a tensor of the file: with the prefix.
+std::string full_name(const std::string& name) {
+    return name.starts_with(kPrefix) || name.starts_with("cls.") ? name : kPrefix + name;
+}
+
+/// What a model file holds, by full names.
+struct Contents {
+    std::map<std::string, std::string> names;  // full name → name in the file
+
+    explicit Contents(const SafetensorsFile& file) {
+        for (const auto& [name, info] : file.tensors()) {
+            if (ignored(name)) continue;
+            require(names.emplace(full_name(name), name).second, "{}: both {} and {} are there", file.path().string(), name,
+                    names[full_name(name)]);
+        }
+    }
+    bool any(const std::string& start) const {
+        const auto found = names.lower_bound(start);
+        return found != names.end() && found->first.starts_with(start);
+    }
+};
+
+std::vector<int64_t> dimensions(const Shape& shape) {
+    std::vector<int64_t> result;
+    for (int i = 0; i < shape.rank(); ++i) result.push_back(shape[i]);
+    return result;
+}
+
+void read_values(const SafetensorsFile& file, Contents& contents, const Parameters& parameters, float* values) {
+    for (const HfTensor& t : parameters.tensors()) {
+        const auto found = contents.names.find(t.name);
+        require(found != contents.names.end(), "{}: the tensor {} is missing", file.path().string(), t.name);
+        file.read(found->second, {values + t.offset, static_cast<size_t>(t.shape.size())}, dimensions(t.shape));
+        contents.names.erase(found);
+    }
+    require(contents.names.empty(), "{}: unexpected tensor {}: no part of a BERT encoder with MLM and NSP heads",
+            file.path().string(), contents.names.empty() ? "" : contents.names.begin()->second);
+}
+
+}  // namespace
+
+Model load_model(const fs::path& folder) {
+    const fs::path config_path = folder / "config.json";
+    const BertConfig config = BertConfig::from_json(read_text(config_path), config_path.string());
+    const SafetensorsFile file(folder / "model.safetensors");
+    Contents contents(file);
+    Model model{Parameters(config, {.mlm = contents.any("cls.predictions."),
+                                    .pooler = contents.any("bert.pooler."),
+                                    .next_sentence = contents.any("cls.seq_relationship.")}),
+                Buffer()};
+    model.values = Buffer(model.parameters.size() * static_cast<int64_t>(sizeof(float)));
+    read_values(file, contents, model.parameters, model.values.as<float>());
+    return model;
+}
+
+void save_model(const fs::path& folder, const Parameters& parameters, const float* values) {
+    const Heads& heads = parameters.heads();
+    const std::string architecture = heads.next_sentence ? "BertForPreTraining" : heads.mlm ? "BertForMaskedLM" : "BertModel";
+    SafetensorsWriter writer;
+    writer.metadata("format", "pt");
+    for (const HfTensor& t : parameters.tensors()) {
+        const std::string name = heads.mlm ? t.name : t.name.substr(kPrefix.size());
+        writer.add(name, {values + t.offset, static_cast<size_t>(t.shape.size())}, dimensions(t.shape));
+    }
+    writer.write(folder / "model.safetensors");
+    write_text(folder / "config.json", parameters.config().to_json(architecture));
+}
+
+void save_tokenizer(const fs::path& folder, const fs::path& vocabulary, bool cased, int64_t max_positions) {
+    write_text(folder / "vocab.txt", read_text(vocabulary));
+    const Json special = {{"unk_token", "[UNK]"}, {"sep_token", "[SEP]"}, {"pad_token", "[PAD]"},
+                          {"cls_token", "[CLS]"}, {"mask_token", "[MASK]"}};
+    Json tokenizer = {{"tokenizer_class", "BertTokenizer"}, {"do_lower_case", !cased},      {"tokenize_chinese_chars", true},
+                      {"strip_accents", nullptr},           {"model_max_length", max_positions}};
+    tokenizer.update(special);
+    write_text(folder / "tokenizer_config.json", tokenizer.dump(2) + "\n");
+    write_text(folder / "special_tokens_map.json", special.dump(2) + "\n");
+}
+
+bool tokenizer_is_cased(const fs::path& folder) {
+    const fs::path path = folder / "tokenizer_config.json";
+    if (!fs::exists(path)) return false;
+    const Json json = Json::parse(read_text(path), nullptr, false);
+    require(json.is_object(), "{}: not a JSON object", path.string());
+    const Json lower = json.value("do_lower_case", Json(true));
+    require(lower.is_boolean(), "{}: do_lower_case must be true or false, not {}", path.string(), lower.dump());
+    return !lower.get<bool>();
+}
+
+}  // namespace dropforge

@@ -1,0 +1,27 @@
+// Models in Hugging Face's directory format: config.json, model.safetensors, vocab.txt and the tokenizer's files, read and written.
+#pragma once
+
+#include "base/file.h"
+#include "engine/executor.h"
+#include "model/parameters.h"
+
+namespace dropforge {
+
+/// A model's parameters and their f32 values.
+struct Model {
+    Parameters parameters;
+    Buffer values;  // [parameters.size()] f32
+};
+
+/// Reads config.json and model.safetensors. Names may lack the prefix "bert." (a bare BertModel); *.position_ids and
+/// cls.predictions.decoder.* (tied copies) are ignored. Throws Error for any other tensor, a missing one, a wrong shape.
+Model load_model(const fs::path& folder);
+
+/// Writes config.json and model.safetensors, so that transformers opens the folder as it is.
+void save_model(const fs::path& folder, const Parameters& parameters, const float* values);
+/// Copies vocab.txt and writes tokenizer_config.json and special_tokens_map.json for AutoTokenizer.
+void save_tokenizer(const fs::path& folder, const fs::path& vocabulary, bool cased, int64_t max_positions);
+/// Whether tokenizer_config.json beside a vocab.txt says cased (do_lower_case false). No such file: uncased.
+bool tokenizer_is_cased(const fs::path& folder);
+
+}  // namespace dropforge

@@ -1,0 +1,97 @@
+// Everything one training step needs, made once: arenas, Programs for the first and the further micro-batches and for the update, one
+// activation arena for all of them. A step allocates nothing.
+#pragma once
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "data/batch.h"
+#include "engine/executor.h"
+#include "engine/memory_plan.h"
+#include "model/bert.h"
+#include "model/parameters.h"
+
+namespace dropforge {
+
+struct StepOptions {
+    int64_t batch = 0, micro_batch = 0;     // sequences an optimizer step, sequences at a time (divides batch)
+    int64_t sequence = 0, masked = 0;       // S, M
+    bool types = false, lengths = false, next_sentence = false;  // what the batches have
+    DType dtype = DType::f32;
+    ops::Optimizer optimizer = ops::Optimizer::adamw;
+    float weight_decay = 0.01f, beta1 = 0.9f, beta2 = 0.98f, epsilon = 1e-6f, clip = 1.0f;
+    uint64_t seed = 0;  // of dropout
+};
+
+/// Sums over a whole step; means are taken by who reads them.
+struct StepResult {
+    double mlm_loss = 0, mlm_count = 0, mlm_correct = 0;  // sum of losses in nats, masked positions, hits
+    double nsp_loss = 0, nsp_count = 0;
+    double gradient_norm = 0;  // before clipping
+
+    double loss() const { return mlm_loss / std::max(mlm_count, 1.0) + nsp_loss / std::max(nsp_count, 1.0); }
+};
+
+/// The Programs of a recipe and what they need: known before anything is allocated.
+struct StepPrograms {
+    Program first, further, update;  // micro-batches and optimizer step
+    MemoryPlan first_plan, further_plan, update_plan;
+    std::vector<kernels::Segment> segments;
+
+    StepPrograms(const Parameters& parameters, const StepOptions& options);
+    int64_t arena_bytes() const;
+    int64_t arena_lower_bound() const;
+    /// Parameters, gradients, moments and the bf16 copy.
+    static int64_t state_bytes(const Parameters& parameters, DType dtype);
+};
+
+class TrainingStep {
+  public:
+    /// `parameters` must outlive this. Values are all 0: initialize or load them, then call weights_changed().
+    TrainingStep(const Parameters& parameters, const StepOptions& options, const kernels::KernelTable& table);
+
+    float* values() { return values_.as<float>(); }
+    float* gradients() { return gradients_.as<float>(); }
+    float* moment1() { return moment1_.as<float>(); }
+    float* moment2() { return moment2_.as<float>(); }
+    /// Refreshes the bf16 copy after values() was written from outside.
+    void weights_changed();
+
+    /// Losses and gradients of a batch of options.batch sequences; `step` counts from 1 and selects the dropout.
+    StepResult backward(const data::Batch& batch, int64_t step);
+    /// The optimizer's update number `step` from the gradients; a norm that is not finite changes nothing. Gives the gradient norm.
+    double update(int64_t step, double learning_rate);
+    /// Unreduced MLM losses of the last backward [batch*masked].
+    std::span<const float> position_loss() const { return position_loss_; }
+
+    const StepPrograms& programs() const { return programs_; }
+    Executor& executor(bool further) { return further ? *further_ : *first_; }
+    Executor& update_executor() { return *update_; }
+    kernels::Context& context() { return *context_; }
+    void* arena() { return arena_.as<>(); }
+
+  private:
+    void bind_parameters(Executor& executor);
+    void bind_batch(Executor& executor, const data::Batch& batch, int64_t first);
+    void check(const data::Batch& batch) const;
+
+    const Parameters& parameters_;
+    StepOptions options_;
+    const kernels::KernelTable& table_;
+    std::unique_ptr<kernels::Context> context_;
+    StepPrograms programs_;
+    Buffer values_, gradients_, moment1_, moment2_, copy_, arena_;
+    std::optional<Executor> first_, further_, update_;
+    // Inputs and outputs of the Programs in host memory.
+    std::vector<int32_t> loss_rows_, masked_rows_, cls_row_;
+    std::vector<float> position_loss_;
+    float mlm_scale_ = 0, nsp_scale_ = 0, norm_ = 0;
+    float mlm_totals_[3] = {}, nsp_totals_[3] = {};
+    uint32_t dropout_state_[4] = {};
+    kernels::UpdateScalars scalars_{};
+};
+
+}  // namespace dropforge
