@@ -15,5 +15,6 @@ void add_common(CLI::App& command, CommonOptions& common);
 
 void add_prepare(CLI::App& app, CommonOptions& common);
 void add_tokenize(CLI::App& app, CommonOptions& common);
+void add_parity(CLI::App& app, CommonOptions& common);
 
 }  // namespace dropforge

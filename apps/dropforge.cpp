@@ -22,6 +22,7 @@ int run(int argc, char** argv) {
     CommonOptions common;
     add_tokenize(app, common);
     add_prepare(app, common);
+    add_parity(app, common);
     try {
         app.parse(argc, argv);
     } catch (const CLI::Success& asked_for_text) {

@@ -31,8 +31,8 @@ struct Contents {
     explicit Contents(const SafetensorsFile& file) {
         for (const auto& [name, info] : file.tensors()) {
             if (ignored(name)) continue;
-            require(names.emplace(full_name(name), name).second, "{}: both {} and {} are there", file.path().string(), name,
-                    names[full_name(name)]);
+            require(names.emplace(full_name(name), name).second, "{}: both {} and {} are there", file.path().string(),
+                    name, names[full_name(name)]);
         }
     }
     bool any(const std::string& start) const {
@@ -76,7 +76,9 @@ Model load_model(const fs::path& folder) {
 
 void save_model(const fs::path& folder, const Parameters& parameters, const float* values) {
     const Heads& heads = parameters.heads();
-    const std::string architecture = heads.next_sentence ? "BertForPreTraining" : heads.mlm ? "BertForMaskedLM" : "BertModel";
+    const std::string architecture = heads.next_sentence ? "BertForPreTraining"
+                                     : heads.mlm         ? "BertForMaskedLM"
+                                                         : "BertModel";
     SafetensorsWriter writer;
     writer.metadata("format", "pt");
     for (const HfTensor& t : parameters.tensors()) {
@@ -89,10 +91,16 @@ void save_model(const fs::path& folder, const Parameters& parameters, const floa
 
 void save_tokenizer(const fs::path& folder, const fs::path& vocabulary, bool cased, int64_t max_positions) {
     write_text(folder / "vocab.txt", read_text(vocabulary));
-    const Json special = {{"unk_token", "[UNK]"}, {"sep_token", "[SEP]"}, {"pad_token", "[PAD]"},
-                          {"cls_token", "[CLS]"}, {"mask_token", "[MASK]"}};
-    Json tokenizer = {{"tokenizer_class", "BertTokenizer"}, {"do_lower_case", !cased},      {"tokenize_chinese_chars", true},
-                      {"strip_accents", nullptr},           {"model_max_length", max_positions}};
+    const Json special = {{"unk_token", "[UNK]"},
+                          {"sep_token", "[SEP]"},
+                          {"pad_token", "[PAD]"},
+                          {"cls_token", "[CLS]"},
+                          {"mask_token", "[MASK]"}};
+    Json tokenizer = {{"tokenizer_class", "BertTokenizer"},
+                      {"do_lower_case", !cased},
+                      {"tokenize_chinese_chars", true},
+                      {"strip_accents", nullptr},
+                      {"model_max_length", max_positions}};
     tokenizer.update(special);
     write_text(folder / "tokenizer_config.json", tokenizer.dump(2) + "\n");
     write_text(folder / "special_tokens_map.json", special.dump(2) + "\n");

@@ -1,4 +1,5 @@
-// Models in Hugging Face's directory format: config.json, model.safetensors, vocab.txt and the tokenizer's files, read and written.
+// Models in Hugging Face's directory format: config.json, model.safetensors, vocab.txt and the tokenizer's files, read
+// and written.
 #pragma once
 
 #include "base/file.h"
@@ -14,7 +15,8 @@ struct Model {
 };
 
 /// Reads config.json and model.safetensors. Names may lack the prefix "bert." (a bare BertModel); *.position_ids and
-/// cls.predictions.decoder.* (tied copies) are ignored. Throws Error for any other tensor, a missing one, a wrong shape.
+/// cls.predictions.decoder.* (tied copies) are ignored. Throws Error for any other tensor, a missing one, a wrong
+/// shape.
 Model load_model(const fs::path& folder);
 
 /// Writes config.json and model.safetensors, so that transformers opens the folder as it is.

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "model/bindings.h"
 
 namespace dropforge {
 
@@ -11,20 +12,21 @@ namespace {
 constexpr auto kFloat = static_cast<int64_t>(sizeof(float));
 
 GraphOptions graph_options(const StepOptions& o, bool accumulate) {
-    return {.batch = o.micro_batch, .sequence = o.sequence, .masked = o.masked, .dtype = o.dtype, .training = true,
-            .accumulate = accumulate, .types = o.types, .lengths = o.lengths, .next_sentence = o.next_sentence};
+    return {.batch = o.micro_batch,
+            .sequence = o.sequence,
+            .masked = o.masked,
+            .dtype = o.dtype,
+            .training = true,
+            .accumulate = accumulate,
+            .types = o.types,
+            .lengths = o.lengths,
+            .next_sentence = o.next_sentence};
 }
 
 MemoryPlan checked_plan(const Program& program) {
     MemoryPlan plan = plan_memory(program);
     verify_plan(program, plan);
     return plan;
-}
-
-/// Inputs are read only; a Program's pointers are all mutable.
-template <typename T>
-void* input(const std::vector<T>& values, int64_t first) {
-    return const_cast<T*>(values.data()) + first;
 }
 
 }  // namespace
@@ -40,7 +42,9 @@ StepPrograms::StepPrograms(const Parameters& parameters, const StepOptions& o)
     update_plan = checked_plan(update);
 }
 
-int64_t StepPrograms::arena_bytes() const { return std::max({first_plan.bytes, further_plan.bytes, update_plan.bytes}); }
+int64_t StepPrograms::arena_bytes() const {
+    return std::max({first_plan.bytes, further_plan.bytes, update_plan.bytes});
+}
 
 int64_t StepPrograms::arena_lower_bound() const {
     return std::max({first_plan.lower_bound, further_plan.lower_bound, update_plan.lower_bound});
@@ -50,9 +54,9 @@ int64_t StepPrograms::state_bytes(const Parameters& parameters, DType dtype) {
     return parameters.size() * (4 * kFloat + (dtype == DType::f32 ? 0 : static_cast<int64_t>(size_of(dtype))));
 }
 
-TrainingStep::TrainingStep(const Parameters& parameters, const StepOptions& options, const kernels::KernelTable& table)
-    : parameters_(parameters),
-      options_(options),
+TrainingStep::TrainingStep(const Parameters& parameters, const StepOptions& options, const kernels::KernelTable& table,
+                           int64_t arena_bytes)
+    : options_(options),
       table_(table),
       context_(table.create_context()),
       programs_(parameters, options),
@@ -61,7 +65,7 @@ TrainingStep::TrainingStep(const Parameters& parameters, const StepOptions& opti
       moment1_(parameters.size() * kFloat),
       moment2_(parameters.size() * kFloat),
       copy_(options.dtype == DType::f32 ? 0 : parameters.size() * 2),
-      arena_(programs_.arena_bytes()),
+      arena_(std::max(programs_.arena_bytes(), arena_bytes)),
       position_loss_(static_cast<size_t>(options.batch * options.masked)) {
     require(options.micro_batch >= 1 && options.batch % options.micro_batch == 0,
             "the micro batch must divide the batch: {} does not divide {}", options.micro_batch, options.batch);
@@ -74,26 +78,21 @@ TrainingStep::TrainingStep(const Parameters& parameters, const StepOptions& opti
         for (int64_t i = 0; i < options.micro_batch * m; ++i) masked_rows_.push_back(static_cast<int32_t>(i % m + 1));
         cls_row_.resize(static_cast<size_t>(options.micro_batch));
     }
-    bind_parameters(*first_);
-    bind_parameters(*further_);
-    for (const auto& [name, buffer] : {std::pair{"parameters", &values_}, {"gradients", &gradients_},
-                                       {"moment1", &moment1_}, {"moment2", &moment2_}})
+    for (Executor* executor : {&*first_, &*further_}) {
+        bind_parameters(*executor, parameters, values(), copy_.as<bf16>(), gradients());
+        bind_outputs(*executor);
+    }
+    for (const auto& [name, buffer] : {std::pair{"parameters", &values_},
+                                       {"gradients", &gradients_},
+                                       {"moment1", &moment1_},
+                                       {"moment2", &moment2_}})
         update_->bind(name, buffer->as<>());
     if (copy_.bytes() > 0) update_->bind("copy", copy_.as<>());
     update_->bind("gradient_norm", &norm_);
     update_->bind("update_scalars", &scalars_);
 }
 
-void TrainingStep::bind_parameters(Executor& executor) {
-    const Program& program = executor.program();
-    for (const Parameters::Entry& p : parameters_.entries()) {
-        const auto bind = [&](const std::string& name, void* pointer) {
-            if (program.has(name)) executor.bind(name, pointer);
-        };
-        bind(Graph::master_name(p.name), values_.as<float>() + p.offset);
-        bind(Graph::gradient_name(p.name), gradients_.as<float>() + p.offset);
-        if (copy_.bytes() > 0) bind(Graph::copy_name(p.name), copy_.as<bf16>() + p.offset);
-    }
+void TrainingStep::bind_outputs(Executor& executor) {
     executor.bind("dropout_state", dropout_state_);
     executor.bind("mlm_scale", &mlm_scale_);
     executor.bind("mlm_totals", mlm_totals_);
@@ -106,42 +105,24 @@ void TrainingStep::bind_parameters(Executor& executor) {
 
 void TrainingStep::weights_changed() {
     if (copy_.bytes() == 0) return;
-    table_.cast({values_.as<>(), copy_.as<>(), parameters_.size(), DType::f32, options_.dtype}, *context_);
+    table_.cast({values_.as<>(), copy_.as<>(), values_.bytes() / kFloat, DType::f32, options_.dtype}, *context_);
 }
 
-void TrainingStep::check(const data::Batch& b) const {
-    const StepOptions& o = options_;
-    require(b.sequences == o.batch && b.length == o.sequence && b.masked == o.masked,
-            "a batch of {} x {} tokens with {} masked positions for a step of {} x {} with {}", b.sequences, b.length, b.masked,
-            o.batch, o.sequence, o.masked);
-    require(b.token_type_ids.empty() != o.types && b.lengths.empty() != o.lengths &&
-                b.next_sentence_labels.empty() != o.next_sentence,
-            "the batch's segments, lengths or next-sentence labels are not those that the step was built for");
-}
-
-void TrainingStep::bind_batch(Executor& executor, const data::Batch& b, int64_t first) {
-    const StepOptions& o = options_;
-    executor.bind("input_ids", input(b.input_ids, first * o.sequence));
-    if (o.types) executor.bind("token_type_ids", input(b.token_type_ids, first * o.sequence));
-    if (o.lengths) executor.bind("lengths", input(b.lengths, first));
-    executor.bind("masked_labels", input(b.masked_labels, first * o.masked));
-    executor.bind("masked_weights", input(b.masked_weights, first * o.masked));
-    executor.bind("position_loss", position_loss_.data() + first * o.masked);
-    if (!o.next_sentence) {
-        executor.bind("masked_positions", input(b.masked_positions, first * o.masked));
-        return;
-    }
-    executor.bind("next_sentence_labels", input(b.next_sentence_labels, first));
-    for (int64_t s = first; s < first + o.micro_batch; ++s) {
-        int32_t* rows = loss_rows_.data() + s * (o.masked + 1);
+void TrainingStep::bind_micro_batch(Executor& executor, const data::Batch& batch, int64_t first) {
+    const int64_t m = options_.masked;
+    bind_batch(executor, batch, first);
+    executor.bind("position_loss", position_loss_.data() + first * m);
+    if (!options_.next_sentence) return;
+    for (int64_t s = first; s < first + options_.micro_batch; ++s) {
+        int32_t* rows = loss_rows_.data() + s * (m + 1);
         rows[0] = 0;
-        std::copy_n(b.masked_positions.data() + s * o.masked, o.masked, rows + 1);
+        std::copy_n(batch.masked_positions.data() + s * m, m, rows + 1);
     }
-    executor.bind("loss_rows", loss_rows_.data() + first * (o.masked + 1));
+    executor.bind("loss_rows", loss_rows_.data() + first * (m + 1));
 }
 
 StepResult TrainingStep::backward(const data::Batch& batch, int64_t step) {
-    check(batch);
+    check_batch(programs_.first, batch, options_.batch, options_.sequence, options_.masked);
     double count = 0;
     for (const float w : batch.masked_weights) count += w > 0;
     mlm_scale_ = static_cast<float>(1 / std::max(count, 1.0));
@@ -152,7 +133,7 @@ StepResult TrainingStep::backward(const data::Batch& batch, int64_t step) {
     for (int64_t first = 0; first < options_.batch; first += options_.micro_batch) {
         Executor& executor = first == 0 ? *first_ : *further_;
         dropout_state_[3] = static_cast<uint32_t>(first);
-        bind_batch(executor, batch, first);
+        bind_micro_batch(executor, batch, first);
         executor.run();
     }
     return {mlm_totals_[0], mlm_totals_[1], mlm_totals_[2], nsp_totals_[0], nsp_totals_[1], 0};
@@ -160,9 +141,17 @@ StepResult TrainingStep::backward(const data::Batch& batch, int64_t step) {
 
 double TrainingStep::update(int64_t step, double learning_rate) {
     const StepOptions& o = options_;
-    const auto correction = [&](float beta) { return static_cast<float>(1 - std::pow(double{beta}, static_cast<double>(step))); };
-    scalars_ = {static_cast<float>(learning_rate), o.weight_decay, o.beta1, o.beta2, o.epsilon,
-                correction(o.beta1), correction(o.beta2), o.clip};
+    const auto correction = [&](float beta) {
+        return static_cast<float>(1 - std::pow(double{beta}, static_cast<double>(step)));
+    };
+    scalars_ = {static_cast<float>(learning_rate),
+                o.weight_decay,
+                o.beta1,
+                o.beta2,
+                o.epsilon,
+                correction(o.beta1),
+                correction(o.beta2),
+                o.clip};
     update_->run();
     return norm_;
 }

@@ -1,5 +1,5 @@
-// Everything one training step needs, made once: arenas, Programs for the first and the further micro-batches and for the update, one
-// activation arena for all of them. A step allocates nothing.
+// Everything one training step needs, made once: arenas, Programs for the first and the further micro-batches and for
+// the update, one activation arena for all of them. A step allocates nothing.
 #pragma once
 
 #include <algorithm>
@@ -12,13 +12,14 @@
 #include "engine/executor.h"
 #include "engine/memory_plan.h"
 #include "model/bert.h"
+#include "model/forward_pass.h"
 #include "model/parameters.h"
 
 namespace dropforge {
 
 struct StepOptions {
-    int64_t batch = 0, micro_batch = 0;     // sequences an optimizer step, sequences at a time (divides batch)
-    int64_t sequence = 0, masked = 0;       // S, M
+    int64_t batch = 0, micro_batch = 0;  // sequences an optimizer step, sequences at a time (divides batch)
+    int64_t sequence = 0, masked = 0;    // S, M
     bool types = false, lengths = false, next_sentence = false;  // what the batches have
     DType dtype = DType::f32;
     ops::Optimizer optimizer = ops::Optimizer::adamw;
@@ -50,8 +51,10 @@ struct StepPrograms {
 
 class TrainingStep {
   public:
-    /// `parameters` must outlive this. Values are all 0: initialize or load them, then call weights_changed().
-    TrainingStep(const Parameters& parameters, const StepOptions& options, const kernels::KernelTable& table);
+    /// `parameters` must outlive this. Values are all 0: initialize or load them, then call weights_changed(). The
+    /// activation arena has at least `arena_bytes`, for other Programs that run in turn with the step's.
+    TrainingStep(const Parameters& parameters, const StepOptions& options, const kernels::KernelTable& table,
+                 int64_t arena_bytes = 0);
 
     float* values() { return values_.as<float>(); }
     float* gradients() { return gradients_.as<float>(); }
@@ -62,7 +65,8 @@ class TrainingStep {
 
     /// Losses and gradients of a batch of options.batch sequences; `step` counts from 1 and selects the dropout.
     StepResult backward(const data::Batch& batch, int64_t step);
-    /// The optimizer's update number `step` from the gradients; a norm that is not finite changes nothing. Gives the gradient norm.
+    /// The optimizer's update number `step` from the gradients; a norm that is not finite changes nothing. Gives the
+    /// gradient norm.
     double update(int64_t step, double learning_rate);
     /// Unreduced MLM losses of the last backward [batch*masked].
     std::span<const float> position_loss() const { return position_loss_; }
@@ -70,15 +74,13 @@ class TrainingStep {
     const StepPrograms& programs() const { return programs_; }
     Executor& executor(bool further) { return further ? *further_ : *first_; }
     Executor& update_executor() { return *update_; }
-    kernels::Context& context() { return *context_; }
-    void* arena() { return arena_.as<>(); }
+    /// What a forward pass between steps may borrow; the arena has at least `arena_bytes` of the constructor.
+    Resources resources() { return {values(), copy_.as<bf16>(), arena_.as<>(), context_.get(), &table_}; }
 
   private:
-    void bind_parameters(Executor& executor);
-    void bind_batch(Executor& executor, const data::Batch& batch, int64_t first);
-    void check(const data::Batch& batch) const;
+    void bind_outputs(Executor& executor);
+    void bind_micro_batch(Executor& executor, const data::Batch& batch, int64_t first);
 
-    const Parameters& parameters_;
     StepOptions options_;
     const kernels::KernelTable& table_;
     std::unique_ptr<kernels::Context> context_;

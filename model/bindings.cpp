@@ -1,0 +1,51 @@
+#include "model/bindings.h"
+
+#include "base/error.h"
+#include "model/graph.h"
+
+namespace dropforge {
+
+namespace {
+
+void bind_if_named(Executor& executor, std::string_view name, void* pointer) {
+    if (executor.program().has(name)) executor.bind(name, pointer);
+}
+
+}  // namespace
+
+void bind_parameters(Executor& executor, const Parameters& parameters, float* values, bf16* copy, float* gradients) {
+    for (const Parameters::Entry& p : parameters.entries()) {
+        bind_if_named(executor, Graph::master_name(p.name), values + p.offset);
+        if (copy != nullptr) bind_if_named(executor, Graph::copy_name(p.name), copy + p.offset);
+        if (gradients != nullptr) bind_if_named(executor, Graph::gradient_name(p.name), gradients + p.offset);
+    }
+}
+
+void bind_batch(Executor& executor, const data::Batch& b, int64_t first) {
+    const auto bind = [&](std::string_view name, const auto& values, int64_t per_sequence) {
+        if (executor.program().has(name))
+            executor.bind(name, const_cast<void*>(static_cast<const void*>(values.data() + first * per_sequence)));
+    };
+    bind("input_ids", b.input_ids, b.length);
+    bind("token_type_ids", b.token_type_ids, b.length);
+    bind("lengths", b.lengths, 1);
+    bind("masked_positions", b.masked_positions, b.masked);
+    bind("masked_labels", b.masked_labels, b.masked);
+    bind("masked_weights", b.masked_weights, b.masked);
+    bind("next_sentence_labels", b.next_sentence_labels, 1);
+}
+
+void check_batch(const Program& program, const data::Batch& b, int64_t sequences, int64_t length, int64_t masked) {
+    require(b.sequences == sequences && b.length == length && b.masked == masked,
+            "{}: a batch of {} x {} tokens with {} masked positions, built for {} x {} with {}", program.name(),
+            b.sequences, b.length, b.masked, sequences, length, masked);
+    const auto same = [&](std::string_view name, bool there) {
+        require(program.has(name) == there, "{}: {} {} in the batch, but the program was built {}", program.name(),
+                name, there ? "is" : "is not", there ? "without" : "with it");
+    };
+    same("token_type_ids", !b.token_type_ids.empty());
+    same("lengths", !b.lengths.empty());
+    same("next_sentence_labels", !b.next_sentence_labels.empty());
+}
+
+}  // namespace dropforge

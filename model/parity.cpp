@@ -1,0 +1,181 @@
+#include "model/parity.h"
+
+#include <deque>
+#include <tuple>
+
+#include "base/error.h"
+#include "engine/safetensors.h"
+#include "model/forward_pass.h"
+#include "model/huggingface.h"
+#include "model/training_step.h"
+
+namespace dropforge {
+
+namespace {
+
+std::vector<int64_t> dimensions(const Shape& shape) {
+    std::vector<int64_t> result;
+    for (int i = 0; i < shape.rank(); ++i) result.push_back(shape[i]);
+    return result;
+}
+
+/// The integers of a tensor [batch, columns] (or [batch]), each low … high.
+std::vector<int32_t> integers(const SafetensorsFile& file, const std::string& name, std::vector<int64_t> shape,
+                              int64_t low, int64_t high) {
+    int64_t n = 1;
+    for (const int64_t d : shape) n *= d;
+    std::vector<int32_t> values(static_cast<size_t>(n));
+    file.read(name, std::span<int32_t>(values), shape);
+    for (size_t i = 0; i < values.size(); ++i)
+        require(values[i] >= low && values[i] <= high, "{}: {}[{}] is {}, must be {} … {}", file.path().string(), name,
+                i, values[i], low, high);
+    return values;
+}
+
+/// Sizes of a tensor of two dimensions.
+std::pair<int64_t, int64_t> matrix(const SafetensorsFile& file, const std::string& name) {
+    const TensorInfo& info = file.info(name);
+    require(info.shape.size() == 2 && info.shape[0] > 0 && info.shape[1] > 0,
+            "{}: {} must have two dimensions, none of them 0", file.path().string(), name);
+    return {info.shape[0], info.shape[1]};
+}
+
+void read_masked(const SafetensorsFile& file, const BertConfig& config, data::Batch& batch) {
+    const auto [b, m] = matrix(file, "masked_positions");
+    batch.masked = m;
+    batch.masked_positions = integers(file, "masked_positions", {batch.sequences, m}, 0, batch.length - 1);
+    batch.masked_labels = integers(file, "masked_labels", {batch.sequences, m}, 0, config.vocabulary - 1);
+    batch.masked_weights.resize(static_cast<size_t>(b * m));
+    file.read("masked_weights", std::span<float>(batch.masked_weights), std::vector<int64_t>{batch.sequences, m});
+    for (size_t i = 0; i < batch.masked_weights.size(); ++i)
+        require(batch.masked_weights[i] == 0 || batch.masked_weights[i] == 1,
+                "{}: masked_weights[{}] is {}, must be 0 or 1", file.path().string(), i, batch.masked_weights[i]);
+}
+
+/// Collects results and keeps their memory until the file is written.
+class Results {
+  public:
+    void add(const std::string& name, std::vector<float> values, std::vector<int64_t> shape) {
+        const auto& kept = values_.emplace_back(std::move(values));
+        writer_.add(name, std::span<const float>(kept), std::move(shape));
+    }
+    void add(const std::string& name, double value) { add(name, std::vector{static_cast<float>(value)}, {1}); }
+    void add(const std::string& name, const float* values, const Shape& shape) {
+        add(name, std::vector(values, values + shape.size()), dimensions(shape));
+    }
+    void write(const fs::path& path) const { writer_.write(path); }
+
+  private:
+    std::deque<std::vector<float>> values_;
+    SafetensorsWriter writer_;
+};
+
+/// hidden/0 … hidden/L; rows past a sequence's length are 0.
+void add_hidden(const Parameters& parameters, const float* values, const data::Batch& batch, DType dtype,
+                Results& results) {
+    const BertConfig& c = parameters.config();
+    Program program = hidden_states(parameters, {.batch = batch.sequences,
+                                                 .sequence = batch.length,
+                                                 .dtype = dtype,
+                                                 .types = !batch.token_type_ids.empty(),
+                                                 .lengths = !batch.lengths.empty()});
+    ForwardPass pass(parameters, std::move(program), values, dtype);
+    std::vector<std::vector<float>> hidden(static_cast<size_t>(c.layers + 1));
+    const int64_t rows = batch.sequences * batch.length;
+    for (size_t i = 0; i < hidden.size(); ++i) {
+        hidden[i].resize(static_cast<size_t>(rows * c.hidden));
+        pass.executor().bind("hidden/" + std::to_string(i), hidden[i].data());
+    }
+    pass.run(batch);
+    for (size_t i = 0; i < hidden.size(); ++i) {
+        for (int64_t r = 0; r < rows && !batch.lengths.empty(); ++r)
+            if (r % batch.length >= batch.lengths[static_cast<size_t>(r / batch.length)])
+                std::fill_n(hidden[i].data() + r * c.hidden, c.hidden, 0.0f);
+        results.add("hidden/" + std::to_string(i), std::move(hidden[i]), {batch.sequences, batch.length, c.hidden});
+    }
+}
+
+void add_step(const StepResult& result, TrainingStep& step, const Parameters& parameters, bool next_sentence,
+              const data::Batch& batch, Results& results) {
+    results.add("loss", result.loss());
+    results.add("mlm_loss", result.mlm_loss / std::max(result.mlm_count, 1.0));
+    if (next_sentence) results.add("nsp_loss", result.nsp_loss / result.nsp_count);
+    results.add("position_loss", step.position_loss().data(), {batch.sequences, batch.masked});
+    for (const HfTensor& t : parameters.tensors())
+        if (next_sentence || !Parameters::next_sentence_only(t))
+            results.add("gradient/" + t.name, step.gradients() + t.offset, t.shape);
+}
+
+/// Loss, gradients and, with options.steps, the optimizer's steps.
+void add_training(const ParityOptions& o, const Parameters& parameters, const float* values, const data::Batch& batch,
+                  Results& results) {
+    const bool next_sentence = !batch.next_sentence_labels.empty();
+    TrainingStep step(parameters,
+                      {.batch = batch.sequences,
+                       .micro_batch = batch.sequences,
+                       .sequence = batch.length,
+                       .masked = batch.masked,
+                       .types = !batch.token_type_ids.empty(),
+                       .lengths = !batch.lengths.empty(),
+                       .next_sentence = next_sentence,
+                       .dtype = o.dtype,
+                       .optimizer = o.optimizer,
+                       .weight_decay = o.weight_decay,
+                       .beta1 = o.beta1,
+                       .beta2 = o.beta2,
+                       .epsilon = o.epsilon,
+                       .clip = o.clip},
+                      kernels::cpu());
+    std::copy_n(values, parameters.size(), step.values());
+    step.weights_changed();
+    std::vector<float> losses;
+    for (int64_t i = 1; i <= std::max<int64_t>(o.steps, 1); ++i) {
+        const StepResult result = step.backward(batch, i);
+        losses.push_back(static_cast<float>(result.loss()));
+        if (i == 1) add_step(result, step, parameters, next_sentence, batch, results);
+        const double norm = step.update(i, o.steps > 0 ? o.lr : 0);
+        if (i == 1) results.add("grad_norm", norm);
+    }
+    if (o.steps == 0) return;
+    results.add("losses", losses, {o.steps});
+    for (const HfTensor& t : parameters.tensors())
+        if (next_sentence || !Parameters::next_sentence_only(t))
+            results.add("parameter/" + t.name, step.values() + t.offset, t.shape);
+}
+
+}  // namespace
+
+data::Batch read_batch(const fs::path& path, const BertConfig& config, bool masked) {
+    const SafetensorsFile file(path);
+    data::Batch batch;
+    std::tie(batch.sequences, batch.length) = matrix(file, "input_ids");
+    require(batch.length <= config.max_positions, "{}: sequences of {} tokens for a model of {} positions",
+            path.string(), batch.length, config.max_positions);
+    const std::vector<int64_t> shape{batch.sequences, batch.length};
+    batch.input_ids = integers(file, "input_ids", shape, 0, config.vocabulary - 1);
+    if (file.has("token_type_ids")) batch.token_type_ids = integers(file, "token_type_ids", shape, 0, config.types - 1);
+    if (file.has("lengths")) batch.lengths = integers(file, "lengths", {batch.sequences}, 1, batch.length);
+    if (masked) read_masked(file, config, batch);
+    if (file.has("next_sentence_labels"))
+        batch.next_sentence_labels = integers(file, "next_sentence_labels", {batch.sequences}, 0, 1);
+    return batch;
+}
+
+void parity(const ParityOptions& options) {
+    const Model model = load_model(options.model);
+    const Heads& heads = model.parameters.heads();
+    BertConfig config = model.parameters.config();
+    config.hidden_dropout = config.attention_dropout = 0;
+    const Parameters parameters(config, heads);
+    const data::Batch batch = read_batch(options.batch, config, heads.mlm);
+    require(!heads.mlm || batch.next_sentence_labels.empty() || (heads.pooler && heads.next_sentence),
+            "{}: next_sentence_labels are given, but {} has no pooler and NSP classifier", options.batch.string(),
+            options.model.string());
+    require(heads.mlm || options.steps == 0, "{}: --steps wants a model with an MLM head", options.model.string());
+    Results results;
+    add_hidden(parameters, model.values.as<float>(), batch, options.dtype, results);
+    if (heads.mlm) add_training(options, parameters, model.values.as<float>(), batch, results);
+    results.write(options.out);
+}
+
+}  // namespace dropforge
