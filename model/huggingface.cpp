@@ -31,8 +31,8 @@ struct Contents {
     explicit Contents(const SafetensorsFile& file) {
         for (const auto& [name, info] : file.tensors()) {
             if (ignored(name)) continue;
-            require(names.emplace(full_name(name), name).second, "{}: both {} and {} are there", file.path().string(),
-                    name, names[full_name(name)]);
+            const auto [entry, added] = names.emplace(full_name(name), name);
+            require(added, "{}: both {} and {} are there", file.path().string(), name, entry->second);
         }
     }
     bool any(const std::string& start) const {

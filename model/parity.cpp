@@ -125,7 +125,7 @@ void add_training(const ParityOptions& o, const Parameters& parameters, const fl
                        .beta2 = o.beta2,
                        .epsilon = o.epsilon,
                        .clip = o.clip},
-                      kernels::cpu());
+                      kernels::reference());
     std::copy_n(values, parameters.size(), step.values());
     step.weights_changed();
     std::vector<float> losses;
