@@ -42,7 +42,7 @@ postgresql_manual() {
     local package version
     version=$(apt-cache depends postgresql-doc 2>/dev/null | sed -n 's/^ *Depends: *\(postgresql-doc-[0-9]*\)$/\1/p')
     package=$(fetch "${version:-postgresql-doc-15}") || return
-    find "$package" -name '*.html' ! -name '*index.html' -exec cp {} "$1" \;
+    find "$package" -name '*.html' ! -name '*index.html' -exec cp -t "$1" {} +
 }
 
 # Makes .cache/text with one folder a source; a source that cannot be had is named and left out.
