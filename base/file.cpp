@@ -64,9 +64,8 @@ AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)), temporary_(path_
 }
 
 AtomicFile::~AtomicFile() {
-    if (descriptor_ < 0) return;
-    close(descriptor_);
-    unlink(temporary_.c_str());
+    if (descriptor_ >= 0) close(descriptor_);
+    if (!committed_) unlink(temporary_.c_str());
 }
 
 void AtomicFile::write_out(const void* data, size_t size, uint64_t offset) {
@@ -110,6 +109,7 @@ void AtomicFile::commit() {
     if (fsync(descriptor_) != 0) fail(path_, "cannot sync");
     if (close(std::exchange(descriptor_, -1)) != 0) fail(path_, "cannot close");
     if (rename(temporary_.c_str(), path_.c_str()) != 0) fail(path_, "cannot rename");
+    committed_ = true;
     sync_folder(folder_of(path_));
 }
 

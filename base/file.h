@@ -30,8 +30,8 @@ class MappedFile {
     size_t size_ = 0;
 };
 
-/// Writes `path` under a temporary name beside it; commit() syncs and renames it, and until then (or without it) `path` stays as it was.
-/// Every failure (disk full, no permission) throws Error with the path and the system's reason.
+/// Writes `path` under a temporary name beside it; commit() syncs and renames it, and until then (or without it) `path`
+/// stays as it was. Every failure (disk full, no permission) throws Error with the path and the system's reason.
 class AtomicFile {
   public:
     explicit AtomicFile(fs::path path);
@@ -52,6 +52,7 @@ class AtomicFile {
 
     fs::path path_, temporary_;
     int descriptor_ = -1;
+    bool committed_ = false;
     uint64_t size_ = 0;
     std::string buffer_;
 };

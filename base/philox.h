@@ -1,5 +1,6 @@
-// Philox4x32-10 (Salmon et al., SC 2011, "Parallel random numbers: as easy as 1, 2, 3"): a counter-based generator, so any draw of a run
-// can be made again from its coordinates alone. Used for dropout, masking, sample order and initial weights.
+// Philox4x32-10 (Salmon et al., SC 2011, "Parallel random numbers: as easy as 1, 2, 3"): a counter-based generator, so
+// any draw of a run can be made again from its coordinates alone. Used for dropout, masking, sample order and initial
+// weights.
 #pragma once
 
 #include <array>
@@ -30,7 +31,8 @@ class PhiloxStream {
 
     uint32_t next() {
         if (used_ == 4) {
-            block_ = philox4x32({counter_++, substream_, static_cast<uint32_t>(stream_), static_cast<uint32_t>(stream_ >> 32)}, key_);
+            block_ = philox4x32(
+                {counter_++, substream_, static_cast<uint32_t>(stream_), static_cast<uint32_t>(stream_ >> 32)}, key_);
             used_ = 0;
         }
         return block_[used_++];

@@ -190,6 +190,47 @@ constexpr Before kOrders[] = {
     [](const Item& a, const Item& b) { return std::pair(a.first(), -a.bytes()) < std::pair(b.first(), -b.bytes()); },
 };
 
+/// Offsets of items, and the bytes that they take.
+struct Offsets {
+    std::vector<int64_t> of;
+    int64_t bytes = std::numeric_limits<int64_t>::max();
+};
+
+Offsets place_in_order(const std::vector<Item>& items, const std::vector<int32_t>& order) {
+    Packing packing;
+    Offsets offsets{std::vector<int64_t>(items.size())};
+    for (int32_t i : order) offsets.of[index(i)] = packing.place(items[index(i)]);
+    offsets.bytes = packing.bytes();
+    return offsets;
+}
+
+/// The best of kOrders; where it misses the lower bound, placed again and again with the items that stick out at the
+/// top moved to the front, as they came too late to find a gap. The work is bounded, so that start-up stays fast.
+Offsets best_offsets(const std::vector<Item>& items, int64_t lower_bound) {
+    Offsets best;
+    std::vector<int32_t> order(items.size()), best_order;
+    for (const Before before : kOrders) {
+        std::iota(order.begin(), order.end(), 0);
+        std::ranges::stable_sort(order, [&](int32_t a, int32_t b) { return before(items[index(a)], items[index(b)]); });
+        Offsets offsets = place_in_order(items, order);
+        if (offsets.bytes >= best.bytes) continue;
+        best = std::move(offsets);
+        best_order = order;
+        if (best.bytes == lower_bound) return best;
+    }
+    constexpr size_t kWork = size_t{1} << 24;  // pairs of items
+    const size_t rounds = std::min<size_t>(200, kWork / (items.size() * items.size() + 1));
+    Offsets last = best;
+    order = best_order;
+    for (size_t round = 0; round < rounds && best.bytes > lower_bound; ++round) {
+        std::ranges::stable_partition(
+            order, [&](int32_t i) { return last.of[index(i)] + items[index(i)].bytes() == last.bytes; });
+        last = place_in_order(items, order);
+        if (last.bytes < best.bytes) best = last;
+    }
+    return best;
+}
+
 }  // namespace
 
 MemoryPlan plan_memory(const Program& program) {
@@ -201,21 +242,10 @@ MemoryPlan plan_memory(const Program& program) {
     if (!live.empty()) plan.lower_bound = *std::ranges::max_element(live);
     measure(items, live);
 
-    plan.bytes = std::numeric_limits<int64_t>::max();
-    std::vector<int32_t> order(items.size());
-    std::vector<int64_t> offsets(items.size()), best(items.size());
-    for (const Before before : kOrders) {
-        std::iota(order.begin(), order.end(), 0);
-        std::ranges::stable_sort(order, [&](int32_t a, int32_t b) { return before(items[index(a)], items[index(b)]); });
-        Packing packing;
-        for (int32_t i : order) offsets[index(i)] = packing.place(items[index(i)]);
-        if (packing.bytes() >= plan.bytes) continue;
-        plan.bytes = packing.bytes();
-        best = offsets;
-        if (plan.bytes == plan.lower_bound) break;
-    }
+    const Offsets best = best_offsets(items, plan.lower_bound);
+    plan.bytes = best.bytes;
     for (size_t i = 0; i < items.size(); ++i)
-        for (int32_t storage : items[i].storages) plan.slots[index(storage)].offset = best[i];
+        for (int32_t storage : items[i].storages) plan.slots[index(storage)].offset = best.of[i];
     for (size_t s = 0; s < plan.slots.size(); ++s) {
         MemoryPlan::Slot& slot = plan.slots[s];
         if (slot.first < 0)
