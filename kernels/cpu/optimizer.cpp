@@ -86,7 +86,7 @@ class Moments {
     template <typename Count>
     void step(int64_t i, f32v p, Count count) const {
         store(u_.parameters + i, p, count);
-        if (u_.copy) store(u_.copy + i, p, count);
+        if (u_.copy) store_exactly(u_.copy + i, p, count);
     }
 
   private:

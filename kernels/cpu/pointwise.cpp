@@ -19,12 +19,21 @@ struct GeluErf {
 struct GeluTanh {
     static constexpr float kFactor = 0.797884561f, kCubic = 0.044715f;  // √(2/π)
 
-    /// (1 + tanh u) / 2 = 1 / (1 + e^(-2u)), u = √(2/π) (x + 0.044715 x³).
-    static f32v gate(f32v x) { return 1.0f / (1.0f + exp(x * (x * x * kCubic + 1.0f) * (-2.0f * kFactor))); }
-    static f32v value(f32v x) { return x * gate(x); }
+    /// g = (1 + tanh u) / 2 = 1 / (1 + e^(-2u)), u = √(2/π) (x + 0.044715 x³), and g (1 - g), both without
+    /// cancellation.
+    struct Gate {
+        explicit Gate(f32v x) {
+            const f32v e = exp(abs(x) * (x * x * kCubic + 1.0f) * (-2.0f * kFactor));  // of |u|: at most 1
+            const f32v larger = 1.0f / (1.0f + e), smaller = e * larger;
+            value = x < 0.0f ? smaller : larger;
+            product = smaller * larger;
+        }
+        f32v value, product;
+    };
+    static f32v value(f32v x) { return x * Gate(x).value; }
     static f32v slope(f32v x) {
-        const f32v g = gate(x);
-        return g + x * g * (1.0f - g) * (x * x * (6.0f * kFactor * kCubic) + 2.0f * kFactor);
+        const Gate g(x);
+        return g.value + x * g.product * (x * x * (6.0f * kFactor * kCubic) + 2.0f * kFactor);
     }
 };
 

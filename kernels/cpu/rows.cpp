@@ -102,8 +102,9 @@ void cast(const Cast& c, Context&) {
             const auto* from = static_cast<const decltype(from_type)*>(c.from);
             auto* to = static_cast<decltype(to_type)*>(c.to);
             parallel_pieces(c.n, [&](int64_t begin, int64_t size) {
-                for_columns(
-                    size, [&](int64_t j, auto count) { store(to + begin + j, load(from + begin + j, count), count); });
+                for_columns(size, [&](int64_t j, auto count) {
+                    store_exactly(to + begin + j, load(from + begin + j, count), count);
+                });
             });
         });
     });

@@ -111,15 +111,19 @@ inline void store(float* p, f32v x, Part part) {
 // -----------------------------------------------------------------------------------------------------------------------
 // bf16 in memory
 inline f32v widen(u16v bits) { return std::bit_cast<f32v>(__builtin_convertvector(bits, u32v) << 16); }
-/// Rounded to nearest even as by bf16(float), but the instruction flushes subnormal numbers to 0.
-inline u16v narrow(f32v x) {
-#if DROPFORGE_AVX512 && defined(__AVX512BF16__)
-    return std::bit_cast<u16v>(_mm512_cvtneps_pbh(std::bit_cast<__m512>(x)));
-#else
+/// Rounded to nearest even, bit for bit as by bf16(float).
+inline u16v narrow_exactly(f32v x) {
     const u32v word = std::bit_cast<u32v>(x);
     const u32v rounded = (word + 0x7fffu + ((word >> 16) & 1u)) >> 16;
     const u32v quiet = (word >> 16) | 0x40u;
     return __builtin_convertvector((word & 0x7fffffffu) > 0x7f800000u ? quiet : rounded, u16v);
+}
+/// The same in one instruction where there is one, which flushes subnormal numbers to 0.
+inline u16v narrow(f32v x) {
+#if DROPFORGE_AVX512 && defined(__AVX512BF16__)
+    return std::bit_cast<u16v>(_mm512_cvtneps_pbh(std::bit_cast<__m512>(x)));
+#else
+    return narrow_exactly(x);
 #endif
 }
 
@@ -128,9 +132,26 @@ inline f32v load(const bf16* p, Full = {}) {
     std::memcpy(&bits, p, sizeof bits);
     return widen(bits);
 }
-inline void store(bf16* p, f32v x, Full = {}) {
-    const u16v bits = narrow(x);
-    std::memcpy(static_cast<void*>(p), &bits, sizeof bits);
+inline void store_bits(bf16* p, u16v bits, Full) { std::memcpy(static_cast<void*>(p), &bits, sizeof bits); }
+inline void store_bits(bf16* p, u16v bits, Part part) {
+#if DROPFORGE_AVX512
+    _mm256_mask_storeu_epi16(p, static_cast<__mmask16>((1u << part.count) - 1), std::bit_cast<__m256i>(bits));
+#else
+    for (int i = 0; i < part.count; ++i) p[i].bits = bits[i];
+#endif
+}
+template <typename Count = Full>
+inline void store(bf16* p, f32v x, Count count = {}) {
+    store_bits(p, narrow(x), count);
+}
+/// Subnormal numbers too: for values that are kept and compared, such as weights.
+template <typename Count>
+inline void store_exactly(bf16* p, f32v x, Count count) {
+    store_bits(p, narrow_exactly(x), count);
+}
+template <typename Count>
+inline void store_exactly(float* p, f32v x, Count count) {
+    store(p, x, count);
 }
 inline f32v load(const bf16* p, Part part) {
 #if DROPFORGE_AVX512
@@ -141,24 +162,6 @@ inline f32v load(const bf16* p, Part part) {
     return widen(bits);
 #endif
 }
-inline void store(bf16* p, f32v x, Part part) {
-#if DROPFORGE_AVX512
-    _mm256_mask_storeu_epi16(p, static_cast<__mmask16>((1u << part.count) - 1), std::bit_cast<__m256i>(narrow(x)));
-#else
-    const u16v bits = narrow(x);
-    for (int i = 0; i < part.count; ++i) p[i].bits = bits[i];
-#endif
-}
-
-/// What load() gives after store() of x as T.
-template <typename T>
-inline f32v rounded(f32v x) {
-    if constexpr (sizeof(T) == sizeof(float))
-        return x;
-    else
-        return widen(narrow(x));
-}
-
 // ---------------------------------------------------------------------------------------------------------------------------
 // reductions
 /// Lane i of the result is lane i ^ kDistance.
