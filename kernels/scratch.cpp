@@ -1,10 +1,12 @@
-// Sizes of the scratch memory that operations book in the plan: the same for every backend, so that plans are the same too.
+// Sizes of the scratch memory that operations book in the plan: the same for every backend, so that plans are the same
+// too.
 #include <omp.h>
 
 #include <algorithm>
 
 #include "kernels/blocks.h"
 #include "kernels/kernels.h"
+#include "kernels/scratch.h"
 
 namespace dropforge::kernels {
 
@@ -15,15 +17,18 @@ constexpr auto kFloat = static_cast<int64_t>(sizeof(float));
 }  // namespace
 
 int64_t embedding_backward_scratch_bytes(int64_t rows, int64_t columns) {
-    return (rows * columns + row_blocks(rows) * 2 * columns) * kFloat;  // gradient before LayerNorm; partial gain and bias sums
+    return (rows * columns + row_blocks(rows) * 2 * columns) *
+           kFloat;  // gradient before LayerNorm; partial gain and bias sums
 }
 
-int64_t layernorm_backward_scratch_bytes(int64_t rows, int64_t columns) { return row_blocks(rows) * 3 * columns * kFloat; }
+int64_t layernorm_backward_scratch_bytes(int64_t rows, int64_t columns) {
+    return row_blocks(rows) * 3 * columns * kFloat;
+}
 
 int64_t column_sum_scratch_bytes(int64_t rows, int64_t columns) { return row_blocks(rows) * columns * kFloat; }
 
 int64_t attention_scratch_bytes(int64_t, int64_t, int64_t head_size, int64_t rows_q, int64_t rows_kv) {
-    return omp_get_max_threads() * (4 * rows_q * rows_kv + 8 * (rows_q + rows_kv) * head_size + 4096) * kFloat;
+    return omp_get_max_threads() * attention_thread_bytes(head_size, rows_q, rows_kv);
 }
 
 int64_t global_norm_scratch_bytes(std::span<const Segment> segments) {

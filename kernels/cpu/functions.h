@@ -5,6 +5,9 @@
 
 namespace dropforge::kernels::on_cpu {
 
+void gemm(const Gemm&, Context&);
+void attention_forward(const AttentionForward&, Context&);
+void attention_backward(const AttentionBackward&, Context&);
 void embedding_forward(const EmbeddingForward&, Context&);
 void embedding_backward(const EmbeddingBackward&, Context&);
 void layernorm_forward(const LayerNormForward&, Context&);

@@ -1,6 +1,8 @@
 // Which GEMM serves which call.
 #include "kernels/cpu/gemm.h"
 
+#include "kernels/cpu/functions.h"
+
 namespace dropforge::kernels::on_cpu {
 
 namespace {

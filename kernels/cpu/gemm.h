@@ -6,9 +6,6 @@
 
 namespace dropforge::kernels::on_cpu {
 
-/// Entry of the table: chooses between the two below.
-void gemm(const Gemm& g, Context& context);
-
 /// Whether this build has a blocked kernel for the dtype (AVX-512; for bf16 also AVX512-BF16).
 bool gemm_blocked_supports(DType dtype);
 /// Our own: packed panels, 8 x 48 register tiles. Every output element is one sum in order of k, whatever the number of

@@ -7,11 +7,11 @@
 
 #include "base/error.h"
 #include "kernels/cpu/gemm.h"
-#include "kernels/cpu/pack.h"
+#include "kernels/cpu/tile.h"
 
 namespace dropforge::kernels::on_cpu {
 
-#ifdef DROPFORGE_MICROKERNEL
+#if DROPFORGE_AVX512
 
 namespace {
 
@@ -19,77 +19,6 @@ constexpr int64_t kMaxWords = 512;           // of k in one pass: a panel of b i
 constexpr int64_t kMaxWordsOneStore = 1536;  // where c is bf16: one pass spares the f32 partial sums
 constexpr int64_t kBlockRows = 128;          // rows of a in L2 (256 KiB at kMaxWords)
 constexpr int64_t kPackedBytes = int64_t{4} << 20;  // of b at a time: stays in L3
-
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-/// Columns cut into panels of 3 vectors; 4 left over become 2 + 2, as a panel of 1 would keep half of the FMA units
-/// waiting for loads.
-struct Panels {
-    int64_t vectors, count;
-
-    explicit Panels(int64_t columns) : vectors(ceil_div(columns, kVector)), count(ceil_div(vectors, kTileVectors)) {}
-    int64_t begin(int64_t p) const {
-        return kVector * std::max<int64_t>(std::min(kTileVectors * p, vectors - 2 * (count - p)), 0);
-    }
-    int64_t end(int64_t p) const { return p + 1 == count ? kVector * vectors : begin(p + 1); }
-};
-
-/// What happens to a tile of sums on its way to c.
-struct Finish {
-    const float* bias;     // added; nullptr: not in this pass
-    const void* previous;  // added; nullptr: none
-    DType previous_type;
-    int64_t ld_previous;
-    void* to;
-    DType to_type;
-    int64_t ld_to;
-};
-
-template <typename T, int N>
-[[gnu::always_inline]] inline void finish(Tile<T, N>& tile, const Finish& f, int64_t row, int64_t column, int64_t rows,
-                                          int64_t columns) {
-    __mmask16 mask[N];
-#pragma GCC unroll 3
-    for (int j = 0; j < N; ++j) mask[j] = first_lanes(columns - kVector * j);
-    if (f.bias) {
-#pragma GCC unroll 3
-        for (int j = 0; j < N; ++j) {
-            const __m512 bias = load(f.bias + column + kVector * j, mask[j]);
-#pragma GCC unroll 8
-            for (auto& c : tile.c) c[j] = _mm512_add_ps(c[j], bias);
-        }
-    }
-#pragma GCC unroll 8
-    for (int i = 0; i < kTileRows; ++i) {
-        if (i >= rows) break;
-        const int64_t from = (row + i) * f.ld_previous + column, to = (row + i) * f.ld_to + column;
-#pragma GCC unroll 3
-        for (int j = 0; j < N; ++j) {
-            __m512 v = tile.c[i][j];
-            if (f.previous)
-                v = _mm512_add_ps(v, f.previous_type == DType::f32
-                                         ? load(static_cast<const float*>(f.previous) + from + kVector * j, mask[j])
-                                         : load(static_cast<const bf16*>(f.previous) + from + kVector * j, mask[j]));
-            f.to_type == DType::f32 ? store(static_cast<float*>(f.to) + to + kVector * j, v, mask[j])
-                                    : store(static_cast<bf16*>(f.to) + to + kVector * j, v, mask[j]);
-        }
-    }
-}
-
-template <typename T, int N, TileA layout>
-[[gnu::noinline]] void tile(int64_t words, const void* a, int64_t stride, const float* b, const Finish& f, int64_t row,
-                            int64_t column, int64_t rows, int64_t columns) {
-    Tile<T, N> t;
-    t.template multiply<layout>(words, a, stride, b);
-    finish(t, f, row, column, rows, columns);
-}
-
-template <typename T, TileA layout>
-void tile(int64_t vectors, int64_t words, const void* a, int64_t stride, const float* b, const Finish& f, int64_t row,
-          int64_t column, int64_t rows, int64_t columns) {
-    const auto run = vectors == 3 ? tile<T, 3, layout> : vectors == 2 ? tile<T, 2, layout> : tile<T, 1, layout>;
-    run(words, a, stride, b, f, row, column, rows, columns);
-}
 
 template <typename T>
 class BlockedGemm {
@@ -102,7 +31,7 @@ class BlockedGemm {
         passes_ = ceil_div(g.k, depth_);
         words_ = words_of<T>(depth_);
 
-        chunk_ = std::clamp<int64_t>(kPackedBytes / (words_ * 4 * kVector * kTileVectors), 1, panels_.count);
+        chunk_ = std::clamp<int64_t>(kPackedBytes / (words_ * 4 * kLanes * kTileVectors), 1, panels_.count);
         chunk_ = ceil_div(panels_.count, ceil_div(panels_.count, chunk_));
         // At least four tasks a thread, or the last one is waited for.
         rows_ = std::clamp<int64_t>(ceil_div(ceil_div(g.m, 4 * threads_), kTileRows) * kTileRows, 2 * kTileRows,
@@ -110,7 +39,7 @@ class BlockedGemm {
         row_blocks_ = ceil_div(g.m, rows_);
         group_ = std::max<int64_t>(chunk_ / std::max<int64_t>(ceil_div(4 * threads_, row_blocks_), 1), 1);
 
-        packed_b_words_ = chunk_ * kVector * kTileVectors * words_;
+        packed_b_words_ = chunk_ * kLanes * kTileVectors * words_;
         packed_b_ = static_cast<float*>(context.packed_b.reserve(static_cast<size_t>(2 * packed_b_words_) * 4));
         packed_a_ = static_cast<float*>(context.packed_a.reserve(static_cast<size_t>(threads_ * rows_ * words_) * 4));
         if (g.out == DType::bf16 && passes_ > 1)
@@ -160,44 +89,25 @@ class BlockedGemm {
         const bool first = pass == 0, last = pass + 1 == passes_;
         const void* sums = partial_ ? static_cast<void*>(partial_) : g_.c;
         const int64_t ld_sums = partial_ ? g_.n : g_.ldc;
-        return {.bias = first ? g_.bias : nullptr,
+        return {.to = last ? g_.c : const_cast<void*>(sums),
+                .to_type = last ? g_.out : DType::f32,
+                .ld_to = last ? g_.ldc : ld_sums,
+                .bias = first ? g_.bias : nullptr,
                 .previous = !first          ? sums
                             : g_.accumulate ? g_.c
                                             : nullptr,
                 .previous_type = first ? g_.out : DType::f32,
-                .ld_previous = first ? g_.ldc : ld_sums,
-                .to = last ? g_.c : const_cast<void*>(sums),
-                .to_type = last ? g_.out : DType::f32,
-                .ld_to = last ? g_.ldc : ld_sums};
+                .ld_previous = first ? g_.ldc : ld_sums};
     }
 
-    /// One task: rows of c by panels [begin, end). Rows of a are read in place if words of k are neighbours there, else
-    /// packed once.
+    /// One task: rows of c by panels [begin, end).
     void block(int64_t row, int64_t rows, int64_t begin, int64_t end, int64_t k0, int64_t k, const float* packed,
                const Finish& f) const {
         const auto* a = static_cast<const T*>(g_.a);
-        const int64_t words = words_of<T>(k);
-        float* packed_a = packed_a_ + omp_get_thread_num() * rows_ * words_;
-        const bool in_place = !g_.transpose_a && k % kPerWord<T> == 0;
-        const int64_t whole =
-            in_place ? rows / kTileRows * kTileRows : 0;  // the last, partial tile is packed in any case
         const T* from = g_.transpose_a ? a + k0 * g_.lda + row : a + row * g_.lda + k0;
-        if (whole < rows)
-            pack_tiles(from + whole * (g_.transpose_a ? 1 : g_.lda), g_.lda, g_.transpose_a, rows - whole, k,
-                       packed_a + whole * words);
-        const auto stride = g_.lda * static_cast<int64_t>(sizeof(T));
-        for (int64_t p = begin; p < end; ++p) {
-            const int64_t column = panels_.begin(p), vectors = (panels_.end(p) - column) / kVector;
-            const float* b = packed + column * words;
-            for (int64_t i = 0; i < rows; i += kTileRows) {
-                if (i < whole)
-                    tile<T, TileA::rows>(vectors, words, from + i * g_.lda, stride, b, f, row + i, column, kTileRows,
-                                         g_.n - column);
-                else
-                    tile<T, TileA::columns>(vectors, words, packed_a + i * words, kTileRows * 4, b, f, row + i, column,
-                                            std::min<int64_t>(rows - i, kTileRows), g_.n - column);
-            }
-        }
+        float* space = packed_a_ + omp_get_thread_num() * rows_ * words_;
+        const TilesOfA tiles = tiles_of_matrix(from, g_.lda, g_.transpose_a, rows, k, space);
+        multiply<T>(tiles, {row, rows}, packed, {panels_, begin, end}, g_.n, words_of<T>(k), f);
     }
 
     const Gemm& g_;

@@ -5,28 +5,19 @@
 // counting words.
 #pragma once
 
-#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512DQ__)
-#define DROPFORGE_MICROKERNEL 1
-
-#pragma GCC diagnostic push
-#ifndef __clang__
-#pragma GCC diagnostic ignored \
-    "-Wmaybe-uninitialized"  // GCC 12 finds its own _mm512_undefined_ps() guilty (GCC bug 105593)
-#endif
-#include <immintrin.h>
-#pragma GCC diagnostic pop
-
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/cpu/simd.h"
 #include "kernels/dtype.h"
+
+#if DROPFORGE_AVX512
 
 namespace dropforge::kernels::on_cpu {
 
 constexpr int kTileRows =
     8;  // with 3 vectors: 24 accumulators, 3 of b, 1 of a: 28 of 32 registers, 11 loads for 24 FMA
 constexpr int kTileVectors = 3;  // of 16 f32
-constexpr int kVector = 16;
 
 template <typename T>
 constexpr int64_t kPerWord = static_cast<int64_t>(sizeof(float) / sizeof(T));
@@ -62,10 +53,10 @@ struct Tile {
         const auto* base = static_cast<const char*>(a);
         const char* base3 = base + 3 * stride;
         const char* base6 = base + 6 * stride;
-        for (int64_t k = 0; k < words; ++k, b += kVector * N) {
+        for (int64_t k = 0; k < words; ++k, b += kLanes * N) {
             __m512 column[N];
 #pragma GCC unroll 3
-            for (int j = 0; j < N; ++j) column[j] = _mm512_loadu_ps(b + kVector * j);
+            for (int j = 0; j < N; ++j) column[j] = _mm512_loadu_ps(b + kLanes * j);
 #pragma GCC unroll 8
             for (int i = 0; i < kTileRows; ++i) {
                 float word;
@@ -88,7 +79,7 @@ struct Tile {
 
 /// The first `n` lanes (n may be ≤ 0 or > 16).
 inline __mmask16 first_lanes(int64_t n) {
-    return n >= kVector ? 0xffff : n <= 0 ? 0 : static_cast<__mmask16>((1u << n) - 1);
+    return n >= kLanes ? 0xffff : n <= 0 ? 0 : static_cast<__mmask16>((1u << n) - 1);
 }
 inline __mmask32 first_halves(int64_t n) { return n >= 32 ? 0xffffffffu : n <= 0 ? 0 : (1u << n) - 1; }
 

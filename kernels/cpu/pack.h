@@ -4,7 +4,7 @@
 
 #include "kernels/cpu/microkernel.h"
 
-#ifdef DROPFORGE_MICROKERNEL
+#if DROPFORGE_AVX512
 
 namespace dropforge::kernels::on_cpu {
 
@@ -62,7 +62,7 @@ inline __m512 gather_words(const bf16* x, int64_t stride, bool pair, __mmask16 c
 template <typename T>
 void pack_panel(const T* x, int64_t stride, int64_t k, int64_t columns, int64_t width, float* panel) {
     for (int64_t i = 0; i < k; i += kPerWord<T>, panel += width, x += stride * kPerWord<T>)
-        for (int64_t j = 0; j < width; j += kVector)
+        for (int64_t j = 0; j < width; j += kLanes)
             _mm512_storeu_ps(panel + j, gather_words(x + j, stride, i + 1 < k, first_lanes(columns - j)));
 }
 
@@ -70,14 +70,14 @@ void pack_panel(const T* x, int64_t stride, int64_t k, int64_t columns, int64_t 
 template <typename T>
 void pack_panel_transposed(const T* x, int64_t stride, int64_t k, int64_t columns, int64_t width, float* panel) {
     const int64_t words = words_of<T>(k);
-    for (int64_t j = 0; j < width; j += kVector)
-        for (int64_t w = 0; w < words; w += kVector) {
+    for (int64_t j = 0; j < width; j += kLanes)
+        for (int64_t w = 0; w < words; w += kLanes) {
             __m512 block[16];
-            for (int64_t i = 0; i < kVector; ++i)
+            for (int64_t i = 0; i < kLanes; ++i)
                 block[i] = j + i < columns ? load_words(x + (j + i) * stride + w * kPerWord<T>, k - w * kPerWord<T>)
                                            : _mm512_setzero_ps();
             transpose16(block);
-            for (int64_t i = 0; i < kVector && w + i < words; ++i)
+            for (int64_t i = 0; i < kLanes && w + i < words; ++i)
                 _mm512_storeu_ps(panel + (w + i) * width + j, block[i]);
         }
 }
@@ -87,7 +87,7 @@ void pack_panel_transposed(const T* x, int64_t stride, int64_t k, int64_t column
 template <typename T>
 void pack_tiles(const T* x, int64_t stride, bool transposed, int64_t rows, int64_t k, float* panel) {
     const int64_t words = words_of<T>(k);
-    for (int64_t i = 0; i < rows; i += kVector) {
+    for (int64_t i = 0; i < rows; i += kLanes) {
         float* low = panel + i * words;
         float* high = i + kTileRows < rows ? low + words * kTileRows : nullptr;
         const auto put = [&](int64_t w, __m512 v) {
@@ -100,13 +100,13 @@ void pack_tiles(const T* x, int64_t stride, bool transposed, int64_t rows, int64
                 put(w, gather_words(x + w * kPerWord<T> * stride + i, stride, w * kPerWord<T> + 1 < k, mask));
             continue;
         }
-        for (int64_t w = 0; w < words; w += kVector) {
+        for (int64_t w = 0; w < words; w += kLanes) {
             __m512 block[16];
-            for (int64_t r = 0; r < kVector; ++r)
+            for (int64_t r = 0; r < kLanes; ++r)
                 block[r] = i + r < rows ? load_words(x + (i + r) * stride + w * kPerWord<T>, k - w * kPerWord<T>)
                                         : _mm512_setzero_ps();
             transpose16(block);
-            for (int64_t r = 0; r < kVector && w + r < words; ++r) put(w + r, block[r]);
+            for (int64_t r = 0; r < kLanes && w + r < words; ++r) put(w + r, block[r]);
         }
     }
 }

@@ -3,16 +3,13 @@
 // never touches memory past the row.
 #pragma once
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
 #include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <utility>
 
+#include "kernels/cpu/intrinsics.h"
 #include "kernels/dtype.h"
 
 namespace dropforge::kernels::on_cpu {

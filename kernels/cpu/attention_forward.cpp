@@ -1,0 +1,139 @@
+// Attention forward. A task is a head of a sequence (or a part of its queries): its keys and values are packed once,
+// then blocks of queries go through scores, exact softmax and values while all of it lies in L2.
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/error.h"
+#include "kernels/cpu/attention.h"
+#include "kernels/scratch.h"
+
+namespace dropforge::kernels::on_cpu {
+
+#if DROPFORGE_AVX512
+
+namespace {
+
+template <typename T>
+class ForwardThread {
+  public:
+    ForwardThread(const AttentionForward& a, void* scratch)
+        : a_(a), dropout_(a.dropout, a.heads * a.rows_q), width_(round_up(a.rows_kv, kLanes)) {
+        const int64_t depth = round_up(a.head_size, kLanes);
+        Scratch space(scratch);
+        keys_ = space.take<float>(width_ * depth);
+        values_ = space.take<float>(width_ * depth);
+        scores_ = space.take<float>(kForwardQueries * width_);
+        probabilities_ = space.take<T>(kForwardQueries * width_);
+        queries_ = space.take<float>(kForwardQueries * depth);
+        factors_ = space.take<float>(kForwardQueries);
+        bits_ = space.take<uint64_t>(mask_words(a.rows_kv));
+    }
+
+    /// Queries begin … end - 1 of a head.
+    void run(const Head& head, int64_t begin, int64_t end) {
+        pack_panels(static_cast<const T*>(a_.k) + head.kv, a_.stride_kv, true, a_.head_size, head.keys, keys_);
+        pack_panels(static_cast<const T*>(a_.v) + head.kv, a_.stride_kv, false, head.keys, a_.head_size, values_);
+        for (int64_t i = begin; i < end; i += kForwardQueries) block(head, i, std::min(kForwardQueries, end - i));
+    }
+
+  private:
+    void block(const Head& head, int64_t first, int64_t rows) {
+        const T* q = static_cast<const T*>(a_.q) + head.q + first * a_.stride_q;
+        const Panels by_key(head.keys), by_column(a_.head_size);
+        multiply<T>(tiles_of_matrix(q, a_.stride_q, false, rows, a_.head_size, queries_), {0, rows}, keys_,
+                    {by_key, 0, by_key.count}, width_, words_of<T>(a_.head_size),
+                    {.to = scores_, .to_type = DType::f32, .ld_to = width_});
+        for (int64_t i = 0; i < rows; ++i) softmax(head, first + i, i);
+        // Sums of the values of a whole tile of rows; rows that do not exist hold what an earlier block left, and are
+        // not stored.
+        const auto stride = width_ * static_cast<int64_t>(sizeof(T));
+        const TilesOfA p{TileA::rows,
+                         reinterpret_cast<const char*>(probabilities_),
+                         kTileRows * stride,
+                         stride,
+                         ceil_div(rows, kTileRows),
+                         nullptr};
+        multiply<T>(p, {0, rows}, values_, {by_column, 0, by_column.count}, a_.head_size, words_of<T>(head.keys),
+                    {.to = static_cast<T*>(a_.out) + head.out + first * a_.stride_out,
+                     .to_type = a_.dtype,
+                     .ld_to = a_.stride_out,
+                     .row_scale = factors_});
+    }
+
+    /// Row i of the block: probabilities up to a factor, which the values are multiplied by afterwards; lse.
+    void softmax(const Head& head, int64_t query, int64_t i) {
+        const float* s = scores_ + i * width_;
+        T* p = probabilities_ + i * width_;
+        const __m512 nothing = _mm512_set1_ps(-std::numeric_limits<float>::infinity());
+        const __m512 scale = _mm512_set1_ps(a_.scale);
+        __m512 top = nothing;
+        for (int64_t j = 0; j < head.keys; j += kLanes)
+            top =
+                _mm512_mask_max_ps(top, first_lanes(head.keys - j), top, _mm512_mul_ps(_mm512_loadu_ps(s + j), scale));
+        const float largest = _mm512_reduce_max_ps(top);
+        const __m512 shift = _mm512_set1_ps(largest);
+
+        if (dropout_on_) dropout_.fill(head.row + query, head.keys, bits_);
+        __m512 sums = _mm512_setzero_ps();
+        for (int64_t j = 0; j < head.keys; j += kLanes) {
+            const __m512 x = _mm512_fmsub_ps(_mm512_loadu_ps(s + j), scale, shift);
+            const __m512 e = _mm512_maskz_mov_ps(first_lanes(head.keys - j), exp(x));
+            sums = _mm512_add_ps(sums, e);
+            on_cpu::store(p + j, dropout_on_ ? _mm512_maskz_mov_ps(mask_of(bits_, j), e) : e);
+        }
+        const float sum = _mm512_reduce_add_ps(sums);
+        a_.lse[head.row + query] = largest + std::log(sum);
+        factors_[i] = dropout_.scale() / sum;
+    }
+
+    const AttentionForward& a_;
+    DropoutMask dropout_;
+    bool dropout_on_ = a_.dropout.active();
+    int64_t width_;          // keys, rounded up to whole vectors
+    float *keys_, *values_;  // packed panels
+    float* scores_;          // [kForwardQueries, width_]
+    T* probabilities_;       // [kForwardQueries, width_], 0 beyond the keys
+    float* queries_;         // packed tiles
+    float* factors_;         // [kForwardQueries]
+    uint64_t* bits_;
+};
+
+template <typename T>
+void forward(const AttentionForward& a) {
+    const int threads = omp_get_max_threads();
+    // Few heads: their queries are shared out too. Rows do not depend on each other, so this does not change a bit of
+    // them.
+    const int64_t heads = a.batch * a.heads, blocks = ceil_div(a.rows_q, kForwardQueries);
+    const int64_t parts = std::clamp<int64_t>(ceil_div(4 * threads, heads), 1, blocks);
+    const int64_t rows = ceil_div(blocks, parts) * kForwardQueries;
+    const int64_t bytes = attention_thread_bytes(a.head_size, a.rows_q, a.rows_kv);
+#pragma omp parallel num_threads(threads)
+    {
+        ForwardThread<T> thread(a, static_cast<char*>(a.scratch) + omp_get_thread_num() * bytes);
+#pragma omp for schedule(dynamic)
+        for (int64_t task = 0; task < heads * parts; ++task) {
+            const int64_t begin = task % parts * rows;
+            if (begin < a.rows_q) thread.run(Head(a, task / parts), begin, std::min(begin + rows, a.rows_q));
+        }
+    }
+}
+
+}  // namespace
+
+void attention_forward_tiled(const AttentionForward& a) {
+    if (a.dtype == DType::f32) return forward<float>(a);
+#ifdef __AVX512BF16__
+    forward<bf16>(a);
+#endif
+}
+
+#else
+
+void attention_forward_tiled(const AttentionForward&) { throw Error("tiled attention needs a build for AVX-512"); }
+
+#endif
+
+}  // namespace dropforge::kernels::on_cpu

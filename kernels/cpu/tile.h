@@ -1,0 +1,159 @@
+// Products of packed operands, tile by tile: what GEMM and attention share above the microkernel.
+#pragma once
+
+#include <algorithm>
+
+#include "kernels/cpu/pack.h"
+
+#if DROPFORGE_AVX512
+
+namespace dropforge::kernels::on_cpu {
+
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+/// Columns cut into panels of 3 vectors; 4 left over become 2 + 2, as a panel of 1 would keep half of the FMA units
+/// waiting for loads.
+struct Panels {
+    int64_t vectors, count;
+
+    explicit Panels(int64_t columns) : vectors(ceil_div(columns, kLanes)), count(ceil_div(vectors, kTileVectors)) {}
+    int64_t begin(int64_t p) const {
+        return kLanes * std::max<int64_t>(std::min(kTileVectors * p, vectors - 2 * (count - p)), 0);
+    }
+    int64_t end(int64_t p) const { return p + 1 == count ? kLanes * vectors : begin(p + 1); }
+};
+
+/// Packs all panels of b one after another: the panel of column c begins at packed + c * words. x as for pack_panel, or
+/// for pack_panel_transposed.
+template <typename T>
+void pack_panels(const T* x, int64_t stride, bool transposed, int64_t k, int64_t columns, float* packed) {
+    const Panels panels(columns);
+    for (int64_t p = 0; p < panels.count; ++p) {
+        const int64_t c = panels.begin(p), width = panels.end(p) - c;
+        float* panel = packed + c * words_of<T>(k);
+        if (transposed)
+            pack_panel_transposed(x + c * stride, stride, k, columns - c, width, panel);
+        else
+            pack_panel(x + c, stride, k, columns - c, width, panel);
+    }
+}
+
+/// Operand a: tiles of 8 rows `step` bytes apart, read where they lie; from tile `direct` on, packed tiles.
+struct TilesOfA {
+    TileA layout;
+    const char* first;
+    int64_t step, stride;  // stride: as for Tile::multiply
+    int64_t direct;
+    const float* packed;
+};
+
+/// x[i * ld + k], or x[k * ld + i] if transposed. Rows whose words are neighbours are read in place; everything else,
+/// the last and partial tile too, is packed into `space`: rows, rounded up to 8, by words.
+template <typename T>
+TilesOfA tiles_of_matrix(const T* x, int64_t ld, bool transposed, int64_t rows, int64_t k, float* space) {
+    const int64_t direct = !transposed && k % kPerWord<T> == 0 ? rows / kTileRows : 0, packed = direct * kTileRows;
+    if (packed < rows) pack_tiles(x + packed * (transposed ? 1 : ld), ld, transposed, rows - packed, k, space);
+    const auto stride = ld * static_cast<int64_t>(sizeof(T));
+    return {TileA::rows, reinterpret_cast<const char*>(x), kTileRows * stride, stride, direct, space};
+}
+
+/// What happens to a tile of sums on its way to c.
+struct Finish {
+    void* to;
+    DType to_type;
+    int64_t ld_to;
+    const float* row_scale = nullptr;  // [rows] factors
+    const float* bias = nullptr;       // [columns] added
+    const void* previous = nullptr;    // [rows, columns] added
+    DType previous_type = DType::f32;
+    int64_t ld_previous = 0;
+};
+
+template <typename T, int N>
+[[gnu::always_inline]] inline void finish(Tile<T, N>& tile, const Finish& f, int64_t row, int64_t column, int64_t rows,
+                                          int64_t columns) {
+    __mmask16 mask[N];
+#pragma GCC unroll 3
+    for (int j = 0; j < N; ++j) mask[j] = first_lanes(columns - kLanes * j);
+    if (f.bias) {
+#pragma GCC unroll 3
+        for (int j = 0; j < N; ++j) {
+            const __m512 bias = load(f.bias + column + kLanes * j, mask[j]);
+#pragma GCC unroll 8
+            for (auto& c : tile.c) c[j] = _mm512_add_ps(c[j], bias);
+        }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < kTileRows; ++i) {
+        if (i >= rows) break;
+        const int64_t from = (row + i) * f.ld_previous + column, to = (row + i) * f.ld_to + column;
+#pragma GCC unroll 3
+        for (int j = 0; j < N; ++j) {
+            __m512 v = tile.c[i][j];
+            if (f.row_scale) v = _mm512_mul_ps(v, _mm512_set1_ps(f.row_scale[row + i]));
+            if (f.previous)
+                v = _mm512_add_ps(v, f.previous_type == DType::f32
+                                         ? load(static_cast<const float*>(f.previous) + from + kLanes * j, mask[j])
+                                         : load(static_cast<const bf16*>(f.previous) + from + kLanes * j, mask[j]));
+            f.to_type == DType::f32 ? store(static_cast<float*>(f.to) + to + kLanes * j, v, mask[j])
+                                    : store(static_cast<bf16*>(f.to) + to + kLanes * j, v, mask[j]);
+        }
+    }
+}
+
+template <typename T, int N, TileA layout>
+[[gnu::noinline]] void multiply_tile(int64_t words, const void* a, int64_t stride, const float* b, const Finish& f,
+                                     int64_t row, int64_t column, int64_t rows, int64_t columns) {
+    Tile<T, N> t;
+    t.template multiply<layout>(words, a, stride, b);
+    finish(t, f, row, column, rows, columns);
+}
+
+template <typename T>
+using MultiplyTile = void (*)(int64_t, const void*, int64_t, const float*, const Finish&, int64_t, int64_t, int64_t,
+                              int64_t);
+
+template <typename T>
+MultiplyTile<T> multiply_tile_of(int64_t vectors, TileA layout) {
+    if (layout == TileA::rows)
+        return vectors == 3   ? multiply_tile<T, 3, TileA::rows>
+               : vectors == 2 ? multiply_tile<T, 2, TileA::rows>
+                              : multiply_tile<T, 1, TileA::rows>;
+    return vectors == 3   ? multiply_tile<T, 3, TileA::columns>
+           : vectors == 2 ? multiply_tile<T, 2, TileA::columns>
+                          : multiply_tile<T, 1, TileA::columns>;
+}
+
+struct RowRange {
+    int64_t first, count;  // rows of c; a begins at the first
+};
+struct PanelRange {
+    Panels panels;
+    int64_t begin, end;
+};
+
+/// Rows of c by panels: c = a · b over `words` of k, finished by f. `columns` of c exist; b's panel of column c begins
+/// at b + c * words.
+template <typename T>
+void multiply(const TilesOfA& a, RowRange rows, const float* b, const PanelRange& range, int64_t columns, int64_t words,
+              const Finish& f) {
+    for (int64_t p = range.begin; p < range.end; ++p) {
+        const int64_t column = range.panels.begin(p), vectors = (range.panels.end(p) - column) / kLanes;
+        const float* panel = b + column * words;
+        const MultiplyTile<T> direct = multiply_tile_of<T>(vectors, a.layout),
+                              packed = multiply_tile_of<T>(vectors, TileA::columns);
+        for (int64_t i = 0; i < rows.count; i += kTileRows) {
+            const int64_t tile = i / kTileRows, valid = std::min<int64_t>(rows.count - i, kTileRows);
+            if (tile < a.direct)
+                direct(words, a.first + tile * a.step, a.stride, panel, f, rows.first + i, column, valid,
+                       columns - column);
+            else
+                packed(words, a.packed + (tile - a.direct) * kTileRows * words, kTileRows * 4, panel, f, rows.first + i,
+                       column, valid, columns - column);
+        }
+    }
+}
+
+}  // namespace dropforge::kernels::on_cpu
+#endif
