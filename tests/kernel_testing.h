@@ -37,7 +37,7 @@
 namespace dropforge::kernels {
 
 /// The backends that every test runs.
-inline auto backends() { return std::array{&reference()}; }
+inline std::vector<const KernelTable*> backends() { return {&reference(), &cpu()}; }
 
 constexpr uint64_t kSeeds = 8;
 constexpr DType kFloatTypes[] = {DType::f32, DType::bf16};
