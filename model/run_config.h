@@ -23,7 +23,7 @@ enum class OptimizerKind : uint8_t { adamw, lamb };
 struct DataOptions {
     std::string path;        // folder of `dropforge prepare`; may be given later
     int64_t sequence = 128;  // tokens; Devlin et al.: 128 for 90 % of the steps, then 512
-    std::optional<int64_t> max_predictions;
+    std::optional<int64_t> max_predictions = {};
     double mask_probability = 0.15;
     Masking masking = Masking::dynamic;
     bool whole_word = false;
@@ -41,7 +41,7 @@ struct TrainOptions {
     int64_t seed = 0;
     OptimizerKind optimizer = OptimizerKind::adamw;
     double lr = 1e-4;
-    std::optional<int64_t> warmup_steps;
+    std::optional<int64_t> warmup_steps = {};
     ScheduleKind schedule = ScheduleKind::linear;
     double power = 1;  // of the polynomial schedule; 1: linear
     double end_lr = 0;

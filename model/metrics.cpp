@@ -1,0 +1,117 @@
+#include "model/metrics.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+
+namespace dropforge {
+
+namespace {
+
+using Json =
+    nlohmann::ordered_json;  // prints a double as the shortest decimal that reads back as the same, and NaN as null
+
+[[noreturn]] void fail(const fs::path& path, const char* what) {
+    throw Error("{}: {}: {}", path.string(), what, std::strerror(errno));
+}
+
+Json to_json(const StepMetrics& m) {
+    Json json = {{"step", m.step},
+                 {"time", m.time},
+                 {"tokens", m.tokens},
+                 {"loss", m.loss},
+                 {"mlm_accuracy", m.mlm_accuracy},
+                 {"lr", m.lr},
+                 {"grad_norm", m.grad_norm},
+                 {"sequences_per_second", m.sequences_per_second},
+                 {"tokens_per_second", m.tokens_per_second}};
+    json["mfu"] = m.mfu ? Json(*m.mfu) : Json();
+    json["seconds_waiting_for_data"] = m.seconds_waiting_for_data;
+    return json;
+}
+
+Json to_json(const EvalMetrics& m) {
+    return {{"step", m.step},
+            {"time", m.time},
+            {"eval_loss", m.eval_loss},
+            {"eval_accuracy", m.eval_accuracy},
+            {"eval_seconds", m.eval_seconds}};
+}
+
+/// Where each metric stands in TensorBoard: curves of a kind side by side, speeds apart.
+std::vector<EventFile::Scalar> scalars(const StepMetrics& m) {
+    std::vector<EventFile::Scalar> values = {{"train/loss", m.loss},
+                                             {"train/mlm_accuracy", m.mlm_accuracy},
+                                             {"train/lr", m.lr},
+                                             {"train/grad_norm", m.grad_norm},
+                                             {"speed/sequences_per_second", m.sequences_per_second},
+                                             {"speed/tokens_per_second", m.tokens_per_second},
+                                             {"speed/seconds_waiting_for_data", m.seconds_waiting_for_data}};
+    if (m.mfu) values.emplace_back("speed/mfu", *m.mfu);
+    return values;
+}
+
+std::vector<EventFile::Scalar> scalars(const EvalMetrics& m) {
+    return {{"eval/loss", m.eval_loss}, {"eval/accuracy", m.eval_accuracy}};
+}
+
+/// The lines of `text` up to and with step `last`. The last line may be torn, by a kill in the middle of its write.
+std::string kept_lines(std::string_view text, int64_t last, const std::string& where) {
+    std::string kept;
+    for (int64_t line_number = 1; !text.empty(); ++line_number) {
+        const size_t end = text.find('\n');
+        const std::string_view line = text.substr(0, end);
+        text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+        const Json json = Json::parse(line, nullptr, false);
+        const bool whole = json.is_object() && json.contains("step") && json["step"].is_number_integer();
+        if (!whole && text.empty()) break;
+        require(whole, "{}:{}: expected a JSON object with a step, got {}", where, line_number, line.substr(0, 80));
+        if (json["step"].get<int64_t>() <= last) kept.append(line).append("\n");
+    }
+    return kept;
+}
+
+}  // namespace
+
+MetricsLog::MetricsLog(const fs::path& run_folder, int64_t resumed_from, bool tensorboard)
+    : path_(run_folder / "metrics.jsonl") {
+    if (fs::exists(path_)) {
+        const std::string text = read_text(path_), kept = kept_lines(text, resumed_from, path_.string());
+        if (kept != text) write_text(path_, kept);
+    }
+    if (tensorboard) events_ = std::make_unique<EventFile>(run_folder, resumed_from);
+    descriptor_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (descriptor_ < 0) fail(path_, "cannot write");
+}
+
+MetricsLog::~MetricsLog() { close(descriptor_); }
+
+void MetricsLog::write(const StepMetrics& metrics) {
+    append(to_json(metrics).dump() + "\n");
+    if (events_) events_->scalars(metrics.step, metrics.time, scalars(metrics));
+}
+
+void MetricsLog::write(const EvalMetrics& metrics) {
+    append(to_json(metrics).dump() + "\n");
+    if (events_) events_->scalars(metrics.step, metrics.time, scalars(metrics));
+}
+
+void MetricsLog::append(const std::string& line) {
+    for (size_t done = 0; done < line.size();) {
+        const ssize_t written = ::write(descriptor_, line.data() + done, line.size() - done);
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) fail(path_, "cannot write");
+        done += static_cast<size_t>(written);
+    }
+}
+
+void MetricsLog::sync() {
+    if (fsync(descriptor_) != 0) fail(path_, "cannot sync");
+}
+
+}  // namespace dropforge

@@ -1,0 +1,124 @@
+// What a run reports: metrics.jsonl, TensorBoard event files, and the progress line.
+#pragma once
+
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/file.h"
+
+namespace dropforge {
+
+/// A logged training step. The first block is the same, bit for bit, in a run that was killed and resumed and in one
+/// that never was; the second depends on the clock.
+struct StepMetrics {
+    int64_t step = 0, tokens = 0;  // tokens since the start of the run
+    double loss = 0;               // nats a masked token
+    double mlm_accuracy = 0;       // share of masked tokens, as every accuracy here
+    double lr = 0, grad_norm = 0;  // the norm before clipping
+
+    double time = 0;  // seconds since 1970
+    double sequences_per_second = 0, tokens_per_second = 0;
+    std::optional<double> mfu = {};  // share of the measured GEMM peak; none where that is not known
+    double seconds_waiting_for_data = 0;
+};
+
+/// An evaluation on the validation shards after a step.
+struct EvalMetrics {
+    int64_t step = 0;
+    double eval_loss = 0, eval_accuracy = 0;
+
+    double time = 0, eval_seconds = 0;
+};
+
+/// Writes TensorBoard's event files (scalar summaries): TFRecord frames of hand-encoded protobuf, formats in
+/// event_file.cpp.
+class EventFile {
+  public:
+    using Scalar = std::pair<std::string, double>;
+
+    /// A new file events.out.tfevents.TIME.HOST.PID in `folder`. When a run goes on after step `resumed_from` > 0, the
+    /// file says so, and TensorBoard forgets what older files say of later steps.
+    EventFile(const fs::path& folder, int64_t resumed_from);
+    ~EventFile();
+    EventFile(const EventFile&) = delete;
+    EventFile& operator=(const EventFile&) = delete;
+
+    /// Appends one event at once, so that TensorBoard sees a run live. Throws Error.
+    void scalars(int64_t step, double seconds_since_1970, const std::vector<Scalar>& values);
+    const fs::path& path() const { return path_; }
+
+  private:
+    void append(const std::string& event);
+
+    fs::path path_;
+    std::FILE* file_ = nullptr;
+};
+
+/// CRC-32C (Castagnoli), the checksum of TFRecord frames.
+uint32_t crc32c(std::string_view bytes);
+
+/// metrics.jsonl of a run folder, one JSON object a line, numbers printed so that they read back exactly (not finite:
+/// null), and the same as scalars of an EventFile.
+class MetricsLog {
+  public:
+    /// Goes on after step `resumed_from` (0: from the start): lines of later steps and a torn last line are removed,
+    /// atomically. Throws Error naming file and line for a line before the last that is not an object with a step.
+    MetricsLog(const fs::path& run_folder, int64_t resumed_from, bool tensorboard);
+    ~MetricsLog();
+    MetricsLog(const MetricsLog&) = delete;
+    MetricsLog& operator=(const MetricsLog&) = delete;
+
+    /// One write() each: a killed process leaves at most one torn line. Throws Error.
+    void write(const StepMetrics& metrics);
+    void write(const EvalMetrics& metrics);
+    /// Makes the lines durable; call before a checkpoint is committed, so that none before it is lost with the
+    /// machine's power.
+    void sync();
+
+  private:
+    void append(const std::string& line);
+
+    fs::path path_;
+    int descriptor_ = -1;
+    std::unique_ptr<EventFile> events_;
+};
+
+/// What the progress line shows of a step.
+struct Progress {
+    int64_t step = 0, steps = 0;
+    double loss = 0;
+    std::optional<double> unigram_entropy = {};  // nats: the loss of a model that knows word frequencies only
+    double accuracy = 0, lr = 0, sequences_per_second = 0;
+    std::optional<double> mfu = {};
+    double seconds_left = 0;
+
+    /// "step 1200/20000  loss 5.31 (unigram 6.80)  acc 0.21  lr 1.0e-04  312 seq/s  MFU 41 %  ETA 12:34"
+    std::string text() const;
+};
+
+/// The progress line on a terminal, re-written in place, or on a file, one line a log interval.
+class ProgressLine {
+  public:
+    ProgressLine(std::FILE* out, bool quiet);
+    ProgressLine(std::FILE* out, bool quiet, bool terminal);
+    ~ProgressLine() { finish(); }
+    ProgressLine(const ProgressLine&) = delete;
+    ProgressLine& operator=(const ProgressLine&) = delete;
+
+    /// On a terminal each call is shown, elsewhere only those at a log interval.
+    void show(const Progress& progress, bool log_interval);
+    /// A line of its own, e.g. an evaluation or a saved checkpoint; a progress line on a terminal stays whole.
+    void note(const std::string& text);
+    /// Ends the line on a terminal.
+    void finish();
+
+  private:
+    std::FILE* out_;
+    bool quiet_, terminal_, open_ = false;
+};
+
+}  // namespace dropforge
