@@ -54,7 +54,7 @@ TEST_CASE("gemm: small integers are exact in every layout") {
     for (const KernelTable* backend : backends()) {
         for (const DType dtype : kFloatTypes) {
             for (int layout = 0; layout < 4; ++layout) {
-                INFO(backend->name, " ", name_of(dtype), " layout ", layout);
+                INFO(text(*backend), " ", text(dtype), " layout ", layout);
                 const bool ta = layout & 1, tb = layout & 2;
                 Setup s(*backend, dtype, dtype, 0);
                 Array left(dtype, ta ? 3 : 2, ta ? 2 : 3), right(dtype, tb ? 2 : 3, tb ? 3 : 2), product(dtype, 2, 2);

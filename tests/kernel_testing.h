@@ -42,6 +42,10 @@ inline std::vector<const KernelTable*> backends() { return {&reference(), &cpu()
 constexpr uint64_t kSeeds = 8;
 constexpr DType kFloatTypes[] = {DType::f32, DType::bf16};
 
+/// For messages: doctest prints a char* as an address.
+inline std::string text(const KernelTable& backend) { return backend.name; }
+inline std::string text(DType dtype) { return name_of(dtype); }
+
 /// Half an ulp of a number of size 1: the unit roundoff.
 constexpr double half_ulp(DType dtype) { return dtype == DType::bf16 ? 0x1p-8 : 0x1p-24; }
 
@@ -269,7 +273,7 @@ inline void check_backends(const std::string& label, DType dtype, const RunOpera
     const Expected expected = expect(dtype, run);
     const int threads = omp_get_max_threads();
     for (const KernelTable* backend : backends()) {
-        INFO(backend->name, " ", name_of(dtype), ": ", label);
+        INFO(text(*backend), " ", text(dtype), ": ", label);
         Setup first(*backend, dtype, dtype, 0), second(*backend, dtype, dtype, 0);
         if (repeat == Repeat::other_threads) omp_set_num_threads(1);
         const Outputs results = run(first);

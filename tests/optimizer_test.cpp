@@ -1,0 +1,194 @@
+// Gradient norm, AdamW and LAMB over segments with gaps: clipping, decay, a norm that is not finite, the bf16 copy.
+#include "kernel_testing.h"
+#include "kernels/blocks.h"
+
+namespace dropforge::kernels {
+namespace {
+
+// Gaps before, between and after; one is longer than a block of a sum.
+const std::vector<Segment> kSegments = {
+    {3, 1, false}, {8, 31, true}, {64, 65, false}, {200, kSegmentBlock + 5, true}, {33200, 1003, true}};
+constexpr int64_t kSize = 33200 + 1003 + 7;
+
+struct State {
+    Array parameters, gradients, moment1, moment2, copy, norm;
+
+    explicit State(Setup& s)
+        : parameters(s.floats(1, kSize)),
+          gradients(s.floats(1, kSize)),
+          moment1(s.floats(1, kSize, 0, 0.1)),
+          moment2(s.floats(1, kSize, 0, 0.1)),
+          copy(DType::bf16, 1, kSize),
+          norm(array(DType::f32, {2})) {
+        moment2.fill([&](int64_t, int64_t c) { return moment2.at(0, c) * moment2.at(0, c); });
+        for (int64_t c = 8; c < 39; ++c) parameters.set(0, c, 0);  // a tensor whose norm is 0
+    }
+    friend bool operator==(const State&, const State&) = default;
+};
+
+using Kernel = void (*)(const Update&, Context&);
+
+void update(Setup& s, Kernel kernel, State& state, const UpdateScalars& scalars, std::span<const Segment> segments,
+            bool copy) {
+    Array scratch = Setup::scratch(lamb_scratch_bytes(segments));
+    s.call(kernel, Update{.parameters = state.parameters.data<float>(),
+                          .gradients = state.gradients.data<float>(),
+                          .moment1 = state.moment1.data<float>(),
+                          .moment2 = state.moment2.data<float>(),
+                          .copy = copy ? state.copy.data<bf16>() : nullptr,
+                          .norm = state.norm.data<float>(),
+                          .scalars = &scalars,
+                          .segments = segments,
+                          .scratch = scratch.data()});
+}
+
+UpdateScalars scalars_at(int step, float clip) {
+    const float beta1 = 0.9f, beta2 = 0.98f;
+    return {.learning_rate = 1e-2f,
+            .weight_decay = 0.01f,
+            .beta1 = beta1,
+            .beta2 = beta2,
+            .epsilon = 1e-6f,
+            .correction1 = 1 - std::pow(beta1, static_cast<float>(step)),
+            .correction2 = 1 - std::pow(beta2, static_cast<float>(step)),
+            .clip = clip};
+}
+
+bool in_segment(int64_t i) {
+    return std::any_of(kSegments.begin(), kSegments.end(),
+                       [&](const Segment& s) { return i >= s.offset && i < s.offset + s.size; });
+}
+
+/// Elements of all segments, in order.
+Array of_segments(const Array& a) {
+    int64_t n = 0;
+    for (const Segment& s : kSegments) n += s.size;
+    Array all(a.dtype(), 1, n);
+    int64_t to = 0;
+    for (const Segment& s : kSegments)
+        for (int64_t i = 0; i < s.size; ++i) all.set(0, to++, a.at(0, s.offset + i));
+    return all;
+}
+
+TEST_CASE("global_norm: 3, 4, 12 make 13, and gaps do not count") {
+    for (const KernelTable* backend : backends()) {
+        INFO(text(*backend));
+        Setup s(*backend, DType::f32, DType::f32, 0);
+        Array gradients = array(DType::f32, {99, 3, 4, 99, 12, 99}), norm(DType::f32, 1, 1);
+        const std::vector<Segment> segments = {{1, 2, true}, {4, 1, false}};
+        Array scratch = Setup::scratch(global_norm_scratch_bytes(segments));
+        s.call(s.kernels.global_norm,
+               GlobalNorm{gradients.data<float>(), segments, norm.data<float>(), scratch.data()});
+        CHECK(norm.at(0, 0) == 13);
+    }
+}
+
+TEST_CASE("global_norm: long sums, overflow and NaN") {
+    check_backends("segments", DType::f32, [](Setup& s) {
+        Array gradients = s.floats(1, kSize, 1), norm(DType::f32, 1, 1);
+        Array scratch = Setup::scratch(global_norm_scratch_bytes(kSegments));
+        s.call(s.kernels.global_norm,
+               GlobalNorm{gradients.data<float>(), kSegments, norm.data<float>(), scratch.data()});
+        return outputs("norm", std::move(norm));
+    });
+    for (const KernelTable* backend : backends()) {
+        INFO(text(*backend));
+        Setup s(*backend, DType::f32, DType::f32, 0);
+        Array gradients = s.floats(1, kSize), norm(DType::f32, 1, 1);
+        Array scratch = Setup::scratch(global_norm_scratch_bytes(kSegments));
+        const GlobalNorm operation{gradients.data<float>(), kSegments, norm.data<float>(), scratch.data()};
+        gradients.set(0, 220, 1e30);  // its square is beyond f32, the norm is not
+        s.call(s.kernels.global_norm, operation);
+        CHECK(norm.at(0, 0) == static_cast<double>(1e30f));
+        gradients.set(0, 70, std::numeric_limits<double>::infinity());
+        s.call(s.kernels.global_norm, operation);
+        CHECK(!std::isfinite(norm.at(0, 0)));
+        gradients.set(0, 70, std::numeric_limits<double>::quiet_NaN());
+        s.call(s.kernels.global_norm, operation);
+        CHECK(std::isnan(norm.at(0, 0)));
+    }
+}
+
+TEST_CASE("adamw, lamb: a step by hand") {
+    // First step from zero moments: m̂ = g, v̂ = g², so the direction is sign(g) + wd·p. p = (3, 4), g clipped from norm
+    // 10 to 5.
+    for (const KernelTable* backend : backends()) {
+        Setup s(*backend, DType::f32, DType::f32, 0);
+        UpdateScalars scalars = scalars_at(1, 5);
+        scalars.learning_rate = 0.5f, scalars.weight_decay = 0.25f, scalars.epsilon = 0;
+        scalars.beta1 = 0.75f, scalars.correction1 = 0.25f, scalars.beta2 = scalars.correction2 = 0.5f;  // all exact
+        for (const bool is_lamb : {false, true}) {
+            for (const bool decay : {false, true}) {
+                INFO(text(*backend), " lamb ", is_lamb, " decay ", decay);
+                State state(s);
+                state.parameters = array(DType::f32, {3, 4});
+                state.gradients = array(DType::f32, {6, -8});
+                state.moment1 = state.moment2 = array(DType::f32, {0, 0});
+                state.copy = Array(DType::bf16, 1, 2);
+                state.norm = array(DType::f32, {10});
+                const std::vector<Segment> one = {{0, 2, decay}};
+                update(s, is_lamb ? s.kernels.lamb : s.kernels.adamw, state, scalars, one, true);
+                const double r[2] = {decay ? 1.75 : 1.0, decay ? 0.0 : -1.0};
+                const double ratio = is_lamb && decay ? 5 / 1.75 : 1;
+                for (int i = 0; i < 2; ++i) {
+                    const double p = 3 + i - 0.5 * ratio * r[i], g = i ? -4 : 3;
+                    CHECK(std::abs(state.parameters.at(0, i) - p) <= 2 * 0x1p-21);  // two ulps of 4
+                    CHECK(state.moment1.at(0, i) == 0.25 * g);
+                    CHECK(state.moment2.at(0, i) == 0.5 * g * g);
+                    CHECK(state.copy.at(0, i) ==
+                          static_cast<double>(static_cast<float>(bf16(static_cast<float>(state.parameters.at(0, i))))));
+                }
+            }
+        }
+    }
+}
+
+TEST_CASE("adamw, lamb: three steps of every backend") {
+    for (const bool is_lamb : {false, true}) {
+        for (const float clip : {0.0f, 1.0f, 5.0f}) {
+            for (const bool copy : {false, true}) {
+                check_backends(fmt::format("lamb {} clip {} copy {}", is_lamb, clip, copy), DType::f32, [&](Setup& s) {
+                    State state(s);
+                    const State before = state;
+                    for (int step = 1; step <= 3; ++step)
+                        update(s, is_lamb ? s.kernels.lamb : s.kernels.adamw, state, scalars_at(step, clip), kSegments,
+                               copy);
+                    for (int64_t i = 0; i < kSize; ++i) {
+                        const auto rounded = static_cast<float>(bf16(static_cast<float>(state.parameters.at(0, i))));
+                        if (copy && in_segment(i) && state.copy.at(0, i) != static_cast<double>(rounded))
+                            FAIL_CHECK("copy ", i);
+                        if (in_segment(i)) continue;
+                        if (state.parameters.at(0, i) != before.parameters.at(0, i) ||
+                            state.moment1.at(0, i) != before.moment1.at(0, i) ||
+                            state.moment2.at(0, i) != before.moment2.at(0, i) || !std::isnan(state.copy.at(0, i)))
+                            FAIL_CHECK("gap ", i);
+                    }
+                    if (!copy) CHECK(state.copy == before.copy);
+                    return outputs("parameters", of_segments(state.parameters), "moment1", of_segments(state.moment1),
+                                   "moment2", of_segments(state.moment2));
+                });
+            }
+        }
+    }
+}
+
+TEST_CASE("adamw, lamb: a norm that is not finite changes nothing") {
+    for (const KernelTable* backend : backends()) {
+        for (const double norm : {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
+            for (const float clip : {0.0f, 1.0f}) {
+                Setup s(*backend, DType::f32, DType::f32, 0);
+                for (const Kernel kernel : {s.kernels.adamw, s.kernels.lamb}) {
+                    INFO(text(*backend), " norm ", norm, " clip ", clip);
+                    State state(s);
+                    state.norm = array(DType::f32, {norm});
+                    const State before = state;
+                    update(s, kernel, state, scalars_at(1, clip), kSegments, true);
+                    CHECK(state == before);
+                }
+            }
+        }
+    }
+}
+
+}  // namespace
+}  // namespace dropforge::kernels
