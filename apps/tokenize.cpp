@@ -1,4 +1,188 @@
+// dropforge tokenize: one line of text in, one line of pieces or ids out, in bounded memory whatever the length of a
+// line.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+
 #include "apps/commands.h"
+#include "base/cores.h"
+#include "base/error.h"
+#include "data/wordpiece.h"
+
 namespace dropforge {
-void add_tokenize(CLI::App&, CommonOptions&) {}
+
+namespace {
+
+struct TokenizeOptions {
+    std::string vocabulary;
+    bool cased = false, ids = false;
+};
+
+/// What every thread needs to print ids, and how.
+struct Printer {
+    Printer(const data::Vocabulary& vocabulary, bool as_ids, bool json)
+        : open(json ? "[" : ""),
+          close(json ? "]\n" : "\n"),
+          separator(json ? ',' : ' '),
+          unk(vocabulary.special().unk) {
+        for (int32_t id = 0; id < vocabulary.size(); ++id) {
+            const std::string& token = vocabulary.token(id);
+            names.push_back(as_ids ? std::to_string(id) : json ? nlohmann::json(token).dump() : token);
+        }
+    }
+
+    std::vector<std::string> names;  // of each id
+    std::string_view open, close;    // of a line
+    char separator;
+    int32_t unk;
+};
+
+/// Text to output lines. A line may come in parts.
+class LineFormatter {
+  public:
+    LineFormatter(const data::WordPiece& tokenizer, const Printer& printer)
+        : tokenizer_(tokenizer), printer_(printer) {}
+
+    /// Some text of a line, without its end.
+    void add(std::string_view text) {
+        ids_.clear();
+        tokenizer_.encode(text, ids_);
+        if (!line_is_open_) out_ += printer_.open;
+        for (const int32_t id : ids_) {
+            if (line_has_pieces_) out_ += printer_.separator;
+            out_ += printer_.names[static_cast<size_t>(id)];
+            line_has_pieces_ = true;
+            unknown_ += id == printer_.unk ? 1 : 0;
+        }
+        line_is_open_ = true;
+        pieces_ += ids_.size();
+    }
+    void end_line() {
+        out_ += printer_.close;
+        line_is_open_ = line_has_pieces_ = false;
+        ++lines_;
+    }
+    /// Whole lines, each with its LF.
+    void add_lines(std::string_view text) {
+        for (size_t begin = 0, end; begin < text.size(); begin = end + 1) {
+            end = text.find('\n', begin);
+            add(text.substr(begin, end - begin));
+            end_line();
+        }
+    }
+
+    void write() {
+        require(std::fwrite(out_.data(), 1, out_.size(), stdout) == out_.size(), "cannot write to stdout: {}",
+                std::strerror(errno));
+        out_.clear();
+    }
+    bool line_is_open() const { return line_is_open_; }
+    uint64_t lines() const { return lines_; }
+    uint64_t pieces() const { return pieces_; }
+    uint64_t unknown() const { return unknown_; }
+
+  private:
+    data::WordPiece tokenizer_;
+    const Printer& printer_;
+    bool line_is_open_ = false, line_has_pieces_ = false;
+    std::vector<int32_t> ids_;
+    std::string out_;
+    uint64_t lines_ = 0, pieces_ = 0, unknown_ = 0;
+};
+
+/// Whole lines shared out among the formatters, a thread each where there is work for it; written in order. The first
+/// formatter goes first: it may hold the beginning of the first line.
+void format_lines(std::string_view text, std::vector<LineFormatter>& formatters) {
+    static constexpr size_t kWorthAThread = size_t{1} << 17;
+    const size_t parts = std::clamp<size_t>(text.size() / kWorthAThread, 1, formatters.size());
+    {
+        std::vector<std::jthread> threads;
+        for (size_t part = 1; part < parts; ++part) {
+            const size_t end = text.find('\n', text.size() / (parts - part + 1)) + 1;  // text ends in LF
+            const std::string_view own = text.substr(0, end);
+            text.remove_prefix(end);
+            threads.emplace_back([&formatter = formatters[part - 1], own] { formatter.add_lines(own); });
+            if (text.empty()) break;
+        }
+        formatters[threads.size()].add_lines(text);
+    }
+    for (LineFormatter& formatter : formatters) formatter.write();
+}
+
+/// Appends to `buffer` what stdin has now, up to `room` bytes; false at its end.
+bool read_more(std::string& buffer, size_t room) {
+    const size_t had = buffer.size();
+    buffer.resize(had + room);
+    ssize_t got;
+    do {
+        got = read(STDIN_FILENO, buffer.data() + had, room);
+    } while (got < 0 && errno == EINTR);
+    require(got >= 0, "cannot read stdin: {}", std::strerror(errno));
+    buffer.resize(had + static_cast<size_t>(got));
+    return got > 0;
+}
+
+void tokenize(const TokenizeOptions& options, const CommonOptions& common) {
+    static constexpr size_t kRoomPerThread = size_t{1} << 20, kLongLine = size_t{1} << 20;
+    const data::Vocabulary vocabulary = data::Vocabulary::load(options.vocabulary);
+    const Printer printer(vocabulary, options.ids, common.json);
+    const data::WordPiece tokenizer(vocabulary, options.cased);
+    const auto threads = static_cast<size_t>(common.threads > 0 ? common.threads : physical_cores());
+    std::vector<LineFormatter> formatters(threads, LineFormatter(tokenizer, printer));
+    LineFormatter& first = formatters[0];
+    std::string buffer;
+    while (read_more(buffer, threads * kRoomPerThread)) {
+        size_t done = buffer.rfind('\n') + 1;  // 0 if there is none
+        format_lines(std::string_view(buffer).substr(0, done), formatters);
+        if (buffer.size() - done >= kLongLine) {  // no end of line in sight: write what cannot change any more
+            const std::string_view rest = std::string_view(buffer).substr(done);
+            const size_t cut = tokenizer.safe_cut(rest) > 0 ? tokenizer.safe_cut(rest) : rest.size();
+            first.add(rest.substr(0, cut));
+            first.write();
+            done += cut;
+        }
+        buffer.erase(0, done);
+        require(std::fflush(stdout) == 0, "cannot write to stdout: {}", std::strerror(errno));
+    }
+    if (!buffer.empty() || first.line_is_open()) {
+        first.add(buffer);
+        first.end_line();
+        first.write();
+    }
+    require(std::fflush(stdout) == 0, "cannot write to stdout: {}", std::strerror(errno));
+    if (common.quiet) return;
+    const auto total = [&](uint64_t (LineFormatter::*figure)() const) {
+        uint64_t sum = 0;
+        for (const LineFormatter& formatter : formatters) sum += (formatter.*figure)();
+        return sum;
+    };
+    fmt::print(stderr, "{} lines, {} pieces, {} of them [UNK]\n", total(&LineFormatter::lines),
+               total(&LineFormatter::pieces), total(&LineFormatter::unknown));
+}
+
+}  // namespace
+
+void add_tokenize(CLI::App& app, CommonOptions& common) {
+    CLI::App& command = *app.add_subcommand("tokenize", "Lines of text in, lines of WordPiece pieces or ids out");
+    command.footer(
+        "Examples:\n"
+        "  echo 'Attention is all you need.' | dropforge tokenize --vocab vocab.txt\n"
+        "  dropforge tokenize --vocab vocab.txt --ids < text.txt > ids.txt\n"
+        "No special tokens are added, and none is recognised in the text. With --json every line is a JSON array.");
+    auto options = std::make_shared<TokenizeOptions>();
+    command.add_option("--vocab", options->vocabulary, "vocab.txt: one token a line, the line number is the id")
+        ->required();
+    command.add_flag("--cased", options->cased, "Keep case and accents (a cased vocabulary)");
+    command.add_flag("--ids", options->ids, "Ids instead of pieces");
+    add_common(command, common);
+    command.callback([options, &common] { tokenize(*options, common); });
+}
+
 }  // namespace dropforge

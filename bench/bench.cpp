@@ -1,2 +1,38 @@
-// Throughput studies.
-int main() { return 0; }
+// The command line of bench, the throughput studies: a table for people, one JSON object with --json.
+#include "bench/commands.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <exception>
+
+namespace dropforge {
+
+namespace {
+
+int run(int argc, char** argv) {
+    CLI::App app("Measures what Dropforge's parts deliver on this machine.", "bench");
+    app.require_subcommand(1);
+    add_data(app);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::Success& asked_for_text) {
+        return app.exit(asked_for_text);
+    } catch (const CLI::ParseError& error) {
+        fmt::print(stderr, "error: {} (see bench --help)\n", error.what());
+        return 2;
+    }
+    return 0;
+}
+
+}  // namespace
+}  // namespace dropforge
+
+int main(int argc, char** argv) {
+    try {
+        return dropforge::run(argc, argv);
+    } catch (const std::exception& error) {
+        fmt::print(stderr, "error: {}\n", error.what());
+        return 1;
+    }
+}

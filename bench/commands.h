@@ -1,0 +1,10 @@
+// The subcommands of bench: each adds itself to the command line, and its callback does the work.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace dropforge {
+
+void add_data(CLI::App& app);
+
+}  // namespace dropforge
