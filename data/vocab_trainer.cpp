@@ -1,0 +1,162 @@
+#include "data/vocab_trainer.h"
+
+#include <algorithm>
+#include <unordered_map>
+#include <utility>
+
+#include "base/error.h"
+#include "data/pair_merger.h"
+#include "data/unicode.h"
+
+namespace dropforge::data {
+
+namespace {
+
+std::u32string code_points(std::string_view word) {
+    std::u32string result;
+    for (const char *p = word.data(), *end = p + word.size(); p < end;) {
+        const Decoded decoded = decode_utf8(p, end);
+        result += decoded.code_point;
+        p += decoded.size;
+    }
+    return result;
+}
+
+/// Tokens and their ids while a vocabulary grows.
+class Growing {
+  public:
+    Growing() : tokens_{"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"} {}
+
+    /// The id of a token, new or not: "ab" + "##c" and "a" + "##bc" are one piece.
+    int32_t add(const std::string& token) {
+        const auto [at, is_new] = ids_.try_emplace(token, static_cast<int32_t>(tokens_.size()));
+        if (is_new) tokens_.push_back(token);
+        return at->second;
+    }
+    int32_t add(char32_t c, bool inside) {
+        char bytes[4];
+        return add((inside ? "##" : "") + std::string(bytes, write_utf8(c, bytes)));
+    }
+    int32_t join(PairMerger::Pair pair) { return add(token(pair.left) + token(pair.right).substr(2)); }
+    size_t size() const { return tokens_.size(); }
+    std::vector<std::string> take() { return std::move(tokens_); }
+
+  private:
+    const std::string& token(int32_t id) const { return tokens_[static_cast<size_t>(id)]; }
+
+    std::vector<std::string> tokens_;
+    std::unordered_map<std::string, int32_t> ids_;
+};
+
+/// The most frequent characters, by code point; of equally frequent ones the lower code point is in.
+std::u32string alphabet_of(const std::vector<WordCounts::Item>& words, size_t limit) {
+    std::map<char32_t, uint64_t> counts;
+    for (const WordCounts::Item& item : words) {
+        for (const char32_t c : code_points(item.word)) counts[c] += item.count;
+    }
+    std::vector<std::pair<char32_t, uint64_t>> characters(counts.begin(), counts.end());
+    std::ranges::stable_sort(characters, [](const auto& a, const auto& b) { return a.second > b.second; });
+    std::u32string alphabet;
+    for (size_t i = 0; i < std::min(limit, characters.size()); ++i) alphabet += characters[i].first;
+    std::ranges::sort(alphabet);
+    return alphabet;
+}
+
+}  // namespace
+
+VocabTrainer::VocabTrainer(VocabTrainerOptions options) : options_(options), tokenizer_(options.cased) {}
+
+WordCounts VocabTrainer::count(std::string_view text) const {
+    BasicTokenizer tokenizer = tokenizer_;
+    WordCounts counts;
+    tokenizer.split(text, [&counts](const Word& word) {
+        if (!word.too_long) counts.add(word.view());
+    });
+    return counts;
+}
+
+void VocabTrainer::merge(const WordCounts& counts) {
+    words_.add(counts);
+    // Down to half of the limit, so that this is seldom. The threshold never falls: as with lossy counting (Manku and
+    // Motwani 2002) what is forgotten of a word is less than the threshold each time.
+    while (words_.size() > options_.word_limit) {
+        do {
+            forgotten_ += words_.prune(++least_);
+        } while (words_.size() > options_.word_limit / 2);
+    }
+}
+
+void VocabTrainer::add(uint64_t block, WordCounts counts) {
+    const std::scoped_lock lock(mutex_);
+    require(block >= next_block_ && !early_.contains(block), "vocabulary trainer: block {} was added twice", block);
+    early_.emplace(block, std::move(counts));
+    for (auto next = early_.begin(); next != early_.end() && next->first == next_block_; next = early_.erase(next)) {
+        merge(next->second);
+        ++next_block_;
+    }
+}
+
+void VocabTrainer::add(std::string_view text) {
+    WordCounts counts = count(text);
+    uint64_t block;
+    {
+        const std::scoped_lock lock(mutex_);
+        block = next_block_;
+    }
+    add(block, std::move(counts));
+}
+
+size_t VocabTrainer::words() const {
+    const std::scoped_lock lock(mutex_);
+    return words_.size();
+}
+
+size_t VocabTrainer::forgotten() const {
+    const std::scoped_lock lock(mutex_);
+    return forgotten_;
+}
+
+std::vector<std::string> VocabTrainer::train(size_t size) const {
+    const std::scoped_lock lock(mutex_);
+    require(early_.empty(), "vocabulary trainer: block {} is missing", next_block_);
+    require(words_.size() > 0, "the text has no words to train a vocabulary on");
+    std::vector<WordCounts::Item> words = words_.sorted();
+    // A word with a character outside the alphabet will be [UNK], however it is cut: there is nothing to learn from it.
+    std::erase_if(words, [alphabet = alphabet_of(words, options_.alphabet_limit)](const WordCounts::Item& item) {
+        return !std::ranges::all_of(code_points(item.word),
+                                    [&](char32_t c) { return std::ranges::binary_search(alphabet, c); });
+    });
+
+    std::map<char32_t, int32_t> start_ids, inside_ids;  // only where a character really occurs
+    for (const WordCounts::Item& item : words) {
+        const std::u32string characters = code_points(item.word);
+        start_ids[characters[0]] = 0;
+        for (const char32_t c : characters.substr(1)) inside_ids[c] = 0;
+    }
+    Growing vocabulary;
+    for (auto& [c, id] : start_ids) id = vocabulary.add(c, false);
+    for (auto& [c, id] : inside_ids) id = vocabulary.add(c, true);
+    require(vocabulary.size() <= size,
+            "a vocabulary of {} is too small: the special tokens and the characters of the text alone are {}", size,
+            vocabulary.size());
+
+    PairMerger merger;
+    std::vector<int32_t> symbols;
+    for (const WordCounts::Item& item : words) {
+        const std::u32string characters = code_points(item.word);
+        symbols.assign(1, start_ids[characters[0]]);
+        for (const char32_t c : characters.substr(1)) symbols.push_back(inside_ids[c]);
+        merger.add_word(symbols, item.count);
+    }
+    while (vocabulary.size() < size) {
+        const PairMerger::Best best = merger.best();
+        require(best.count >= std::max<uint64_t>(options_.min_frequency, 1),
+                "the text is too small for a vocabulary of {}: its {} different words give {}; ask for no more, or "
+                "give more text",
+                size, words_.size(), vocabulary.size());
+        merger.join(best.pair, vocabulary.join(best.pair));
+    }
+    return vocabulary.take();
+}
+
+}  // namespace dropforge::data
