@@ -25,6 +25,16 @@ struct TokenizeOptions {
     bool cased = false, ids = false;
 };
 
+void write_out(std::string_view text) {
+    const size_t written = std::fwrite(text.data(), 1, text.size(), stdout);
+    require(written == text.size(), "cannot write to stdout: {}", std::strerror(errno));
+}
+
+void flush_out() {
+    const int failed = std::fflush(stdout);  // before errno is read, which the order of arguments would not promise
+    require(failed == 0, "cannot write to stdout: {}", std::strerror(errno));
+}
+
 /// What every thread needs to print ids, and how.
 struct Printer {
     Printer(const data::Vocabulary& vocabulary, bool as_ids, bool json)
@@ -79,8 +89,7 @@ class LineFormatter {
     }
 
     void write() {
-        require(std::fwrite(out_.data(), 1, out_.size(), stdout) == out_.size(), "cannot write to stdout: {}",
-                std::strerror(errno));
+        write_out(out_);
         out_.clear();
     }
     bool line_is_open() const { return line_is_open_; }
@@ -149,14 +158,14 @@ void tokenize(const TokenizeOptions& options, const CommonOptions& common) {
             done += cut;
         }
         buffer.erase(0, done);
-        require(std::fflush(stdout) == 0, "cannot write to stdout: {}", std::strerror(errno));
+        flush_out();
     }
     if (!buffer.empty() || first.line_is_open()) {
         first.add(buffer);
         first.end_line();
         first.write();
     }
-    require(std::fflush(stdout) == 0, "cannot write to stdout: {}", std::strerror(errno));
+    flush_out();
     if (common.quiet) return;
     const auto total = [&](uint64_t (LineFormatter::*figure)() const) {
         uint64_t sum = 0;

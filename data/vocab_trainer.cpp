@@ -121,17 +121,17 @@ std::vector<std::string> VocabTrainer::train(size_t size) const {
     require(early_.empty(), "vocabulary trainer: block {} is missing", next_block_);
     require(words_.size() > 0, "the text has no words to train a vocabulary on");
     std::vector<WordCounts::Item> words = words_.sorted();
+    const std::u32string alphabet = alphabet_of(words, options_.alphabet_limit);
     // A word with a character outside the alphabet will be [UNK], however it is cut: there is nothing to learn from it.
-    std::erase_if(words, [alphabet = alphabet_of(words, options_.alphabet_limit)](const WordCounts::Item& item) {
+    std::erase_if(words, [&alphabet](const WordCounts::Item& item) {
         return !std::ranges::all_of(code_points(item.word),
                                     [&](char32_t c) { return std::ranges::binary_search(alphabet, c); });
     });
 
-    std::map<char32_t, int32_t> start_ids, inside_ids;  // only where a character really occurs
+    std::map<char32_t, int32_t> start_ids, inside_ids;
+    for (const char32_t c : alphabet) start_ids[c] = 0;  // also those that no word here begins with: another text's may
     for (const WordCounts::Item& item : words) {
-        const std::u32string characters = code_points(item.word);
-        start_ids[characters[0]] = 0;
-        for (const char32_t c : characters.substr(1)) inside_ids[c] = 0;
+        for (const char32_t c : code_points(item.word).substr(1)) inside_ids[c] = 0;
     }
     Growing vocabulary;
     for (auto& [c, id] : start_ids) id = vocabulary.add(c, false);

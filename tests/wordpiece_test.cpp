@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "data/ascii_run.h"
 #include "data/unicode.h"
+#include "temporary_folder.h"
 
 using namespace dropforge;
 using namespace dropforge::data;
@@ -369,7 +370,8 @@ TEST_CASE("UTF-8: decoding, encoding, validity") {
 }
 
 TEST_CASE("vocabularies that are refused, by line") {
-    const fs::path path = fs::temp_directory_path() / ("dropforge_vocab_" + std::to_string(std::random_device{}()));
+    const TemporaryFolder folder;
+    const fs::path path = folder / "vocab.txt";
     const auto message = [&](const std::string& text) -> std::string {
         write_text(path, text);
         try {
@@ -394,8 +396,7 @@ TEST_CASE("vocabularies that are refused, by line") {
     CHECK(Vocabulary::load(path).token(4) == "[MASK]");
     Vocabulary::load(path).save(path);
     CHECK(read_text(path) == special + "a\n");
-    fs::remove(path);
-    CHECK_THROWS_AS(Vocabulary::load(path), Error);
+    CHECK_THROWS_AS(Vocabulary::load(folder / "none"), Error);
 }
 
 TEST_CASE("Hugging Face's fast tokenizer, line by line") {
