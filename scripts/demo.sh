@@ -1,7 +1,9 @@
 # The demo behind `./dev pretrain`, read by ./dev: English text from Debian's own packages, a vocabulary, a small BERT, and a look at
-# what it learnt. Fetched text stays in .cache/, which git ignores. DROPFORGE_TEXT=FOLDER takes text of your own instead.
+# what it learnt. Fetched text stays in .cache/, which git ignores. DROPFORGE_TEXT=FOLDER takes text of your own instead; DROPFORGE_CACHE and
+# DROPFORGE_RUNS say where text and data, and runs, go.
 
-demo_cache=.cache
+demo_cache=${DROPFORGE_CACHE:-.cache}
+demo_runs=${DROPFORGE_RUNS:-runs}
 
 # fetch PACKAGE: downloads it without installing it, and unpacks it to .cache/packages/PACKAGE. Prints that folder.
 fetch() {
@@ -80,9 +82,9 @@ prepare_data() {
 
 # The first of runs/demo, runs/demo-2, … that is not there yet.
 free_run_folder() {
-    local run=runs/demo n=2
+    local run=$demo_runs/demo n=2
     while [ -e "$run" ]; do
-        run=runs/demo-$n
+        run=$demo_runs/demo-$n
         n=$((n + 1))
     done
     printf '%s\n' "$run"
@@ -93,7 +95,7 @@ demo() {
     if [ -z "${DROPFORGE_TEXT:-}" ]; then gather_text; fi
     data=$(prepare_data "$text") || exit
     run=$(free_run_folder)
-    mkdir -p runs
+    mkdir -p "$demo_runs"
     say "pretraining into $run (Ctrl-C stops it with a checkpoint)"
     build/release/bin/dropforge pretrain configs/demo.toml --data "$data" --out "$run" "$@"
     local model
