@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Runs every command that README.md shows (its ```sh blocks), as a reader would type it, on this repository's own prose and for a few steps.
+set -euo pipefail
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cd "$scratch"
+
+# A folder that looks like the checkout, whose relative paths end up here.
+ln -s "$repository/build" build
+ln -s "$repository/configs" configs
+printf '#!/bin/sh\nexec "%s/dev" "$@"\n' "$repository" >dev
+chmod +x dev
+mkdir my-texts
+cp "$repository"/{README,CONTRIBUTING}.md "$repository"/docs/*.md my-texts/
+cp "$repository/LICENSE" my-texts/licence.txt
+export DROPFORGE_TEXT=$scratch/my-texts DROPFORGE_CACHE=$scratch/cache DROPFORGE_RUNS=$scratch/runs
+
+# The same command, short: few steps, one quick test.
+shorten() {
+    sed -E 's/--steps [0-9]+/--steps 3/; s/--batch [0-9]+/--batch 4/; s#^\./dev pretrain$#& --steps 3 --batch 4#; s#^\./dev test$#& trace_test#' <<<"$1"
+}
+
+commands=0
+while IFS= read -r command; do
+    commands=$((commands + 1))
+    short=$(shorten "$command")
+    echo "== $short"
+    bash -c "$short" </dev/null
+done < <(awk '/^```/ { inside = $0 == "```sh"; next } inside' "$repository/README.md")
+[ "$commands" -ge 6 ] || { echo "README.md shows $commands commands, at least 6 expected"; exit 1; }
