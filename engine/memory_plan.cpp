@@ -223,8 +223,8 @@ Offsets best_offsets(const std::vector<Item>& items, int64_t lower_bound) {
     Offsets last = best;
     order = best_order;
     for (size_t round = 0; round < rounds && best.bytes > lower_bound; ++round) {
-        std::ranges::stable_partition(
-            order, [&](int32_t i) { return last.of[index(i)] + items[index(i)].bytes() == last.bytes; });
+        const auto sticks_out = [&](int32_t i) { return last.of[index(i)] + items[index(i)].bytes() == last.bytes; };
+        std::stable_partition(order.begin(), order.end(), sticks_out);
         last = place_in_order(items, order);
         if (last.bytes < best.bytes) best = last;
     }

@@ -211,8 +211,8 @@ TEST_CASE("every malformed header is refused, with its place") {
          "tensor u begins at byte 2 of the data, expected 1: a hole"},
         {file_of("{}", "1"), "the header describes 0 bytes of data, the file has 1"},
     };
-    for (const auto& [bytes, expected] : cases) {
-        const std::string found = complaint(bytes);
+    for (const auto& malformed : cases) {
+        const std::string found = complaint(malformed.first), &expected = malformed.second;
         CHECK_MESSAGE(found.find(expected) != found.npos, "expected '", expected, "', found '", found, "'");
     }
     CHECK(complaint(file_of(std::string(200'000, '[').insert(0, "{\"t\":"))) != "");  // depth is no danger
