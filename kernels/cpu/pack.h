@@ -2,6 +2,8 @@
 // two bf16.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/cpu/microkernel.h"
 
 #if DROPFORGE_AVX512
@@ -82,33 +84,43 @@ void pack_panel_transposed(const T* x, int64_t stride, int64_t k, int64_t column
         }
 }
 
-/// Packs rows of a for TileA::columns: tiles of 8 rows, tile t at panel + t * words * 8, [word][8]. x[k * stride + i]
-/// if `transposed` (x has its rows along k), else x[i * stride + k].
+/// 16 rows of one word into the two tiles of 8 that hold them; the second exists only if `both`.
+inline void put_in_tiles(float* first, int64_t words, int64_t w, __m512 v, bool both) {
+    _mm256_storeu_ps(first + w * kTileRows, _mm512_castps512_ps256(v));
+    if (both) _mm256_storeu_ps(first + (words + w) * kTileRows, _mm512_extractf32x8_ps(v, 1));
+}
+
+/// Packs rows of a for TileA::columns: tiles of 8 rows, tile t at panel + t * words * 8, [word][8]. x[i * stride + k].
 template <typename T>
-void pack_tiles(const T* x, int64_t stride, bool transposed, int64_t rows, int64_t k, float* panel) {
+void pack_tiles(const T* x, int64_t stride, int64_t rows, int64_t k, float* panel) {
     const int64_t words = words_of<T>(k);
-    for (int64_t i = 0; i < rows; i += kLanes) {
-        float* low = panel + i * words;
-        float* high = i + kTileRows < rows ? low + words * kTileRows : nullptr;
-        const auto put = [&](int64_t w, __m512 v) {
-            _mm256_storeu_ps(low + w * kTileRows, _mm512_castps512_ps256(v));
-            if (high) _mm256_storeu_ps(high + w * kTileRows, _mm512_extractf32x8_ps(v, 1));
-        };
-        if (transposed) {
-            const __mmask16 mask = first_lanes(rows - i);
-            for (int64_t w = 0; w < words; ++w)
-                put(w, gather_words(x + w * kPerWord<T> * stride + i, stride, w * kPerWord<T> + 1 < k, mask));
-            continue;
-        }
+    for (int64_t i = 0; i < rows; i += kLanes)
         for (int64_t w = 0; w < words; w += kLanes) {
             __m512 block[16];
             for (int64_t r = 0; r < kLanes; ++r)
                 block[r] = i + r < rows ? load_words(x + (i + r) * stride + w * kPerWord<T>, k - w * kPerWord<T>)
                                         : _mm512_setzero_ps();
             transpose16(block);
-            for (int64_t r = 0; r < kLanes && w + r < words; ++r) put(w + r, block[r]);
+            for (int64_t r = 0; r < kLanes && w + r < words; ++r)
+                put_in_tiles(panel + i * words, words, w + r, block[r], i + kTileRows < rows);
         }
-    }
+}
+
+/// The same tiles from x whose rows lie along k: x[k * stride + i]. Takes a few rows of x at a time: down a whole
+/// column every load would be on another page, and along a whole row every store in another tile, all in the same set
+/// of the cache.
+template <typename T>
+void pack_tiles_transposed(const T* x, int64_t stride, int64_t rows, int64_t k, float* panel) {
+    constexpr int64_t kWords = 8;
+    const int64_t words = words_of<T>(k);
+    for (int64_t first = 0; first < words; first += kWords)
+        for (int64_t i = 0; i < rows; i += kLanes) {
+            const __mmask16 columns = first_lanes(rows - i);
+            for (int64_t w = first; w < std::min(first + kWords, words); ++w)
+                put_in_tiles(panel + i * words, words, w,
+                             gather_words(x + w * kPerWord<T> * stride + i, stride, w * kPerWord<T> + 1 < k, columns),
+                             i + kTileRows < rows);
+        }
 }
 
 }  // namespace dropforge::kernels::on_cpu

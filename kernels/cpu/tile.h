@@ -53,7 +53,10 @@ struct TilesOfA {
 template <typename T>
 TilesOfA tiles_of_matrix(const T* x, int64_t ld, bool transposed, int64_t rows, int64_t k, float* space) {
     const int64_t direct = !transposed && k % kPerWord<T> == 0 ? rows / kTileRows : 0, packed = direct * kTileRows;
-    if (packed < rows) pack_tiles(x + packed * (transposed ? 1 : ld), ld, transposed, rows - packed, k, space);
+    if (transposed)
+        pack_tiles_transposed(x, ld, rows, k, space);
+    else if (packed < rows)
+        pack_tiles(x + packed * ld, ld, rows - packed, k, space);
     const auto stride = ld * static_cast<int64_t>(sizeof(T));
     return {TileA::rows, reinterpret_cast<const char*>(x), kTileRows * stride, stride, direct, space};
 }
