@@ -14,6 +14,7 @@ int run(int argc, char** argv) {
     CLI::App app("Measures what Dropforge's parts deliver on this machine.", "bench");
     app.require_subcommand(1);
     add_data(app);
+    add_kernels(app);
     try {
         app.parse(argc, argv);
     } catch (const CLI::Success& asked_for_text) {

@@ -6,5 +6,6 @@
 namespace dropforge {
 
 void add_data(CLI::App& app);
+void add_kernels(CLI::App& app);
 
 }  // namespace dropforge
