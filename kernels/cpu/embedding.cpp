@@ -31,7 +31,7 @@ class SumOfTables {
 template <typename T, typename DropRow>
 void forward_row(const EmbeddingForward& e, const DropoutMask& mask, int64_t row) {
     const SumOfTables z(e, row);
-    const Moments m = moments(e.columns, e.epsilon, z);
+    const Moments m = moments(e.columns, e.epsilon, lane_sums(e.columns, z), z);
     e.mean[row] = m.mean;
     e.rstd[row] = m.rstd;
     T* y = static_cast<T*>(e.y) + row * e.columns;

@@ -12,18 +12,23 @@ template <typename T, typename DropRow>
 void forward_row(const LayerNormForward& l, const DropoutMask& mask, int64_t row) {
     const T* x = static_cast<const T*>(l.x) + row * l.columns;
     T* y = static_cast<T*>(l.y) + row * l.columns;
+    const auto source = [&](int64_t j, auto count) { return load(x + j, count); };
+    f32v total{};
     if (l.z) {
         T* z = static_cast<T*>(l.z) + row * l.columns;
         const T* residual = l.residual ? static_cast<const T*>(l.residual) + row * l.columns : nullptr;
         DropRow drop(mask, row);
         for_columns(l.columns, [&](int64_t j, auto count) {
-            f32v sum = drop(load(x + j, count), j);
-            if (residual) sum += load(residual + j, count);
-            store(z + j, sum, count);
+            f32v value = drop(load(x + j, count), j);
+            if (residual) value += load(residual + j, count);
+            store(z + j, value, count);
+            total += load(z + j, count);  // the moments are those of the stored z, as backward will see it
         });
-        x = z;  // the moments are those of the stored z, as backward will see it
+        x = z;
+    } else {
+        total = lane_sums(l.columns, source);
     }
-    const Moments m = moments(l.columns, l.epsilon, [&](int64_t j, auto count) { return load(x + j, count); });
+    const Moments m = moments(l.columns, l.epsilon, total, source);
     l.mean[row] = m.mean;
     l.rstd[row] = m.rstd;
     for_columns(l.columns, [&](int64_t j, auto count) {

@@ -10,11 +10,17 @@ struct Moments {
     float mean, rstd;
 };
 
-/// Two passes: the variance is the mean of squared deviations from the mean.
+/// The sum of a row, spread over the lanes: the first of two passes.
 template <typename Source>
-inline Moments moments(int64_t columns, float epsilon, Source&& z) {
-    f32v total{}, squares{};
+inline f32v lane_sums(int64_t columns, Source&& z) {
+    f32v total{};
     for_columns(columns, [&](int64_t j, auto count) { total += z(j, count); });
+    return total;
+}
+/// The second pass: the variance is the mean of squared deviations from the mean, which `total`, from lane_sums, gives.
+template <typename Source>
+inline Moments moments(int64_t columns, float epsilon, f32v total, Source&& z) {
+    f32v squares{};
     const float mean = sum(total) / static_cast<float>(columns);
     for_columns(columns, [&](int64_t j, auto count) {
         const f32v deviation = only(count, z(j, count) - mean);

@@ -107,7 +107,16 @@ inline void store(float* p, f32v x, Part part) {
 
 // -----------------------------------------------------------------------------------------------------------------------
 // bf16 in memory
-inline f32v widen(u16v bits) { return std::bit_cast<f32v>(__builtin_convertvector(bits, u32v) << 16); }
+inline f32v widen(u16v bits) {
+#if DROPFORGE_AVX512
+    const u32v words = std::bit_cast<u32v>(_mm512_maskz_cvtepu16_epi32(0xffff, std::bit_cast<__m256i>(bits)));
+#elif DROPFORGE_AVX2
+    const u32v words = std::bit_cast<u32v>(_mm256_cvtepu16_epi32(std::bit_cast<__m128i>(bits)));
+#else
+    const u32v words = __builtin_convertvector(bits, u32v);
+#endif
+    return std::bit_cast<f32v>(words << 16);
+}
 /// Rounded to nearest even, bit for bit as by bf16(float).
 inline u16v narrow_exactly(f32v x) {
     const u32v word = std::bit_cast<u32v>(x);
