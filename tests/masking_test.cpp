@@ -103,8 +103,9 @@ TEST_CASE("neighbours of the order are unrelated: each place goes to each tenth 
 
 TEST_CASE("exactly the promised number of tokens, ascending, with the right labels and unused slots") {
     for (const bool whole_word : {false, true}) {
-        for (const auto& [length, slots] :
-             {std::pair<size_t, int64_t>{3, 1}, {8, 4}, {64, 20}, {128, 20}, {128, 5}, {512, 80}}) {
+        for (const auto& shape : {std::pair<size_t, int64_t>{3, 1}, {8, 4}, {64, 20}, {128, 20}, {128, 5}, {512, 80}}) {
+            const auto length = shape.first;
+            const auto slots = shape.second;
             CAPTURE(length);
             CAPTURE(whole_word);
             Masker masker(kScattered, kVocabulary, {0.15, slots, whole_word});

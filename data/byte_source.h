@@ -1,0 +1,30 @@
+// The bytes of a file as they were before compression, read from front to end in bounded memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "base/file.h"
+
+namespace dropforge::data {
+
+enum class Codec { none, gzip, zstd };
+
+class ByteSource {
+  public:
+    virtual ~ByteSource() = default;
+    /// Up to `size` bytes; 0 only at the end. Throws Error naming the file if it cannot be read, is damaged or
+    /// truncated.
+    virtual size_t read(char* to, size_t size) = 0;
+    /// Bytes read from the disk so far.
+    uint64_t position() const { return position_; }
+
+  protected:
+    uint64_t position_ = 0;
+};
+
+/// Opens a file. Throws Error with the path and the system's reason.
+std::unique_ptr<ByteSource> open_bytes(const fs::path& path, Codec codec);
+
+}  // namespace dropforge::data

@@ -1,0 +1,92 @@
+#include "data/data_folder.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <regex>
+
+#include "base/error.h"
+
+namespace dropforge::data {
+
+namespace {
+
+constexpr const char* kLock = "prepare.lock";
+
+/// What `prepare` writes, under its name or the temporary one before it.
+bool is_ours(const std::string& name) {
+    static const std::regex pattern(R"(((train|validation)-\d{5,}\.shard|vocab\.txt|dataset\.json)(\.tmp\d+)?)");
+    return std::regex_match(name, pattern);
+}
+
+}  // namespace
+
+DataFolder::DataFolder(const fs::path& folder) : folder_(folder), lock_path_(folder / kLock) {
+    std::error_code error;
+    created_ = fs::create_directories(folder, error);
+    require(!error, "{}: cannot make the folder: {}", folder.string(), error.message());
+    require(fs::is_directory(folder), "{}: not a folder", folder.string());
+    was_ours_ = fs::exists(lock_path_);
+    lock_ = open(lock_path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    require(lock_ >= 0, "{}: cannot write: {}", lock_path_.string(), std::strerror(errno));
+    if (flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+        close(lock_);
+        throw Error("{}: another prepare is writing there", folder.string());
+    }
+}
+
+DataFolder::~DataFolder() {
+    if (!released_) {  // failed: leave the folder as it was found, without half of the data
+        if (claimed_) remove_data();
+        if (claimed_ || !was_ours_) unlink(lock_path_.c_str());
+        std::error_code ignored;
+        if (created_) fs::remove(folder_, ignored);
+    }
+    close(lock_);
+}
+
+std::optional<Receipt> DataFolder::claim(const std::map<std::string, std::string>& made_from, bool overwrite) {
+    const bool whole = fs::exists(folder_ / Receipt::kFile);
+    if (whole && !overwrite) {
+        Receipt receipt = Receipt::load(folder_);
+        for (const auto& [key, value] : made_from) {
+            const auto there = receipt.made_from.find(key);
+            const std::string other = there == receipt.made_from.end() ? "none" : there->second;
+            require(other == value,
+                    "{}: holds other data ({} is {} there, {} here): choose another folder, or --overwrite",
+                    folder_.string(), key, other, value);
+        }
+        return receipt;
+    }
+    if (!whole && !was_ours_ && !overwrite) {
+        for (const fs::directory_entry& entry : fs::directory_iterator(folder_)) {
+            require(entry.path().filename() == kLock,
+                    "{}: not empty and not a data folder (it holds {}): choose another, or --overwrite",
+                    folder_.string(), entry.path().filename().string());
+        }
+    }
+    claimed_ = true;
+    remove_data();
+    return std::nullopt;
+}
+
+// dataset.json first: from then on the folder is not whole.
+void DataFolder::remove_data() {
+    std::error_code ignored;
+    if (fs::remove(folder_ / Receipt::kFile, ignored)) sync_folder(folder_);
+    std::vector<fs::path> files;
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder_, ignored)) {
+        if (is_ours(entry.path().filename().string())) files.push_back(entry.path());
+    }
+    for (const fs::path& file : files) fs::remove(file, ignored);
+}
+
+void DataFolder::release() {
+    released_ = true;
+    unlink(lock_path_.c_str());
+}
+
+}  // namespace dropforge::data
