@@ -1,4 +1,5 @@
 // The loader: the step alone decides the batch; every token once an epoch; nothing allocated, nothing lost.
+// label: threads
 #include "data/loader.h"
 
 #include <doctest/doctest.h>
