@@ -284,3 +284,9 @@ TEST_CASE("configs/: each loads, is valid, and is the built-in preset of its nam
         CHECK(config.to_toml() == RunConfig::load(name).to_toml());
     }
 }
+
+TEST_CASE("configs/demo.toml loads and is valid") {
+    const auto config = RunConfig::load((kConfigs / "demo.toml").string());
+    config.validate();
+    CHECK(config.data.sequence <= config.model.max_positions);
+}
