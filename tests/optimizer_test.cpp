@@ -110,33 +110,42 @@ TEST_CASE("global_norm: long sums, overflow and NaN") {
 }
 
 TEST_CASE("adamw, lamb: a step by hand") {
-    // First step from zero moments: m̂ = g, v̂ = g², so the direction is sign(g) + wd·p. p = (3, 4), g clipped from norm
-    // 10 to 5.
+    // The gradient is clipped from norm 10 to 5: (3, -4). m = (7/8)·(9, 8) + (1/8)·(3, -4), v = (3/4)·(45, 128) +
+    // (1/4)·(9, 16). The corrections (one beyond 1) and epsilon are chosen so that every number of the way is exact:
+    // m/c1 = (16.5, 13), sqrt(v/c2) = (3, 5).
+    const UpdateScalars scalars{.learning_rate = 0.5f,
+                                .weight_decay = 0.25f,
+                                .beta1 = 0.875f,
+                                .beta2 = 0.75f,
+                                .epsilon = 3,
+                                .correction1 = 0.5f,
+                                .correction2 = 4,
+                                .clip = 5};
+    const double moment1[] = {8.25, 6.5}, moment2[] = {36, 100}, parameters[] = {3, 4};
     for (const KernelTable* backend : backends()) {
-        Setup s(*backend, DType::f32, DType::f32, 0);
-        UpdateScalars scalars = scalars_at(1, 5);
-        scalars.learning_rate = 0.5f, scalars.weight_decay = 0.25f, scalars.epsilon = 0;
-        scalars.beta1 = 0.75f, scalars.correction1 = 0.25f, scalars.beta2 = scalars.correction2 = 0.5f;  // all exact
         for (const bool is_lamb : {false, true}) {
             for (const bool decay : {false, true}) {
                 INFO(text(*backend), " lamb ", is_lamb, " decay ", decay);
+                Setup s(*backend, DType::f32, DType::f32, 0);
                 State state(s);
-                state.parameters = array(DType::f32, {3, 4});
+                state.parameters = array(DType::f32, {parameters[0], parameters[1]});
                 state.gradients = array(DType::f32, {6, -8});
-                state.moment1 = state.moment2 = array(DType::f32, {0, 0});
+                state.moment1 = array(DType::f32, {9, 8});
+                state.moment2 = array(DType::f32, {45, 128});
                 state.copy = Array(DType::bf16, 1, 2);
                 state.norm = array(DType::f32, {10});
                 const std::vector<Segment> one = {{0, 2, decay}};
                 update(s, is_lamb ? s.kernels.lamb : s.kernels.adamw, state, scalars, one, true);
-                const double r[2] = {decay ? 1.75 : 1.0, decay ? 0.0 : -1.0};
-                const double ratio = is_lamb && decay ? 5 / 1.75 : 1;
+                // 16.5/(3+3) and 13/(5+3), with decay + p/4: of norm 4.375
+                const double direction[] = {decay ? 3.5 : 2.75, decay ? 2.625 : 1.625};
+                const double ratio = is_lamb && decay ? 5 / 4.375 : 1;
                 for (int i = 0; i < 2; ++i) {
-                    const double p = 3 + i - 0.5 * ratio * r[i], g = i ? -4 : 3;
-                    CHECK(std::abs(state.parameters.at(0, i) - p) <= 2 * 0x1p-21);  // two ulps of 4
-                    CHECK(state.moment1.at(0, i) == 0.25 * g);
-                    CHECK(state.moment2.at(0, i) == 0.5 * g * g);
-                    CHECK(state.copy.at(0, i) ==
-                          static_cast<double>(static_cast<float>(bf16(static_cast<float>(state.parameters.at(0, i))))));
+                    const double p = parameters[i] - 0.5 * ratio * direction[i], ulp = 0x1p-21;  // of 4
+                    CHECK(std::abs(state.parameters.at(0, i) - p) <= 2 * ulp);
+                    CHECK(state.moment1.at(0, i) == moment1[i]);
+                    CHECK(state.moment2.at(0, i) == moment2[i]);
+                    const auto rounded = bf16(static_cast<float>(state.parameters.at(0, i)));
+                    CHECK(state.copy.at(0, i) == static_cast<double>(static_cast<float>(rounded)));
                 }
             }
         }
