@@ -15,6 +15,7 @@ int run(int argc, char** argv) {
     app.require_subcommand(1);
     add_data(app);
     add_kernels(app);
+    add_gemm(app);
     try {
         app.parse(argc, argv);
     } catch (const CLI::Success& asked_for_text) {

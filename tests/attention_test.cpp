@@ -1,4 +1,5 @@
 // Attention: lengths, fewer queries than keys, strides, head sizes, dropout, large scores.
+#include "kernels/cpu/attention.h"
 #include "kernel_testing.h"
 
 namespace dropforge::kernels {
@@ -19,6 +20,28 @@ std::string label(const Case& k) {
                        k.heads, k.head_size, k.rows_q, k.rows_kv, k.lengths.size(), k.dropout, k.padding, k.size);
 }
 
+/// Whether row r of keys and values lies beyond its sequence's length.
+bool unseen(const Case& c, int64_t r) {
+    return !c.lengths.empty() && r % c.rows_kv >= c.lengths[static_cast<size_t>(r / c.rows_kv)];
+}
+
+/// The backends, and the attention for any CPU where the CPU backend does not use it.
+const std::vector<const KernelTable*>& with_portable() {
+    static const KernelTable portable = [] {
+        KernelTable table = cpu();
+        table.name = "cpu, portable";
+        table.attention_forward = [](const AttentionForward& a, Context&) { on_cpu::attention_forward_portable(a); };
+        table.attention_backward = [](const AttentionBackward& a, Context&) { on_cpu::attention_backward_portable(a); };
+        return table;
+    }();
+    static const std::vector<const KernelTable*> tables = [] {
+        std::vector<const KernelTable*> all = backends();
+        all.push_back(&portable);
+        return all;
+    }();
+    return tables;
+}
+
 struct Tensors {
     Array q, k, v, out, lse, dout, dq, dk, dv;
     std::vector<int32_t> lengths;
@@ -33,7 +56,15 @@ struct Tensors {
           dq(s.output(q.rows(), q.columns(), q.stride())),
           dk(s.output(k.rows(), k.columns(), k.stride())),
           dv(s.output(v.rows(), v.columns(), v.stride())),
-          lengths(c.lengths) {}
+          lengths(c.lengths) {
+        // What lies beyond a sequence's length must not enter, not even times 0.
+        for (int64_t r = 0; r < k.rows(); ++r)
+            if (unseen(c, r))
+                for (int64_t d = 0; d < k.columns(); ++d) {
+                    k.set(r, d, std::numeric_limits<double>::quiet_NaN());
+                    v.set(r, d, std::numeric_limits<double>::quiet_NaN());
+                }
+    }
 
     void forward(Setup& s, const Case& c) {
         Array scratch = Setup::scratch(attention_scratch_bytes(c.batch, c.heads, c.head_size, c.rows_q, c.rows_kv));
@@ -95,6 +126,7 @@ const std::vector<Case>& cases() {
         {1, 12, 64, 128, 128, {}, 0.1f, 2 * 768},
         {2, 2, 32, 33, 40, {7, 40}, 0, 0, 30},
         {1, 1, 17, 3, 300, {257}, 0.1f, 0, 100},
+        {1, 1, 16, 70, 530, {513}, 0.1f},  // queries in several blocks
     };
     return all;
 }
@@ -134,11 +166,14 @@ TEST_CASE("attention: gradients against finite differences") {
 TEST_CASE("attention: forward") {
     for (const DType dtype : kFloatTypes) {
         for (const Case& c : cases()) {
-            check_backends(label(c), dtype, [&](Setup& s) {
-                Tensors t(s, c);
-                t.forward(s, c);
-                return outputs("out", std::move(t.out), "lse", std::move(t.lse));
-            });
+            check_backends(
+                label(c), dtype,
+                [&](Setup& s) {
+                    Tensors t(s, c);
+                    t.forward(s, c);
+                    return outputs("out", std::move(t.out), "lse", std::move(t.lse));
+                },
+                Repeat::other_threads, with_portable());
         }
     }
 }
@@ -146,7 +181,7 @@ TEST_CASE("attention: forward") {
 /// Whether the gradients of keys and values that no query saw are 0.
 bool unseen_are_zero(const Tensors& t, const Case& c) {
     for (int64_t r = 0; r < t.dk.rows(); ++r) {
-        if (c.lengths.empty() || r % c.rows_kv < c.lengths[static_cast<size_t>(r / c.rows_kv)]) continue;
+        if (!unseen(c, r)) continue;
         for (int64_t d = 0; d < t.dk.columns(); ++d)
             if (t.dk.at(r, d) != 0 || t.dv.at(r, d) != 0) return false;
     }
@@ -156,15 +191,18 @@ bool unseen_are_zero(const Tensors& t, const Case& c) {
 TEST_CASE("attention: backward") {
     for (const DType dtype : kFloatTypes) {
         for (const Case& c : cases()) {
-            check_backends(label(c), dtype, [&](Setup& s) {
-                Setup exact(reference(), dtype, s.storage, 0);  // the saved tensors: the same for all
-                Tensors t(s, c);
-                t.forward(exact, c);
-                t.out.fill([&](int64_t r, int64_t column) { return s.rounded(t.out.at(r, column)); });
-                t.backward(s, c);
-                CHECK(unseen_are_zero(t, c));
-                return outputs("dq", std::move(t.dq), "dk", std::move(t.dk), "dv", std::move(t.dv));
-            });
+            check_backends(
+                label(c), dtype,
+                [&](Setup& s) {
+                    Setup exact(reference(), dtype, s.storage, 0);  // the saved tensors: the same for all
+                    Tensors t(s, c);
+                    t.forward(exact, c);
+                    t.out.fill([&](int64_t r, int64_t column) { return s.rounded(t.out.at(r, column)); });
+                    t.backward(s, c);
+                    CHECK(unseen_are_zero(t, c));
+                    return outputs("dq", std::move(t.dq), "dk", std::move(t.dk), "dv", std::move(t.dv));
+                },
+                Repeat::other_threads, with_portable());
         }
     }
 }

@@ -1,4 +1,5 @@
 // Matrix product: layouts, leading dimensions, bias, accumulation.
+#include "kernels/cpu/gemm.h"
 #include "kernel_testing.h"
 
 namespace dropforge::kernels {
@@ -40,11 +41,29 @@ Outputs run(Setup& s, const Case& x, const Variant& v) {
     return outputs("c", std::move(c));
 }
 
+/// The backends, and oneDNN where the CPU backend does not use it.
+const std::vector<const KernelTable*>& with_onednn() {
+    static const KernelTable onednn = [] {
+        KernelTable table = cpu();
+        table.name = "cpu by oneDNN";
+        table.gemm = [](const Gemm& g, Context& context) {
+            on_cpu::gemm_onednn(g, static_cast<on_cpu::CpuContext&>(context));
+        };
+        return table;
+    }();
+    static const std::vector<const KernelTable*> tables = [] {
+        std::vector<const KernelTable*> all = backends();
+        all.push_back(&onednn);
+        return all;
+    }();
+    return tables;
+}
+
 void check(const Case& x, const Variant& v) {
     const auto label = fmt::format("{}x{}x{} +{} transposes {} {} bias {} accumulate {} out {}", x.m, x.n, x.k,
                                    x.padding, v.transpose_a, v.transpose_b, v.bias, v.accumulate, name_of(v.out));
     check_backends(
-        label, v.dtype, [&](Setup& s) { return run(s, x, v); }, Repeat::same_threads);
+        label, v.dtype, [&](Setup& s) { return run(s, x, v); }, Repeat::same_threads, with_onednn());
 }
 
 TEST_CASE("gemm: small integers are exact in every layout") {
@@ -86,6 +105,23 @@ TEST_CASE("gemm: vocabularies and long sums") {
         check({1003, 16, 5, 21}, {true, false, false, true, dtype, DType::f32});  // and at the word embeddings
         check({2, 30522, 16, 70}, {false, true, true, false, dtype, dtype});
         check({17, 9, 4099}, {true, false, false, true, dtype, DType::f32});  // a weight gradient over many rows
+    }
+}
+
+TEST_CASE("gemm: our blocks do not show: many rows, chunks of columns, passes over k, any number of threads") {
+    for (const DType dtype : kFloatTypes) {
+        if (!on_cpu::gemm_blocked_supports(dtype)) continue;
+        for (const auto& [x, transposes] : {std::pair{Case{300, 50, 20, 1}, 0},
+                                            {{6, 2200, 2100}, 2},
+                                            {{131, 17, 2051}, 1},
+                                            {{9, 50, 6301, 1}, 3},
+                                            {{21, 33, 6400}, 2}}) {
+            for (const DType out : {dtype, DType::f32}) {
+                const Variant v{(transposes & 1) != 0, (transposes & 2) != 0, true, true, dtype, out};
+                check_backends(fmt::format("{} x {} x {} out {}", x.m, x.n, x.k, static_cast<int>(out)), dtype,
+                               [&](Setup& s) { return run(s, x, v); }, Repeat::other_threads, {&cpu()});
+            }
+        }
     }
 }
 

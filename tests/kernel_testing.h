@@ -269,10 +269,11 @@ enum class Repeat : uint8_t { other_threads, same_threads };
 
 /// Runs the operation on every backend and applies the rule; `label` says which case failed.
 inline void check_backends(const std::string& label, DType dtype, const RunOperation& run,
-                           Repeat repeat = Repeat::other_threads) {
+                           Repeat repeat = Repeat::other_threads,
+                           const std::vector<const KernelTable*>& tables = backends()) {
     const Expected expected = expect(dtype, run);
     const int threads = omp_get_max_threads();
-    for (const KernelTable* backend : backends()) {
+    for (const KernelTable* backend : tables) {
         INFO(text(*backend), " ", text(dtype), ": ", label);
         Setup first(*backend, dtype, dtype, 0), second(*backend, dtype, dtype, 0);
         if (repeat == Repeat::other_threads) omp_set_num_threads(1);
