@@ -25,7 +25,7 @@ class ForwardPass {
   public:
     /// Owns its arena, context and (in bf16) rounded copy of `values`.
     ForwardPass(const Parameters& parameters, Program program, const float* values, DType dtype,
-                const kernels::KernelTable& table = kernels::reference());
+                const kernels::KernelTable& table = kernels::cpu());
     /// Borrows everything.
     ForwardPass(const Parameters& parameters, Program program, const Resources& resources);
 

@@ -110,22 +110,21 @@ void add_step(const StepResult& result, TrainingStep& step, const Parameters& pa
 void add_training(const ParityOptions& o, const Parameters& parameters, const float* values, const data::Batch& batch,
                   Results& results) {
     const bool next_sentence = !batch.next_sentence_labels.empty();
-    TrainingStep step(parameters,
-                      {.batch = batch.sequences,
-                       .micro_batch = batch.sequences,
-                       .sequence = batch.length,
-                       .masked = batch.masked,
-                       .types = !batch.token_type_ids.empty(),
-                       .lengths = !batch.lengths.empty(),
-                       .next_sentence = next_sentence,
-                       .dtype = o.dtype,
-                       .optimizer = o.optimizer,
-                       .weight_decay = o.weight_decay,
-                       .beta1 = o.beta1,
-                       .beta2 = o.beta2,
-                       .epsilon = o.epsilon,
-                       .clip = o.clip},
-                      kernels::reference());
+    StepPrograms programs(parameters, {.batch = batch.sequences,
+                                       .micro_batch = batch.sequences,
+                                       .sequence = batch.length,
+                                       .masked = batch.masked,
+                                       .types = !batch.token_type_ids.empty(),
+                                       .lengths = !batch.lengths.empty(),
+                                       .next_sentence = next_sentence,
+                                       .dtype = o.dtype,
+                                       .optimizer = o.optimizer,
+                                       .weight_decay = o.weight_decay,
+                                       .beta1 = o.beta1,
+                                       .beta2 = o.beta2,
+                                       .epsilon = o.epsilon,
+                                       .clip = o.clip});
+    TrainingStep step(parameters, std::move(programs), kernels::cpu());
     std::copy_n(values, parameters.size(), step.values());
     step.weights_changed();
     std::vector<float> losses;

@@ -32,14 +32,16 @@ MemoryPlan checked_plan(const Program& program) {
 }  // namespace
 
 StepPrograms::StepPrograms(const Parameters& parameters, const StepOptions& o)
-    : first(dense_step(parameters, graph_options(o, false))),
+    : options(o),
+      segments(parameters.segments(o.next_sentence)),
+      first(dense_step(parameters, graph_options(o, false))),
       further(dense_step(parameters, graph_options(o, true))),
-      update("optimizer step"),
-      segments(parameters.segments(o.next_sentence)) {
-    update = optimizer_step(parameters, o.dtype, o.optimizer, segments);
-    first_plan = checked_plan(first);
-    further_plan = checked_plan(further);
-    update_plan = checked_plan(update);
+      update(optimizer_step(parameters, o.dtype, o.optimizer, segments)),
+      first_plan(checked_plan(first)),
+      further_plan(checked_plan(further)),
+      update_plan(checked_plan(update)) {
+    require(o.micro_batch >= 1 && o.batch % o.micro_batch == 0,
+            "the micro-batch must divide the batch: {} does not divide {}", o.micro_batch, o.batch);
 }
 
 int64_t StepPrograms::arena_bytes() const {
@@ -50,25 +52,25 @@ int64_t StepPrograms::arena_lower_bound() const {
     return std::max({first_plan.lower_bound, further_plan.lower_bound, update_plan.lower_bound});
 }
 
-int64_t StepPrograms::state_bytes(const Parameters& parameters, DType dtype) {
+double StepPrograms::flops() const { return first.flops() * static_cast<double>(options.batch / options.micro_batch); }
+
+int64_t state_bytes(const Parameters& parameters, DType dtype) {
     return parameters.size() * (4 * kFloat + (dtype == DType::f32 ? 0 : static_cast<int64_t>(size_of(dtype))));
 }
 
-TrainingStep::TrainingStep(const Parameters& parameters, const StepOptions& options, const kernels::KernelTable& table,
+TrainingStep::TrainingStep(const Parameters& parameters, StepPrograms programs, const kernels::KernelTable& table,
                            int64_t arena_bytes)
-    : options_(options),
+    : programs_(std::move(programs)),
       table_(table),
       context_(table.create_context()),
-      programs_(parameters, options),
       values_(parameters.size() * kFloat),
       gradients_(parameters.size() * kFloat),
       moment1_(parameters.size() * kFloat),
       moment2_(parameters.size() * kFloat),
-      copy_(options.dtype == DType::f32 ? 0 : parameters.size() * 2),
+      copy_(options_.dtype == DType::f32 ? 0 : parameters.size() * 2),
       arena_(std::max(programs_.arena_bytes(), arena_bytes)),
-      position_loss_(static_cast<size_t>(options.batch * options.masked)) {
-    require(options.micro_batch >= 1 && options.batch % options.micro_batch == 0,
-            "the micro batch must divide the batch: {} does not divide {}", options.micro_batch, options.batch);
+      position_loss_(static_cast<size_t>(options_.batch * options_.masked)) {
+    const StepOptions& options = options_;
     first_.emplace(programs_.first, programs_.first_plan, arena_.as<>(), table, *context_);
     further_.emplace(programs_.further, programs_.further_plan, arena_.as<>(), table, *context_);
     update_.emplace(programs_.update, programs_.update_plan, arena_.as<>(), table, *context_);

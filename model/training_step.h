@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <optional>
 #include <span>
@@ -36,24 +37,29 @@ struct StepResult {
     double loss() const { return mlm_loss / std::max(mlm_count, 1.0) + nsp_loss / std::max(nsp_count, 1.0); }
 };
 
-/// The Programs of a recipe and what they need: known before anything is allocated.
+/// The Programs of a recipe and their plans: known before anything is allocated.
 struct StepPrograms {
-    Program first, further, update;  // micro-batches and optimizer step
-    MemoryPlan first_plan, further_plan, update_plan;
-    std::vector<kernels::Segment> segments;
-
     StepPrograms(const Parameters& parameters, const StepOptions& options);
+
+    StepOptions options;
+    std::vector<kernels::Segment> segments;
+    Program first, further, update;  // the first micro-batch, the others, the optimizer step
+    MemoryPlan first_plan, further_plan, update_plan;
+
     int64_t arena_bytes() const;
     int64_t arena_lower_bound() const;
-    /// Parameters, gradients, moments and the bf16 copy.
-    static int64_t state_bytes(const Parameters& parameters, DType dtype);
+    /// Executed in an optimizer step, counted by algorithms.md section 5: GEMMs and attention.
+    double flops() const;
 };
+
+/// Bytes of parameters, gradients, moments and the bf16 copy.
+int64_t state_bytes(const Parameters& parameters, DType dtype);
 
 class TrainingStep {
   public:
     /// `parameters` must outlive this. Values are all 0: initialize or load them, then call weights_changed(). The
     /// activation arena has at least `arena_bytes`, for other Programs that run in turn with the step's.
-    TrainingStep(const Parameters& parameters, const StepOptions& options, const kernels::KernelTable& table,
+    TrainingStep(const Parameters& parameters, StepPrograms programs, const kernels::KernelTable& table,
                  int64_t arena_bytes = 0);
 
     float* values() { return values_.as<float>(); }
@@ -72,8 +78,8 @@ class TrainingStep {
     std::span<const float> position_loss() const { return position_loss_; }
 
     const StepPrograms& programs() const { return programs_; }
-    Executor& executor(bool further) { return further ? *further_ : *first_; }
-    Executor& update_executor() { return *update_; }
+    /// First micro-batch, further ones, update.
+    std::array<Executor*, 3> executors() { return {&*first_, &*further_, &*update_}; }
     /// What a forward pass between steps may borrow; the arena has at least `arena_bytes` of the constructor.
     Resources resources() { return {values(), copy_.as<bf16>(), arena_.as<>(), context_.get(), &table_}; }
 
@@ -81,10 +87,10 @@ class TrainingStep {
     void bind_outputs(Executor& executor);
     void bind_micro_batch(Executor& executor, const data::Batch& batch, int64_t first);
 
-    StepOptions options_;
+    StepPrograms programs_;
+    const StepOptions& options_ = programs_.options;
     const kernels::KernelTable& table_;
     std::unique_ptr<kernels::Context> context_;
-    StepPrograms programs_;
     Buffer values_, gradients_, moment1_, moment2_, copy_, arena_;
     std::optional<Executor> first_, further_, update_;
     // Inputs and outputs of the Programs in host memory.

@@ -1,0 +1,106 @@
+#include "model/checkpoint.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstring>
+#include <map>
+
+#include "base/error.h"
+#include "engine/safetensors.h"
+#include "model/huggingface.h"
+
+namespace dropforge {
+
+namespace {
+
+constexpr const char* kFile = "trainer.safetensors";
+constexpr const char* kFormat = "1";
+
+std::vector<int64_t> dimensions(const Shape& shape) {
+    std::vector<int64_t> result;
+    for (int i = 0; i < shape.rank(); ++i) result.push_back(shape[i]);
+    return result;
+}
+
+int64_t integer(const SafetensorsFile& file, const std::string& key) {
+    const auto found = file.metadata().find(key);
+    require(found != file.metadata().end(), "{}: the metadata lacks {}", file.path().string(), key);
+    int64_t value = 0;
+    const char* end = found->second.data() + found->second.size();
+    const auto [stop, error] = std::from_chars(found->second.data(), end, value);
+    require(error == std::errc() && stop == end && value >= 0, "{}: {} must be a count, not \"{}\"",
+            file.path().string(), key, found->second);
+    return value;
+}
+
+TrainingState read_state(const SafetensorsFile& file) {
+    const auto& metadata = file.metadata();
+    const auto format = metadata.find("format_version");
+    require(format != metadata.end() && format->second == kFormat,
+            "{}: a trainer file of format {}, this version reads {}", file.path().string(),
+            format == metadata.end() ? "none" : format->second, kFormat);
+    TrainingState state;
+    state.step = integer(file, "step");
+    const auto config = metadata.find("config");
+    require(config != metadata.end(), "{}: the metadata lacks config", file.path().string());
+    state.config = config->second;
+    const auto bytes = file.bytes("interval");
+    std::array<double, 3> sums{};
+    require(bytes.size() == sizeof(sums), "{}: interval must have 3 values of 8 bytes, not {} bytes",
+            file.path().string(), bytes.size());
+    std::memcpy(sums.data(), bytes.data(), sizeof(sums));
+    state.loss_sum = sums[0], state.loss_count = sums[1], state.correct = sums[2];
+    return state;
+}
+
+void read_arena(const SafetensorsFile& file, const std::string& prefix, const Parameters& parameters, float* arena) {
+    for (const HfTensor& t : parameters.tensors())
+        file.read(prefix + t.name, {arena + t.offset, static_cast<size_t>(t.shape.size())}, dimensions(t.shape));
+}
+
+}  // namespace
+
+void save_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step,
+                     const TrainingState& state, const fs::path& vocabulary, bool cased) {
+    save_model(folder, parameters, step.values());
+    save_tokenizer(folder, vocabulary, cased, parameters.config().max_positions);
+    SafetensorsWriter writer;
+    writer.metadata("format_version", kFormat);
+    writer.metadata("step", std::to_string(state.step));
+    writer.metadata("config", state.config);
+    const std::array<double, 3> interval{state.loss_sum, state.loss_count, state.correct};
+    writer.add_raw("interval", "F64", std::as_bytes(std::span(interval)), {3});
+    for (const auto& [prefix, arena] : {std::pair{"moment1/", step.moment1()}, {"moment2/", step.moment2()}})
+        for (const HfTensor& t : parameters.tensors())
+            writer.add(prefix + t.name, std::span<const float>(arena + t.offset, static_cast<size_t>(t.shape.size())),
+                       dimensions(t.shape));
+    writer.write(folder / kFile);
+}
+
+TrainingState load_training_state(const fs::path& folder) { return read_state(SafetensorsFile(folder / kFile)); }
+
+TrainingState load_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step) {
+    load_initial_weights(folder, parameters, step);
+    const SafetensorsFile file(folder / kFile);
+    read_arena(file, "moment1/", parameters, step.moment1());
+    read_arena(file, "moment2/", parameters, step.moment2());
+    return read_state(file);
+}
+
+void load_initial_weights(const fs::path& folder, const Parameters& parameters, TrainingStep& step) {
+    const Model model = load_model(folder);
+    std::map<std::string, const HfTensor*> there;
+    for (const HfTensor& t : model.parameters.tensors()) there.emplace(t.name, &t);
+    for (const HfTensor& t : parameters.tensors()) {
+        const auto found = there.find(t.name);
+        if (found == there.end() && t.name.starts_with("cls.")) continue;
+        require(found != there.end(), "{}: the tensor {} of this run's model is missing", folder.string(), t.name);
+        require(found->second->shape == t.shape, "{}: {} has the shape {}, this run's model has {}", folder.string(),
+                t.name, found->second->shape.text(), t.shape.text());
+        std::copy_n(model.values.as<float>() + found->second->offset, t.shape.size(), step.values() + t.offset);
+    }
+    step.weights_changed();
+}
+
+}  // namespace dropforge

@@ -1,0 +1,33 @@
+// A checkpoint's content: a model that Hugging Face opens, and trainer.safetensors with all that a resumed run needs to
+// go on bit for bit.
+#pragma once
+
+#include "base/file.h"
+#include "model/parameters.h"
+#include "model/training_step.h"
+
+namespace dropforge {
+
+/// Where a run stands after a whole number of optimizer steps.
+struct TrainingState {
+    int64_t step = 0;  // optimizer steps done; the next batch is that of step + 1
+    // Sums since the last line of metrics.jsonl, so that a resumed run writes the same lines.
+    double loss_sum = 0, loss_count = 0, correct = 0;
+    std::string config;  // the run's resolved TOML
+};
+
+/// Writes config.json, model.safetensors (f32 master weights), trainer.safetensors (moments, state) and the tokenizer's
+/// files into `folder`, which exists. `vocabulary`: the vocab.txt to copy.
+void save_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step,
+                     const TrainingState& state, const fs::path& vocabulary, bool cased);
+
+/// Reads what save_checkpoint wrote into the step's arenas. Throws Error if the checkpoint is of another model.
+TrainingState load_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step);
+/// The state alone, e.g. to compare the configuration before anything is allocated.
+TrainingState load_training_state(const fs::path& folder);
+
+/// Copies the weights of a model folder into the step; its parameters must be the same. Heads that the folder lacks
+/// keep their values.
+void load_initial_weights(const fs::path& folder, const Parameters& parameters, TrainingStep& step);
+
+}  // namespace dropforge

@@ -1,0 +1,21 @@
+// What a file or folder of Dropforge is, and whether it is whole.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "base/file.h"
+
+namespace dropforge {
+
+struct Inspection {
+    std::string text;             // for people, several lines
+    nlohmann::ordered_json json;  // "kind": configuration, data, shard, checkpoint, model, run
+};
+
+/// `what`: a preset, a configuration (.toml), a data folder, a shard, a checkpoint or Hugging Face folder, a run
+/// folder. Reads every byte that a checksum guards. A configuration's memory plans are drawn to `svg` unless it is
+/// empty, one file a Program. Throws Error for what is damaged, or is none of these.
+Inspection inspect(const std::string& what, const fs::path& svg);
+
+}  // namespace dropforge

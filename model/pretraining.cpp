@@ -1,0 +1,265 @@
+#include "model/pretraining.h"
+
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <optional>
+
+#include "base/error.h"
+#include "base/interrupt.h"
+#include "data/loader.h"
+#include "engine/trace.h"
+#include "kernels/cpu/gemm_peak.h"
+#include "model/checkpoint.h"
+#include "model/metrics.h"
+#include "model/run_folder.h"
+#include "model/run_plan.h"
+
+namespace dropforge {
+
+namespace {
+
+double now() {  // seconds since 1970
+    return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+double monotonic() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+data::LoaderOptions loader_options(const RunConfig& c) {
+    return {.seed = static_cast<uint64_t>(c.train.seed),
+            .batch = c.train.batch,
+            .length = c.data.sequence,
+            .max_predictions = c.data.predictions(),
+            .mask_probability = c.data.mask_probability,
+            .dynamic = c.data.masking == Masking::dynamic,
+            .whole_word = c.data.whole_word};
+}
+
+/// What a run opens before its folder is touched: the configuration completed from the data, and the plan.
+struct Inputs {
+    data::Dataset training, validation;
+    data::Vocabulary vocabulary;
+    RunPlan plan;
+
+    explicit Inputs(RunConfig config)
+        : training(config.data.path, data::Split::train),
+          validation(config.data.path, data::Split::validation),
+          vocabulary(data::Vocabulary::load(training.vocabulary_path())),
+          plan((take_vocabulary(config, training, vocabulary), config)) {
+        const auto sequences = training.sequences(config.data.sequence);
+        require(sequences > 0, "{}: the training split has less than one sequence of {} tokens", config.data.path,
+                config.data.sequence);
+    }
+};
+
+class Pretraining {
+  public:
+    Pretraining(const PretrainOptions& options, Inputs& inputs)
+        : options_(options),
+          plan_(inputs.plan),
+          config_(inputs.plan.config),
+          inputs_(inputs),
+          flops_per_sequence_(inputs.plan.flops_per_sequence()),
+          folder_(options.out, config_, options.resume != "off"),
+          step_(plan_.parameters, std::move(inputs.plan.programs), kernels::cpu(), plan_.arena_bytes()),
+          line_(stderr, options.quiet) {
+        begin();
+        metrics_.emplace(options.out, state_.step, config_.log.tensorboard);
+        if (config_.eval.every > 0 && inputs.validation.sequences(config_.data.sequence) > 0) {
+            evaluator_.emplace(plan_.parameters, inputs.validation, inputs.vocabulary.special(),
+                               plan_.evaluation_options());
+            evaluation_.emplace(plan_.parameters, std::move(inputs.plan.evaluation), step_.resources());
+        }
+    }
+
+    PretrainResult run();
+
+  private:
+    void begin();
+    void train_step(int64_t step, data::Loader& loader);
+    void require_finite(const char* what, double value, int64_t step) const;
+    void measure_peak();
+    void report(int64_t step, const data::Loader& loader, bool log);
+    void evaluate(int64_t step);
+    void save(int64_t step);
+    void trace(int64_t step);
+    bool due(int64_t every, int64_t step) const {
+        return every > 0 && (step % every == 0 || step == config_.train.steps);
+    }
+
+    const PretrainOptions& options_;
+    RunPlan& plan_;
+    const RunConfig& config_;
+    Inputs& inputs_;
+    double flops_per_sequence_;
+    RunFolder folder_;
+    TrainingStep step_;
+    ProgressLine line_;
+    TrainingState state_;
+    PretrainResult result_{.loss = std::numeric_limits<double>::quiet_NaN(),
+                           .accuracy = std::numeric_limits<double>::quiet_NaN()};
+    std::optional<MetricsLog> metrics_;
+    std::optional<Evaluator> evaluator_;
+    std::optional<ForwardPass> evaluation_;
+    double learning_rate_ = 0, gradient_norm_ = 0;
+    double gemm_peak_ = 0;  // FLOP/s, measured after the first step
+    // The clock's side of the metrics: since the last logged step.
+    double logged_at_ = 0, waited_at_log_ = 0;
+    int64_t logged_step_ = 0;
+};
+
+/// Weights and position: of a checkpoint, of --init, or fresh ones.
+void Pretraining::begin() {
+    state_.config = config_.to_toml();
+    if (options_.resume != "off") {
+        if (const auto checkpoint = find_checkpoint(options_.out, options_.resume)) {
+            const std::string difference = config_.difference(
+                RunConfig::from_toml(load_training_state(checkpoint->path).config, checkpoint->path.string()));
+            require(difference.empty(), "{}: a checkpoint of another run: {}", checkpoint->path.string(), difference);
+            const std::string config = state_.config;
+            state_ = load_checkpoint(checkpoint->path, plan_.parameters, step_);
+            state_.config = config;
+            result_.checkpoint = checkpoint->path;
+            for (const fs::path& later : folder_.set_aside_after(state_.step))
+                line_.note("set aside: " + later.string());
+            line_.note(fmt::format("resumed after step {} from {}", state_.step, checkpoint->path.string()));
+            return;
+        }
+    }
+    plan_.parameters.initialize(step_.values(), static_cast<uint64_t>(config_.train.seed));
+    step_.weights_changed();
+    if (!options_.initial.empty()) load_initial_weights(options_.initial, plan_.parameters, step_);
+}
+
+void Pretraining::require_finite(const char* what, double value, int64_t step) const {
+    require(
+        std::isfinite(value), "step {}: the {} is {}; the run stops and {}", step, what, value,
+        result_.checkpoint.empty() ? "has no checkpoint" : "its last checkpoint stays: " + result_.checkpoint.string());
+}
+
+void Pretraining::train_step(int64_t step, data::Loader& loader) {
+    const StepResult result = step_.backward(loader.next(), step);
+    require_finite("loss", result.mlm_loss, step);
+    learning_rate_ = config_.train.learning_rate().at(step);
+    gradient_norm_ = step_.update(step, learning_rate_);
+    require_finite("gradient norm", gradient_norm_, step);
+    state_.step = step;
+    state_.loss_sum += result.mlm_loss;
+    state_.loss_count += result.mlm_count;
+    state_.correct += result.mlm_correct;
+}
+
+/// Not before the first step is done: a run starts at once.
+void Pretraining::measure_peak() {
+    const double start = monotonic();
+    gemm_peak_ = 1e9 * kernels::on_cpu::gemm_peak_gflops(plan_.precision.dtype);
+    logged_at_ += monotonic() - start;
+}
+
+void Pretraining::report(int64_t step, const data::Loader& loader, bool log) {
+    const double elapsed = monotonic() - logged_at_;
+    if (gemm_peak_ == 0) measure_peak();
+    const double sequences = static_cast<double>((step - logged_step_) * config_.train.batch);
+    const double rate = sequences / std::max(elapsed, 1e-9), count = std::max(state_.loss_count, 1.0);
+    const StepMetrics m{.step = step,
+                        .tokens = step * config_.train.batch * config_.data.sequence,
+                        .loss = state_.loss_sum / count,
+                        .mlm_accuracy = state_.correct / count,
+                        .lr = learning_rate_,
+                        .grad_norm = gradient_norm_,
+                        .time = now(),
+                        .sequences_per_second = rate,
+                        .tokens_per_second = rate * static_cast<double>(config_.data.sequence),
+                        .mfu = rate * flops_per_sequence_ / gemm_peak_,
+                        .seconds_waiting_for_data = loader.seconds_waited() - waited_at_log_};
+    const double left = static_cast<double>((config_.train.steps - step) * config_.train.batch) / rate;
+    line_.show({.step = step,
+                .steps = config_.train.steps,
+                .loss = m.loss,
+                .unigram_entropy = inputs_.training.unigram_entropy(),
+                .accuracy = m.mlm_accuracy,
+                .lr = m.lr,
+                .sequences_per_second = rate,
+                .mfu = m.mfu,
+                .seconds_left = left},
+               log);
+    if (!log) return;
+    metrics_->write(m);
+    state_.loss_sum = state_.loss_count = state_.correct = 0;
+    logged_at_ = monotonic();
+    waited_at_log_ = loader.seconds_waited();
+    logged_step_ = step;
+}
+
+void Pretraining::evaluate(int64_t step) {
+    const double start = monotonic();
+    const EvaluationResult r = evaluator_->run(*evaluation_);
+    const double seconds = monotonic() - start;
+    logged_at_ += seconds;  // not the training's time
+    metrics_->write(EvalMetrics{
+        .step = step, .eval_loss = r.loss, .eval_accuracy = r.accuracy, .time = now(), .eval_seconds = seconds});
+    line_.note(fmt::format("step {}  validation: loss {:.4f}, accuracy {:.4f} (most frequent token: {:.4f})", step,
+                           r.loss, r.accuracy, inputs_.validation.top_token_share()));
+    result_.loss = r.loss;
+    result_.accuracy = r.accuracy;
+}
+
+void Pretraining::save(int64_t step) {
+    const double start = monotonic();
+    metrics_->sync();
+    CheckpointWriter writer(folder_, step);
+    save_checkpoint(writer.path(), plan_.parameters, step_, state_, inputs_.training.vocabulary_path(),
+                    inputs_.training.cased());
+    result_.checkpoint = writer.commit().path;
+    folder_.prune(config_.checkpoint.keep_last, config_.checkpoint.keep_every);
+    logged_at_ += monotonic() - start;
+}
+
+/// Clocks the first options_.trace_steps steps of this process and writes them to trace.json.
+void Pretraining::trace(int64_t step) {
+    const auto executors = step_.executors();
+    const bool last = step == options_.trace_steps;
+    if (step == 0)
+        for (Executor* e : executors) e->clock(true, true);
+    if (!last) return;
+    write_trace(options_.out / "trace.json", std::vector<const Executor*>(executors.begin(), executors.end()));
+    for (Executor* e : executors) e->clock(false);
+}
+
+PretrainResult Pretraining::run() {
+    const InterruptGuard interrupt;
+    data::Loader loader(inputs_.training, inputs_.vocabulary.special(), loader_options(config_),
+                        static_cast<uint64_t>(state_.step));
+    if (options_.trace_steps > 0) trace(0);
+    logged_at_ = monotonic();
+    const int64_t start = logged_step_ = state_.step;
+    for (int64_t step = start + 1; step <= config_.train.steps; ++step) {
+        train_step(step, loader);
+        report(step, loader, due(config_.log.every, step));
+        if (options_.trace_steps > 0 && step - start <= options_.trace_steps) trace(step - start);
+        if (evaluator_ && due(config_.eval.every, step)) evaluate(step);
+        const bool last = step == config_.train.steps;
+        if (last || due(config_.checkpoint.every, step) || interrupt.signal() != 0) save(step);
+        if (!last && interrupt.signal() != 0) {
+            line_.note(fmt::format("interrupted after step {}; go on with the same command and --resume auto", step));
+            throw Interrupted{interrupt.signal()};
+        }
+    }
+    line_.finish();
+    result_.step = state_.step;
+    return result_;
+}
+
+}  // namespace
+
+PretrainResult pretrain(const PretrainOptions& options) {
+    Inputs inputs(options.config);
+    if (!options.quiet) fmt::print(stderr, "{}", inputs.plan.text());
+    inputs.plan.require_fit();
+    if (options.dry_run) return {};
+    return Pretraining(options, inputs).run();
+}
+
+}  // namespace dropforge

@@ -1,0 +1,128 @@
+#include "model/run_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace dropforge {
+
+namespace {
+
+constexpr double kMega = 1e6;
+
+double mega(int64_t bytes) { return static_cast<double>(bytes) / kMega; }
+
+StepOptions step_options(const RunConfig& c, DType dtype) {
+    const TrainOptions& t = c.train;
+    return {.batch = t.batch,
+            .micro_batch = t.sequences_per_pass(),
+            .sequence = c.data.sequence,
+            .masked = c.data.predictions(),
+            .dtype = dtype,
+            .optimizer = t.optimizer == OptimizerKind::lamb ? ops::Optimizer::lamb : ops::Optimizer::adamw,
+            .weight_decay = static_cast<float>(t.weight_decay),
+            .beta1 = static_cast<float>(t.beta1),
+            .beta2 = static_cast<float>(t.beta2),
+            .epsilon = static_cast<float>(t.epsilon),
+            .clip = static_cast<float>(t.clip),
+            .seed = static_cast<uint64_t>(t.seed)};
+}
+
+RunConfig validated(RunConfig config) {
+    config.validate();
+    return config;
+}
+
+/// Ids, labels, positions and weights of the batches that the loader keeps.
+int64_t batch_bytes(const RunConfig& c) {
+    constexpr int64_t kBatches = 6;  // the loader's ring and an evaluation's
+    return kBatches * c.train.batch * (c.data.sequence + 3 * c.data.predictions()) * 4;
+}
+
+}  // namespace
+
+ResolvedPrecision resolve_precision(Precision precision, const CpuInfo& cpu) {
+    switch (precision) {
+        case Precision::f32:
+            return {DType::f32, "f32, as asked for"};
+        case Precision::bf16:
+            return {DType::bf16,
+                    cpu.bf16 ? "bf16, as asked for" : "bf16, as asked for; this CPU emulates it, f32 is faster"};
+        case Precision::automatic:
+            break;
+    }
+    if (cpu.bf16) return {DType::bf16, "bf16: this CPU computes it"};
+    return {DType::f32, "f32: this CPU has no bf16 dot products"};
+}
+
+RunPlan::RunPlan(const RunConfig& given)
+    : config(validated(given)),
+      cpu(cpu_info()),
+      precision(resolve_precision(config.train.precision, cpu)),
+      parameters(config.model, {}),
+      programs(parameters, step_options(config, precision.dtype)),
+      evaluation(Evaluator::program(parameters, evaluation_options())),
+      evaluation_plan(plan_memory(evaluation)) {
+    verify_plan(evaluation, evaluation_plan);
+}
+
+EvaluationOptions RunPlan::evaluation_options() const {
+    return {.batch = config.train.sequences_per_pass(),
+            .sequence = config.data.sequence,
+            .max_predictions = config.data.predictions(),
+            .mask_probability = config.data.mask_probability,
+            .sequences = config.eval.sequences,
+            .dtype = precision.dtype};
+}
+
+int64_t RunPlan::arena_bytes() const { return std::max(programs.arena_bytes(), evaluation_plan.bytes); }
+
+int64_t RunPlan::memory_bytes() const {
+    return state_bytes(parameters, precision.dtype) + arena_bytes() + batch_bytes(config);
+}
+
+double RunPlan::flops_per_sequence() const {
+    return programs.first.flops() / static_cast<double>(programs.options.micro_batch);
+}
+
+std::string RunPlan::text() const {
+    const BertConfig& m = config.model;
+    const TrainOptions& t = config.train;
+    std::string s;
+    s += fmt::format("model      {} layers, hidden {}, {} heads, vocabulary {}: {:.2f} M parameters\n", m.layers,
+                     m.hidden, m.heads, m.vocabulary, static_cast<double>(m.parameter_count()) / kMega);
+    s += fmt::format("device     cpu: {}, {} cores\n", cpu.model, cpu.physical_cores);
+    s += fmt::format("precision  {}\n", precision.reason);
+    s += fmt::format("step       {} sequences of {} tokens, {} masked each, {} at a time; {} steps, {}, lr {}\n",
+                     t.batch, config.data.sequence, config.data.predictions(), t.sequences_per_pass(), t.steps,
+                     t.optimizer == OptimizerKind::lamb ? "LAMB" : "AdamW", t.lr);
+    s += fmt::format("FLOPs      {:.2f} G a sequence, {:.1f} G a step\n", flops_per_sequence() / 1e9,
+                     programs.flops() / 1e9);
+    s += fmt::format(
+        "memory     parameters and optimizer {:.1f} MB, activations {:.1f} MB (lower bound {:.1f}), batches {:.1f} "
+        "MB; {:.0f} MB available\n",
+        mega(state_bytes(parameters, precision.dtype)), mega(arena_bytes()),
+        mega(std::max(programs.arena_lower_bound(), evaluation_plan.lower_bound)), mega(batch_bytes(config)),
+        mega(memory_info().available));
+    return s;
+}
+
+void RunPlan::require_fit() const {
+    const int64_t available = memory_info().available;
+    require(memory_bytes() <= available,
+            "the run needs {:.0f} MB of memory (parameters and optimizer {:.0f}, activations {:.0f}, batches {:.0f}), "
+            "{:.0f} MB are "
+            "available; a smaller train.micro_batch (now {}) takes less",
+            mega(memory_bytes()), mega(state_bytes(parameters, precision.dtype)), mega(arena_bytes()),
+            mega(batch_bytes(config)), mega(available), config.train.sequences_per_pass());
+}
+
+void take_vocabulary(RunConfig& config, const data::Dataset& dataset, const data::Vocabulary& vocabulary) {
+    config.data.path = dataset.folder().string();
+    config.model.vocabulary = vocabulary.size();
+    config.model.special = vocabulary.special();
+}
+
+}  // namespace dropforge

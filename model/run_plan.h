@@ -1,0 +1,49 @@
+// All that is known of a run before it starts: model, Programs, memory, FLOPs, and whether it fits.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "data/dataset.h"
+#include "engine/device.h"
+#include "model/evaluation.h"
+#include "model/run_config.h"
+#include "model/training_step.h"
+
+namespace dropforge {
+
+/// The dtype that a precision means on this machine, and why in a few words: "bf16 (this CPU computes it)".
+struct ResolvedPrecision {
+    DType dtype;
+    std::string reason;
+};
+ResolvedPrecision resolve_precision(Precision precision, const CpuInfo& cpu);
+
+struct RunPlan {
+    /// `config` is complete (vocabulary, special ids). Throws Error if it contradicts itself.
+    explicit RunPlan(const RunConfig& config);
+
+    RunConfig config;
+    CpuInfo cpu;
+    ResolvedPrecision precision;
+    Parameters parameters;
+    StepPrograms programs;
+    Program evaluation;
+    MemoryPlan evaluation_plan;
+
+    EvaluationOptions evaluation_options() const;
+    /// Bytes of the activation arena: the largest Program's.
+    int64_t arena_bytes() const;
+    /// Parameters and states, activations, batches.
+    int64_t memory_bytes() const;
+    double flops_per_sequence() const;
+    /// Lines for people: model, precision, FLOPs, memory beside what is available.
+    std::string text() const;
+    /// Throws Error with the numbers if the memory that is available does not suffice.
+    void require_fit() const;
+};
+
+/// Completes a configuration from a data folder: vocabulary size, special ids, the folder's path.
+void take_vocabulary(RunConfig& config, const data::Dataset& dataset, const data::Vocabulary& vocabulary);
+
+}  // namespace dropforge
