@@ -11,10 +11,16 @@ struct CommonOptions {
     int threads = 0;  // 0: physical cores
 };
 
+/// Sets the number of threads of this process; physical cores by default.
+void use_threads(const CommonOptions& common);
 void add_common(CLI::App& command, CommonOptions& common);
 
 void add_prepare(CLI::App& app, CommonOptions& common);
 void add_tokenize(CLI::App& app, CommonOptions& common);
 void add_parity(CLI::App& app, CommonOptions& common);
+void add_pretrain(CLI::App& app, CommonOptions& common);
+void add_inspect(CLI::App& app, CommonOptions& common);
+void add_fill(CLI::App& app, CommonOptions& common);
+void add_evaluate(CLI::App& app, CommonOptions& common);
 
 }  // namespace dropforge

@@ -1,10 +1,13 @@
 // The command line of dropforge: finds the subcommand, turns errors into one line and an exit code.
 #include <fmt/format.h>
+#include <omp.h>
 
 #include <cstdio>
 #include <exception>
 
 #include "apps/commands.h"
+#include "base/interrupt.h"
+#include "engine/device.h"
 
 namespace dropforge {
 
@@ -12,6 +15,10 @@ void add_common(CLI::App& command, CommonOptions& common) {
     command.add_flag("--quiet", common.quiet, "No progress and no notes on stderr");
     command.add_flag("--json", common.json, "The result as JSON on stdout");
     command.add_option("--threads", common.threads, "Threads (default: physical cores)")->check(CLI::PositiveNumber);
+}
+
+void use_threads(const CommonOptions& common) {
+    omp_set_num_threads(common.threads > 0 ? common.threads : cpu_info().physical_cores);
 }
 
 namespace {
@@ -23,6 +30,10 @@ int run(int argc, char** argv) {
     add_tokenize(app, common);
     add_prepare(app, common);
     add_parity(app, common);
+    add_pretrain(app, common);
+    add_fill(app, common);
+    add_inspect(app, common);
+    add_evaluate(app, common);
     try {
         app.parse(argc, argv);
     } catch (const CLI::Success& asked_for_text) {
@@ -40,6 +51,8 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
     try {
         return dropforge::run(argc, argv);
+    } catch (const dropforge::Interrupted& interrupted) {
+        return 128 + interrupted.signal;
     } catch (const std::exception& error) {
         fmt::print(stderr, "error: {}\n", error.what());
         return 1;

@@ -16,6 +16,7 @@ int run(int argc, char** argv) {
     add_data(app);
     add_kernels(app);
     add_gemm(app);
+    add_step(app);
     try {
         app.parse(argc, argv);
     } catch (const CLI::Success& asked_for_text) {

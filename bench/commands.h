@@ -8,5 +8,6 @@ namespace dropforge {
 void add_data(CLI::App& app);
 void add_kernels(CLI::App& app);
 void add_gemm(CLI::App& app);
+void add_step(CLI::App& app);
 
 }  // namespace dropforge

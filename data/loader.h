@@ -30,7 +30,7 @@ struct LoaderOptions {
     bool whole_word = false;           // mask all pieces of a word or none
     int rank = 0, ranks = 1;           // this process makes sequences [rank, rank + 1) · batch / ranks of each step
     int prefetch = 4;                  // batches made ahead
-    std::vector<SampleRange> skipped;  // ascending, disjoint: never shown, later samples move up
+    std::vector<SampleRange> skipped = {};  // ascending, disjoint: never shown, later samples move up
 };
 
 /// Makes the batch of any step. Not thread-safe (scratch memory).

@@ -79,12 +79,23 @@ void row_loss(const CrossEntropy& c, int64_t row) {
 
 }  // namespace
 
-void cross_entropy(const CrossEntropy& c, Context&) {
-    with_float_type(c.dtype, [&](auto type) {
+namespace {
+
+template <typename T>
+void cross_entropy_rows(const CrossEntropy& c) {
+    if (c.rows <= 1 || c.rows * c.columns < kWorthThreads) {
+        for (int64_t row = 0; row < c.rows; ++row) row_loss<T>(c, row);
+        return;
+    }
     // Rows of weight 0 cost little and come in groups, so rows are handed out one by one.
-#pragma omp parallel for schedule(dynamic) if (c.rows > 1 && c.rows * c.columns >= kWorthThreads)
-        for (int64_t row = 0; row < c.rows; ++row) row_loss<decltype(type)>(c, row);
-    });
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t row = 0; row < c.rows; ++row) row_loss<T>(c, row);
+}
+
+}  // namespace
+
+void cross_entropy(const CrossEntropy& c, Context&) {
+    with_float_type(c.dtype, [&](auto type) { cross_entropy_rows<decltype(type)>(c); });
 }
 
 void loss_totals(const LossTotals& t, Context&) {

@@ -17,25 +17,29 @@ struct Block {
     int64_t index, first, begin, size;
 };
 
+/// Calls f(block) for the blocks that begin in share `part` of `parts` of all elements.
+template <typename F>
+void for_blocks_of(std::span<const Segment> segments, int64_t elements, int part, int parts, F&& f) {
+    const int64_t begin = block_begin(elements, part, parts), end = block_begin(elements, part + 1, parts);
+    int64_t passed = 0, first = 0;
+    for (const Segment& s : segments) {
+        for (int64_t at = 0; at < s.size; at += kSegmentBlock, passed += kSegmentBlock) {
+            if (passed < begin || passed >= end) continue;
+            f(Block{s, first + at / kSegmentBlock, first, s.offset + at, std::min(kSegmentBlock, s.size - at)});
+        }
+        passed += s.size - segment_blocks(s.size) * kSegmentBlock;
+        first += segment_blocks(s.size);
+    }
+}
+
 /// Calls f(block) for all blocks, shared out evenly to the threads by elements.
 template <typename F>
 void for_blocks(std::span<const Segment> segments, F&& f) {
     int64_t elements = 0;
     for (const Segment& s : segments) elements += s.size;
-#pragma omp parallel if (elements >= kWorthThreads)
-    {
-        const int64_t begin = block_begin(elements, omp_get_thread_num(), omp_get_num_threads());
-        const int64_t end = block_begin(elements, omp_get_thread_num() + 1, omp_get_num_threads());
-        int64_t passed = 0, first = 0;
-        for (const Segment& s : segments) {
-            for (int64_t at = 0; at < s.size; at += kSegmentBlock, passed += kSegmentBlock) {
-                if (passed < begin || passed >= end) continue;
-                f(Block{s, first + at / kSegmentBlock, first, s.offset + at, std::min(kSegmentBlock, s.size - at)});
-            }
-            passed += s.size - segment_blocks(s.size) * kSegmentBlock;
-            first += segment_blocks(s.size);
-        }
-    }
+    if (elements < kWorthThreads) return for_blocks_of(segments, elements, 0, 1, f);
+#pragma omp parallel
+    for_blocks_of(segments, elements, omp_get_thread_num(), omp_get_num_threads(), f);
 }
 
 /// A sum of squares in double.

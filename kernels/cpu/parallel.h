@@ -15,7 +15,11 @@ inline constexpr int64_t kWorthThreads = 1 << 14;
 /// f(i) for i in 0 … n-1; `elements` is the size of the whole work.
 template <typename F>
 inline void parallel_for(int64_t n, int64_t elements, F&& f) {
-#pragma omp parallel for schedule(static) if (n > 1 && elements >= kWorthThreads)
+    if (n <= 1 || elements < kWorthThreads) {  // not an `if` clause: OpenMP would make a team of one, on the heap
+        for (int64_t i = 0; i < n; ++i) f(i);
+        return;
+    }
+#pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < n; ++i) f(i);
 }
 

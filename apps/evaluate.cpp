@@ -1,0 +1,85 @@
+// dropforge evaluate: MLM loss, perplexity and accuracy on validation shards, with fixed masks.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "apps/commands.h"
+#include "base/error.h"
+#include "model/evaluation.h"
+#include "model/huggingface.h"
+
+namespace dropforge {
+
+namespace {
+
+struct Options {
+    fs::path model, data;
+    int64_t sequence = 128, batch = 32, sequences = 0;
+    DType dtype = DType::f32;
+};
+
+void evaluate(const Options& o, const CommonOptions& common) {
+    const Model model = load_model(o.model);
+    const BertConfig& config = model.parameters.config();
+    require(model.parameters.heads().mlm, "{}: the model has no MLM head", o.model.string());
+    require(o.sequence <= config.max_positions, "--sequence {}: the model has {} positions", o.sequence,
+            config.max_positions);
+    const data::Dataset dataset(o.data, data::Split::validation);
+    const auto vocabulary = data::Vocabulary::load(dataset.vocabulary_path());
+    const EvaluationOptions options{
+        .batch = o.batch,
+        .sequence = o.sequence,
+        .max_predictions = std::max<int64_t>(1, std::lround(0.15 * static_cast<double>(o.sequence))),
+        .sequences = o.sequences,
+        .dtype = o.dtype};
+    Evaluator evaluator(model.parameters, dataset, vocabulary.special(), options);
+    ForwardPass pass(model.parameters, Evaluator::program(model.parameters, options), model.values.as<float>(),
+                     o.dtype);
+    const EvaluationResult r = evaluator.run(pass);
+    if (common.json) {
+        const nlohmann::ordered_json json = {{"mlm_loss", r.loss},
+                                             {"perplexity", std::exp(r.loss)},
+                                             {"mlm_accuracy", r.accuracy},
+                                             {"masked", r.masked},
+                                             {"sequences", r.sequences},
+                                             {"sequence", o.sequence},
+                                             {"unigram_entropy", dataset.unigram_entropy()},
+                                             {"top_token_share", dataset.top_token_share()}};
+        fmt::print("{}\n", json.dump());
+        return;
+    }
+    fmt::print("MLM loss      {:.4f} nats (unigram {:.4f})\n", r.loss, dataset.unigram_entropy());
+    fmt::print("perplexity    {:.2f}\n", std::exp(r.loss));
+    fmt::print("MLM accuracy  {:.2f} % (always the most frequent token: {:.2f} %)\n", 100 * r.accuracy,
+               100 * dataset.top_token_share());
+    fmt::print("on            {} masked positions of {} sequences of {} tokens\n", r.masked, r.sequences, o.sequence);
+}
+
+}  // namespace
+
+void add_evaluate(CLI::App& app, CommonOptions& common) {
+    auto* command = app.add_subcommand("evaluate", "MLM loss and accuracy on validation shards, with fixed masks");
+    auto options = std::make_shared<Options>();
+    command->add_option("--model", options->model, "Checkpoint")->required();
+    command->add_option("--data", options->data, "Data folder of prepare")->required();
+    command->add_option("--sequence", options->sequence, "Tokens of a sequence")
+        ->check(CLI::Range(3, 1 << 16))
+        ->capture_default_str();
+    command->add_option("--batch", options->batch, "Sequences at a time")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
+    command->add_option("--sequences", options->sequences, "At most so many sequences (0: all)")
+        ->check(CLI::NonNegativeNumber);
+    command->add_option("--precision", options->dtype, "f32 or bf16")
+        ->transform(CLI::CheckedTransformer(std::map<std::string, DType>{{"f32", DType::f32}, {"bf16", DType::bf16}}));
+    add_common(*command, common);
+    command->footer("Example: dropforge evaluate --model runs/demo/checkpoints/step-00001000 --data DATA");
+    command->callback([options, &common] {
+        use_threads(common);
+        evaluate(*options, common);
+    });
+}
+
+}  // namespace dropforge

@@ -1,0 +1,65 @@
+// dropforge fill: the likeliest words for each [MASK].
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "apps/commands.h"
+#include "model/fill_mask.h"
+
+namespace dropforge {
+
+namespace {
+
+using Fillings = std::vector<std::vector<std::vector<Filling>>>;
+
+void print_json(const std::vector<std::string>& texts, const Fillings& fillings) {
+    auto json = nlohmann::ordered_json::array();
+    for (size_t i = 0; i < texts.size(); ++i) {
+        auto masks = nlohmann::ordered_json::array();
+        for (const auto& mask : fillings[i]) {
+            auto candidates = nlohmann::ordered_json::array();
+            for (const Filling& f : mask) candidates.push_back({{"token", f.token}, {"probability", f.probability}});
+            masks.push_back(std::move(candidates));
+        }
+        json.push_back({{"text", texts[i]}, {"masks", std::move(masks)}});
+    }
+    fmt::print("{}\n", json.dump());
+}
+
+void print(const std::vector<std::string>& texts, const Fillings& fillings) {
+    for (size_t i = 0; i < texts.size(); ++i) {
+        fmt::print("{}\n", texts[i]);
+        for (const auto& mask : fillings[i]) {
+            std::string line;
+            for (const Filling& f : mask) line += fmt::format("  {} {:.1f} %", f.token, 100 * f.probability);
+            fmt::print("  {}\n", line);
+        }
+    }
+}
+
+}  // namespace
+
+void add_fill(CLI::App& app, CommonOptions& common) {
+    auto* command = app.add_subcommand("fill", "The likeliest words for each [MASK] of a sentence");
+    struct Options {
+        fs::path model;
+        std::vector<std::string> texts;
+        int top = 5;
+    };
+    auto options = std::make_shared<Options>();
+    command->add_option("--model", options->model, "Checkpoint: config.json, model.safetensors, vocab.txt")->required();
+    command->add_option("--top", options->top, "Candidates for each [MASK]")
+        ->check(CLI::Range(1, 1000))
+        ->capture_default_str();
+    command->add_option("text", options->texts, "Sentences with [MASK]")->required();
+    add_common(*command, common);
+    command->footer(
+        "Example: dropforge fill --model runs/demo/checkpoints/step-00001000 \"Paris is the [MASK] of France.\"");
+    command->callback([options, &common] {
+        use_threads(common);
+        const Fillings fillings = fill_mask(options->model, options->texts, options->top);
+        common.json ? print_json(options->texts, fillings) : print(options->texts, fillings);
+    });
+}
+
+}  // namespace dropforge

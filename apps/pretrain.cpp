@@ -1,0 +1,84 @@
+// dropforge pretrain: a run from a configuration and a data folder to checkpoints that Hugging Face opens.
+#include <fmt/format.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "apps/commands.h"
+#include "model/pretraining.h"
+
+namespace dropforge {
+
+namespace {
+
+struct Options {
+    PretrainOptions run;
+    std::string config, data;
+    std::vector<std::string> settings;              // --set
+    std::map<std::string, std::string> shorthands;  // key → value, of options that stand for one
+};
+
+void add_shorthand(CLI::App& command, const std::shared_ptr<Options>& options, const std::string& flag, const char* key,
+                   const std::string& help) {
+    command.add_option_function<std::string>(
+        flag, [options, key](const std::string& value) { options->shorthands[key] = value; }, help);
+}
+
+void run(Options& o, const CommonOptions& common) {
+    o.run.config = RunConfig::load(o.config);
+    if (!o.data.empty()) o.run.config.data.path = o.data;
+    for (const std::string& setting : o.settings) o.run.config.set(setting);
+    for (const auto& [key, value] : o.shorthands) o.run.config.set(key + "=" + value);
+    o.run.quiet = common.quiet;
+    const PretrainResult r = pretrain(o.run);
+    if (o.run.dry_run) return;
+    if (common.json) {
+        const auto number = [](double x) {
+            return std::isfinite(x) ? nlohmann::ordered_json(x) : nlohmann::ordered_json();
+        };
+        const nlohmann::ordered_json json = {{"checkpoint", r.checkpoint.string()},
+                                             {"step", r.step},
+                                             {"eval_loss", number(r.loss)},
+                                             {"eval_accuracy", number(r.accuracy)}};
+        fmt::print("{}\n", json.dump());
+        return;
+    }
+    fmt::print("checkpoint: {}\n", r.checkpoint.string());
+}
+
+}  // namespace
+
+void add_pretrain(CLI::App& app, CommonOptions& common) {
+    auto* command = app.add_subcommand("pretrain", "Pretrain BERT on a data folder of prepare");
+    auto options = std::make_shared<Options>();
+    command
+        ->add_option("config", options->config, "CONFIG.toml, or a preset: bert-tiny -mini -small -medium -base -large")
+        ->required();
+    command->add_option("--data", options->data, "Data folder of prepare (or data.path of the configuration)");
+    command->add_option("--out", options->run.out, "Run folder")->required();
+    add_shorthand(*command, options, "--method", "train.method", "dense");
+    add_shorthand(*command, options, "--precision", "train.precision", "auto, bf16, f32");
+    add_shorthand(*command, options, "--steps", "train.steps", "Optimizer steps");
+    add_shorthand(*command, options, "--batch", "train.batch", "Sequences a step");
+    add_shorthand(*command, options, "--sequence", "data.sequence", "Tokens of a sequence");
+    add_shorthand(*command, options, "--seed", "train.seed", "Seed of weights, order, masks and dropout");
+    command->add_option("--device", "cpu; auto takes the CPU, the one backend of this build")
+        ->check(CLI::IsMember({"auto", "cpu"}));
+    command->add_option("--resume", options->run.resume, "auto, off, or a checkpoint's path")->capture_default_str();
+    command->add_option("--init", options->run.initial, "Checkpoint whose weights a new run starts from");
+    command->add_option("--set", options->settings, "key=value, e.g. train.lr=1e-4")->expected(1)->take_all();
+    command->add_option("--trace", options->run.trace_steps, "Write trace.json of so many steps")
+        ->check(CLI::NonNegativeNumber);
+    command->add_flag("--dry-run", options->run.dry_run,
+                      "Parameters, FLOPs and memory against what is free; no training");
+    add_common(*command, common);
+    command->footer(
+        "Example: dropforge pretrain bert-mini --data DATA --out runs/mini --steps 1000 --batch 32 --set "
+        "train.lr=5e-4");
+    command->callback([options, &common] {
+        use_threads(common);
+        run(*options, common);
+    });
+}
+
+}  // namespace dropforge

@@ -1,0 +1,152 @@
+// The engine against the independent PyTorch reference: golden cases in f32 and bf16, with limits derived from
+// PyTorch's own error.
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/error.h"
+#include "engine/safetensors.h"
+#include "model/parity.h"
+#include "tests/temporary_folder.h"
+
+namespace dropforge {
+namespace {
+
+using Json = nlohmann::json;
+
+const fs::path kCases = fs::path(DROPFORGE_TEST_DATA) / "parity";
+
+std::vector<double> values(const SafetensorsFile& file, const std::string& name) {
+    std::vector<float> floats(static_cast<size_t>(file.info(name).size()));
+    file.read(name, std::span<float>(floats));
+    return {floats.begin(), floats.end()};
+}
+
+/// What an expected tensor "base#view" holds of the whole tensor [rows, columns] (parity contract, "Golden cases").
+std::vector<double> view(const std::string& kind, const std::vector<double>& whole, const std::vector<int64_t>& shape) {
+    if (kind.empty()) return whole;
+    const auto rows = static_cast<size_t>(shape[0]), columns = whole.size() / rows;
+    std::vector<double> result;
+    if (kind.starts_with("every")) {
+        const size_t every = std::stoul(kind.substr(5));
+        for (size_t r = 0; r < rows; r += every)
+            result.insert(result.end(), whole.begin() + static_cast<ptrdiff_t>(r * columns),
+                          whole.begin() + static_cast<ptrdiff_t>((r + 1) * columns));
+    } else if (kind == "down" || kind == "across") {
+        const bool down = kind == "down";
+        result.resize(down ? columns : rows);
+        for (size_t r = 0; r < rows; ++r)
+            for (size_t c = 0; c < columns; ++c)
+                result[down ? c : r] += std::cos(1.0 + static_cast<double>(down ? r : c)) * whole[r * columns + c];
+    } else {
+        FAIL("unknown view " << kind);
+    }
+    return result;
+}
+
+double limit(const Json& entry, DType dtype) {
+    const double factor = entry.value("noise", false) ? 10 : 2;
+    if (dtype == DType::f32) return factor * entry["f32"]["relative_l2"].get<double>() + 1e-6;
+    return factor * std::max(entry["bf16_autocast"]["relative_l2"].get<double>(),
+                             entry["bf16_mirror"]["relative_l2"].get<double>());
+}
+
+ParityOptions options_of(const Json& arguments) {
+    ParityOptions o;
+    for (size_t i = 0; i + 1 < arguments.size(); i += 2) {
+        const auto key = arguments[i].get<std::string>(), value = arguments[i + 1].get<std::string>();
+        if (key == "--steps") o.steps = std::stoll(value);
+        if (key == "--optimizer") o.optimizer = value == "lamb" ? ops::Optimizer::lamb : ops::Optimizer::adamw;
+        if (key == "--lr") o.lr = std::stod(value);
+        if (key == "--weight-decay") o.weight_decay = std::stof(value);
+        if (key == "--beta1") o.beta1 = std::stof(value);
+        if (key == "--beta2") o.beta2 = std::stof(value);
+        if (key == "--eps") o.epsilon = std::stof(value);
+        if (key == "--clip") o.clip = std::stof(value);
+    }
+    return o;
+}
+
+void check_no_other(const SafetensorsFile& result, const SafetensorsFile& expected, const std::string& prefix) {
+    const auto base = [](const std::string& name) { return name.substr(0, name.find('#')); };
+    std::set<std::string> wanted;
+    for (const auto& [name, info] : expected.tensors())
+        if (name.starts_with(prefix)) wanted.insert(base(name));
+    if (wanted.empty()) return;
+    for (const auto& [name, info] : result.tensors())
+        if (name.starts_with(prefix)) CHECK_MESSAGE(wanted.contains(name), name << " is not wanted");
+}
+
+void check_run(const fs::path& folder, const std::string& run, const Json& arguments, DType dtype) {
+    const TemporaryFolder scratch;
+    ParityOptions options = options_of(arguments);
+    options.model = folder;
+    options.batch = folder / "batch.safetensors";
+    options.out = scratch.path() / "result.safetensors";
+    options.dtype = dtype;
+    parity(options);
+    const SafetensorsFile result(options.out), expected(folder / ("expected_" + run + ".safetensors"));
+    const Json tolerances = Json::parse(read_text(folder / ("tolerances_" + run + ".json")));
+    for (const auto& [name, info] : expected.tensors()) {
+        CAPTURE(name);
+        const size_t hash = name.find('#');
+        const std::string base = name.substr(0, hash), kind = hash == std::string::npos ? "" : name.substr(hash + 1);
+        REQUIRE(result.has(base));
+        const std::vector<double> got = view(kind, values(result, base), result.info(base).shape),
+                                  want = values(expected, name);
+        REQUIRE(got.size() == want.size());
+        double squares = 0;
+        for (size_t i = 0; i < got.size(); ++i) squares += (got[i] - want[i]) * (got[i] - want[i]);
+        const double error = std::sqrt(squares) / tolerances[name]["scale"].get<double>();
+        const bool within = error <= limit(tolerances[name], dtype);  // false for NaN
+        CHECK_MESSAGE(within, "relative error " << error << ", limit " << limit(tolerances[name], dtype));
+    }
+    check_no_other(result, expected, "gradient/");
+    check_no_other(result, expected, "parameter/");
+}
+
+void check_cases(DType dtype) {
+    for (const char* name : {"a", "b"}) {
+        const fs::path folder = kCases / name;
+        const Json cases = Json::parse(read_text(folder / "case.json"));
+        for (const Json& run : cases["runs"]) {
+            const auto id = run["name"].get<std::string>();
+            if (!id.starts_with("dense")) continue;
+            CAPTURE(name);
+            CAPTURE(id);
+            check_run(folder, run.value("expected", id), run["arguments"], dtype);
+        }
+    }
+}
+
+TEST_CASE("golden cases in f32") { check_cases(DType::f32); }
+TEST_CASE("golden cases in bf16") { check_cases(DType::bf16); }
+
+TEST_CASE("a batch that does not fit the model is refused by name") {
+    const TemporaryFolder scratch;
+    const BertConfig config = BertConfig::from_json(read_text(kCases / "a" / "config.json"), "config.json");
+    const auto refused = [&](const std::vector<int32_t>& ids, std::vector<int64_t> shape, const char* what) {
+        SafetensorsWriter writer;
+        writer.add("input_ids", std::span<const int32_t>(ids), std::move(shape));
+        writer.write(scratch.path() / "batch.safetensors");
+        CHECK_THROWS_WITH_AS(read_batch(scratch.path() / "batch.safetensors", config, false), doctest::Contains(what),
+                             Error);
+    };
+    refused({1, 2, 1003, 4}, {2, 2}, "input_ids[2] is 1003, must be 0 … 1002");
+    refused({1, 2, -1, 4}, {2, 2}, "input_ids[2] is -1");
+    refused({1, 2, 3, 4}, {4}, "two dimensions");
+    SafetensorsWriter writer;
+    const std::vector<int32_t> ids{1, 2, 3, 4}, lengths{2, 3};
+    writer.add("input_ids", std::span<const int32_t>(ids), {2, 2});
+    writer.add("lengths", std::span<const int32_t>(lengths), {2});
+    writer.write(scratch.path() / "batch.safetensors");
+    CHECK_THROWS_WITH_AS(read_batch(scratch.path() / "batch.safetensors", config, false),
+                         doctest::Contains("lengths[1] is 3, must be 1 … 2"), Error);
+    CHECK_THROWS_WITH_AS(read_batch(kCases / "a" / "model.safetensors", config, true), doctest::Contains("input_ids"),
+                         Error);
+}
+
+}  // namespace
+}  // namespace dropforge

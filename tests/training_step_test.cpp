@@ -1,0 +1,200 @@
+// The training step as a whole: accumulation, determinism, allocation, plans and counted work of every preset.
+#include "model/training_step.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <set>
+
+#include "base/error.h"
+#include "base/philox.h"
+#include "tests/count_allocations.h"
+
+namespace dropforge {
+namespace {
+
+BertConfig small_config(float dropout) {
+    BertConfig c;
+    c.vocabulary = 203;
+    c.hidden = 48;
+    c.layers = 2;
+    c.heads = 3;
+    c.intermediate = 96;
+    c.max_positions = 40;
+    c.hidden_dropout = c.attention_dropout = dropout;
+    return c;
+}
+
+/// Sequences with 1 … masked used slots each.
+data::Batch random_batch(const BertConfig& c, int64_t sequences, int64_t length, int64_t masked) {
+    data::Batch b{.sequences = sequences, .length = length, .masked = masked};
+    PhiloxStream random(7, 0);
+    const auto id = [&] { return static_cast<int32_t>(random.below(static_cast<uint32_t>(c.vocabulary))); };
+    for (int64_t i = 0; i < sequences * length; ++i) b.input_ids.push_back(id());
+    for (int64_t s = 0; s < sequences; ++s)
+        for (int64_t m = 0; m < masked; ++m) {
+            b.masked_positions.push_back(static_cast<int32_t>(m * length / masked));
+            b.masked_labels.push_back(id());
+            b.masked_weights.push_back(m <= s % masked ? 1.0f : 0.0f);
+        }
+    return b;
+}
+
+StepOptions options_for(const data::Batch& b, int64_t micro_batch, DType dtype = DType::f32) {
+    return {.batch = b.sequences,
+            .micro_batch = micro_batch,
+            .sequence = b.length,
+            .masked = b.masked,
+            .dtype = dtype,
+            .seed = 3};
+}
+
+/// Gradients of one backward pass from the same weights.
+std::vector<float> gradients(const Parameters& parameters, const data::Batch& batch, int64_t micro_batch) {
+    TrainingStep step(parameters, StepPrograms(parameters, options_for(batch, micro_batch)), kernels::cpu());
+    parameters.initialize(step.values(), 1);
+    step.weights_changed();
+    step.backward(batch, 5);
+    return {step.gradients(), step.gradients() + parameters.size()};
+}
+
+/// ‖a − b‖ / ‖b‖ of one tensor.
+double difference(const HfTensor& t, const std::vector<float>& a, const std::vector<float>& b) {
+    double d = 0, n = 0;
+    for (int64_t i = t.offset; i < t.offset + t.shape.size(); ++i) {
+        const auto j = static_cast<size_t>(i);
+        d += (double{a[j]} - b[j]) * (double{a[j]} - b[j]);
+        n += double{b[j]} * b[j];
+    }
+    return std::sqrt(d / n);
+}
+
+/// The same batch with its sequences in reverse order: the same gradients in exact arithmetic, so that what differs is
+/// f32 rounding.
+data::Batch reversed(const data::Batch& b) {
+    data::Batch r = b;
+    const auto reverse = [&](auto& to, const auto& from, int64_t n) {
+        for (int64_t s = 0; s < b.sequences; ++s)
+            std::copy_n(from.data() + (b.sequences - 1 - s) * n, n, to.data() + s * n);
+    };
+    reverse(r.input_ids, b.input_ids, b.length);
+    reverse(r.masked_positions, b.masked_positions, b.masked);
+    reverse(r.masked_labels, b.masked_labels, b.masked);
+    reverse(r.masked_weights, b.masked_weights, b.masked);
+    return r;
+}
+
+TEST_CASE("1 x 64, 8 x 8 and 64 x 1 give the same gradients, to f32 rounding, with unequal masked counts and dropout") {
+    const Parameters plain(small_config(0), {}), dropped(small_config(0.1f), {});
+    const data::Batch batch = random_batch(plain.config(), 64, 24, 5);
+    const std::vector<float> whole = gradients(plain, batch, 64), rounded = gradients(plain, reversed(batch), 64);
+    const std::vector<float> whole_dropped = gradients(dropped, batch, 64);
+    for (const int64_t micro_batch : {8, 1}) {
+        CAPTURE(micro_batch);
+        const std::vector<float> parts = gradients(plain, batch, micro_batch),
+                                 parts_dropped = gradients(dropped, batch, micro_batch);
+        for (const HfTensor& t : plain.tensors()) {
+            if (t.name.ends_with("key.bias")) continue;  // 0 in exact arithmetic: all rounding
+            CAPTURE(t.name);
+            // One reordering of the sum of 64 sequences shows its rounding; 64 partial sums stored to memory add as
+            // many again.
+            const double limit = 8 * difference(t, rounded, whole) + 64 * 0x1p-24;
+            const bool same = difference(t, parts, whole) <= limit,
+                       same_dropped = difference(t, parts_dropped, whole_dropped) <= limit;
+            CHECK_MESSAGE(same, difference(t, parts, whole) << " > " << limit);
+            CHECK_MESSAGE(same_dropped, difference(t, parts_dropped, whole_dropped) << " > " << limit);
+        }
+    }
+}
+
+TEST_CASE("dropout is drawn anew at every step, and the same step twice gives the same bits") {
+    const Parameters parameters(small_config(0.1f), {});
+    const data::Batch batch = random_batch(parameters.config(), 8, 24, 5);
+    TrainingStep step(parameters, StepPrograms(parameters, options_for(batch, 4)), kernels::cpu());
+    parameters.initialize(step.values(), 1);
+    const double first = step.backward(batch, 1).mlm_loss, second = step.backward(batch, 2).mlm_loss;
+    CHECK(first != second);
+    CHECK(step.backward(batch, 1).mlm_loss == first);
+}
+
+TEST_CASE("a step allocates nothing after the first") {
+    if (!kCountsAllocations) {
+        MESSAGE("not counted under a sanitizer");
+        return;
+    }
+    const Parameters parameters(small_config(0.1f), {});
+    const data::Batch batch = random_batch(parameters.config(), 8, 24, 5);
+    for (const DType dtype : {DType::f32, DType::bf16}) {
+        CAPTURE(std::string(name_of(dtype)));
+        TrainingStep step(parameters, StepPrograms(parameters, options_for(batch, 4, dtype)), kernels::cpu());
+        parameters.initialize(step.values(), 1);
+        step.weights_changed();
+        step.backward(batch, 1);
+        step.update(1, 1e-4);
+        const int64_t before = allocations();
+        for (int64_t i = 2; i < 5; ++i) {
+            step.backward(batch, i);
+            step.update(i, 1e-4);
+        }
+        CHECK(allocations() - before == 0);
+    }
+}
+
+TEST_CASE("training lowers the loss on a batch it sees again") {
+    const Parameters parameters(small_config(0.1f), {});
+    const data::Batch batch = random_batch(parameters.config(), 8, 24, 5);
+    for (const ops::Optimizer optimizer : {ops::Optimizer::adamw, ops::Optimizer::lamb}) {
+        StepOptions options = options_for(batch, 8);
+        options.optimizer = optimizer;
+        TrainingStep step(parameters, StepPrograms(parameters, options), kernels::cpu());
+        parameters.initialize(step.values(), 1);
+        const double first = step.backward(batch, 1).loss();
+        double last = first;
+        for (int64_t i = 1; i <= 60; ++i) {
+            last = step.backward(batch, i).loss();
+            step.update(i, optimizer == ops::Optimizer::lamb ? 3e-2 : 3e-3);
+        }
+        CHECK(last < 0.7 * first);
+    }
+}
+
+TEST_CASE("every preset's plans are proved, near their lower bound, and its counted FLOPs are the formula's") {
+    for (const char* name : {"bert-tiny", "bert-mini", "bert-small", "bert-medium", "bert-base", "bert-large"}) {
+        CAPTURE(name);
+        const BertConfig c = BertConfig::preset(name);
+        const Parameters parameters(c, {});
+        for (const DType dtype : {DType::f32, DType::bf16}) {
+            const int64_t b = 8, s = 128, m = 19;
+            const StepPrograms p(parameters,
+                                 {.batch = 2 * b, .micro_batch = b, .sequence = s, .masked = m, .dtype = dtype});
+            CHECK(static_cast<double>(p.arena_bytes()) <= 1.05 * static_cast<double>(p.arena_lower_bound()));
+            // algorithms.md section 5 with the last layer's queries at the masked positions only (section 4).
+            const auto layer = [&](double queries) {
+                const auto h = static_cast<double>(c.hidden), keys = static_cast<double>(s);
+                return queries * 20 * h * h + keys * 4 * h * h + 4 * queries * keys * h;
+            };
+            const auto h = static_cast<double>(c.hidden), masked = static_cast<double>(m);
+            const double forward = static_cast<double>(c.layers - 1) * layer(static_cast<double>(s)) + layer(masked) +
+                                   masked * (2 * h * h + 2 * h * static_cast<double>(c.vocabulary));
+            CHECK(p.first.flops() == static_cast<double>(b) * 3 * forward);
+            CHECK(p.further.flops() == p.first.flops());
+            CHECK(p.flops() == 2 * p.first.flops());
+        }
+    }
+}
+
+TEST_CASE("batches that the step was not built for are refused") {
+    const Parameters parameters(small_config(0), {});
+    data::Batch batch = random_batch(parameters.config(), 8, 24, 5);
+    CHECK_THROWS_WITH_AS(StepPrograms(parameters, options_for(batch, 3)), doctest::Contains("3 does not divide 8"),
+                         Error);
+    TrainingStep step(parameters, StepPrograms(parameters, options_for(batch, 8)), kernels::cpu());
+    batch.lengths.assign(8, 24);
+    CHECK_THROWS_WITH_AS(step.backward(batch, 1), doctest::Contains("lengths"), Error);
+    batch.lengths.clear();
+    batch.sequences = 4;
+    CHECK_THROWS_WITH_AS(step.backward(batch, 1), doctest::Contains("4 x 24 tokens"), Error);
+}
+
+}  // namespace
+}  // namespace dropforge
