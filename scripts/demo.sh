@@ -1,6 +1,6 @@
 # The demo behind `./dev pretrain`, read by ./dev: English text from Debian's own packages, a vocabulary, a small BERT, and a look at
-# what it learnt. Fetched text stays in .cache/, which git ignores. DROPFORGE_TEXT=FOLDER takes text of your own instead; DROPFORGE_CACHE and
-# DROPFORGE_RUNS say where text and data, and runs, go.
+# what it learnt. Fetched text stays in .cache/, which git ignores. DROPFORGE_TEXT=FOLDER takes text of your own instead, and
+# DROPFORGE_VOCAB=N a vocabulary of another size; DROPFORGE_CACHE and DROPFORGE_RUNS say where text and data, and runs, go.
 
 demo_cache=${DROPFORGE_CACHE:-.cache}
 demo_runs=${DROPFORGE_RUNS:-runs}
@@ -69,14 +69,12 @@ gather_text() {
     [ "$found" -gt 0 ] || die "no text could be fetched (is there a network?); DROPFORGE_TEXT=FOLDER ./dev pretrain takes your own"
 }
 
-# prepare_data TEXT: prints the folder of the data set, made once for each state of the text.
+# prepare_data TEXT: prints the folder of the data set, one for each state of the text; `prepare` does nothing where it is whole.
 prepare_data() {
     local state data
     state=$(find -L "$1" -type f -printf '%P %s %T@\n' | sort | cksum | tr ' ' '-')
     data=$demo_cache/data-$state
-    if ! build/release/bin/dropforge inspect "$data" >/dev/null 2>&1; then
-        build/release/bin/dropforge prepare --text "$1" --train-vocab 8192 --out "$data" >&2
-    fi
+    build/release/bin/dropforge prepare --text "$1" --train-vocab "${DROPFORGE_VOCAB:-8192}" --out "$data" >&2 || return
     printf '%s\n' "$data"
 }
 

@@ -14,11 +14,11 @@ chmod +x dev
 mkdir my-texts
 cp "$repository"/{README,CONTRIBUTING}.md "$repository"/docs/*.md my-texts/
 cp "$repository/LICENSE" my-texts/licence.txt
-export DROPFORGE_TEXT=$scratch/my-texts DROPFORGE_CACHE=$scratch/cache DROPFORGE_RUNS=$scratch/runs
+export DROPFORGE_TEXT=$scratch/my-texts DROPFORGE_CACHE=$scratch/cache DROPFORGE_RUNS=$scratch/runs DROPFORGE_VOCAB=1000
 
-# The same command, short: few steps, one quick test.
+# The same command, short: few steps, a vocabulary that so little text can fill, one quick test.
 shorten() {
-    sed -E 's/--steps [0-9]+/--steps 3/; s/--batch [0-9]+/--batch 4/; s#^\./dev pretrain$#& --steps 3 --batch 4#; s#^\./dev test$#& trace_test#' <<<"$1"
+    sed -E 's/--steps [0-9]+/--steps 3/; s/--batch [0-9]+/--batch 4/; s/--train-vocab [0-9]+/--train-vocab 1000/; s#^\./dev pretrain$#& --steps 3 --batch 4#; s#^\./dev test$#& trace_test#' <<<"$1"
 }
 
 commands=0
