@@ -67,7 +67,7 @@ missing_packages() {
         "$(tail -n 1 "$scratch/output")"
     fake dpkg-query 'shift 2; for p in "$@"; do echo "installed $p"; done'
     expect "nothing to do" "0 " "$(pretend ./dev setup)"
-    rm -r "$scratch/bin"
+    rm -r "${scratch:?}/bin"
 }
 
 text_readers() {
