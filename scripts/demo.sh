@@ -96,9 +96,10 @@ demo() {
     mkdir -p "$demo_runs"
     say "pretraining into $run (Ctrl-C stops it with a checkpoint)"
     build/release/bin/dropforge pretrain configs/demo.toml --data "$data" --out "$run" "$@"
-    local model
+    local model sequence
     model=$(find "$run/checkpoints" -mindepth 1 -maxdepth 1 -name 'step-*' | sort | tail -n 1)
-    build/release/bin/dropforge evaluate --model "$model" --data "$data"
+    sequence=$(sed -n 's/^sequence = \([0-9]*\).*/\1/p' "$run/config.toml")
+    build/release/bin/dropforge evaluate --model "$model" --data "$data" --sequence "$sequence"
     build/release/bin/dropforge fill --model "$model" "She was very [MASK] to see him." "It is a truth universally [MASK]." \
         "The query returns one [MASK] for each group." "This [MASK] takes two arguments."
     cat >&2 <<TEXT

@@ -18,7 +18,7 @@ export DROPFORGE_TEXT=$scratch/my-texts DROPFORGE_CACHE=$scratch/cache DROPFORGE
 
 # The same command, short: few steps, a vocabulary that so little text can fill, one quick test.
 shorten() {
-    sed -E 's/--steps [0-9]+/--steps 3/; s/--batch [0-9]+/--batch 4/; s/--train-vocab [0-9]+/--train-vocab 1000/; s#^\./dev pretrain$#& --steps 3 --batch 4#; s#^\./dev test$#& trace_test#' <<<"$1"
+    sed -E 's/--steps [0-9]+/--steps 3/; s/step-[0-9]+/step-00000003/; s/--batch [0-9]+/--batch 4/; s/--train-vocab [0-9]+/--train-vocab 1000/; s#^\./dev pretrain$#& --steps 3 --batch 4#; s#^\./dev test$#& trace_test#' <<<"$1"
 }
 
 commands=0
