@@ -6,7 +6,8 @@
 
 #include <cerrno>
 #include <cstring>
-#include <regex>
+#include <string_view>
+#include <vector>
 
 #include "base/error.h"
 
@@ -16,10 +17,22 @@ namespace {
 
 constexpr const char* kLock = "prepare.lock";
 
+bool is_number(std::string_view text) {
+    return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
 /// What `prepare` writes, under its name or the temporary one before it.
-bool is_ours(const std::string& name) {
-    static const std::regex pattern(R"(((train|validation)-\d{5,}\.shard|vocab\.txt|dataset\.json)(\.tmp\d+)?)");
-    return std::regex_match(name, pattern);
+bool is_ours(std::string_view name) {
+    const size_t temporary = name.rfind(".tmp");
+    if (temporary != std::string_view::npos && is_number(name.substr(temporary + 4))) name = name.substr(0, temporary);
+    if (name == "vocab.txt" || name == Receipt::kFile) return true;
+    constexpr std::string_view kShard = ".shard";
+    if (!name.ends_with(kShard)) return false;
+    name.remove_suffix(kShard.size());
+    const size_t dash = name.find('-');
+    const std::string_view split = name.substr(0, dash);
+    return dash != std::string_view::npos && is_number(name.substr(dash + 1)) &&
+           (split == name_of(Split::train) || split == name_of(Split::validation));
 }
 
 }  // namespace

@@ -72,20 +72,23 @@ void ShardWriter::append(std::span<const int32_t> ids, std::span<const uint8_t> 
     if (!document_open_) offsets_.push_back(header_.tokens);
     document_open_ = true;
     borders_.resize((header_.tokens + ids.size() + 7) / 8);
-    narrow_.resize(ids.size() * header_.id_bytes);
     for (size_t i = 0; i < ids.size(); ++i) {
-        require(ids[i] >= 0 && ids[i] < vocabulary_.size, "ShardWriter: id {}, but the vocabulary has {}", ids[i],
-                vocabulary_.size);
-        std::memcpy(&narrow_[i * header_.id_bytes], &ids[i],
-                    header_.id_bytes);  // little-endian: the low bytes come first
+        if (ids[i] < 0 || ids[i] >= vocabulary_.size) {
+            throw Error("ShardWriter: id {}, but the vocabulary has {}", ids[i], vocabulary_.size);
+        }
         ++counts_[static_cast<size_t>(ids[i])];
-        if (word_starts[i] == 0) continue;
         const uint64_t position = header_.tokens + i;
-        borders_[position / 8] = static_cast<uint8_t>(borders_[position / 8] | 1u << position % 8);
-        ++header_.words;
+        const unsigned start = word_starts[i] != 0 ? 1 : 0;
+        borders_[position / 8] = static_cast<uint8_t>(borders_[position / 8] | start << position % 8);
+        header_.words += start;
     }
     header_.tokens += ids.size();
-    write(narrow_.data(), narrow_.size());
+    if (header_.id_bytes == 2) {
+        narrow_.assign(ids.begin(), ids.end());
+        write(narrow_.data(), narrow_.size() * sizeof narrow_[0]);
+    } else {
+        write(ids.data(), ids.size_bytes());
+    }
 }
 
 void ShardWriter::end_document() {

@@ -86,7 +86,8 @@ class ShardWriter {
     ShardHeader header_;
     bool document_open_ = false;
     std::vector<uint64_t> offsets_, counts_, checksums_;
-    std::vector<uint8_t> borders_, narrow_;
+    std::vector<uint8_t> borders_;
+    std::vector<uint16_t> narrow_;  // ids on their way to the file
     std::vector<std::byte> block_;  // bytes of the block that is not yet full
 };
 

@@ -269,6 +269,16 @@ TEST_CASE("done already, other options, other text, --overwrite, and folders of 
     CHECK(with({"--overwrite"}).exit_code == 0);
     CHECK(contents(corpus.folder / "data") == expected);
 
+    // Of what else lies in the folder nothing is touched.
+    for (const char* name : {"train-1.shard.bak", "train-x.shard", "test-00000.shard", "notes.txt", "vocab.txt.tmp",
+                             "dataset.json.tmp12x"}) {
+        write_text(corpus.folder / "data" / name, "mine");
+    }
+    for (const char* name : {"train-00077.shard", "validation-00000.shard.tmp123", "vocab.txt.tmp9"})
+        write_text(corpus.folder / "data" / name, "old");
+    CHECK(with({"--overwrite"}).exit_code == 0);
+    CHECK(contents(corpus.folder / "data").size() == expected.size() + 6);
+
     write_text(corpus.folder / "text/new.txt", "the river");
     CHECK(contains(with({}).error, "text is 3 files"));
     fs::remove(corpus.folder / "text/new.txt");
