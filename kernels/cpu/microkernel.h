@@ -5,6 +5,7 @@
 // counting words.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -39,6 +40,11 @@ inline __m512 multiply_add(bf16, __m512 a, __m512 b, __m512 c) {
 /// of the 8 rows side by side, the next word `stride` bytes further).
 enum class TileA { rows, columns };
 
+/// Words that one register adds up before the sum goes to memory. The rounding error of a sum of n terms grows with n; in
+/// f32, where it would be larger than that of PyTorch's libraries, pieces keep it down. bf16 operands are coarser anyway.
+template <typename T>
+constexpr int64_t kChain = sizeof(T) == sizeof(float) ? 32 : INT64_MAX;
+
 template <typename T, int N>
 struct Tile {
     __m512 c[kTileRows][N];
@@ -46,6 +52,24 @@ struct Tile {
     /// c = a · b over `words` of k; b is a packed panel: [words][16·N].
     template <TileA layout>
     [[gnu::always_inline]] void multiply(int64_t words, const void* a, int64_t stride, const float* b) {
+        if (words <= kChain<T>) return chain<layout>(words, a, stride, b);
+        __m512 sums[kTileRows][N];
+        chain<layout>(kChain<T>, a, stride, b);
+        std::memcpy(sums, c, sizeof sums);
+        for (int64_t k = kChain<T>; k < words; k += kChain<T>) {
+            const char* from = static_cast<const char*>(a) + k * (layout == TileA::columns ? stride : 4);
+            chain<layout>(std::min(kChain<T>, words - k), from, stride, b + k * kLanes * N);
+#pragma GCC unroll 8
+            for (int i = 0; i < kTileRows; ++i)
+#pragma GCC unroll 3
+                for (int j = 0; j < N; ++j) sums[i][j] = _mm512_add_ps(sums[i][j], c[i][j]);
+        }
+        std::memcpy(c, sums, sizeof sums);
+    }
+
+  private:
+    template <TileA layout>
+    [[gnu::always_inline]] void chain(int64_t words, const void* a, int64_t stride, const float* b) {
 #pragma GCC unroll 8
         for (auto& row : c)
 #pragma GCC unroll 3
