@@ -35,7 +35,7 @@ void add_parity(CLI::App& app, CommonOptions& common) {
         "Example: dropforge parity --model DIR --batch batch.safetensors --method dense --precision f32 --out "
         "result.safetensors");
     command->callback([options, method, &common] {
-        (void)common;
+        use_threads(common);
         parity(*options);
     });
 }
