@@ -31,10 +31,15 @@ Json plan_json(const Program& program, const MemoryPlan& plan) {
 Inspection inspect_configuration(const std::string& what, const fs::path& svg) {
     const RunPlan plan(RunConfig::load(what));
     const StepPrograms& p = plan.programs;
-    const std::pair<const Program*, const MemoryPlan*> programs[] = {{&p.first, &p.first_plan},
-                                                                     {&p.further, &p.further_plan},
-                                                                     {&p.update, &p.update_plan},
-                                                                     {&plan.evaluation, &plan.evaluation_plan}};
+    struct Planned {
+        const char* suffix;  // of the picture's file name
+        const Program& program;
+        const MemoryPlan& memory;
+    };
+    const Planned programs[] = {{"", p.first, p.first_plan},
+                                {"-accumulating", p.further, p.further_plan},
+                                {"-update", p.update, p.update_plan},
+                                {"-evaluation", plan.evaluation, plan.evaluation_plan}};
     Inspection result;
     result.text = plan.text();
     result.json = {{"kind", "configuration"},
@@ -45,15 +50,12 @@ Inspection inspect_configuration(const std::string& what, const fs::path& svg) {
                    {"state_bytes", state_bytes(plan.parameters, plan.precision.dtype)},
                    {"memory_bytes", plan.memory_bytes()},
                    {"available_bytes", memory_info().available}};
-    for (const auto& [program, memory] : programs) {
-        result.text += "\n" + plan_text(*program, *memory);
-        result.json["programs"].push_back(plan_json(*program, *memory));
-        if (svg.empty()) continue;
-        fs::path path = svg;
-        if (program != &p.first)
-            path.replace_filename(svg.stem().string() + "-" + std::to_string(program - &p.first) +
-                                  svg.extension().string());
-        write_text(path, plan_svg(*program, *memory));
+    for (const auto& [suffix, program, memory] : programs) {
+        result.text += "\n" + plan_text(program, memory);
+        result.json["programs"].push_back(plan_json(program, memory));
+        if (!svg.empty())
+            write_text(svg.parent_path() / (svg.stem().string() + suffix + svg.extension().string()),
+                       plan_svg(program, memory));
     }
     return result;
 }
