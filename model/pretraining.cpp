@@ -67,10 +67,14 @@ class Pretraining {
           line_(stderr, options.quiet) {
         begin();
         metrics_.emplace(options.out, state_.step, config_.log.tensorboard);
-        if (config_.eval.every > 0 && inputs.validation.sequences(config_.data.sequence) > 0) {
+        if (config_.eval.every == 0) return;
+        if (inputs.validation.sequences(config_.data.sequence) > 0) {
             evaluator_.emplace(plan_.parameters, inputs.validation, inputs.vocabulary.special(),
                                plan_.evaluation_options());
             evaluation_.emplace(plan_.parameters, std::move(inputs.plan.evaluation), step_.resources());
+        } else {
+            line_.note(fmt::format("no evaluation: the validation split has less than one sequence of {} tokens",
+                                   config_.data.sequence));
         }
     }
 
