@@ -74,7 +74,7 @@ prepare_data() {
     local state data
     state=$(find -L "$1" -type f -printf '%P %s %T@\n' | sort | cksum | tr ' ' '-')
     data=$demo_cache/data-$state
-    build/release/bin/dropforge prepare --text "$1" --train-vocab "${DROPFORGE_VOCAB:-8192}" --out "$data" >&2 || return
+    build/release/bin/dropforge prepare --text "$1" --train-vocab "${DROPFORGE_VOCAB:-4096}" --out "$data" >&2 || return
     printf '%s\n' "$data"
 }
 
