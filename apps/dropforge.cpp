@@ -7,6 +7,7 @@
 
 #include "apps/commands.h"
 #include "base/interrupt.h"
+#include "base/spinning.h"
 #include "engine/device.h"
 
 namespace dropforge {
@@ -49,6 +50,7 @@ int run(int argc, char** argv) {
 }  // namespace dropforge
 
 int main(int argc, char** argv) {
+    dropforge::limit_spinning(argv);
     try {
         return dropforge::run(argc, argv);
     } catch (const dropforge::Interrupted& interrupted) {

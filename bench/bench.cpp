@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <exception>
 
+#include "base/spinning.h"
+
 namespace dropforge {
 
 namespace {
@@ -32,6 +34,7 @@ int run(int argc, char** argv) {
 }  // namespace dropforge
 
 int main(int argc, char** argv) {
+    dropforge::limit_spinning(argv);
     try {
         return dropforge::run(argc, argv);
     } catch (const std::exception& error) {
