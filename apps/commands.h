@@ -2,6 +2,8 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
 
 namespace dropforge {
 
@@ -9,6 +11,7 @@ namespace dropforge {
 struct CommonOptions {
     bool quiet = false, json = false;
     int threads = 0;  // 0: physical cores
+    std::vector<std::string> command_line;
 };
 
 /// Sets the number of threads of this process; physical cores by default.

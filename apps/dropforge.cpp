@@ -8,14 +8,23 @@
 #include "apps/commands.h"
 #include "base/interrupt.h"
 #include "base/spinning.h"
+#include "base/startup/revision.h"
 #include "engine/device.h"
+#include "model/build_info.h"
 
 namespace dropforge {
+
+namespace {
+
+std::string version() { return build_info("dropforge", kRevision); }
+
+}  // namespace
 
 void add_common(CLI::App& command, CommonOptions& common) {
     command.add_flag("--quiet", common.quiet, "No progress and no notes on stderr");
     command.add_flag("--json", common.json, "The result as JSON on stdout");
     command.add_option("--threads", common.threads, "Threads (default: physical cores)")->check(CLI::PositiveNumber);
+    command.set_version_flag("--version", version, "What this program was built from and for");
 }
 
 void use_threads(const CommonOptions& common) {
@@ -26,8 +35,9 @@ namespace {
 
 int run(int argc, char** argv) {
     CLI::App app("Dropforge pretrains BERT: from text to a checkpoint that Hugging Face opens.", "dropforge");
-    app.require_subcommand(1);
-    CommonOptions common;
+    app.require_subcommand(0, 1);  // none is refused below: CLI11 would name it before a misspelt one
+    app.set_version_flag("--version", version, "What this program was built from and for");
+    CommonOptions common{.command_line = {argv, argv + argc}};
     add_tokenize(app, common);
     add_prepare(app, common);
     add_parity(app, common);
@@ -37,6 +47,7 @@ int run(int argc, char** argv) {
     add_evaluate(app, common);
     try {
         app.parse(argc, argv);
+        if (app.get_subcommands().empty()) throw CLI::RequiredError("A subcommand");
     } catch (const CLI::Success& asked_for_text) {
         return app.exit(asked_for_text);
     } catch (const CLI::ParseError& error) {

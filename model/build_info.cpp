@@ -1,0 +1,55 @@
+#include "model/build_info.h"
+
+#include <fmt/format.h>
+#include <oneapi/dnnl/dnnl.h>
+#include <utf8proc.h>
+#include <xxhash.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include "base/instruction_sets.h"
+
+namespace dropforge {
+
+namespace {
+
+std::string compiler() {
+#ifdef __clang__
+    return fmt::format("clang++ {}.{}.{}", __clang_major__, __clang_minor__, __clang_patchlevel__);
+#else
+    return fmt::format("g++ {}.{}.{}", __GNUC__, __GNUC_MINOR__, __GNUC_PATCHLEVEL__);
+#endif
+}
+
+std::string onednn() {
+    const dnnl_version_t* v = dnnl_version();
+    return fmt::format("{}.{}.{}", v->major, v->minor, v->patch);
+}
+
+std::string xxhash() {  // 801 is 0.8.1
+    const unsigned number = XXH_versionNumber();
+    return fmt::format("{}.{}.{}", number / 10000, number / 100 % 100, number % 100);
+}
+
+std::string instruction_sets() {
+    std::string names;
+    for (const InstructionSet* set = kCompiledFor; set->name != nullptr; ++set)
+        names += fmt::format("{}{}", names.empty() ? "" : " ", set->name);
+    return names.empty() ? "the baseline of this processor family" : names;
+}
+
+}  // namespace
+
+std::string build_info(const std::string& program, const std::string& revision) {
+    return fmt::format(
+        "{} {}\n"
+        "revision      {}\n"
+        "compiler      {}, {}\n"
+        "compiled for  {}\n"
+        "libraries     oneDNN {}, utf8proc {}, xxHash {}, zlib {}, Zstandard {}\n"
+        "backends      cpu",
+        program, DROPFORGE_VERSION, revision, compiler(), DROPFORGE_BUILD_TYPE, instruction_sets(), onednn(),
+        utf8proc_version(), xxhash(), zlibVersion(), ZSTD_versionString());
+}
+
+}  // namespace dropforge
