@@ -88,7 +88,7 @@ class MetricsLog {
 };
 
 /// What the progress line shows of a step.
-struct Progress {
+struct StepProgress {
     int64_t step = 0, steps = 0;
     double loss = 0;
     std::optional<double> unigram_entropy = {};  // nats: the loss of a model that knows word frequencies only
@@ -110,7 +110,7 @@ class ProgressLine {
     ProgressLine& operator=(const ProgressLine&) = delete;
 
     /// On a terminal each call is shown, elsewhere only those at a log interval.
-    void show(const Progress& progress, bool log_interval);
+    void show(const StepProgress& progress, bool log_interval);
     /// A line of its own, e.g. an evaluation or a saved checkpoint; a progress line on a terminal stays whole.
     void note(const std::string& text);
     /// Ends the line on a terminal.

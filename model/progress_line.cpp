@@ -28,7 +28,7 @@ size_t columns(std::FILE* out) {
 
 }  // namespace
 
-std::string Progress::text() const {
+std::string StepProgress::text() const {
     std::string line = fmt::format("step {}/{}  loss {:.2f}", step, steps, loss);
     if (unigram_entropy) line += fmt::format(" (unigram {:.2f})", *unigram_entropy);
     line += fmt::format("  acc {:.2f}  lr {:.1e}  ", accuracy, lr);
@@ -41,7 +41,7 @@ ProgressLine::ProgressLine(std::FILE* out, bool quiet) : ProgressLine(out, quiet
 
 ProgressLine::ProgressLine(std::FILE* out, bool quiet, bool terminal) : out_(out), quiet_(quiet), terminal_(terminal) {}
 
-void ProgressLine::show(const Progress& progress, bool log_interval) {
+void ProgressLine::show(const StepProgress& progress, bool log_interval) {
     if (quiet_ || (!terminal_ && !log_interval)) return;
     if (terminal_) {  // a line that wraps could not be re-written; \e[K clears what an earlier, longer one left
         fmt::print(out_, "\r{}\x1b[K", progress.text().substr(0, columns(out_) - 1));

@@ -26,7 +26,7 @@ std::string output_of(bool quiet, bool terminal, void (*use)(ProgressLine&)) {
 }  // namespace
 
 TEST_CASE("progress line: text") {
-    Progress progress{.step = 1200, .steps = 20000, .loss = 5.314, .accuracy = 0.2149, .lr = 1e-4};
+    StepProgress progress{.step = 1200, .steps = 20000, .loss = 5.314, .accuracy = 0.2149, .lr = 1e-4};
     progress.sequences_per_second = 312.2;
     progress.seconds_left = 754;
     CHECK(progress.text() == "step 1200/20000  loss 5.31  acc 0.21  lr 1.0e-04  312 seq/s  ETA 12:34");
@@ -55,8 +55,8 @@ TEST_CASE("progress line: in place on a terminal, a line an interval elsewhere, 
         line.note("saved");
         line.show({.step = 3, .steps = 3}, false);
     };
-    const std::string one = Progress{.step = 1, .steps = 3}.text(), two = Progress{.step = 2, .steps = 3}.text(),
-                      three = Progress{.step = 3, .steps = 3}.text();
+    const std::string one = StepProgress{.step = 1, .steps = 3}.text(), two = StepProgress{.step = 2, .steps = 3}.text(),
+                      three = StepProgress{.step = 3, .steps = 3}.text();
     CHECK(output_of(false, false, use) == two + "\nsaved\n");
     CHECK(output_of(false, true, use) == "\r" + one + "\x1b[K\r" + two + "\x1b[K\nsaved\n\r" + three + "\x1b[K\n");
     CHECK(output_of(true, true, use).empty());
