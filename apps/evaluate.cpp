@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "model/evaluation.h"
 #include "model/huggingface.h"
+#include "model/manifest.h"
 
 namespace dropforge {
 
@@ -21,6 +22,7 @@ struct Options {
 };
 
 void evaluate(const Options& o, const CommonOptions& common) {
+    require_whole(o.model);
     const Model model = load_model(o.model);
     const BertConfig& config = model.parameters.config();
     require(model.parameters.heads().mlm, "{}: the model has no MLM head", o.model.string());
@@ -28,6 +30,7 @@ void evaluate(const Options& o, const CommonOptions& common) {
             config.max_positions);
     const data::Dataset dataset(o.data, data::Split::validation);
     const auto vocabulary = data::Vocabulary::load(dataset.vocabulary_path());
+    require_vocabulary(o.model, vocabulary);
     const EvaluationOptions options{
         .batch = o.batch,
         .sequence = o.sequence,

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands.h"
+#include "base/error.h"
 
 namespace dropforge {
 
@@ -21,6 +22,7 @@ void add_inspect(CLI::App& app, CommonOptions& common) {
     command->callback([what, svg, &common] {
         const Inspection result = inspect(*what, *svg);
         fmt::print("{}", common.json ? result.json.dump() + "\n" : result.text);
+        require(result.fault.empty(), "{}", result.fault);
     });
 }
 

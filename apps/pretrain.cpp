@@ -1,10 +1,13 @@
 // dropforge pretrain: a run from a configuration and a data folder to checkpoints that Hugging Face opens.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "apps/commands.h"
+#include "base/interrupt.h"
 #include "model/pretraining.h"
 
 namespace dropforge {
@@ -13,6 +16,7 @@ namespace {
 
 struct Options {
     PretrainOptions run;
+    bool dry_run = false;
     std::string config, data;
     std::vector<std::string> settings;              // --set
     std::map<std::string, std::string> shorthands;  // key → value, of options that stand for one
@@ -24,14 +28,54 @@ void add_shorthand(CLI::App& command, const std::shared_ptr<Options>& options, c
         flag, [options, key](const std::string& value) { options->shorthands[key] = value; }, help);
 }
 
+/// A word as a shell reads it back.
+std::string quoted(const std::string& word) {
+    const bool plain = !word.empty() && std::ranges::all_of(word, [](char c) {
+        return (std::isalnum(static_cast<unsigned char>(c)) != 0) ||
+               std::string_view("-_./=,:+@%").find(c) != std::string_view::npos;
+    });
+    if (plain) return word;
+    std::string text = "'";
+    for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    return text + "'";
+}
+
+/// The command line that goes on where this one stopped: the same, but from the newest checkpoint.
+std::string resume_command(const std::vector<std::string>& arguments) {
+    std::string command;
+    for (size_t i = 0; i < arguments.size(); ++i) {
+        if (arguments[i] == "--resume")
+            ++i;  // and its value
+        else if (!arguments[i].starts_with("--resume="))
+            command += quoted(arguments[i]) + ' ';
+    }
+    return command + "--resume auto";
+}
+
+/// --dry-run: the report is the result.
+void report(const RunPlan& plan, const CommonOptions& common) {
+    fmt::print("{}", common.json ? plan.json().dump() + '\n' : plan.text());
+    plan.require_fit();
+}
+
+PretrainResult train(const PretrainOptions& options, const CommonOptions& common) {
+    try {
+        return pretrain(options);
+    } catch (const Interrupted&) {
+        if (!common.quiet) fmt::print(stderr, "go on with: {}\n", resume_command(common.command_line));
+        throw;
+    }
+}
+
 void run(Options& o, const CommonOptions& common) {
+    if (o.run.out.empty() && !o.dry_run) throw CLI::RequiredError("--out");
     o.run.config = RunConfig::load(o.config);
     if (!o.data.empty()) o.run.config.data.path = o.data;
     for (const std::string& setting : o.settings) o.run.config.set(setting);
     for (const auto& [key, value] : o.shorthands) o.run.config.set(key + "=" + value);
     o.run.quiet = common.quiet;
-    const PretrainResult r = pretrain(o.run);
-    if (o.run.dry_run) return;
+    if (o.dry_run) return report(plan_pretraining(o.run.config), common);
+    const PretrainResult r = train(o.run, common);
     if (common.json) {
         const auto number = [](double x) {
             return std::isfinite(x) ? nlohmann::ordered_json(x) : nlohmann::ordered_json();
@@ -55,7 +99,7 @@ void add_pretrain(CLI::App& app, CommonOptions& common) {
         ->add_option("config", options->config, "CONFIG.toml, or a preset: bert-tiny -mini -small -medium -base -large")
         ->required();
     command->add_option("--data", options->data, "Data folder of prepare (or data.path of the configuration)");
-    command->add_option("--out", options->run.out, "Run folder")->required();
+    command->add_option("--out", options->run.out, "Run folder; needed but for --dry-run");
     add_shorthand(*command, options, "--method", "train.method", "dense");
     add_shorthand(*command, options, "--precision", "train.precision", "auto, bf16, f32");
     add_shorthand(*command, options, "--steps", "train.steps", "Optimizer steps");
@@ -69,8 +113,7 @@ void add_pretrain(CLI::App& app, CommonOptions& common) {
     command->add_option("--set", options->settings, "key=value, e.g. train.lr=1e-4")->expected(1)->take_all();
     command->add_option("--trace", options->run.trace_steps, "Write trace.json of so many steps")
         ->check(CLI::NonNegativeNumber);
-    command->add_flag("--dry-run", options->run.dry_run,
-                      "Parameters, FLOPs and memory against what is free; no training");
+    command->add_flag("--dry-run", options->dry_run, "Parameters, FLOPs and memory against what is free; no training");
     add_common(*command, common);
     command->footer(
         "Example: dropforge pretrain bert-mini --data DATA --out runs/mini --steps 1000 --batch 32 --set "

@@ -99,7 +99,11 @@ void load_initial_weights(const fs::path& folder, const Parameters& parameters, 
         require(found->second->shape == t.shape, "{}: {} has the shape {}, this run's model has {}", folder.string(),
                 t.name, found->second->shape.text(), t.shape.text());
         std::copy_n(model.values.as<float>() + found->second->offset, t.shape.size(), step.values() + t.offset);
+        there.erase(found);
     }
+    for (const auto& [name, tensor] : there)
+        require(name.starts_with("cls.") || name.starts_with("bert.pooler."),
+                "{}: the tensor {} is no part of this run's model", folder.string(), name);
     step.weights_changed();
 }
 

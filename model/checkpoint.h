@@ -26,8 +26,8 @@ TrainingState load_checkpoint(const fs::path& folder, const Parameters& paramete
 /// The state alone, e.g. to compare the configuration before anything is allocated.
 TrainingState load_training_state(const fs::path& folder);
 
-/// Copies the weights of a model folder into the step; its parameters must be the same. Heads that the folder lacks
-/// keep their values.
+/// Copies the weights of a model folder into the step. Heads that the folder lacks keep their values, and heads that
+/// the run lacks are left out; all else must be the same. Throws Error naming the tensor.
 void load_initial_weights(const fs::path& folder, const Parameters& parameters, TrainingStep& step);
 
 }  // namespace dropforge

@@ -9,6 +9,7 @@
 #include "model/bert.h"
 #include "model/forward_pass.h"
 #include "model/huggingface.h"
+#include "model/manifest.h"
 
 namespace dropforge {
 
@@ -58,6 +59,7 @@ std::vector<Filling> likeliest(const float* logits, const data::Vocabulary& voca
 
 std::vector<std::vector<std::vector<Filling>>> fill_mask(const fs::path& folder, const std::vector<std::string>& texts,
                                                          int top) {
+    require_whole(folder);
     const Model model = load_model(folder);
     const BertConfig& config = model.parameters.config();
     require(model.parameters.heads().mlm, "{}: the model has no MLM head", folder.string());

@@ -106,6 +106,18 @@ void save_tokenizer(const fs::path& folder, const fs::path& vocabulary, bool cas
     write_text(folder / "special_tokens_map.json", special.dump(2) + "\n");
 }
 
+void require_vocabulary(const fs::path& folder, const data::Vocabulary& vocabulary) {
+    const fs::path path = folder / "vocab.txt";
+    if (!fs::exists(path)) return;
+    const auto own = data::Vocabulary::load(path);
+    require(own.size() == vocabulary.size(), "{}: {} tokens, the data's vocabulary has {}", path.string(), own.size(),
+            vocabulary.size());
+    for (int32_t id = 0; id < own.size(); ++id)
+        require(own.token(id) == vocabulary.token(id),
+                "{}: token {} is \"{}\", in the data's vocabulary it is \"{}\": a model of another vocabulary",
+                path.string(), id, own.token(id), vocabulary.token(id));
+}
+
 bool tokenizer_is_cased(const fs::path& folder) {
     const fs::path path = folder / "tokenizer_config.json";
     if (!fs::exists(path)) return false;

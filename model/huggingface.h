@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/file.h"
+#include "data/wordpiece.h"
 #include "engine/executor.h"
 #include "model/parameters.h"
 
@@ -23,6 +24,9 @@ Model load_model(const fs::path& folder);
 void save_model(const fs::path& folder, const Parameters& parameters, const float* values);
 /// Copies vocab.txt and writes tokenizer_config.json and special_tokens_map.json for AutoTokenizer.
 void save_tokenizer(const fs::path& folder, const fs::path& vocabulary, bool cased, int64_t max_positions);
+/// Throws Error, naming the first token that differs, unless the folder's vocab.txt holds the tokens of `vocabulary`. A
+/// folder without one passes.
+void require_vocabulary(const fs::path& folder, const data::Vocabulary& vocabulary);
 /// Whether tokenizer_config.json beside a vocab.txt says cased (do_lower_case false). No such file: uncased.
 bool tokenizer_is_cased(const fs::path& folder);
 

@@ -42,16 +42,10 @@ Inspection inspect_configuration(const std::string& what, const fs::path& svg) {
                                 {"-evaluation", plan.evaluation, plan.evaluation_plan}};
     Inspection result;
     result.text = plan.text();
-    result.json = {{"kind", "configuration"},
-                   {"parameters", plan.config.model.parameter_count()},
-                   {"precision", name_of(plan.precision.dtype)},
-                   {"flops_per_sequence", plan.flops_per_sequence()},
-                   {"flops_per_step", p.flops()},
-                   {"state_bytes", state_bytes(plan.parameters, plan.precision.dtype)},
-                   {"memory_bytes", plan.memory_bytes()},
-                   {"available_bytes", memory_info().available}};
+    result.json = {{"kind", "configuration"}};
+    result.json.update(plan.json());
     for (const auto& [suffix, program, memory] : programs) {
-        result.text += "\n" + plan_text(program, memory);
+        result.text += fmt::format("\n{}", plan_text(program, memory));
         result.json["programs"].push_back(plan_json(program, memory));
         if (!svg.empty())
             write_text(svg.parent_path() / (svg.stem().string() + suffix + svg.extension().string()),
@@ -128,11 +122,13 @@ Inspection inspect_run(const fs::path& folder) {
     const std::string config = read_text(folder / "config.toml");
     for (const Checkpoint& c : list_checkpoints(folder)) {
         const std::string wrong = damage(c.path);
-        result.text += fmt::format("checkpoint  step {}: {}\n", c.step, wrong.empty() ? "whole" : "DAMAGED: " + wrong);
+        result.text += fmt::format("checkpoint  step {}: {}{}\n", c.step, wrong.empty() ? "whole" : "DAMAGED: ", wrong);
+        if (!wrong.empty() && result.fault.empty())
+            result.fault = fmt::format("checkpoint of step {} is damaged: {}", c.step, wrong);
         result.json["checkpoints"].push_back({{"step", c.step}, {"path", c.path.string()}, {"whole", wrong.empty()}});
     }
     if (result.json["checkpoints"].empty()) result.text += "checkpoint  none\n";
-    result.text += "\n" + config;
+    result.text += fmt::format("\n{}", config);
     return result;
 }
 

@@ -11,6 +11,7 @@ namespace dropforge {
 struct Inspection {
     std::string text;             // for people, several lines
     nlohmann::ordered_json json;  // "kind": configuration, data, shard, checkpoint, model, run
+    std::string fault = {};       // of a run: its first damaged checkpoint; "" if all are whole
 };
 
 /// `what`: a preset, a configuration (.toml), a data folder, a shard, a checkpoint or Hugging Face folder, a run

@@ -102,6 +102,12 @@ std::string damage(const fs::path& folder) {
     });
 }
 
+void require_whole(const fs::path& folder) {
+    if (!fs::exists(folder / kName)) return;
+    const std::string fault = damage(folder);
+    require(fault.empty(), "{}", fault);
+}
+
 std::string missing_part(const fs::path& folder) { return first_fault(folder, check_size); }
 
 }  // namespace dropforge

@@ -19,6 +19,10 @@ void write_manifest(const fs::path& folder);
 /// changed bytes the offset of the first wrong block, the expected and the found checksum. Reads every byte.
 std::string damage(const fs::path& folder);
 
+/// Throws Error with damage() if the folder is a checkpoint (has a manifest.json). A model folder of others has no
+/// checksums and passes.
+void require_whole(const fs::path& folder);
+
 /// As damage(), but looks at names and sizes only.
 std::string missing_part(const fs::path& folder);
 

@@ -7,6 +7,7 @@
 #include "engine/safetensors.h"
 #include "model/forward_pass.h"
 #include "model/huggingface.h"
+#include "model/manifest.h"
 #include "model/training_step.h"
 
 namespace dropforge {
@@ -161,6 +162,7 @@ data::Batch read_batch(const fs::path& path, const BertConfig& config, bool mask
 }
 
 void parity(const ParityOptions& options) {
+    require_whole(options.model);
     const Model model = load_model(options.model);
     const Heads& heads = model.parameters.heads();
     BertConfig config = model.parameters.config();

@@ -11,6 +11,8 @@
 #include "engine/trace.h"
 #include "kernels/cpu/gemm_peak.h"
 #include "model/checkpoint.h"
+#include "model/huggingface.h"
+#include "model/manifest.h"
 #include "model/metrics.h"
 #include "model/run_folder.h"
 #include "model/run_plan.h"
@@ -44,13 +46,19 @@ struct Inputs {
     RunPlan plan;
 
     explicit Inputs(RunConfig config)
-        : training(config.data.path, data::Split::train),
+        : training(data_folder(config), data::Split::train),
           validation(config.data.path, data::Split::validation),
           vocabulary(data::Vocabulary::load(training.vocabulary_path())),
           plan((take_vocabulary(config, training, vocabulary), config)) {
         const auto sequences = training.sequences(config.data.sequence);
         require(sequences > 0, "{}: the training split has less than one sequence of {} tokens", config.data.path,
                 config.data.sequence);
+    }
+
+  private:
+    static const std::string& data_folder(const RunConfig& config) {
+        require(!config.data.path.empty(), "no data folder: give --data, or data.path in the configuration");
+        return config.data.path;
     }
 };
 
@@ -65,16 +73,12 @@ class Pretraining {
           folder_(options.out, config_, options.resume != "off"),
           step_(plan_.parameters, std::move(inputs.plan.programs), kernels::cpu(), plan_.arena_bytes()),
           line_(stderr, options.quiet) {
-        begin();
-        metrics_.emplace(options.out, state_.step, config_.log.tensorboard);
-        if (config_.eval.every == 0) return;
-        if (inputs.validation.sequences(config_.data.sequence) > 0) {
-            evaluator_.emplace(plan_.parameters, inputs.validation, inputs.vocabulary.special(),
-                               plan_.evaluation_options());
-            evaluation_.emplace(plan_.parameters, std::move(inputs.plan.evaluation), step_.resources());
-        } else {
-            line_.note(fmt::format("no evaluation: the validation split has less than one sequence of {} tokens",
-                                   config_.data.sequence));
+        try {
+            begin();
+            if (!finished()) prepare_reports();
+        } catch (...) {
+            folder_.undo();
+            throw;
         }
     }
 
@@ -82,6 +86,8 @@ class Pretraining {
 
   private:
     void begin();
+    void prepare_reports();
+    bool finished() const { return state_.step >= config_.train.steps; }
     void train_step(int64_t step, data::Loader& loader);
     void require_finite(const char* what, double value, int64_t step) const;
     void measure_peak();
@@ -122,6 +128,7 @@ void Pretraining::begin() {
             const std::string difference = config_.difference(
                 RunConfig::from_toml(load_training_state(checkpoint->path).config, checkpoint->path.string()));
             require(difference.empty(), "{}: a checkpoint of another run: {}", checkpoint->path.string(), difference);
+            require_vocabulary(checkpoint->path, inputs_.vocabulary);
             const std::string config = state_.config;
             state_ = load_checkpoint(checkpoint->path, plan_.parameters, step_);
             state_.config = config;
@@ -134,7 +141,22 @@ void Pretraining::begin() {
     }
     plan_.parameters.initialize(step_.values(), static_cast<uint64_t>(config_.train.seed));
     step_.weights_changed();
-    if (!options_.initial.empty()) load_initial_weights(options_.initial, plan_.parameters, step_);
+    if (options_.initial.empty()) return;
+    require_whole(options_.initial);
+    require_vocabulary(options_.initial, inputs_.vocabulary);
+    load_initial_weights(options_.initial, plan_.parameters, step_);
+}
+
+void Pretraining::prepare_reports() {
+    if (config_.eval.every > 0 && inputs_.validation.sequences(config_.data.sequence) > 0) {
+        evaluator_.emplace(plan_.parameters, inputs_.validation, inputs_.vocabulary.special(),
+                           plan_.evaluation_options());
+        evaluation_.emplace(plan_.parameters, std::move(plan_.evaluation), step_.resources());
+    } else if (config_.eval.every > 0) {
+        line_.note(fmt::format("no evaluation: the validation split has less than one sequence of {} tokens",
+                               config_.data.sequence));
+    }
+    metrics_.emplace(options_.out, state_.step, config_.log.tensorboard);
 }
 
 void Pretraining::require_finite(const char* what, double value, int64_t step) const {
@@ -233,6 +255,12 @@ void Pretraining::trace(int64_t step) {
 }
 
 PretrainResult Pretraining::run() {
+    result_.step = state_.step;
+    if (finished()) {
+        line_.note(fmt::format("the run has done {} of {} steps: nothing to do (--steps N trains on)", state_.step,
+                               config_.train.steps));
+        return result_;
+    }
     const InterruptGuard interrupt;
     data::Loader loader(inputs_.training, inputs_.vocabulary.special(), loader_options(config_),
                         static_cast<uint64_t>(state_.step));
@@ -247,7 +275,7 @@ PretrainResult Pretraining::run() {
         const bool last = step == config_.train.steps;
         if (last || due(config_.checkpoint.every, step) || interrupt.signal() != 0) save(step);
         if (!last && interrupt.signal() != 0) {
-            line_.note(fmt::format("interrupted after step {}; go on with the same command and --resume auto", step));
+            line_.note(fmt::format("interrupted after step {}; its checkpoint is written", step));
             throw Interrupted{interrupt.signal()};
         }
     }
@@ -258,11 +286,12 @@ PretrainResult Pretraining::run() {
 
 }  // namespace
 
+RunPlan plan_pretraining(const RunConfig& config) { return std::move(Inputs(config).plan); }
+
 PretrainResult pretrain(const PretrainOptions& options) {
     Inputs inputs(options.config);
     if (!options.quiet) fmt::print(stderr, "{}", inputs.plan.text());
     inputs.plan.require_fit();
-    if (options.dry_run) return {};
     return Pretraining(options, inputs).run();
 }
 

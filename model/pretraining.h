@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "model/run_config.h"
+#include "model/run_plan.h"
 
 namespace dropforge {
 
@@ -14,21 +15,23 @@ struct PretrainOptions {
     fs::path out;      // run folder
     std::string resume =
         "auto";  // "auto": go on from the newest whole checkpoint if the folder has one; "off"; a checkpoint's path
-    fs::path initial;      // checkpoint whose weights a new run starts from; empty: random
-    bool dry_run = false;  // the report only
+    fs::path initial;  // checkpoint whose weights a new run starts from; empty: random
     bool quiet = false;
     int64_t trace_steps = 0;  // steps from the first one on whose ops go into trace.json
 };
 
 struct PretrainResult {
-    fs::path checkpoint = {};  // the last one; empty after a dry run
+    fs::path checkpoint = {};  // the last one
     int64_t step = 0;
     double loss = 0, accuracy = 0;  // on the validation shards after the last step; NaN if there was no evaluation
 };
 
-/// Runs to config.train.steps. Notes and progress go to stderr. Throws Error for bad input, a run that does not fit, a
-/// loss that is not finite (naming the step; the last checkpoint stays); Interrupted after a signal, when the step is
-/// finished and a checkpoint written.
+/// The plan of such a run, for a report; nothing is written. `config` with data.path. Throws Error for bad input.
+RunPlan plan_pretraining(const RunConfig& config);
+
+/// Runs to config.train.steps; says so if the run is there already. Notes and progress go to stderr. Throws Error for
+/// bad input, a run that does not fit (a new folder is not left behind), a loss that is not finite (naming the step;
+/// the last checkpoint stays); Interrupted after a signal, when the step is finished and a checkpoint written.
 PretrainResult pretrain(const PretrainOptions& options);
 
 }  // namespace dropforge

@@ -147,7 +147,7 @@ std::optional<Checkpoint> find_checkpoint(const fs::path& run, const std::string
 RunFolder::RunFolder(const fs::path& path, const RunConfig& config, bool resume) : path_(path) {
     require_own_folder(path, config, resume);
     std::error_code error;
-    fs::create_directories(path, error);
+    made_ = fs::create_directories(path, error);
     require(!error, "{}: cannot create: {}", path.string(), error.message());
     lock_ = lock_folder(path);
     try {
@@ -163,6 +163,16 @@ RunFolder::RunFolder(const fs::path& path, const RunConfig& config, bool resume)
 }
 
 RunFolder::~RunFolder() { close(lock_); }
+
+void RunFolder::undo() {
+    std::error_code error;
+    if (!made_ || !fs::is_empty(path_ / kCheckpoints, error)) return;
+    for (const auto& entry : fs::directory_iterator(path_, error)) {
+        const std::string name = entry.path().filename().string();
+        if (name != kCheckpoints && name != kConfig && name != kLock) return;
+    }
+    fs::remove_all(path_, error);
+}
 
 std::vector<fs::path> RunFolder::set_aside_after(int64_t step) {
     std::vector<fs::path> renamed;

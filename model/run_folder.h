@@ -39,6 +39,9 @@ class RunFolder {
     RunFolder& operator=(const RunFolder&) = delete;
 
     const fs::path& path() const { return path_; }
+    /// Takes back a folder that this object made, if nothing was written into it since: a run that could not begin
+    /// leaves no trace.
+    void undo();
     /// Renames the checkpoints after `step` to set-aside-step-…: a run that goes on from an older one has another
     /// future. Returns the new names.
     std::vector<fs::path> set_aside_after(int64_t step);
@@ -48,6 +51,7 @@ class RunFolder {
 
   private:
     fs::path path_;
+    bool made_ = false;  // by this object
     int lock_ = -1;
 };
 

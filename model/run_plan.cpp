@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 
@@ -107,6 +108,17 @@ std::string RunPlan::text() const {
         mega(std::max(programs.arena_lower_bound(), evaluation_plan.lower_bound)), mega(batch_bytes(config)),
         mega(memory_info().available));
     return s;
+}
+
+nlohmann::ordered_json RunPlan::json() const {
+    return {{"parameters", config.model.parameter_count()},
+            {"precision", name_of(precision.dtype)},
+            {"flops_per_sequence", flops_per_sequence()},
+            {"flops_per_step", programs.flops()},
+            {"state_bytes", state_bytes(parameters, precision.dtype)},
+            {"activation_bytes", arena_bytes()},
+            {"memory_bytes", memory_bytes()},
+            {"available_bytes", memory_info().available}};
 }
 
 void RunPlan::require_fit() const {

@@ -1,7 +1,7 @@
 // All that is known of a run before it starts: model, Programs, memory, FLOPs, and whether it fits.
 #pragma once
 
-#include <optional>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "data/dataset.h"
@@ -39,6 +39,8 @@ struct RunPlan {
     double flops_per_sequence() const;
     /// Lines for people: model, precision, FLOPs, memory beside what is available.
     std::string text() const;
+    /// The same figures for scripts.
+    nlohmann::ordered_json json() const;
     /// Throws Error with the numbers if the memory that is available does not suffice.
     void require_fit() const;
 };
