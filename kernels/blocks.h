@@ -1,5 +1,5 @@
-// How sums are cut: first inside blocks whose borders depend on the size alone, then over the blocks in order. The number of threads
-// changes who sums a block, never what is added to what.
+// How sums are cut: first inside blocks whose borders depend on the size alone, then over the blocks in order. The
+// number of threads changes who sums a block, never what is added to what.
 #pragma once
 
 #include <algorithm>

@@ -1,9 +1,11 @@
-// Every operation of the engine, once. A backend fills one KernelTable; raw pointers in, raw pointers out, no knowledge of the engine.
+// Every operation of the engine, once. A backend fills one KernelTable; raw pointers in, raw pointers out, no knowledge
+// of the engine.
 //
-// Conventions. Matrices are row-major. "float type" means f32 or bf16, given by the struct's `dtype`; arithmetic is in f32 whatever the
-// storage. void* points to that float type, float* to f32, int32_t* to i32. Outputs are assigned unless a comment says "accumulates" or the
-// struct has `accumulate`. nullptr is allowed only where said. Sums run in an order that does not depend on the number of threads.
-// A `scratch` has the number of bytes that the function `<op>_scratch_bytes` below gives. T = rows = B*S in the BERT layers, h = columns.
+// Conventions. Matrices are row-major. "float type" means f32 or bf16, given by the struct's `dtype`; arithmetic is in
+// f32 whatever the storage. void* points to that float type, float* to f32, int32_t* to i32. Outputs are assigned
+// unless a comment says "accumulates" or the struct has `accumulate`. nullptr is allowed only where said. Sums run in
+// an order that does not depend on the number of threads. A `scratch` has the number of bytes that the function
+// `<op>_scratch_bytes` below gives. T = rows = B*S in the BERT layers, h = columns.
 #pragma once
 
 #include <cstdint>
@@ -14,15 +16,16 @@
 
 namespace dropforge::kernels {
 
-// ---------------------------------------------------------------------------------------------------------------------------- dropout
-/// One dropout of the model, drawn anew in forward and backward from Philox4x32-10, so no mask is stored (DESIGN section 4).
-/// An element has coordinates (row, column): `row` counts rows of the step's whole global batch (rows of this call start at
-/// state[3] * rows_per_sequence). Its 16-bit draw is half-word (column % 8) of philox4x32({column / 8, row, site, step}, key): word
-/// (column % 8) / 2, low half first. Dropped if draw < threshold() ; kept values are multiplied by scale(). `kernels/dropout.h` is the
-/// scalar form. Row and column enter the counter modulo 2^32; probability < 1.
+// ------------------------------------------------------------------------------------------------------------- dropout
+/// One dropout of the model, drawn anew in forward and backward from Philox4x32-10, so no mask is stored.
+/// An element has coordinates (row, column): `row` counts rows of the step's whole global batch (rows of this call
+/// start at state[3] * rows_per_sequence). Its 16-bit draw is half-word (column % 8) of philox4x32({column / 8, row,
+/// site, step}, key): word (column % 8) / 2, low half first. Dropped if draw < threshold() ; kept values are multiplied
+/// by scale(). `kernels/dropout.h` is the scalar form. Row and column enter the counter modulo 2^32; probability < 1.
 struct Dropout {
-    const uint32_t* state = nullptr;  // [4]: key low, key high, step, first sequence of this micro-batch; may be nullptr if probability is 0
-    uint32_t site = 0;                // which dropout of the model
+    /// [4]: key low, key high, step, first sequence of this micro-batch; may be nullptr if probability is 0.
+    const uint32_t* state = nullptr;
+    uint32_t site = 0;  // which dropout of the model
     float probability = 0;
 
     uint32_t threshold() const { return static_cast<uint32_t>(probability * 65536.0f + 0.5f); }
@@ -30,7 +33,7 @@ struct Dropout {
     bool active() const { return threshold() > 0; }
 };
 
-// ------------------------------------------------------------------------------------------------------------------------------- GEMM
+// ---------------------------------------------------------------------------------------------------------------- GEMM
 /// c[m,n] (+)= op(a)[m,k] · op(b)[k,n] + bias[n].
 struct Gemm {
     const void* a;      // [m,k], or [k,m] if transpose_a; rows lda apart
@@ -43,11 +46,11 @@ struct Gemm {
     DType out;    // of c: dtype, or f32
 };
 
-// ------------------------------------------------------------------------------------------------------------------------- embeddings
+// ---------------------------------------------------------------------------------------------------------- embeddings
 /// y = dropout(LayerNorm(word[id] + position[t % sequence] + type[type id])) (Devlin et al. 2019, section 3).
 struct EmbeddingForward {
-    const int32_t* ids;    // [rows]
-    const int32_t* types;  // [rows], or nullptr: all 0
+    const int32_t* ids;                   // [rows]
+    const int32_t* types;                 // [rows], or nullptr: all 0
     const float *word, *position, *type;  // [V,h], [P,h], [2,h]
     const float *gain, *bias;             // [h]
     void* y;                              // [rows,h]
@@ -63,9 +66,9 @@ struct EmbeddingBackward {
     const int32_t *ids, *types;
     const float *word, *position, *type, *gain;
     const float *mean, *rstd;
-    float* dword;                              // [V,h] always accumulates (the tied decoder has assigned it)
-    float *dposition, *dtype_table;            // [P,h] (all P rows are assigned, or rows < sequence accumulated), [type_count,h]
-    float *dgain, *dbias;                      // [h]
+    float* dword;                    // [V,h] always accumulates (the tied decoder has assigned it)
+    float *dposition, *dtype_table;  // [P,h] (all P rows are assigned, or rows < sequence accumulated), [type_count,h]
+    float *dgain, *dbias;            // [h]
     void* scratch;
     int64_t rows, sequence, columns, positions, type_count;
     Dropout dropout;
@@ -74,9 +77,9 @@ struct EmbeddingBackward {
 };
 int64_t embedding_backward_scratch_bytes(int64_t rows, int64_t columns);
 
-// -------------------------------------------------------------------------------------------- dropout + residual + LayerNorm, fused
-/// z = dropout(x) + residual; y = gain * (z - mean(z)) * rstd(z) + bias. Variance is the mean of squared deviations, in two passes.
-/// Statistics and y may come from z before or after its rounding to dtype.
+// ------------------------------------------------------------------------------- dropout + residual + LayerNorm, fused
+/// z = dropout(x) + residual; y = gain * (z - mean(z)) * rstd(z) + bias. Variance is the mean of squared deviations, in
+/// two passes. Statistics and y may come from z before or after its rounding to dtype.
 struct LayerNormForward {
     const void* x;         // [rows,h]
     const void* residual;  // [rows,h], or nullptr: z = dropout(x)
@@ -89,14 +92,14 @@ struct LayerNormForward {
     Dropout dropout;
     DType dtype;
 };
-/// dz = gradient at z (also that of the residual), dx = dropout's backward of dz, gain and bias gradients, and the column sums of dx:
-/// the gradient of the bias of the linear layer before. Fixed-order two-stage sums.
+/// dz = gradient at z (also that of the residual), dx = dropout's backward of dz, gain and bias gradients, and the
+/// column sums of dx: the gradient of the bias of the linear layer before. Fixed-order two-stage sums.
 struct LayerNormBackward {
     const void* dy;  // [rows,h]
     const void* z;
     const float *gain, *mean, *rstd;
-    void* dz;  // [rows,h]; may be dy itself
-    void* dx;  // [rows,h]; nullptr: dropout is off and dz serves
+    void* dz;              // [rows,h]; may be dy itself
+    void* dx;              // [rows,h]; nullptr: dropout is off and dz serves
     float *dgain, *dbias;  // [h]
     float* dx_sum;         // [h] or nullptr
     void* scratch;
@@ -107,10 +110,11 @@ struct LayerNormBackward {
 };
 int64_t layernorm_backward_scratch_bytes(int64_t rows, int64_t columns);
 
-// ------------------------------------------------------------------------------------------------------------------------- attention
+// ----------------------------------------------------------------------------------------------------------- attention
 /// out = dropout(softmax(scale * q·kᵀ)) · v per sequence and head; keys of sequence b are its first lengths[b] rows.
-/// Row i of sequence b: q + (b * rows_q + i) * stride_q elements, head a at + a * head_size; k and v alike with rows_kv, stride_kv.
-/// Dropout coordinates: row = (b * heads + a) * rows_q + i counted with b from the step's first sequence, column = key index.
+/// Row i of sequence b: q + (b * rows_q + i) * stride_q elements, head a at + a * head_size; k and v alike with
+/// rows_kv, stride_kv. Dropout coordinates: row = (b * heads + a) * rows_q + i counted with b from the step's first
+/// sequence, column = key index.
 struct AttentionForward {
     const void *q, *k, *v;
     const int32_t* lengths;  // [B], 1 … rows_kv, or nullptr: rows_kv
@@ -136,7 +140,7 @@ struct AttentionBackward {
 };
 int64_t attention_scratch_bytes(int64_t batch, int64_t heads, int64_t head_size, int64_t rows_q, int64_t rows_kv);
 
-// -------------------------------------------------------------------------------------------------------------------------- pointwise
+// ----------------------------------------------------------------------------------------------------------- pointwise
 enum class Gelu : uint8_t { erf, tanh };  // Hugging Face "gelu" and "gelu_new"
 
 /// y = gelu(x), n elements.
@@ -186,7 +190,7 @@ struct ColumnSum {
 };
 int64_t column_sum_scratch_bytes(int64_t rows, int64_t columns);  // also of GeluBackward and TanhBackward
 
-// ------------------------------------------------------------------------------------------------------------------------------- rows
+// ---------------------------------------------------------------------------------------------------------------- rows
 /// to[b*count + r] = from[b*per_sequence + index[b*count + r]] for b < batch, r < count.
 struct GatherRows {
     const void* from;      // [batch*per_sequence, columns]
@@ -195,8 +199,9 @@ struct GatherRows {
     int64_t batch, count, per_sequence, columns;
     DType dtype;
 };
-/// The reverse of GatherRows: to[b*per_sequence + index] = from (the highest r wins), or += (accumulate: duplicates add up in order of r,
-/// summed in f32 before one rounding). Rows without an index are left as they are, or set to 0 first if clear.
+/// The reverse of GatherRows: to[b*per_sequence + index] = from (the highest r wins), or += (accumulate: duplicates add
+/// up in order of r, summed in f32 before one rounding). Rows without an index are left as they are, or set to 0 first
+/// if clear.
 struct ScatterRows {
     const void* from;
     const int32_t* index;
@@ -206,9 +211,10 @@ struct ScatterRows {
     bool accumulate, clear;
 };
 
-// ----------------------------------------------------------------------------------------------------------------------------- losses
-/// Softmax cross-entropy of rows of logits, in place: loss[r] = logsumexp - logit[label] where weight[r] > 0, else 0; then, if
-/// gradient_scale is given, logits become d(sum of losses * *gradient_scale)/d(logits); columns … stride-1 become 0.
+// -------------------------------------------------------------------------------------------------------------- losses
+/// Softmax cross-entropy of rows of logits, in place: loss[r] = logsumexp - logit[label] where weight[r] > 0, else 0;
+/// then, if gradient_scale is given, logits become d(sum of losses * *gradient_scale)/d(logits); columns … stride-1
+/// become 0.
 struct CrossEntropy {
     void* logits;                 // [rows, stride], the first `columns` are classes
     const int32_t* labels;        // [rows], valid classes even where the weight is 0
@@ -219,7 +225,8 @@ struct CrossEntropy {
     int64_t rows, columns, stride;
     DType dtype;
 };
-/// totals[0..2] (+)= sums over rows of loss, weight (1 if nullptr), correct. The mean is taken once, at the optimizer step.
+/// totals[0..2] (+)= sums over rows of loss, weight (1 if nullptr), correct. The mean is taken once, at the optimizer
+/// step.
 struct LossTotals {
     const float *loss, *weights, *correct;  // [rows]
     float* totals;                          // [3]
@@ -227,7 +234,7 @@ struct LossTotals {
     bool accumulate;
 };
 
-// -------------------------------------------------------------------------------------------------------------------------- optimizer
+// ----------------------------------------------------------------------------------------------------------- optimizer
 /// A Hugging Face tensor inside the flat parameter arena: LAMB's trust ratio is taken over one.
 struct Segment {
     int64_t offset, size;  // elements
@@ -247,17 +254,18 @@ struct UpdateScalars {
     float correction1, correction2;  // 1 - beta^t
     float clip;                      // gradients are multiplied by min(1, clip / norm); 0 = off
 };
-/// AdamW (Loshchilov & Hutter 2019) or LAMB (You et al. 2020, algorithm 2, unclamped ratio) over flat arenas; parity.md, "AdamW", "LAMB".
+/// AdamW (Loshchilov & Hutter 2019) or LAMB (You et al. 2020, algorithm 2, unclamped ratio) over flat arenas:
+/// docs/algorithms.md, "Optimizers".
 /// A norm that is not finite leaves everything as it was. Segments are disjoint.
 struct Update {
-    float* parameters;       // master weights
+    float* parameters;  // master weights
     const float* gradients;
     float *moment1, *moment2;
-    bf16* copy;              // rounded parameters for the GEMMs, refreshed in the same pass; nullptr: none
-    const float* norm;       // [1]
+    bf16* copy;         // rounded parameters for the GEMMs, refreshed in the same pass; nullptr: none
+    const float* norm;  // [1]
     const UpdateScalars* scalars;
     std::span<const Segment> segments;
-    void* scratch;           // LAMB only
+    void* scratch;  // LAMB only
 };
 int64_t lamb_scratch_bytes(std::span<const Segment> segments);
 
@@ -274,7 +282,7 @@ struct Clear {
     int64_t bytes;
 };
 
-// ------------------------------------------------------------------------------------------------------------------------------ table
+// --------------------------------------------------------------------------------------------------------------- table
 /// What a backend keeps between calls (a stream, cached GEMM plans). One context is used by one thread at a time.
 class Context {
   public:
@@ -308,7 +316,9 @@ struct KernelTable {
     void (*clear)(const Clear&, Context&);
 };
 
-const KernelTable& reference();  // scalar, double accumulation: the documentation of the maths and the oracle of every test
-const KernelTable& cpu();        // vectorised, threaded (OpenMP), GEMM by oneDNN
+/// Scalar, double accumulation: the documentation of the maths and the oracle of every test.
+const KernelTable& reference();
+/// Vectorised, threaded (OpenMP); GEMM of its own or by oneDNN.
+const KernelTable& cpu();
 
 }  // namespace dropforge::kernels

@@ -16,9 +16,8 @@
 
 namespace dropforge::kernels::on_cpu {
 
-constexpr int kTileRows =
-    8;  // with 3 vectors: 24 accumulators, 3 of b, 1 of a: 28 of 32 registers, 11 loads for 24 FMA
-constexpr int kTileVectors = 3;  // of 16 f32
+/// 8 rows of 3 vectors (of 16 f32): 24 accumulators, 3 of b, 1 of a are 28 of 32 registers; 11 loads for 24 FMA.
+constexpr int kTileRows = 8, kTileVectors = 3;
 
 template <typename T>
 constexpr int64_t kPerWord = static_cast<int64_t>(sizeof(float) / sizeof(T));
@@ -40,8 +39,9 @@ inline __m512 multiply_add(bf16, __m512 a, __m512 b, __m512 c) {
 /// of the 8 rows side by side, the next word `stride` bytes further).
 enum class TileA { rows, columns };
 
-/// Words that one register adds up before the sum goes to memory. The rounding error of a sum of n terms grows with n; in
-/// f32, where it would be larger than that of PyTorch's libraries, pieces keep it down. bf16 operands are coarser anyway.
+/// Words that one register adds up before the sum goes to memory. The rounding error of a sum of n terms grows with n;
+/// in f32, where it would be larger than that of PyTorch's libraries, pieces keep it down. bf16 operands are coarser
+/// anyway.
 template <typename T>
 constexpr int64_t kChain = sizeof(T) == sizeof(float) ? 32 : INT64_MAX;
 
