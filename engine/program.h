@@ -50,7 +50,7 @@ struct Op {
     std::vector<int32_t> reads, writes;  // storages; accumulated outputs are in both
     std::vector<std::pair<int32_t, int32_t>>
         inplace;   // (output, input): the output may take the input's memory if it dies here
-    double flops;  // multiply-adds count 2; GEMMs and attention only (algorithms.md section 5)
+    double flops;  // multiply-adds count 2; GEMMs and attention only (docs/algorithms.md)
     double bytes;  // read and written once each
     std::function<void(const Run&)> run;
 };

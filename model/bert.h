@@ -11,8 +11,7 @@ namespace dropforge {
 /// masked_positions [B,M], masked_labels and masked_weights [B*M], mlm_scale [1], dropout_state [4]; with next-sentence
 /// labels also next_sentence_labels [B], nsp_scale [1], loss_rows [B,M+1] (positions whose last-layer output a loss
 /// reads: [CLS], then the masked ones) and masked_rows [B,M] (1 … M), cls_row [B,1] (0). Outputs mlm_totals [3],
-/// position_loss [B*M], nsp_totals [3], the gradients. The last layer computes only rows that a loss reads
-/// (algorithms.md section 4).
+/// position_loss [B*M], nsp_totals [3], the gradients. The last layer computes only rows that a loss reads.
 Program dense_step(const Parameters& parameters, const GraphOptions& options);
 
 /// MLM loss without dropout and gradients: same inputs but the scales and the dropout state; same totals.

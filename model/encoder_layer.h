@@ -1,4 +1,4 @@
-// One post-LN encoder layer, forward and backward (Devlin et al. 2019; op by op in DESIGN section 3).
+// One post-LN encoder layer, forward and backward (Devlin et al. 2019; op by op in docs/architecture.md).
 #pragma once
 
 #include "model/graph.h"
@@ -19,8 +19,7 @@ struct EncoderLayer {
 };
 
 /// Adds the forward ops of layer `index`. With `queries` [B,R] only those rows of x are computed further, over keys and
-/// values of all rows: the last layer at masked positions (algorithms.md section 4), the half layer of token dropping
-/// (section 2).
+/// values of all rows: the last layer at the positions that a loss reads.
 EncoderLayer encoder_layer_forward(Graph& graph, int64_t index, Tensor x, Tensor queries = {});
 
 /// Adds the backward ops: parameter gradients, and the gradient at x, which it returns ([B*S,h]). dy is overwritten.

@@ -1,13 +1,13 @@
 // TensorBoard event files. Formats:
 // - a TFRecord frame (tensorflow.org/tutorials/load_data/tfrecord): u64 length, u32 masked CRC of the length's 8 bytes,
-// the bytes, u32 masked
-//   CRC of the bytes; little-endian; masked(c) = rotate_right(c, 15) + 0xa282ead8, CRC-32C;
+//   the bytes, u32 masked CRC of the bytes; little-endian; masked(c) = rotate_right(c, 15) + 0xa282ead8, CRC-32C;
 // - each frame is one protobuf message Event (tensorboard/compat/proto/event.proto, summary.proto):
-//     Event   { 1: double wall_time  2: int64 step  3: string file_version  5: Summary summary  7: SessionLog
-//     session_log } Summary { 1: repeated Value value }    Value { 1: string tag  2: float simple_value }    SessionLog
-//     { 1: enum status (START = 1) }
-// - protobuf's wire format: varint key = field number · 8 + wire type (0 varint, 1 eight bytes, 2 length and bytes, 5
-// four bytes).
+//     Event      { 1: double wall_time  2: int64 step  3: string file_version  5: Summary summary  7: SessionLog log }
+//     Summary    { 1: repeated Value value }
+//     Value      { 1: string tag  2: float simple_value }
+//     SessionLog { 1: enum status (START = 1) }
+// - protobuf's wire format: varint key = field number · 8 + wire type (0 varint, 1 eight bytes, 2 length and bytes,
+//   5 four bytes).
 #include <unistd.h>
 
 #include <array>

@@ -18,7 +18,7 @@ struct HfTensor {
     std::string name;
     Shape shape;
     int64_t offset;  // elements into the arena
-    bool decay;      // not biases and LayerNorm parameters (parity.md, "AdamW")
+    bool decay;      // not biases and LayerNorm parameters (docs/algorithms.md, "Optimizers")
 };
 
 /// Which parts a model has besides embeddings and encoder.

@@ -1,5 +1,5 @@
-// `dropforge parity`: one batch through a model, every number that a test may want written to a safetensors file (docs:
-// parity contract).
+// `dropforge parity`: one batch through a model, every number that a test may want written to a safetensors file
+// (docs/parity.md).
 #pragma once
 
 #include "base/file.h"

@@ -1,6 +1,6 @@
 // The folder of a run: one run, one process, and checkpoints that are whole or absent.
-//   config.toml   metrics.jsonl   events.out.tfevents.*   .lock   checkpoints/step-00001000/
-//   checkpoints/.step-00002000.tmp<pid>/
+//   config.toml   metrics.jsonl   events.out.tfevents.*   .lock
+//   checkpoints/step-00001000/   checkpoints/.step-00002000.tmp<pid>/
 #pragma once
 
 #include <optional>

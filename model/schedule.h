@@ -12,8 +12,10 @@ enum class ScheduleKind : uint8_t { linear, cosine, polynomial, constant };
 ///   t ≤ w        lr · t / w
 ///   linear       end_lr + (lr − end_lr) · (1 − p)
 ///   polynomial   end_lr + (lr − end_lr) · (1 − p)^power
-///   cosine       end_lr + (lr − end_lr) · ½ (1 + cos πp)      (Loshchilov & Hutter 2017, SGDR, equation 5, without
-///   restarts) constant     lr
+///   cosine       end_lr + (lr − end_lr) · ½ (1 + cos πp)
+///   constant     lr
+/// (cosine: Loshchilov & Hutter 2017, SGDR, equation 5, without restarts)
+///
 /// The decays are those of Hugging Face's get_*_schedule_with_warmup for its 0-based step t − 1. Its warm-up is (t − 1)
 /// / w; ours is t / w, so that no update is wasted on a rate of 0. After step T the rate is end_lr (constant: lr).
 /// (BERT's own code lets the decay begin at step 0, under the warm-up: it then falls by w/T at the end of the warm-up.)

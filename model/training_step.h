@@ -48,7 +48,7 @@ struct StepPrograms {
 
     int64_t arena_bytes() const;
     int64_t arena_lower_bound() const;
-    /// Executed in an optimizer step, counted by algorithms.md section 5: GEMMs and attention.
+    /// Executed in an optimizer step, counted as in docs/algorithms.md: GEMMs and attention.
     double flops() const;
 };
 

@@ -20,7 +20,7 @@ struct SyntheticShape {
 };
 
 /// L layers forward that save activations, a head with large logits, and the backward that frees them; scratch at
-/// attention and norms, pointwise gradients in place: DESIGN's table of a layer, op by op.
+/// attention and norms, pointwise gradients in place: the table of a layer in docs/architecture.md.
 inline Program synthetic_training(const SyntheticShape& s) {
     Program p("synthetic");
     const auto activation = [&](const std::string& name, int64_t columns) {

@@ -169,7 +169,7 @@ TEST_CASE("every preset's plans are proved, near their lower bound, and its coun
             const StepPrograms p(parameters,
                                  {.batch = 2 * b, .micro_batch = b, .sequence = s, .masked = m, .dtype = dtype});
             CHECK(static_cast<double>(p.arena_bytes()) <= 1.05 * static_cast<double>(p.arena_lower_bound()));
-            // algorithms.md section 5 with the last layer's queries at the masked positions only (section 4).
+            // docs/algorithms.md, "FLOPs".
             const auto layer = [&](double queries) {
                 const auto h = static_cast<double>(c.hidden), keys = static_cast<double>(s);
                 return queries * 20 * h * h + keys * 4 * h * h + 4 * queries * keys * h;
