@@ -1,12 +1,10 @@
 #include "bench/kernel_cases.h"
 
-#include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstddef>
 #include <span>
 
-#include "base/philox.h"
+#include "bench/kernel_memory.h"
 
 namespace dropforge {
 
@@ -14,78 +12,9 @@ using namespace kernels;
 
 namespace {
 
-/// Buffers of one case, filled with random numbers, and how many bytes its operands have.
-class Memory {
-  public:
-    explicit Memory(DType dtype) : dtype_(dtype) {}
-
-    /// n uniform numbers in -1 … 1 (a pattern that repeats), in the storage type.
-    void* values(int64_t n) { return random(dtype_, n, -1, 1); }
-    float* floats(int64_t n, double low = -1, double high = 1) {
-        return static_cast<float*>(random(DType::f32, n, low, high));
-    }
-    int32_t* integers(int64_t n, int64_t below) {
-        auto* p = static_cast<int32_t*>(allocate(n * 4));
-        for (int64_t i = 0; i < n; ++i) p[i] = static_cast<int32_t>(stream_.below(static_cast<uint32_t>(below)));
-        return p;
-    }
-    /// Not counted among the operands.
-    void* scratch(int64_t bytes) {
-        void* p = allocate(bytes);
-        bytes_ -= static_cast<double>(bytes);
-        return p;
-    }
-    std::span<const Segment> segments(std::vector<Segment> segments) { return segments_ = std::move(segments); }
-    Dropout dropout() { return {state_.data(), 1, 0.1f}; }
-    /// Operands that are read and written, or not touched as a whole.
-    void count(double bytes) { bytes_ += bytes; }
-    double bytes() const { return bytes_; }
-
-  private:
-    void* allocate(int64_t bytes) {
-        constexpr size_t kAlignment = 64;
-        auto& block = blocks_.emplace_back(std::make_unique<std::byte[]>(static_cast<size_t>(bytes) + kAlignment));
-        bytes_ += static_cast<double>(bytes);
-        void* p = block.get();
-        size_t space = static_cast<size_t>(bytes) + kAlignment;
-        return std::align(kAlignment, static_cast<size_t>(bytes), p, space);
-    }
-    void* random(DType dtype, int64_t n, double low, double high) {
-        std::array<float, 8191> pattern;
-        for (float& x : pattern) x = static_cast<float>(low + (high - low) * stream_.uniform());
-        void* p = allocate(n * static_cast<int64_t>(size_of(dtype)));
-        with_float_type(dtype, [&](auto type) {
-            using T = decltype(type);
-            for (int64_t i = 0; i < n; ++i)
-                static_cast<T*>(p)[i] = static_cast<T>(pattern[static_cast<size_t>(i) % pattern.size()]);
-        });
-        return p;
-    }
-
-    DType dtype_;
-    PhiloxStream stream_{1, 0};
-    std::vector<std::unique_ptr<std::byte[]>> blocks_;
-    std::vector<Segment> segments_;
-    std::array<uint32_t, 4> state_{1, 2, 3, 0};
-    double bytes_ = 0;
-};
-
-using MemoryPtr = std::shared_ptr<Memory>;
-
-template <typename Operation>
-KernelCase make_case(MemoryPtr memory, const Operation& operation,
-                     void (*KernelTable::*entry)(const Operation&, Context&), double flops = 0) {
-    return {memory->bytes(), flops, memory, [=](const KernelTable& table, Context& context) {
-                if (!(table.*entry)) return false;
-                (table.*entry)(operation, context);
-                return true;
-            }};
-}
-
-// ------------------------------------------------------------------------------------------------------------ GEMM and
-// attention
-KernelCase gemm(MemoryPtr m, DType dtype, DType out, int64_t rows, int64_t columns, int64_t depth, bool transpose_a,
-                bool transpose_b) {
+// -------------------------------------------------------------------------------------------------- GEMM and attention
+KernelCase gemm(const KernelMemoryPtr& m, DType dtype, DType out, int64_t rows, int64_t columns, int64_t depth,
+                bool transpose_a, bool transpose_b) {
     Gemm g{.a = m->values(rows * depth),
            .b = m->values(depth * columns),
            .c = out == DType::f32 ? m->floats(rows * columns) : m->values(rows * columns),
@@ -107,7 +36,7 @@ KernelCase gemm(MemoryPtr m, DType dtype, DType out, int64_t rows, int64_t colum
 
 /// The parts that AttentionForward and AttentionBackward share: one fused [rows, 3h] tensor of q, k and v.
 template <typename Attention>
-Attention attention_operands(const ModelShape& s, Memory& m, DType dtype) {
+Attention attention_operands(const ModelShape& s, KernelMemory& m, DType dtype) {
     Attention a{};
     const auto* qkv = static_cast<const std::byte*>(m.values(s.rows * 3 * s.hidden));
     const size_t width = static_cast<size_t>(s.hidden) * size_of(dtype);
@@ -125,13 +54,13 @@ Attention attention_operands(const ModelShape& s, Memory& m, DType dtype) {
 double attention_flops(const ModelShape& s, double products) {
     return products * 2 * static_cast<double>(s.rows) * static_cast<double>(s.sequence) * static_cast<double>(s.hidden);
 }
-KernelCase attention_forward(const ModelShape& s, MemoryPtr m, DType dtype) {
+KernelCase attention_forward(const ModelShape& s, const KernelMemoryPtr& m, DType dtype) {
     auto a = attention_operands<AttentionForward>(s, *m, dtype);
     a.out = m->values(s.rows * s.hidden);
     a.lse = m->floats(s.rows * s.heads);
     return make_case(m, a, &KernelTable::attention_forward, attention_flops(s, 2));
 }
-KernelCase attention_backward(const ModelShape& s, MemoryPtr m, DType dtype) {
+KernelCase attention_backward(const ModelShape& s, const KernelMemoryPtr& m, DType dtype) {
     auto a = attention_operands<AttentionBackward>(s, *m, dtype);
     a.out = m->values(s.rows * s.hidden), a.dout = m->values(s.rows * s.hidden);
     a.lse = m->floats(s.rows * s.heads, 4, 5);
@@ -141,11 +70,10 @@ KernelCase attention_backward(const ModelShape& s, MemoryPtr m, DType dtype) {
     return make_case(m, a, &KernelTable::attention_backward, attention_flops(s, 5));
 }
 
-// -------------------------------------------------------------------------------------------------------- embeddings
-// and LayerNorm
+// -------------------------------------------------------------------------------------------- embeddings and LayerNorm
 /// Tables are counted by the rows that are read: one of `word` a token, position and type rows stay in the cache.
 template <typename Embedding>
-Embedding embedding_operands(const ModelShape& s, Memory& m, DType dtype) {
+Embedding embedding_operands(const ModelShape& s, KernelMemory& m, DType dtype) {
     Embedding e{};
     const int64_t h = s.hidden;
     e.word = static_cast<float*>(m.scratch(s.vocabulary * h * 4)),
@@ -159,14 +87,14 @@ Embedding embedding_operands(const ModelShape& s, Memory& m, DType dtype) {
     e.dtype = dtype;
     return e;
 }
-KernelCase embedding_forward(const ModelShape& s, MemoryPtr m, DType dtype) {
+KernelCase embedding_forward(const ModelShape& s, const KernelMemoryPtr& m, DType dtype) {
     auto e = embedding_operands<EmbeddingForward>(s, *m, dtype);
     e.bias = m->floats(s.hidden);
     e.y = m->values(s.rows * s.hidden);
     e.epsilon = 1e-12f;
     return make_case(m, e, &KernelTable::embedding_forward);
 }
-KernelCase embedding_backward(const ModelShape& s, MemoryPtr m, DType dtype) {
+KernelCase embedding_backward(const ModelShape& s, const KernelMemoryPtr& m, DType dtype) {
     auto e = embedding_operands<EmbeddingBackward>(s, *m, dtype);
     const int64_t h = s.hidden;
     e.dy = m->values(s.rows * h);
@@ -178,7 +106,7 @@ KernelCase embedding_backward(const ModelShape& s, MemoryPtr m, DType dtype) {
     e.positions = s.positions, e.type_count = 2;
     return make_case(m, e, &KernelTable::embedding_backward);
 }
-KernelCase layernorm_forward(const ModelShape& s, MemoryPtr m, DType dtype) {
+KernelCase layernorm_forward(const ModelShape& s, const KernelMemoryPtr& m, DType dtype) {
     const int64_t n = s.rows * s.hidden;
     const LayerNormForward l{.x = m->values(n),
                              .residual = m->values(n),
@@ -196,7 +124,7 @@ KernelCase layernorm_forward(const ModelShape& s, MemoryPtr m, DType dtype) {
                              .dtype = dtype};
     return make_case(m, l, &KernelTable::layernorm_forward);
 }
-KernelCase layernorm_backward(const ModelShape& s, MemoryPtr m, DType dtype) {
+KernelCase layernorm_backward(const ModelShape& s, const KernelMemoryPtr& m, DType dtype) {
     const int64_t n = s.rows * s.hidden, h = s.hidden;
     const LayerNormBackward l{.dy = m->values(n),
                               .z = m->values(n),
@@ -218,14 +146,13 @@ KernelCase layernorm_backward(const ModelShape& s, MemoryPtr m, DType dtype) {
     return make_case(m, l, &KernelTable::layernorm_backward);
 }
 
-// -----------------------------------------------------------------------------------------------------------------------
-// pointwise
-KernelCase gelu_forward(const ModelShape& s, MemoryPtr m, DType dtype, Gelu form) {
+// ----------------------------------------------------------------------------------------------------------- pointwise
+KernelCase gelu_forward(const ModelShape& s, const KernelMemoryPtr& m, DType dtype, Gelu form) {
     const int64_t n = s.rows * 4 * s.hidden;
     return make_case(m, GeluForward{.x = m->values(n), .y = m->values(n), .n = n, .form = form, .dtype = dtype},
                      &KernelTable::gelu_forward);
 }
-KernelCase gelu_backward(const ModelShape& s, MemoryPtr m, DType dtype, Gelu form) {
+KernelCase gelu_backward(const ModelShape& s, const KernelMemoryPtr& m, DType dtype, Gelu form) {
     const int64_t columns = 4 * s.hidden, n = s.rows * columns;
     const GeluBackward g{.dy = m->values(n),
                          .x = m->values(n),
@@ -239,12 +166,12 @@ KernelCase gelu_backward(const ModelShape& s, MemoryPtr m, DType dtype, Gelu for
                          .accumulate = false};
     return make_case(m, g, &KernelTable::gelu_backward);
 }
-KernelCase tanh_forward(const ModelShape& s, MemoryPtr m, DType dtype) {
+KernelCase tanh_forward(const ModelShape& s, const KernelMemoryPtr& m, DType dtype) {
     const int64_t n = s.rows / s.sequence * s.hidden;
     return make_case(m, TanhForward{.x = m->values(n), .y = m->values(n), .n = n, .dtype = dtype},
                      &KernelTable::tanh_forward);
 }
-KernelCase tanh_backward(const ModelShape& s, MemoryPtr m, DType dtype) {
+KernelCase tanh_backward(const ModelShape& s, const KernelMemoryPtr& m, DType dtype) {
     const int64_t rows = s.rows / s.sequence, n = rows * s.hidden;
     const TanhBackward t{.dy = m->values(n),
                          .y = m->values(n),
@@ -257,7 +184,7 @@ KernelCase tanh_backward(const ModelShape& s, MemoryPtr m, DType dtype) {
                          .accumulate = false};
     return make_case(m, t, &KernelTable::tanh_backward);
 }
-KernelCase column_sum(const ModelShape& s, MemoryPtr m, DType dtype) {
+KernelCase column_sum(const ModelShape& s, const KernelMemoryPtr& m, DType dtype) {
     const int64_t columns = 3 * s.hidden;
     const ColumnSum c{.x = m->values(s.rows * columns),
                       .sum = m->floats(columns),
@@ -270,28 +197,28 @@ KernelCase column_sum(const ModelShape& s, MemoryPtr m, DType dtype) {
     return make_case(m, c, &KernelTable::column_sum);
 }
 
-// ---------------------------------------------------------------------------------------------------------------- rows
-// and losses
+// ----------------------------------------------------------------------------------------------------- rows and losses
 /// Half of each sequence's rows, as token dropping keeps them.
-const int32_t* kept_rows(const ModelShape& s, Memory& m) {
+const int32_t* kept_rows(const ModelShape& s, KernelMemory& m) {
     const int64_t count = s.sequence / 2, n = s.rows / 2;
     auto* index = m.integers(n, 2);
     for (int64_t i = 0; i < n; ++i) index[i] += static_cast<int32_t>(i % count * 2);
     return index;
 }
-KernelCase gather_rows(const ModelShape& s, MemoryPtr m, DType dtype) {
+KernelCase gather_rows(const ModelShape& s, const KernelMemoryPtr& m, DType dtype) {
+    const int64_t kept = s.rows / 2 * s.hidden;
     const GatherRows g{.from = m->scratch(s.rows * s.hidden * 4),
                        .index = kept_rows(s, *m),
-                       .to = m->values(s.rows / 2 * s.hidden),
+                       .to = m->values(kept),
                        .batch = s.rows / s.sequence,
                        .count = s.sequence / 2,
                        .per_sequence = s.sequence,
                        .columns = s.hidden,
                        .dtype = dtype};
-    m->count(static_cast<double>(s.rows / 2 * s.hidden) * static_cast<double>(size_of(dtype)));
+    m->count(static_cast<double>(kept) * static_cast<double>(size_of(dtype)));
     return make_case(m, g, &KernelTable::gather_rows);
 }
-KernelCase scatter_rows(const ModelShape& s, MemoryPtr m, DType dtype) {
+KernelCase scatter_rows(const ModelShape& s, const KernelMemoryPtr& m, DType dtype) {
     const ScatterRows r{.from = m->values(s.rows / 2 * s.hidden),
                         .index = kept_rows(s, *m),
                         .to = m->values(s.rows * s.hidden),
@@ -304,7 +231,7 @@ KernelCase scatter_rows(const ModelShape& s, MemoryPtr m, DType dtype) {
                         .clear = true};
     return make_case(m, r, &KernelTable::scatter_rows);
 }
-KernelCase cross_entropy(const ModelShape& s, MemoryPtr m, DType dtype) {
+KernelCase cross_entropy(const ModelShape& s, const KernelMemoryPtr& m, DType dtype) {
     const int64_t stride = (s.vocabulary + 127) / 128 * 128;
     const CrossEntropy c{.logits = m->values(s.masked * stride),
                          .labels = m->integers(s.masked, s.vocabulary),
@@ -319,7 +246,7 @@ KernelCase cross_entropy(const ModelShape& s, MemoryPtr m, DType dtype) {
     m->count(static_cast<double>(s.masked * stride) * static_cast<double>(size_of(dtype)));  // written too
     return make_case(m, c, &KernelTable::cross_entropy);
 }
-KernelCase loss_totals(const ModelShape& s, MemoryPtr m, DType) {
+KernelCase loss_totals(const ModelShape& s, const KernelMemoryPtr& m, DType) {
     const LossTotals t{.loss = m->floats(s.masked),
                        .weights = m->floats(s.masked),
                        .correct = m->floats(s.masked),
@@ -329,8 +256,7 @@ KernelCase loss_totals(const ModelShape& s, MemoryPtr m, DType) {
     return make_case(m, t, &KernelTable::loss_totals);
 }
 
-// -----------------------------------------------------------------------------------------------------------------------
-// optimizer
+// ----------------------------------------------------------------------------------------------------------- optimizer
 /// The word embeddings and the tensors of two layers.
 std::vector<Segment> parameters(const ModelShape& s) {
     const int64_t h = s.hidden;
@@ -343,7 +269,7 @@ std::vector<Segment> parameters(const ModelShape& s) {
     }
     return segments;
 }
-KernelCase global_norm(const ModelShape& s, MemoryPtr m, DType) {
+KernelCase global_norm(const ModelShape& s, const KernelMemoryPtr& m, DType) {
     const std::span<const Segment> segments = m->segments(parameters(s));
     const GlobalNorm n{.gradients = m->floats(segments.back().offset + segments.back().size),
                        .segments = segments,
@@ -351,7 +277,7 @@ KernelCase global_norm(const ModelShape& s, MemoryPtr m, DType) {
                        .scratch = m->scratch(global_norm_scratch_bytes(segments))};
     return make_case(m, n, &KernelTable::global_norm);
 }
-KernelCase update(const ModelShape& s, MemoryPtr m, void (*KernelTable::*entry)(const Update&, Context&)) {
+KernelCase update(const ModelShape& s, const KernelMemoryPtr& m, void (*KernelTable::*entry)(const Update&, Context&)) {
     const std::span<const Segment> segments = m->segments(parameters(s));
     const int64_t n = segments.back().offset + segments.back().size;
     const UpdateScalars scalars{.learning_rate = 1e-4f,
@@ -376,14 +302,14 @@ KernelCase update(const ModelShape& s, MemoryPtr m, void (*KernelTable::*entry)(
     m->count(static_cast<double>(n) * (3 * 4 + 2));  // all but the gradients are written too
     return make_case(m, u, entry);
 }
-KernelCase cast(const ModelShape& s, MemoryPtr m, DType) {
+KernelCase cast(const ModelShape& s, const KernelMemoryPtr& m, DType) {
     const int64_t n = s.vocabulary * s.hidden;
     const Cast c{
         .from = m->floats(n), .to = m->scratch(2 * n), .n = n, .from_dtype = DType::f32, .to_dtype = DType::bf16};
     m->count(2 * static_cast<double>(n));
     return make_case(m, c, &KernelTable::cast);
 }
-KernelCase clear(const ModelShape& s, MemoryPtr m, DType) {
+KernelCase clear(const ModelShape& s, const KernelMemoryPtr& m, DType) {
     const int64_t bytes = s.vocabulary * s.hidden * 4;
     void* x = m->scratch(bytes);
     m->count(static_cast<double>(bytes));
@@ -395,15 +321,16 @@ KernelCase clear(const ModelShape& s, MemoryPtr m, DType) {
 std::vector<KernelCaseMaker> kernel_cases(const ModelShape& shape, DType dtype) {
     std::vector<KernelCaseMaker> cases;
     const auto add = [&](const std::string& name, auto build) {
-        cases.push_back({name, [=] { return build(std::make_shared<Memory>(dtype)); }});
+        cases.push_back({name, [=] { return build(std::make_shared<KernelMemory>(dtype)); }});
     };
-    const auto add_of_shape = [&](const std::string& name, KernelCase (*build)(const ModelShape&, MemoryPtr, DType)) {
-        add(name, [=](MemoryPtr m) { return build(shape, std::move(m), dtype); });
+    const auto add_of_shape = [&](const std::string& name,
+                                  KernelCase (*build)(const ModelShape&, const KernelMemoryPtr&, DType)) {
+        add(name, [=](const KernelMemoryPtr& m) { return build(shape, m, dtype); });
     };
     const int64_t t = shape.rows, h = shape.hidden;
-    add("gemm forward", [=](MemoryPtr m) { return gemm(m, dtype, dtype, t, 4 * h, h, false, false); });
-    add("gemm dx", [=](MemoryPtr m) { return gemm(m, dtype, dtype, t, h, 4 * h, false, true); });
-    add("gemm dw", [=](MemoryPtr m) { return gemm(m, dtype, DType::f32, h, 4 * h, t, true, false); });
+    add("gemm forward", [=](const KernelMemoryPtr& m) { return gemm(m, dtype, dtype, t, 4 * h, h, false, false); });
+    add("gemm dx", [=](const KernelMemoryPtr& m) { return gemm(m, dtype, dtype, t, h, 4 * h, false, true); });
+    add("gemm dw", [=](const KernelMemoryPtr& m) { return gemm(m, dtype, DType::f32, h, 4 * h, t, true, false); });
     add_of_shape("attention_forward", attention_forward);
     add_of_shape("attention_backward", attention_backward);
     add_of_shape("embedding_forward", embedding_forward);
@@ -412,8 +339,8 @@ std::vector<KernelCaseMaker> kernel_cases(const ModelShape& shape, DType dtype) 
     add_of_shape("layernorm_backward", layernorm_backward);
     for (const Gelu form : {Gelu::erf, Gelu::tanh}) {
         const std::string suffix = form == Gelu::erf ? " erf" : " tanh";
-        add("gelu_forward" + suffix, [=](MemoryPtr m) { return gelu_forward(shape, m, dtype, form); });
-        add("gelu_backward" + suffix, [=](MemoryPtr m) { return gelu_backward(shape, m, dtype, form); });
+        add("gelu_forward" + suffix, [=](const KernelMemoryPtr& m) { return gelu_forward(shape, m, dtype, form); });
+        add("gelu_backward" + suffix, [=](const KernelMemoryPtr& m) { return gelu_backward(shape, m, dtype, form); });
     }
     add_of_shape("tanh_forward", tanh_forward);
     add_of_shape("tanh_backward", tanh_backward);
@@ -424,8 +351,8 @@ std::vector<KernelCaseMaker> kernel_cases(const ModelShape& shape, DType dtype) 
     if (dtype == DType::bf16) return cases;
     add_of_shape("loss_totals", loss_totals);  // the rest is f32 whatever the storage
     add_of_shape("global_norm", global_norm);
-    add("adamw", [=](MemoryPtr m) { return update(shape, m, &KernelTable::adamw); });
-    add("lamb", [=](MemoryPtr m) { return update(shape, m, &KernelTable::lamb); });
+    add("adamw", [=](const KernelMemoryPtr& m) { return update(shape, m, &KernelTable::adamw); });
+    add("lamb", [=](const KernelMemoryPtr& m) { return update(shape, m, &KernelTable::lamb); });
     add_of_shape("cast", cast);
     add_of_shape("clear", clear);
     return cases;

@@ -20,8 +20,7 @@ struct DropoutSite {
     bool active() const { return kernels::Dropout{nullptr, site, probability}.active(); }
 };
 
-// -------------------------------------------------------------------------------------------------------------------------------
-// GEMM
+// ---------------------------------------------------------------------------------------------------------------- GEMM
 struct GemmArguments {
     Tensor a, b, c;
     Tensor bias = {};  // f32 [n], may be absent
@@ -31,8 +30,7 @@ struct GemmArguments {
 /// (padding).
 void gemm(Program& program, const std::string& name, const GemmArguments& arguments);
 
-// -------------------------------------------------------------------------------------------------------------------------
-// embeddings
+// ---------------------------------------------------------------------------------------------------------- embeddings
 struct Embedding {
     Tensor ids, types;            // i32 [T]; types may be absent
     Tensor word, position, type;  // f32 [V,h], [P,h], [2,h]
@@ -49,8 +47,7 @@ struct EmbeddingGradients {
 void embedding_forward(Program& program, const std::string& name, const Embedding& e);
 void embedding_backward(Program& program, const std::string& name, const Embedding& e, const EmbeddingGradients& g);
 
-// -------------------------------------------------------------------------------------------------- dropout + residual
-// + LayerNorm
+// -------------------------------------------------------------------------------------- dropout + residual + LayerNorm
 struct LayerNorm {
     Tensor x, residual = {};       // [T,h]; residual may be absent
     Tensor gain, bias;             // f32 [h]
@@ -70,8 +67,7 @@ struct LayerNormGradients {
 void layernorm_forward(Program& program, const std::string& name, const LayerNorm& l);
 void layernorm_backward(Program& program, const std::string& name, const LayerNorm& l, const LayerNormGradients& g);
 
-// --------------------------------------------------------------------------------------------------------------------------
-// attention
+// ----------------------------------------------------------------------------------------------------------- attention
 struct Attention {
     Tensor q, k, v;   // views whose rows are stride_q, stride_kv elements apart
     Tensor lengths;   // i32 [B], may be absent
@@ -85,8 +81,7 @@ struct AttentionGradients {
 void attention_forward(Program& program, const std::string& name, const Attention& a);
 void attention_backward(Program& program, const std::string& name, const Attention& a, const AttentionGradients& g);
 
-// --------------------------------------------------------------------------------------------------------------------------
-// pointwise
+// ----------------------------------------------------------------------------------------------------------- pointwise
 void gelu_forward(Program& program, const std::string& name, Tensor x, Tensor y, kernels::Gelu form);
 /// dx may be dy's memory. dx_sum f32 [columns].
 void gelu_backward(Program& program, const std::string& name, Tensor dy, Tensor x, Tensor dx, Tensor dx_sum,
@@ -97,15 +92,13 @@ void tanh_backward(Program& program, const std::string& name, Tensor dy, Tensor 
 /// sum f32 [columns], at most x's columns.
 void column_sum(Program& program, const std::string& name, Tensor x, Tensor sum, bool accumulate);
 
-// -------------------------------------------------------------------------------------------------------------------------------
-// rows
+// ---------------------------------------------------------------------------------------------------------------- rows
 /// index i32 [batch, count]; from [batch*per_sequence, h] → to [batch*count, h].
 void gather_rows(Program& program, const std::string& name, Tensor from, Tensor index, Tensor to);
 enum class Scatter : uint8_t { replace, accumulate, clear_and_accumulate };
 void scatter_rows(Program& program, const std::string& name, Tensor from, Tensor index, Tensor to, Scatter mode);
 
-// -----------------------------------------------------------------------------------------------------------------------------
-// losses
+// -------------------------------------------------------------------------------------------------------------- losses
 struct CrossEntropy {
     Tensor logits;                // [R, stride]; becomes its own gradient if gradient_scale is there
     Tensor labels, weights = {};  // i32 [R], f32 [R] (may be absent)
@@ -117,8 +110,7 @@ struct CrossEntropy {
 };
 void cross_entropy(Program& program, const std::string& name, const CrossEntropy& c);
 
-// --------------------------------------------------------------------------------------------------------------------------
-// optimizer
+// ----------------------------------------------------------------------------------------------------------- optimizer
 enum class Optimizer : uint8_t { adamw, lamb };
 struct Update {
     Tensor parameters, gradients, moment1, moment2;  // f32 arenas

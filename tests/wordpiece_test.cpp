@@ -10,26 +10,20 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
-#include <unordered_map>
 
 #include "base/error.h"
 #include "data/ascii_run.h"
 #include "data/unicode.h"
+#include "plain_tokenizer.h"
 #include "temporary_folder.h"
 
 using namespace dropforge;
 using namespace dropforge::data;
+using namespace dropforge::test;
 
 namespace {
 
-using Ids = std::vector<int32_t>;
-
 const fs::path kGolden = fs::path(DROPFORGE_TEST_DATA) / "tokenizer";
-
-const Vocabulary& vocabulary() {
-    static const Vocabulary loaded = Vocabulary::load(kGolden / "vocab.txt");
-    return loaded;
-}
 
 Ids encode(WordPiece& tokenizer, std::string_view text) {
     Ids ids;
@@ -50,112 +44,6 @@ std::vector<nlohmann::json> read_lines(const fs::path& path) {
     for (std::string line; std::getline(file, line);) lines.push_back(nlohmann::json::parse(line));
     return lines;
 }
-
-/// The rules of basic tokenization and WordPiece, one after another over the whole text.
-class PlainTokenizer {
-  public:
-    explicit PlainTokenizer(bool cased) : cased_(cased) {
-        for (int32_t id = 0; id < vocabulary().size(); ++id) ids_[vocabulary().token(id)] = id;
-    }
-
-    Ids encode(std::string_view text) const {
-        std::u32string normalised = clean(text);
-        if (!cased_) normalised = strip_and_lower(decomposed(normalised));
-        Ids ids;
-        std::u32string word;
-        normalised += U' ';
-        for (const char32_t& c : normalised) {
-            if (c != ' ' && !splits(c)) {
-                word += c;
-                continue;
-            }
-            add_word(word, ids);
-            word.clear();
-            if (c != ' ') add_word({&c, 1}, ids);
-        }
-        return ids;
-    }
-
-  private:
-    static bool splits(char32_t c) {
-        return is_punctuation(c) ||
-               (c < 0x80 && std::u32string_view(U"$+<=>^`|~").find(c) != std::u32string_view::npos);
-    }
-    static bool is_ideograph(char32_t c) {
-        static constexpr char32_t kRanges[][2] = {{0x3400, 0x4DBF},   {0x4E00, 0x9FFF},   {0xF900, 0xFAFF},
-                                                  {0x20000, 0x2A6DF}, {0x2A700, 0x2B73F}, {0x2B740, 0x2B81F},
-                                                  {0x2B820, 0x2CEAF}, {0x2F800, 0x2FA1F}};
-        return std::ranges::any_of(kRanges, [c](const auto& range) { return c >= range[0] && c <= range[1]; });
-    }
-    static std::u32string clean(std::string_view text) {
-        std::u32string result;
-        for (const char *p = text.data(), *end = p + text.size(); p < end;) {
-            const auto [c, size] = decode_utf8(p, end);
-            p += size;
-            const bool space = c == '\t' || c == '\n' || c == '\r' || is_separator(c);
-            if (space) {
-                result += U' ';
-            } else if (c != 0 && c != kReplacement && !is_control(c)) {
-                result += is_ideograph(c) ? std::u32string{U' ', c, U' '} : std::u32string{c};
-            }
-        }
-        return result;
-    }
-    static std::u32string decomposed(const std::u32string& text) {
-        std::u32string result;
-        for (const char32_t c : text) {
-            const Decomposition parts = decompose(c);
-            result.append(parts.code_points.data(), parts.size);
-        }
-        for (size_t begin = 0; begin < result.size(); ++begin) {  // order each run of non-starters
-            size_t end = begin;
-            while (end < result.size() && combining_class(result[end]) != 0) ++end;
-            std::stable_sort(result.begin() + static_cast<ptrdiff_t>(begin),
-                             result.begin() + static_cast<ptrdiff_t>(end),
-                             [](char32_t a, char32_t b) { return combining_class(a) < combining_class(b); });
-            begin = end;
-        }
-        return result;
-    }
-    static std::u32string strip_and_lower(const std::u32string& text) {
-        std::u32string result;
-        for (const char32_t c : text) {
-            if (!is_nonspacing_mark(c)) result += lower_case(c);
-        }
-        return result;
-    }
-    static std::string utf8(std::u32string_view text) {
-        std::string result;
-        for (const char32_t c : text) {
-            char bytes[4];
-            result.append(bytes, write_utf8(c, bytes));
-        }
-        return result;
-    }
-    void add_word(std::u32string_view word, Ids& ids) const {
-        if (word.empty()) return;
-        Ids found;
-        for (size_t begin = 0; begin < word.size() && word.size() <= 100;) {
-            size_t end = word.size();
-            auto match = ids_.end();
-            for (; end > begin; --end) {
-                match = ids_.find((begin > 0 ? "##" : "") + utf8(word.substr(begin, end - begin)));
-                if (match != ids_.end()) break;
-            }
-            if (match == ids_.end()) {
-                found.clear();
-                break;
-            }
-            found.push_back(match->second);
-            begin = end;
-        }
-        if (found.empty()) found = {vocabulary().special().unk};
-        ids.insert(ids.end(), found.begin(), found.end());
-    }
-
-    bool cased_;
-    std::unordered_map<std::string, int32_t> ids_;
-};
 
 /// Text that meets many rules: pieces of the vocabulary, odd code points, broken bytes.
 std::string random_text(std::mt19937& random, size_t parts) {

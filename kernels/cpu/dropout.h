@@ -91,8 +91,7 @@ inline void with_dropout_row(DType dtype, const Dropout& dropout, F&& f) {
     });
 }
 
-// ------------------------------------------------------------------------------------------------------------------------------
-// Philox
+// -------------------------------------------------------------------------------------------------------------- Philox
 #if DROPFORGE_AVX512 || DROPFORGE_AVX2
 /// Products of the low 32 bits of each lane.
 inline u64v multiply_low(u64v a, uint64_t b) {

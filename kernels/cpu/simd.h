@@ -52,8 +52,7 @@ inline i32v iota() {
     return lanes;
 }
 
-// ----------------------------------------------------------------------------------------------------------- how much
-// of a vector counts
+// ----------------------------------------------------------------------------------------- how much of a vector counts
 /// All lanes; a size known to the compiler.
 struct Full {
     static constexpr int count = kLanes;
@@ -78,8 +77,7 @@ inline f32v select(Part part, f32v x, f32v other) { return iota() < part.count ?
 inline f32v only(Full, f32v x) { return x; }
 inline f32v only(Part part, f32v x) { return select(part, x, f32v{}); }
 
-// ------------------------------------------------------------------------------------------------------------------------
-// f32 in memory
+// ------------------------------------------------------------------------------------------------------- f32 in memory
 inline f32v load(const float* p, Full = {}) {
     f32v x;
     std::memcpy(&x, p, sizeof x);
@@ -105,8 +103,7 @@ inline void store(float* p, f32v x, Part part) {
 #endif
 }
 
-// -----------------------------------------------------------------------------------------------------------------------
-// bf16 in memory
+// ------------------------------------------------------------------------------------------------------ bf16 in memory
 inline f32v widen(u16v bits) {
 #if DROPFORGE_AVX512
     const u32v words = std::bit_cast<u32v>(_mm512_maskz_cvtepu16_epi32(0xffff, std::bit_cast<__m256i>(bits)));
@@ -168,8 +165,7 @@ inline f32v load(const bf16* p, Part part) {
     return widen(bits);
 #endif
 }
-// ---------------------------------------------------------------------------------------------------------------------------
-// reductions
+// ---------------------------------------------------------------------------------------------------------- reductions
 /// Lane i of the result is lane i ^ kDistance.
 template <int kDistance, int... kLane>
 inline f32v swap_lanes(f32v x, std::integer_sequence<int, kLane...>) {
