@@ -72,7 +72,7 @@ void run(Options& o, const CommonOptions& common) {
     o.run.config = RunConfig::load(o.config);
     if (!o.data.empty()) o.run.config.data.path = o.data;
     for (const std::string& setting : o.settings) o.run.config.set(setting);
-    for (const auto& [key, value] : o.shorthands) o.run.config.set(key + "=" + value);
+    for (const auto& [key, value] : o.shorthands) o.run.config.set(fmt::format("{}={}", key, value));
     o.run.quiet = common.quiet;
     if (o.dry_run) return report(plan_pretraining(o.run.config), common);
     const PretrainResult r = train(o.run, common);

@@ -43,6 +43,7 @@ std::vector<MappedFile> map_files(const std::vector<std::string>& paths) {
     }
     std::ranges::sort(names);
     std::vector<MappedFile> files;
+    files.reserve(names.size());
     for (const fs::path& name : names) files.emplace_back(name);
     return files;
 }

@@ -94,6 +94,7 @@ struct Tables {
 
 std::vector<std::string> tokens_of(const Vocabulary& vocabulary) {
     std::vector<std::string> tokens;
+    tokens.reserve(static_cast<size_t>(vocabulary.size()));
     for (int32_t id = 0; id < vocabulary.size(); ++id) tokens.push_back(vocabulary.token(id));
     return tokens;
 }

@@ -172,6 +172,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
 /// The tensors, in order of their place in the file, must cover the data section exactly.
 void check_cover(const std::string& file, const std::map<std::string, TensorInfo>& tensors, uint64_t data_bytes) {
     std::vector<std::pair<const TensorInfo*, const std::string*>> order;
+    order.reserve(tensors.size());
     for (const auto& [name, info] : tensors) order.emplace_back(&info, &name);
     std::ranges::sort(order, {}, [](const auto& entry) { return std::pair(entry.first->begin, entry.first->end); });
     uint64_t expected = 0;

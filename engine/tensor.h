@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <string>
+#include <vector>
 
 #include "kernels/dtype.h"
 
@@ -19,6 +20,7 @@ class Shape {
 
     int rank() const { return rank_; }
     int64_t operator[](int i) const { return dimensions_[static_cast<size_t>(i)]; }
+    std::vector<int64_t> dimensions() const { return {dimensions_.begin(), dimensions_.begin() + rank_}; }
     /// Number of elements.
     int64_t size() const;
     std::string text() const;  // "[4, 128, 256]"

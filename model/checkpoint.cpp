@@ -17,12 +17,6 @@ namespace {
 constexpr const char* kFile = "trainer.safetensors";
 constexpr const char* kFormat = "1";
 
-std::vector<int64_t> dimensions(const Shape& shape) {
-    std::vector<int64_t> result;
-    for (int i = 0; i < shape.rank(); ++i) result.push_back(shape[i]);
-    return result;
-}
-
 int64_t integer(const SafetensorsFile& file, const std::string& key) {
     const auto found = file.metadata().find(key);
     require(found != file.metadata().end(), "{}: the metadata lacks {}", file.path().string(), key);
@@ -56,7 +50,7 @@ TrainingState read_state(const SafetensorsFile& file) {
 
 void read_arena(const SafetensorsFile& file, const std::string& prefix, const Parameters& parameters, float* arena) {
     for (const HfTensor& t : parameters.tensors())
-        file.read(prefix + t.name, {arena + t.offset, static_cast<size_t>(t.shape.size())}, dimensions(t.shape));
+        file.read(prefix + t.name, {arena + t.offset, static_cast<size_t>(t.shape.size())}, t.shape.dimensions());
 }
 
 }  // namespace
@@ -74,7 +68,7 @@ void save_checkpoint(const fs::path& folder, const Parameters& parameters, Train
     for (const auto& [prefix, arena] : {std::pair{"moment1/", step.moment1()}, {"moment2/", step.moment2()}})
         for (const HfTensor& t : parameters.tensors())
             writer.add(prefix + t.name, std::span<const float>(arena + t.offset, static_cast<size_t>(t.shape.size())),
-                       dimensions(t.shape));
+                       t.shape.dimensions());
     writer.write(folder / kFile);
 }
 

@@ -41,17 +41,11 @@ struct Contents {
     }
 };
 
-std::vector<int64_t> dimensions(const Shape& shape) {
-    std::vector<int64_t> result;
-    for (int i = 0; i < shape.rank(); ++i) result.push_back(shape[i]);
-    return result;
-}
-
 void read_values(const SafetensorsFile& file, Contents& contents, const Parameters& parameters, float* values) {
     for (const HfTensor& t : parameters.tensors()) {
         const auto found = contents.names.find(t.name);
         require(found != contents.names.end(), "{}: the tensor {} is missing", file.path().string(), t.name);
-        file.read(found->second, {values + t.offset, static_cast<size_t>(t.shape.size())}, dimensions(t.shape));
+        file.read(found->second, {values + t.offset, static_cast<size_t>(t.shape.size())}, t.shape.dimensions());
         contents.names.erase(found);
     }
     require(contents.names.empty(), "{}: unexpected tensor {}: no part of a BERT encoder with MLM and NSP heads",
@@ -83,7 +77,7 @@ void save_model(const fs::path& folder, const Parameters& parameters, const floa
     writer.metadata("format", "pt");
     for (const HfTensor& t : parameters.tensors()) {
         const std::string name = heads.mlm ? t.name : t.name.substr(kPrefix.size());
-        writer.add(name, {values + t.offset, static_cast<size_t>(t.shape.size())}, dimensions(t.shape));
+        writer.add(name, {values + t.offset, static_cast<size_t>(t.shape.size())}, t.shape.dimensions());
     }
     writer.write(folder / "model.safetensors");
     write_text(folder / "config.json", parameters.config().to_json(architecture));

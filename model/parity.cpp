@@ -14,12 +14,6 @@ namespace dropforge {
 
 namespace {
 
-std::vector<int64_t> dimensions(const Shape& shape) {
-    std::vector<int64_t> result;
-    for (int i = 0; i < shape.rank(); ++i) result.push_back(shape[i]);
-    return result;
-}
-
 /// The integers of a tensor [batch, columns] (or [batch]), each low … high.
 std::vector<int32_t> integers(const SafetensorsFile& file, const std::string& name, std::vector<int64_t> shape,
                               int64_t low, int64_t high) {
@@ -62,7 +56,7 @@ class Results {
     }
     void add(const std::string& name, double value) { add(name, std::vector{static_cast<float>(value)}, {1}); }
     void add(const std::string& name, const float* values, const Shape& shape) {
-        add(name, std::vector(values, values + shape.size()), dimensions(shape));
+        add(name, std::vector(values, values + shape.size()), shape.dimensions());
     }
     void write(const fs::path& path) const { writer_.write(path); }
 

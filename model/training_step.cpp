@@ -52,7 +52,10 @@ int64_t StepPrograms::arena_lower_bound() const {
     return std::max({first_plan.lower_bound, further_plan.lower_bound, update_plan.lower_bound});
 }
 
-double StepPrograms::flops() const { return first.flops() * static_cast<double>(options.batch / options.micro_batch); }
+double StepPrograms::flops() const {
+    const int64_t micro_batches = options.batch / options.micro_batch;
+    return first.flops() * static_cast<double>(micro_batches);
+}
 
 int64_t state_bytes(const Parameters& parameters, DType dtype) {
     return parameters.size() * (4 * kFloat + (dtype == DType::f32 ? 0 : static_cast<int64_t>(size_of(dtype))));

@@ -27,7 +27,7 @@ house_rules() {
     search -nE "$tab| +\$" <<<"$text" | violation "tabs or trailing spaces" || status=1
     # The places where someone happens to work mean nothing to a reader.
     search -nE '(^|[^A-Za-z0-9_.$}/-])/(work|home|root|tmp|mnt)/[A-Za-z]' <<<"$text" | violation "a path of one machine" || status=1
-    search -nE '(TO''DO|FIX''ME|X''XX)' <<<"$text" | violation "unfinished" || status=1
+    search -nwE '(TO''DO|FIX''ME|X''XX)' <<<"$text" | violation "unfinished" || status=1
     search -nE '^ *using namespace' <<<"$(grep '\.h$' <<<"$text")" | violation "using namespace in a header" || status=1
     search -L '^#pragma once' <<<"$(grep '\.h$' <<<"$text")" | violation "headers without #pragma once" || status=1
     xargs wc -l <<<"$(grep -E '\.(cpp|h|sh|pl)$' <<<"$text")" | awk '$2 != "total" && $1 > 400' | violation "more than 400 lines" || status=1
