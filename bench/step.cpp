@@ -6,7 +6,7 @@
 #include <chrono>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <regex>
+#include <string>
 
 #include "base/philox.h"
 #include "bench/commands.h"
@@ -59,14 +59,21 @@ struct OpGroup {
     double seconds = 0, flops = 0, bytes = 0;
 };
 
+/// "layer3/fc1" → "layer*/fc1".
+std::string group_name(const std::string& op) {
+    constexpr std::string_view kLayer = "layer";
+    const size_t slash = op.find('/');
+    if (!op.starts_with(kLayer) || slash == std::string::npos) return op;
+    return "layer*" + op.substr(slash);
+}
+
 std::map<std::string, OpGroup> by_op(TrainingStep& step, double steps) {
-    static const std::regex layer("^layer[0-9]+/");
     std::map<std::string, OpGroup> groups;
     for (const Executor* executor : step.executors()) {
         const auto times = executor->times();
         for (size_t i = 0; i < times.size(); ++i) {
             const Op& op = executor->program().ops()[i];
-            OpGroup& g = groups[std::regex_replace(op.name, layer, "layer*/")];
+            OpGroup& g = groups[group_name(op.name)];
             const double runs = static_cast<double>(times[i].runs) / steps;
             g.seconds += times[i].seconds / steps;
             g.flops += op.flops * runs;
