@@ -55,7 +55,8 @@ TEST_CASE("progress line: in place on a terminal, a line an interval elsewhere, 
         line.note("saved");
         line.show({.step = 3, .steps = 3}, false);
     };
-    const std::string one = StepProgress{.step = 1, .steps = 3}.text(), two = StepProgress{.step = 2, .steps = 3}.text(),
+    const std::string one = StepProgress{.step = 1, .steps = 3}.text(),
+                      two = StepProgress{.step = 2, .steps = 3}.text(),
                       three = StepProgress{.step = 3, .steps = 3}.text();
     CHECK(output_of(false, false, use) == two + "\nsaved\n");
     CHECK(output_of(false, true, use) == "\r" + one + "\x1b[K\r" + two + "\x1b[K\nsaved\n\r" + three + "\x1b[K\n");
