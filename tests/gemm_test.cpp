@@ -111,11 +111,12 @@ TEST_CASE("gemm: vocabularies and long sums") {
 TEST_CASE("gemm: our blocks do not show: many rows, chunks of columns, passes over k, any number of threads") {
     for (const DType dtype : kFloatTypes) {
         if (!on_cpu::gemm_blocked_supports(dtype)) continue;
-        for (const auto& [x, transposes] : {std::pair{Case{300, 50, 20, 1}, 0},
-                                            {{6, 2200, 2100}, 2},
-                                            {{131, 17, 2051}, 1},
-                                            {{9, 50, 6301, 1}, 3},
-                                            {{21, 33, 6400}, 2}}) {
+        for (const auto& [shape, transposes] : {std::pair{Case{300, 50, 20, 1}, 0},
+                                                {{6, 2200, 2100}, 2},
+                                                {{131, 17, 2051}, 1},
+                                                {{9, 50, 6301, 1}, 3},
+                                                {{21, 33, 6400}, 2}}) {
+            const Case x = shape;  // a lambda cannot capture a structured binding in clang 14
             for (const DType out : {dtype, DType::f32}) {
                 const Variant v{(transposes & 1) != 0, (transposes & 2) != 0, true, true, dtype, out};
                 check_backends(fmt::format("{} x {} x {} out {}", x.m, x.n, x.k, static_cast<int>(out)), dtype,
