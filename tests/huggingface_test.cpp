@@ -22,7 +22,9 @@ TEST_CASE("a model read and written again is equal tensor for tensor") {
         save_model(folder.path(), model.parameters, model.values.as<float>());
         const SafetensorsFile before(kCases / name / "model.safetensors"), after(folder / "model.safetensors");
         CHECK(before.tensors().size() == after.tensors().size());
-        for (const auto& [tensor, info] : before.tensors()) {
+        for (const auto& entry : before.tensors()) {
+            const std::string& tensor = entry.first;
+            const TensorInfo& info = entry.second;
             CAPTURE(tensor);
             REQUIRE(after.has(tensor));
             CHECK(after.info(tensor).shape == info.shape);

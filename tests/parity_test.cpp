@@ -75,8 +75,10 @@ void check_no_other(const SafetensorsFile& result, const SafetensorsFile& expect
     for (const auto& [name, info] : expected.tensors())
         if (name.starts_with(prefix)) wanted.insert(base(name));
     if (wanted.empty()) return;
-    for (const auto& [name, info] : result.tensors())
+    for (const auto& entry : result.tensors()) {
+        const std::string& name = entry.first;
         if (name.starts_with(prefix)) CHECK_MESSAGE(wanted.contains(name), name << " is not wanted");
+    }
 }
 
 void check_run(const fs::path& folder, const std::string& run, const Json& arguments, DType dtype) {
@@ -89,7 +91,8 @@ void check_run(const fs::path& folder, const std::string& run, const Json& argum
     parity(options);
     const SafetensorsFile result(options.out), expected(folder / ("expected_" + run + ".safetensors"));
     const Json tolerances = Json::parse(read_text(folder / ("tolerances_" + run + ".json")));
-    for (const auto& [name, info] : expected.tensors()) {
+    for (const auto& entry : expected.tensors()) {
+        const std::string& name = entry.first;
         CAPTURE(name);
         const size_t hash = name.find('#');
         const std::string base = name.substr(0, hash), kind = hash == std::string::npos ? "" : name.substr(hash + 1);
