@@ -15,8 +15,8 @@ namespace dropforge::kernels::on_cpu {
 
 namespace {
 
-constexpr int64_t kMaxWords =
-    1024;  // of k in one pass: a panel of b (192 KiB) is streamed from L2, and c is added to seldom
+/// Of k in one pass: a panel of b (192 KiB) is streamed from L2, and c is added to seldom.
+constexpr int64_t kMaxWords = 1024;
 constexpr int64_t kMaxWordsOneStore = 1536;         // where c is bf16: one pass spares the f32 partial sums
 constexpr int64_t kBlockRows = 128;                 // rows of a in L2 (512 KiB)
 constexpr int64_t kPackedBytes = int64_t{4} << 20;  // of b at a time: stays in L3
