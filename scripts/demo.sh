@@ -107,7 +107,7 @@ demo() {
 What next:
   Hugging Face opens the model as it is:  AutoModelForMaskedLM.from_pretrained("$model")
   ask it more:          build/release/bin/dropforge fill --model $model "Your [MASK] here."
-  train it for longer:  ./dev pretrain --steps 20000
+  train it for longer:  ./dev pretrain --steps 60000
   use your own text:    DROPFORGE_TEXT=FOLDER ./dev pretrain
 TEXT
 }
