@@ -3,86 +3,63 @@
 #include <vector>
 
 #include "model/embeddings.h"
-#include "model/encoder_layer.h"
-#include "model/mlm_head.h"
-#include "model/nsp_head.h"
+#include "model/encoder.h"
+#include "model/loss_heads.h"
 
 namespace dropforge {
 
 namespace {
 
-/// The rows that losses read, out of the last layer's output.
-struct LossRows {
-    Tensor queries;  // index of the last layer's query rows [B,R]
-    Tensor mlm_index,
-        nsp_index;  // rows of the losses among the R, only with next-sentence labels (else all R are MLM's)
-};
-
-LossRows loss_rows(Graph& g) {
-    const int64_t b = g.options.batch, m = g.options.masked;
-    if (!g.options.next_sentence) return {g.program.bound("masked_positions", DType::i32, {b, m}), {}, {}};
-    return {g.program.bound("loss_rows", DType::i32, {b, m + 1}), g.program.bound("masked_rows", DType::i32, {b, m}),
-            g.program.bound("cls_row", DType::i32, {b, 1})};
-}
-
-/// Encoder and heads, forward.
-struct Forward {
+/// Encoder up to the last layer's output, forward.
+struct Encoder {
     ops::Embedding embeddings;
-    LossRows rows;
-    std::vector<EncoderLayer> layers = {};
-    MlmHead mlm = {};
-    NspHead nsp = {};
+    LayerStack trunk = {}, middle = {};  // before the first layer that drops tokens, and from there on
+    EncoderLayer last = {};
 };
 
-Forward forward(Graph& g) {
-    Forward f{.embeddings = embeddings_forward(g), .rows = loss_rows(g)};
-    Tensor x = f.embeddings.y;
-    for (int64_t i = 0; i < g.config.layers; ++i) {
-        f.layers.push_back(encoder_layer_forward(g, i, x, i == g.config.layers - 1 ? f.rows.queries : Tensor{}));
-        x = f.layers.back().y;
-    }
-    if (!g.options.next_sentence) {
-        f.mlm = mlm_forward(g, x);
-        return f;
-    }
-    const Tensor mlm_rows = g.activation("mlm/rows", {f.rows.mlm_index.shape.size(), g.config.hidden});
-    ops::gather_rows(g.program, "mlm/rows", x, f.rows.mlm_index, mlm_rows);
-    const Tensor nsp_rows = g.activation("nsp/rows", {f.rows.nsp_index.shape.size(), g.config.hidden});
-    ops::gather_rows(g.program, "nsp/rows", x, f.rows.nsp_index, nsp_rows);
-    f.mlm = mlm_forward(g, mlm_rows);
-    f.nsp = nsp_forward(g, nsp_rows);
-    return f;
+Encoder encoder_forward(Graph& g, const LossRows& rows, const DroppedTokens& dropped) {
+    const int64_t last = g.config.layers - 1;
+    Encoder e{.embeddings = embeddings_forward(g)};
+    e.trunk = layers_forward(g, 0, dropped.first, e.embeddings.y, g.lengths);
+    e.middle = layers_forward(g, dropped.first, last, e.trunk.y, g.lengths, dropped.subsets);
+    e.last = encoder_layer_forward(g, last, merge_forward(g, e.middle), {g.lengths, rows.queries});
+    return e;
 }
 
-/// Gradient at the last layer's output from the heads' backward passes.
-Tensor heads_backward(Graph& g, const Forward& f) {
-    const Tensor dmlm = mlm_backward(g, f.mlm);
-    if (!g.options.next_sentence) return dmlm;
-    const Tensor dnsp = nsp_backward(g, f.nsp);
-    const Tensor dy = g.activation("loss_rows.gradient", f.layers.back().y.shape);
-    ops::scatter_rows(g.program, "mlm/rows.backward", dmlm, f.rows.mlm_index, dy, ops::Scatter::clear_and_accumulate);
-    ops::scatter_rows(g.program, "nsp/rows.backward", dnsp, f.rows.nsp_index, dy, ops::Scatter::accumulate);
-    return dy;
+/// dy: at the last layer's output.
+void encoder_backward(Graph& g, const Encoder& e, Tensor dy) {
+    dy = encoder_layer_backward(g, e.last, dy);
+    const MergeGradients merge = merge_backward(g, e.middle, dy);
+    dy = layers_backward(g, e.middle, merge.dy, merge.around);
+    dy = layers_backward(g, e.trunk, dy);
+    embeddings_backward(g, e.embeddings, dy);
 }
+
+/// Drops nothing.
+DroppedTokens none(const Graph& g) { return {.first = g.config.layers - 1}; }
 
 }  // namespace
 
+void add_training_step(Graph& g, const DroppedTokens& dropped) {
+    const LossRows rows = loss_rows(g, {.cls = g.options.next_sentence});
+    const Encoder encoder = encoder_forward(g, rows, dropped);
+    const LossHeads heads = loss_heads_forward(g, encoder.last.y, rows, PassName::main);
+    record_importance(g);
+    encoder_backward(g, encoder, loss_heads_backward(g, heads));
+}
+
 Program dense_step(const Parameters& parameters, const GraphOptions& options) {
     Program program(options.accumulate ? "dense step, accumulating" : "dense step");
-    GraphOptions training = options;
-    training.training = true;
-    Graph g(program, parameters, training);
-    const Forward f = forward(g);
-    Tensor dy = heads_backward(g, f);
-    for (auto layer = f.layers.rbegin(); layer != f.layers.rend(); ++layer) dy = encoder_layer_backward(g, *layer, dy);
-    embeddings_backward(g, f.embeddings, dy);
+    Graph g(program, parameters, options);
+    add_training_step(g, none(g));
     return program;
 }
 
 Program evaluation(const Parameters& parameters, const GraphOptions& options) {
     Program program("evaluation");
     Graph g(program, parameters, options);
-    forward(g);
+    const LossRows rows = loss_rows(g, {.cls = options.next_sentence});
+    loss_heads_forward(g, encoder_forward(g, rows, none(g)).last.y, rows, PassName::main);
     return program;
 }
 
@@ -96,7 +73,7 @@ Program hidden_states(const Parameters& parameters, const GraphOptions& options)
     };
     Tensor x = embeddings_forward(g).y;
     keep(x, 0);
-    for (int64_t i = 0; i < g.config.layers; ++i) keep(x = encoder_layer_forward(g, i, x).y, i + 1);
+    for (int64_t i = 0; i < g.config.layers; ++i) keep(x = encoder_layer_forward(g, i, x, {g.lengths}).y, i + 1);
     if (!parameters.heads().mlm || options.masked == 0) return program;
     const Tensor index = program.bound("masked_positions", DType::i32, {options.batch, options.masked});
     const Tensor rows = g.activation("mlm/rows", {index.shape.size(), h});

@@ -2,17 +2,20 @@
 #pragma once
 
 #include "engine/program.h"
-#include "model/graph.h"
+#include "model/encoder.h"
 #include "model/parameters.h"
 
 namespace dropforge {
 
-/// Forward and backward of one micro-batch, dense: inputs input_ids [B,S] (and token_type_ids, lengths),
-/// masked_positions [B,M], masked_labels and masked_weights [B*M], mlm_scale [1], dropout_state [4]; with next-sentence
-/// labels also next_sentence_labels [B], nsp_scale [1], loss_rows [B,M+1] (positions whose last-layer output a loss
-/// reads: [CLS], then the masked ones) and masked_rows [B,M] (1 … M), cls_row [B,1] (0). Outputs mlm_totals [3],
-/// position_loss [B*M], nsp_totals [3], the gradients. The last layer computes only rows that a loss reads.
+/// Forward and backward of one micro-batch, dense, for options.training: inputs input_ids [B,S] (and token_type_ids,
+/// lengths), masked_positions [B,M], masked_labels and masked_weights [B*M], mlm_scale [1], dropout_state [4]; with
+/// next-sentence labels also next_sentence_labels [B], nsp_scale [1]; loss_rows and its like as model/loss_heads.h
+/// says. Outputs mlm_totals [3], position_loss [B*M], nsp_totals [3], the gradients; with options.importance also
+/// importance_sums and importance_counts [V]. The last layer computes only rows that a loss reads.
 Program dense_step(const Parameters& parameters, const GraphOptions& options);
+
+/// Adds the ops of such a step, with `dropped` tokens left out.
+void add_training_step(Graph& graph, const DroppedTokens& dropped);
 
 /// MLM loss without dropout and gradients: same inputs but the scales and the dropout state; same totals.
 Program evaluation(const Parameters& parameters, const GraphOptions& options);

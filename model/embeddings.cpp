@@ -33,7 +33,7 @@ void embeddings_backward(Graph& g, const ops::Embedding& e, Tensor dy) {
                              .dtype = g.gradient(p.type),
                              .dgain = g.gradient(p.embedding_norm.gain),
                              .dbias = g.gradient(p.embedding_norm.bias),
-                             .accumulate = g.options.accumulate});
+                             .accumulate = g.adds(p.position)});
 }
 
 }  // namespace dropforge

@@ -42,12 +42,12 @@ void project_qkv(Graph& g, EncoderLayer& l) {
     a.stride_q = h, a.stride_kv = 2 * h;
 }
 
-void attend(Graph& g, EncoderLayer& l) {
+void attend(Graph& g, EncoderLayer& l, Tensor lengths) {
     const BertConfig& c = g.config;
     ops::Attention& a = l.attention;
     a.batch = g.options.batch, a.heads = c.heads, a.head_size = c.head_size();
     a.rows_q = l.xq.shape[0] / a.batch, a.rows_kv = l.x.shape[0] / a.batch;
-    a.lengths = g.lengths;
+    a.lengths = lengths;
     a.dropout = g.attention_dropout(attention_site(l.index));
     a.out = g.activation("attention", {l.xq.shape[0], c.hidden});
     a.lse = g.program.planned("lse", DType::f32, {a.batch, a.heads, a.rows_q});
@@ -89,21 +89,22 @@ ResidualGradients residual_norm_backward(Graph& g, const std::string& name, cons
                              .dgain = g.gradient(p.gain),
                              .dbias = g.gradient(p.bias),
                              .dx_sum = g.gradient(bias),
-                             .accumulate = g.options.accumulate});
+                             .accumulate = g.adds(p.gain)});
     return {dz, dx ? dx : dz};
 }
 
-/// Gradients of q, k, v and of the GEMMs that made them; adds what reaches x and xq to the residual's gradient where
-/// they are one.
-Tensor qkv_backward(Graph& g, const EncoderLayer& l, const ops::AttentionGradients& d, Tensor dqkv, Tensor dxq) {
+/// Gradients of the GEMMs that made q, k, v. dxq is the residual's gradient: what reaches x is added to it where x and
+/// xq are one, else to `around` if that is given.
+Tensor qkv_backward(Graph& g, const EncoderLayer& l, const ops::AttentionGradients& d, Tensor dqkv, Tensor dxq,
+                    Tensor around) {
     const int64_t h = g.config.hidden;
     const Parameters::Linear& p = parameters_of(g, l.index).qkv;
-    const bool accumulate = g.options.accumulate;
     if (!l.queries) {
-        ops::column_sum(g.program, "qkv.bias_gradient", dqkv, g.gradient(p.bias), accumulate);
+        ops::column_sum(g.program, "qkv.bias_gradient", dqkv, g.gradient(p.bias), g.adds(p.bias));
         g.linear_backward("qkv", dqkv, l.x, p, dxq, true);
         return dxq;
     }
+    const bool accumulate = g.adds(p.weight);
     const Tensor dweight = g.gradient(p.weight), dbias = g.gradient(p.bias), weight = g.weight(p.weight);
     ops::column_sum(g.program, "q.bias_gradient", d.dq, dbias.view(0, {h}), accumulate);
     ops::column_sum(g.program, "kv.bias_gradient", dqkv, dbias.view(h, {2 * h}), accumulate);
@@ -113,13 +114,14 @@ Tensor qkv_backward(Graph& g, const EncoderLayer& l, const ops::AttentionGradien
         g.program, "kv.weight_gradient",
         {.a = dqkv, .b = l.x, .c = weight_rows(dweight, h, 2 * h), .transpose_a = true, .accumulate = accumulate});
     ops::gemm(g.program, "q.backward", {.a = d.dq, .b = weight_rows(weight, 0, h), .c = dxq, .accumulate = true});
-    const Tensor dx = g.activation("gradient", l.x.shape);
-    ops::gemm(g.program, "kv.backward", {.a = dqkv, .b = weight_rows(weight, h, 2 * h), .c = dx});
+    const Tensor dx = around ? around : g.activation("gradient", l.x.shape);
+    ops::gemm(g.program, "kv.backward",
+              {.a = dqkv, .b = weight_rows(weight, h, 2 * h), .c = dx, .accumulate = static_cast<bool>(around)});
     ops::scatter_rows(g.program, "queries.backward", dxq, l.queries, dx, ops::Scatter::accumulate);
     return dx;
 }
 
-Tensor attention_block_backward(Graph& g, const EncoderLayer& l, Tensor dy) {
+Tensor attention_block_backward(Graph& g, const EncoderLayer& l, Tensor dy, Tensor around) {
     const Parameters::Layer& p = parameters_of(g, l.index);
     const int64_t h = g.config.hidden;
     const ResidualGradients d =
@@ -135,7 +137,7 @@ Tensor attention_block_backward(Graph& g, const EncoderLayer& l, Tensor dy) {
         a.dq = column_block(dqkv, 0, h), a.dk = column_block(dqkv, 1, h), a.dv = column_block(dqkv, 2, h);
     }
     ops::attention_backward(g.program, "attention.backward", l.attention, a);
-    return qkv_backward(g, l, a, dqkv, d.residual);
+    return qkv_backward(g, l, a, dqkv, d.residual, around);
 }
 
 Tensor ffn_backward(Graph& g, const EncoderLayer& l, Tensor dy) {
@@ -145,23 +147,23 @@ Tensor ffn_backward(Graph& g, const EncoderLayer& l, Tensor dy) {
     g.linear_backward("fc2", d.branch, l.a, p.fc2, da);
     const Tensor du = g.activation("fc1.output_gradient", l.u.shape);
     ops::gelu_backward(g.program, "gelu.backward", da, l.u, du, g.gradient(p.fc1.bias), g.config.gelu,
-                       g.options.accumulate);
+                       g.adds(p.fc1.bias));
     g.linear_backward("fc1", du, l.attention_norm.y, p.fc1, d.residual, true);
     return d.residual;
 }
 
 }  // namespace
 
-EncoderLayer encoder_layer_forward(Graph& g, int64_t index, Tensor x, Tensor queries) {
+EncoderLayer encoder_layer_forward(Graph& g, int64_t index, Tensor x, const LayerRows& rows) {
     const Program::Scope scope(g.program, scope_name(index));
     const Parameters::Layer& p = parameters_of(g, index);
-    EncoderLayer l{.index = index, .queries = queries, .x = x, .xq = x};
-    if (queries) {
-        l.xq = g.activation("queries", {queries.shape.size(), g.config.hidden});
-        ops::gather_rows(g.program, "queries", x, queries, l.xq);
+    EncoderLayer l{.index = index, .queries = rows.queries, .x = x, .xq = x};
+    if (l.queries) {
+        l.xq = g.activation("queries", {l.queries.shape.size(), g.config.hidden});
+        ops::gather_rows(g.program, "queries", x, l.queries, l.xq);
     }
     project_qkv(g, l);
-    attend(g, l);
+    attend(g, l, rows.lengths);
     const Tensor projected = g.linear("projection", l.attention.out, p.projection);
     l.attention_norm = residual_norm(g, "attention_norm", projected, l.xq, p.attention_norm, projection_site(index));
     l.u = g.linear("fc1", l.attention_norm.y, p.fc1);
@@ -173,9 +175,9 @@ EncoderLayer encoder_layer_forward(Graph& g, int64_t index, Tensor x, Tensor que
     return l;
 }
 
-Tensor encoder_layer_backward(Graph& g, const EncoderLayer& layer, Tensor dy) {
+Tensor encoder_layer_backward(Graph& g, const EncoderLayer& layer, Tensor dy, Tensor around) {
     const Program::Scope scope(g.program, scope_name(layer.index));
-    return attention_block_backward(g, layer, ffn_backward(g, layer, dy));
+    return attention_block_backward(g, layer, ffn_backward(g, layer, dy), around);
 }
 
 }  // namespace dropforge

@@ -9,12 +9,17 @@ Graph::Graph(Program& program, const Parameters& parameters, const GraphOptions&
       options(options),
       masters_(parameters.entries().size()),
       copies_(masters_.size()),
-      gradients_(masters_.size()) {
+      gradients_(masters_.size()),
+      written_(masters_.size()) {
     const int64_t b = options.batch, s = options.sequence;
-    input_ids = program.bound("input_ids", DType::i32, {b, s});
-    if (options.types) token_type_ids = program.bound("token_type_ids", DType::i32, {b, s});
-    if (options.lengths) lengths = program.bound("lengths", DType::i32, {b});
-    if (options.training) dropout_state = program.bound("dropout_state", DType::i32, {4});
+    input_ids = input("input_ids", DType::i32, {b, s});
+    if (options.types) token_type_ids = input("token_type_ids", DType::i32, {b, s});
+    if (options.lengths) lengths = input("lengths", DType::i32, {b});
+    if (options.training) dropout_state = input("dropout_state", DType::i32, {4});
+}
+
+Tensor Graph::input(const std::string& name, DType dtype, const Shape& shape) {
+    return program.has(name) ? Tensor{program.find(name), dtype, 0, shape} : program.bound(name, dtype, shape);
 }
 
 Tensor Graph::parameter(std::vector<Tensor>& cache, Parameters::Index p, const std::string& name, DType dtype) {
@@ -36,12 +41,18 @@ Tensor Graph::gradient(Parameters::Index p) {
     return parameter(gradients_, p, gradient_name(parameters.entries()[static_cast<size_t>(p)].name), DType::f32);
 }
 
+bool Graph::adds(Parameters::Index p) {
+    const bool before = written_[static_cast<size_t>(p)];
+    written_[static_cast<size_t>(p)] = true;
+    return options.accumulate || before;
+}
+
 Tensor Graph::activation(const std::string& name, const Shape& shape) {
     return program.planned(name, options.dtype, shape);
 }
 
 ops::DropoutSite Graph::dropout(uint32_t site, float probability) {
-    return options.training ? ops::DropoutSite{dropout_state, site, probability} : ops::DropoutSite{};
+    return options.training ? ops::DropoutSite{dropout_state, first_site_ + site, probability} : ops::DropoutSite{};
 }
 
 ops::DropoutSite Graph::hidden_dropout(uint32_t site) { return dropout(site, config.hidden_dropout); }
@@ -57,7 +68,7 @@ Tensor Graph::linear(const std::string& name, Tensor x, const Parameters::Linear
 void Graph::linear_backward(const std::string& name, Tensor dy, Tensor x, const Parameters::Linear& l, Tensor dx,
                             bool add) {
     ops::gemm(program, name + ".weight_gradient",
-              {.a = dy, .b = x, .c = gradient(l.weight), .transpose_a = true, .accumulate = options.accumulate});
+              {.a = dy, .b = x, .c = gradient(l.weight), .transpose_a = true, .accumulate = adds(l.weight)});
     if (dx) ops::gemm(program, name + ".backward", {.a = dy, .b = weight(l.weight), .c = dx, .accumulate = add});
 }
 

@@ -19,6 +19,7 @@ struct GraphOptions {
     bool accumulate = false;                      // add to gradients and totals (all micro-batches but the first)
     bool types = false, lengths = false;          // the batch has token_type_ids, lengths
     bool next_sentence = false;                   // the batch has next_sentence_labels
+    bool importance = false;                      // MLM losses are summed up by token id, for the importance table
 };
 
 class Graph {
@@ -34,9 +35,15 @@ class Graph {
     Tensor input_ids, token_type_ids, lengths;  // i32 [B,S], [B,S], [B]; absent if the batch has none
     Tensor dropout_state;                       // i32 [4]: kernels::Dropout::state
 
+    /// A tensor that the caller binds; the same one if it was asked for before.
+    Tensor input(const std::string& name, DType dtype, const Shape& shape);
+
     Tensor master(Parameters::Index p);    // f32
     Tensor weight(Parameters::Index p);    // as the GEMMs read it: f32, or the bf16 copy
     Tensor gradient(Parameters::Index p);  // f32
+    /// Whether the next op adds to this parameter's gradient: an earlier micro-batch, or an earlier call for the same
+    /// parameter in this Program (two passes share their parameters), has put something there.
+    bool adds(Parameters::Index p);
     /// Names of the bound storages of a parameter.
     static std::string master_name(const std::string& own) { return "parameter/" + own; }
     static std::string copy_name(const std::string& own) { return "copy/" + own; }
@@ -48,6 +55,8 @@ class Graph {
     /// the model.
     ops::DropoutSite hidden_dropout(uint32_t site);
     ops::DropoutSite attention_dropout(uint32_t site);
+    /// From now on all sites draw other numbers than before: a second pass with dropout of its own.
+    void draw_anew() { first_site_ += kSitesOfPass; }
 
     /// y [T,out] = x·Wᵀ + b.
     Tensor linear(const std::string& name, Tensor x, const Parameters::Linear& l);
@@ -60,11 +69,16 @@ class Graph {
     Tensor parameter(std::vector<Tensor>& cache, Parameters::Index p, const std::string& name, DType dtype);
     ops::DropoutSite dropout(uint32_t site, float probability);
 
+    static constexpr uint32_t kSitesOfPass = 1u << 24;
+
     std::vector<Tensor> masters_, copies_, gradients_;
+    std::vector<bool> written_;  // gradients
+    uint32_t first_site_ = 0;
 };
 
-/// Site numbers of the model's dropouts.
+/// Site numbers of the model's dropouts, and of other draws.
 constexpr uint32_t kEmbeddingDropout = 0;
+constexpr uint32_t kRoutingDraw = 0xffffffff;  // of random routing
 constexpr uint32_t attention_site(int64_t layer) { return static_cast<uint32_t>(4 * layer + 1); }
 constexpr uint32_t projection_site(int64_t layer) { return static_cast<uint32_t>(4 * layer + 2); }
 constexpr uint32_t ffn_site(int64_t layer) { return static_cast<uint32_t>(4 * layer + 3); }

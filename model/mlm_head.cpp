@@ -35,33 +35,33 @@ MlmHead mlm_logits(Graph& g, Tensor rows) {
     return m;
 }
 
-MlmHead mlm_forward(Graph& g, Tensor rows) {
+MlmHead mlm_forward(Graph& g, Tensor rows, Tensor position_loss, Tensor totals) {
     MlmHead m = mlm_logits(g, rows);
     const int64_t r = rows.shape[0];
+    const Program::Scope scope(g.program, "mlm");
     ops::CrossEntropy loss{.logits = m.logits,
-                           .labels = g.program.bound("masked_labels", DType::i32, {r}),
-                           .weights = g.program.bound("masked_weights", DType::f32, {r}),
-                           .loss = g.program.bound("position_loss", DType::f32, {r}),
-                           .correct = g.program.planned("mlm/correct", DType::f32, {r}),
-                           .totals = g.program.bound("mlm_totals", DType::f32, {3}),
+                           .labels = g.input("masked_labels", DType::i32, {r}),
+                           .weights = g.input("masked_weights", DType::f32, {r}),
+                           .loss = position_loss,
+                           .correct = g.program.planned("correct", DType::f32, {r}),
+                           .totals = totals,
                            .columns = g.config.vocabulary,
                            .accumulate = g.options.accumulate};
-    if (g.options.training) loss.gradient_scale = g.program.bound("mlm_scale", DType::f32, {1});
-    ops::cross_entropy(g.program, "mlm/loss", loss);
+    if (g.options.training) loss.gradient_scale = g.input("mlm_scale", DType::f32, {1});
+    ops::cross_entropy(g.program, "loss", loss);
     return m;
 }
 
 Tensor mlm_backward(Graph& g, const MlmHead& m) {
     const Parameters& p = g.parameters;
-    const bool accumulate = g.options.accumulate;
     const Program::Scope scope(g.program, "mlm");
-    ops::column_sum(g.program, "decoder.bias_gradient", m.logits, g.gradient(p.decoder_bias), accumulate);
+    ops::column_sum(g.program, "decoder.bias_gradient", m.logits, g.gradient(p.decoder_bias), g.adds(p.decoder_bias));
     ops::gemm(g.program, "decoder.weight_gradient",
               {.a = m.logits,
                .b = m.norm.y,
                .c = decoder(g, g.gradient(p.word)),
                .transpose_a = true,
-               .accumulate = accumulate});
+               .accumulate = g.adds(p.word)});
     const Tensor dnorm = g.activation("norm.gradient", m.norm.y.shape);
     ops::gemm(g.program, "decoder.backward", {.a = m.logits, .b = decoder(g, g.weight(p.word)), .c = dnorm});
     const Tensor dgelu = g.activation("gelu.gradient", m.gelu.shape);
@@ -71,10 +71,10 @@ Tensor mlm_backward(Graph& g, const MlmHead& m) {
                              .dx = {},
                              .dgain = g.gradient(p.transform_norm.gain),
                              .dbias = g.gradient(p.transform_norm.bias),
-                             .accumulate = accumulate});
+                             .accumulate = g.adds(p.transform_norm.gain)});
     const Tensor ddense = g.activation("transform.gradient", m.dense.shape);
     ops::gelu_backward(g.program, "gelu.backward", dgelu, m.dense, ddense, g.gradient(p.transform.bias), g.config.gelu,
-                       accumulate);
+                       g.adds(p.transform.bias));
     const Tensor drows = g.activation("rows.gradient", m.rows.shape);
     g.linear_backward("transform", ddense, m.rows, p.transform, drows);
     return drows;

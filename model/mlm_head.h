@@ -16,10 +16,9 @@ struct MlmHead {
 
 /// Logits of `rows` [R,h].
 MlmHead mlm_logits(Graph& graph, Tensor rows);
-/// mlm_logits and the loss over the inputs masked_labels, masked_weights [R]; binds the outputs position_loss [R] and
-/// mlm_totals [3]. In training the gradient is scaled by the input mlm_scale [1]: one over the number of masked
-/// positions of the optimizer step.
-MlmHead mlm_forward(Graph& graph, Tensor rows);
+/// mlm_logits and the loss over the inputs masked_labels, masked_weights [R]: the unreduced one into `position_loss`
+/// f32 [R], sums into `totals` f32 [3]. In training the gradient is scaled by the input mlm_scale [1].
+MlmHead mlm_forward(Graph& graph, Tensor rows, Tensor position_loss, Tensor totals);
 /// Parameter gradients (the word table's is assigned or accumulated first here), and the gradient at the rows, which it
 /// returns.
 Tensor mlm_backward(Graph& graph, const MlmHead& head);

@@ -2,7 +2,7 @@
 
 namespace dropforge {
 
-NspHead nsp_forward(Graph& g, Tensor rows) {
+NspHead nsp_forward(Graph& g, Tensor rows, Tensor totals) {
     const Program::Scope scope(g.program, "nsp");
     const int64_t b = rows.shape[0];
     NspHead n{.rows = rows};
@@ -11,13 +11,13 @@ NspHead nsp_forward(Graph& g, Tensor rows) {
     ops::tanh_forward(g.program, "tanh", dense, n.pooled);
     n.logits = g.linear("classifier", n.pooled, g.parameters.next_sentence);
     ops::CrossEntropy loss{.logits = n.logits,
-                           .labels = g.program.bound("next_sentence_labels", DType::i32, {b}),
+                           .labels = g.input("next_sentence_labels", DType::i32, {b}),
                            .loss = g.program.planned("loss", DType::f32, {b}),
                            .correct = g.program.planned("correct", DType::f32, {b}),
-                           .totals = g.program.bound("nsp_totals", DType::f32, {3}),
+                           .totals = totals,
                            .columns = 2,
                            .accumulate = g.options.accumulate};
-    if (g.options.training) loss.gradient_scale = g.program.bound("nsp_scale", DType::f32, {1});
+    if (g.options.training) loss.gradient_scale = g.input("nsp_scale", DType::f32, {1});
     ops::cross_entropy(g.program, "loss", loss);
     return n;
 }
@@ -26,12 +26,12 @@ Tensor nsp_backward(Graph& g, const NspHead& n) {
     const Program::Scope scope(g.program, "nsp");
     const Parameters& p = g.parameters;
     ops::column_sum(g.program, "classifier.bias_gradient", n.logits, g.gradient(p.next_sentence.bias),
-                    g.options.accumulate);
+                    g.adds(p.next_sentence.bias));
     const Tensor dpooled = g.activation("pooled.gradient", n.pooled.shape);
     g.linear_backward("classifier", n.logits, n.pooled, p.next_sentence, dpooled);
     const Tensor ddense = g.activation("pooler.gradient", n.pooled.shape);
     ops::tanh_backward(g.program, "tanh.backward", dpooled, n.pooled, ddense, g.gradient(p.pooler.bias),
-                       g.options.accumulate);
+                       g.adds(p.pooler.bias));
     const Tensor drows = g.activation("rows.gradient", n.rows.shape);
     g.linear_backward("pooler", ddense, n.rows, p.pooler, drows);
     return drows;

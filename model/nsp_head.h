@@ -12,9 +12,9 @@ struct NspHead {
     Tensor logits = {};  // [B,2]; in training overwritten by their own gradient
 };
 
-/// Binds the input next_sentence_labels [B] and the output nsp_totals [3]; in training the input nsp_scale [1]: one
-/// over the number of sequences of the optimizer step.
-NspHead nsp_forward(Graph& graph, Tensor rows);
+/// Loss over the input next_sentence_labels [B], sums into `totals` f32 [3]. In training the gradient is scaled by the
+/// input nsp_scale [1].
+NspHead nsp_forward(Graph& graph, Tensor rows, Tensor totals);
 /// Parameter gradients, and the gradient at the rows, which it returns.
 Tensor nsp_backward(Graph& graph, const NspHead& head);
 

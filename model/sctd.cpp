@@ -1,0 +1,160 @@
+#include "model/sctd.h"
+
+#include <optional>
+
+#include "model/embeddings.h"
+#include "model/loss_heads.h"
+#include "model/token_dropping.h"
+
+namespace dropforge {
+
+namespace {
+
+/// Embeddings and the layers before the first dropped token.
+struct Trunk {
+    ops::Embedding embeddings;
+    LayerStack layers;
+};
+
+Trunk trunk_forward(Graph& g, const DroppedTokens& dropped) {
+    Trunk t{.embeddings = embeddings_forward(g), .layers = {}};
+    t.layers = layers_forward(g, 0, dropped.first, t.embeddings.y, g.lengths);
+    return t;
+}
+
+void trunk_backward(Graph& g, const Trunk& t, Tensor dy) {
+    embeddings_backward(g, t.embeddings, layers_backward(g, t.layers, dy));
+}
+
+/// One pass from the trunk's output to the gradient of its own losses at the last layer's output.
+struct Pass {
+    LayerStack middle;
+    EncoderLayer last;
+    Tensor dy = {};  // absent: the pass has no loss of its own
+};
+
+Pass pass_forward(Graph& g, Tensor x, const DroppedTokens& dropped, const Readers& readers, PassName name) {
+    const int64_t last = g.config.layers - 1;
+    const LossRows rows = loss_rows(g, readers);
+    Pass p{.middle = layers_forward(g, dropped.first, last, x, g.lengths, dropped.subsets), .last = {}};
+    p.last = encoder_layer_forward(g, last, merge_forward(g, p.middle), {g.lengths, rows.queries});
+    // The head's backward comes at once: its logits, the largest tensors of a step, are gone before the other pass.
+    if (readers.mlm) p.dy = loss_heads_backward(g, loss_heads_forward(g, p.last.y, rows, name));
+    return p;
+}
+
+/// The divergence of two passes at one depth, and its gradients at both.
+struct Divergence {
+    ops::Pool dropped, full;
+    Tensor ddropped, dfull;  // f32 [B,h] at the pooled rows
+};
+
+Tensor pooled(Graph& g, const std::string& name, const ops::Pool& pool) {
+    const Tensor rows = g.program.planned(name, DType::f32, {g.options.batch, g.config.hidden});
+    ops::pool_forward(g.program, name, pool, rows);
+    return rows;
+}
+
+Divergence divergence(Graph& g, const std::string& name, const ops::Pool& dropped, const ops::Pool& full) {
+    Divergence d{.dropped = dropped, .full = full, .ddropped = {}, .dfull = {}};
+    const Tensor input = pooled(g, name + ".dropped", dropped), target = pooled(g, name + ".full", full);
+    d.ddropped = g.program.planned(name + ".dropped_gradient", DType::f32, input.shape);
+    d.dfull = g.program.planned(name + ".full_gradient", DType::f32, target.shape);
+    ops::kl_divergence(g.program, name, target, input, g.input("kl_scale", DType::f32, {1}),
+                       g.input(name, DType::f32, {g.options.batch}), d.dfull, d.ddropped);
+    return d;
+}
+
+class AlignStep {
+  public:
+    AlignStep(Graph& g, const DroppedTokens& dropped, const AlignOptions& options)
+        : g_(g), dropped_(dropped), everything_{.first = dropped.first}, options_(options) {}
+
+    void add() {
+        const Trunk trunk = trunk_forward(g_, dropped_);
+        const Pass main = pass_forward(g_, trunk.layers.y, dropped_, readers(true), PassName::main);
+        record_importance(g_);
+        std::optional<Trunk> second;
+        const Pass full = full_forward(trunk, second);
+        const Divergence local = divergence(g_, "kl_local", rows_of(main.middle), rows_of(full.middle)),
+                         global = divergence(g_, "kl_global", rows_of(main.last.y), rows_of(full.last.y));
+        Tensor dfull = full_backward(full, local, global);
+        if (second) {
+            const Program::Scope scope(g_.program, "full");
+            trunk_backward(g_, *second, dfull);
+            dfull = {};
+        }
+        trunk_backward(g_, trunk, main_backward(main, local, global, dfull));
+    }
+
+  private:
+    /// [CLS] rows for the divergence of [CLS], all rows for that of means.
+    Readers readers(bool mlm) const {
+        const bool mean = options_.pooled == Pooling::mean;
+        return {.mlm = mlm, .cls = !mean || g_.options.next_sentence, .all = mean};
+    }
+
+    Pass full_forward(const Trunk& trunk, std::optional<Trunk>& second) {
+        const Program::Scope scope(g_.program, "full");
+        if (!options_.share_trunk) {
+            g_.draw_anew();
+            second = trunk_forward(g_, everything_);
+        }
+        return pass_forward(g_, second ? second->layers.y : trunk.layers.y, everything_, readers(options_.full_mlm),
+                            PassName::full);
+    }
+
+    /// [CLS] is row 0 of a sequence wherever it is (its value keeps it), and real rows come first.
+    ops::Pool rows_of(Tensor x, Tensor lengths) const {
+        if (options_.pooled == Pooling::cls) return {.x = x, .lengths = {}, .count = 1};
+        return {.x = x, .lengths = lengths, .count = x.shape[0] / g_.options.batch};
+    }
+    ops::Pool rows_of(const LayerStack& stack) const { return rows_of(stack.y, stack.lengths); }
+    ops::Pool rows_of(Tensor y) const { return rows_of(y, g_.lengths); }
+
+    /// The gradient at the last layer's output, with that of the divergence.
+    Tensor last_gradient(const Pass& pass, const std::string& name, const ops::Pool& pool, Tensor dpooled) {
+        const Tensor dy = pass.dy ? pass.dy : g_.activation("last.gradient", pass.last.y.shape);
+        ops::pool_backward(g_.program, name, pool, dpooled, dy, static_cast<bool>(pass.dy));
+        return dy;
+    }
+
+    /// Gradient at the trunk's output.
+    Tensor full_backward(const Pass& full, const Divergence& local, const Divergence& global) {
+        const Program::Scope scope(g_.program, "full");
+        const Tensor dy = last_gradient(full, "kl_global.backward", global.full, global.dfull);
+        const Tensor dx = encoder_layer_backward(g_, full.last, dy);
+        ops::pool_backward(g_.program, "kl_local.backward", local.full, local.dfull, dx, true);
+        return layers_backward(g_, full.middle, dx);
+    }
+
+    /// Gradient at the trunk's output; with that of the full pass, if given.
+    Tensor main_backward(const Pass& main, const Divergence& local, const Divergence& global, Tensor dfull) {
+        const bool drops = dropped_.first < g_.config.layers - 1;
+        const Tensor dy = last_gradient(main, "kl_global.backward", global.dropped, global.ddropped);
+        const MergeGradients merge =
+            merge_backward(g_, main.middle, encoder_layer_backward(g_, main.last, dy), drops ? dfull : Tensor{});
+        ops::pool_backward(g_.program, "kl_local.backward", local.dropped, local.ddropped, merge.dy, true);
+        const Tensor dx = layers_backward(g_, main.middle, merge.dy, merge.around);
+        if (!drops && dfull) ops::add(g_.program, "passes.backward", dx, dfull);
+        return dx;
+    }
+
+    Graph& g_;
+    const DroppedTokens& dropped_;
+    const DroppedTokens everything_;  // drops none; the same trunk
+    const AlignOptions& options_;
+};
+
+}  // namespace
+
+Program align_step(const Parameters& parameters, const GraphOptions& options, const Routing& routing, int64_t keep,
+                   const AlignOptions& align) {
+    Program program(options.accumulate ? "align step, accumulating" : "align step");
+    Graph g(program, parameters, options);
+    const DroppedTokens dropped = drop_tokens(g, routing, keep);
+    AlignStep(g, dropped, align).add();
+    return program;
+}
+
+}  // namespace dropforge
