@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 #include "base/error.h"
 
@@ -254,6 +255,10 @@ MemoryPlan plan_memory(const Program& program) {
             slot.offset = 0;  // used, but nothing to place
     }
     return plan;
+}
+
+PlannedProgram::PlannedProgram(Program made) : program(std::move(made)), plan(plan_memory(program)) {
+    verify_plan(program, plan);
 }
 
 }  // namespace dropforge

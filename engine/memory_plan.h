@@ -33,6 +33,14 @@ MemoryPlan plan_memory(const Program& program);
 /// Throws Error naming the op.
 void verify_plan(const Program& program, const MemoryPlan& plan);
 
+/// A Program with its plan, made and proved.
+struct PlannedProgram {
+    explicit PlannedProgram(Program program);
+
+    Program program;
+    MemoryPlan plan;
+};
+
 /// A table for people: offset, size, lifetime and name of the largest storages, the total beside the lower bound.
 std::string plan_text(const Program& program, const MemoryPlan& plan, size_t rows = 20);
 

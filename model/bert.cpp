@@ -84,7 +84,7 @@ Program hidden_states(const Parameters& parameters, const GraphOptions& options)
 }
 
 Program optimizer_step(const Parameters& parameters, DType dtype, ops::Optimizer optimizer,
-                       std::span<const kernels::Segment> segments) {
+                       std::span<const kernels::Segment> segments, const std::optional<ImportanceOptions>& importance) {
     Program program("optimizer step");
     const Shape arena{parameters.size()};
     const auto f32 = [&](const char* name, const Shape& shape) { return program.bound(name, DType::f32, shape); };
@@ -96,6 +96,10 @@ Program optimizer_step(const Parameters& parameters, DType dtype, ops::Optimizer
                         .norm = f32("gradient_norm", {1}),
                         .scalars = f32("update_scalars", {sizeof(kernels::UpdateScalars) / sizeof(float)})};
     ops::update(program, optimizer, u, segments);
+    if (!importance) return program;
+    const Shape ids{parameters.config().vocabulary};
+    ops::importance_update(program, "importance", f32("importance_sums", ids), f32("importance_counts", ids),
+                           f32("importance", ids), u.norm, importance->fixed, importance->beta);
     return program;
 }
 

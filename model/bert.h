@@ -1,6 +1,9 @@
 // BERT's Programs: the training step of a micro-batch, evaluation, the optimizer's update, hidden states.
 #pragma once
 
+#include <optional>
+#include <span>
+
 #include "engine/program.h"
 #include "model/encoder.h"
 #include "model/parameters.h"
@@ -24,9 +27,17 @@ Program evaluation(const Parameters& parameters, const GraphOptions& options);
 /// options.masked > 0 also "logits" f32 [B*M, padded V] at masked_positions.
 Program hidden_states(const Parameters& parameters, const GraphOptions& options);
 
+/// How the importance table takes in the losses of a step.
+struct ImportanceOptions {
+    std::span<const kernels::FixedValue> fixed;  // must outlive the program
+    double beta;                                 // of the moving average
+};
+
 /// Gradient norm and update of the arenas parameters, gradients, moment1, moment2 [size], copy (bf16 precision), by the
-/// input update_scalars; output gradient_norm [1]. `segments` must outlive the program.
+/// input update_scalars; output gradient_norm [1]. With `importance` also of the table importance [V], from the inputs
+/// importance_sums, importance_counts [V]. `segments` must outlive the program.
 Program optimizer_step(const Parameters& parameters, DType dtype, ops::Optimizer optimizer,
-                       std::span<const kernels::Segment> segments);
+                       std::span<const kernels::Segment> segments,
+                       const std::optional<ImportanceOptions>& importance = {});
 
 }  // namespace dropforge

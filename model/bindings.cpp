@@ -5,13 +5,9 @@
 
 namespace dropforge {
 
-namespace {
-
 void bind_if_named(Executor& executor, std::string_view name, void* pointer) {
     if (executor.program().has(name)) executor.bind(name, pointer);
 }
-
-}  // namespace
 
 void bind_parameters(Executor& executor, const Parameters& parameters, float* values, bf16* copy, float* gradients) {
     for (const Parameters::Entry& p : parameters.entries()) {

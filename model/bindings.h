@@ -2,11 +2,16 @@
 // model/graph.h.
 #pragma once
 
+#include <string_view>
+
 #include "data/batch.h"
 #include "engine/executor.h"
 #include "model/parameters.h"
 
 namespace dropforge {
+
+/// Binds the storage of that name if the program has one.
+void bind_if_named(Executor& executor, std::string_view name, void* pointer);
 
 /// Every parameter that the program names: masters from `values`, rounded copies from `copy` (nullptr: none), gradients
 /// likewise.

@@ -15,20 +15,35 @@ constexpr double kMega = 1e6;
 
 double mega(int64_t bytes) { return static_cast<double>(bytes) / kMega; }
 
-StepOptions step_options(const RunConfig& c, DType dtype) {
+std::vector<StepKind> kinds_of(const StepSchedule& schedule) {
+    std::vector<StepKind> kinds;
+    for (const StepKind kind : {StepKind::dense, StepKind::dropping, StepKind::align})
+        if (schedule.count(kind) > 0) kinds.push_back(kind);
+    return kinds;
+}
+
+StepOptions step_options(const RunConfig& c, DType dtype, const StepSchedule& schedule) {
     const TrainOptions& t = c.train;
-    return {.batch = t.batch,
-            .micro_batch = t.sequences_per_pass(),
-            .sequence = c.data.sequence,
-            .masked = c.data.predictions(),
-            .dtype = dtype,
-            .optimizer = t.optimizer == OptimizerKind::lamb ? ops::Optimizer::lamb : ops::Optimizer::adamw,
-            .weight_decay = static_cast<float>(t.weight_decay),
-            .beta1 = static_cast<float>(t.beta1),
-            .beta2 = static_cast<float>(t.beta2),
-            .epsilon = static_cast<float>(t.epsilon),
-            .clip = static_cast<float>(t.clip),
-            .seed = static_cast<uint64_t>(t.seed)};
+    StepOptions o{.batch = t.batch,
+                  .micro_batch = t.sequences_per_pass(),
+                  .sequence = c.data.sequence,
+                  .masked = c.data.predictions(),
+                  .dtype = dtype,
+                  .optimizer = t.optimizer == OptimizerKind::lamb ? ops::Optimizer::lamb : ops::Optimizer::adamw,
+                  .weight_decay = static_cast<float>(t.weight_decay),
+                  .beta1 = static_cast<float>(t.beta1),
+                  .beta2 = static_cast<float>(t.beta2),
+                  .epsilon = static_cast<float>(t.epsilon),
+                  .clip = static_cast<float>(t.clip),
+                  .seed = static_cast<uint64_t>(t.seed),
+                  .kinds = kinds_of(schedule)};
+    if (t.method == Method::dense) return o;
+    o.routing = make_routing(c.dropping.routing);
+    o.keep = c.dropping.keep.of(c.data.sequence);
+    o.importance_beta = c.dropping.importance_beta;
+    o.align = {c.sctd.pooled, c.sctd.full_mlm, c.sctd.share_trunk};
+    o.kl_normalization = c.sctd.kl_normalization;
+    return o;
 }
 
 RunConfig validated(RunConfig config) {
@@ -63,11 +78,9 @@ RunPlan::RunPlan(const RunConfig& given)
       cpu(cpu_info()),
       precision(resolve_precision(config.train.precision, cpu)),
       parameters(config.model, {}),
-      programs(parameters, step_options(config, precision.dtype)),
-      evaluation(Evaluator::program(parameters, evaluation_options())),
-      evaluation_plan(plan_memory(evaluation)) {
-    verify_plan(evaluation, evaluation_plan);
-}
+      schedule(config.train.method, config.dropping, config.sctd, config.train.steps),
+      programs(parameters, step_options(config, precision.dtype, schedule)),
+      evaluation(Evaluator::program(parameters, evaluation_options())) {}
 
 EvaluationOptions RunPlan::evaluation_options() const {
     return {.batch = config.train.sequences_per_pass(),
@@ -78,14 +91,44 @@ EvaluationOptions RunPlan::evaluation_options() const {
             .dtype = precision.dtype};
 }
 
-int64_t RunPlan::arena_bytes() const { return std::max(programs.arena_bytes(), evaluation_plan.bytes); }
+int64_t RunPlan::arena_bytes() const { return std::max(programs.arena_bytes(), evaluation.plan.bytes); }
 
 int64_t RunPlan::memory_bytes() const {
     return state_bytes(parameters, precision.dtype) + arena_bytes() + batch_bytes(config);
 }
 
+double RunPlan::flops_per_sequence(StepKind kind) const {
+    return programs.flops(kind) / static_cast<double>(programs.options.batch);
+}
+
 double RunPlan::flops_per_sequence() const {
-    return programs.first.flops() / static_cast<double>(programs.options.micro_batch);
+    double sum = 0;
+    for (const StepPrograms::Passes& p : programs.passes)
+        sum += flops_per_sequence(p.kind) * static_cast<double>(schedule.count(p.kind));
+    return sum / static_cast<double>(config.train.steps);
+}
+
+/// "dense 4, token dropping 5, align 7" times 10^9, where there is more than one kind.
+std::string RunPlan::flops_by_kind() const {
+    if (programs.passes.size() == 1) return {};
+    std::string s;
+    for (const StepPrograms::Passes& p : programs.passes)
+        s += fmt::format("{}{} {:.2f}", s.empty() ? " (" : ", ", name_of(p.kind), flops_per_sequence(p.kind) / 1e9);
+    return s + ')';
+}
+
+/// "token dropping: 64 of 128 tokens in half the layers, chosen by importance; every 10th step an align step"
+std::string RunPlan::method_text() const {
+    if (config.train.method == Method::dense) return "dense";
+    const DroppingOptions& d = config.dropping;
+    const SctdOptions& s = config.sctd;
+    std::string text = fmt::format("{}: {} of {} tokens stay, chosen by {}", name_of(config.train.method),
+                                   programs.options.keep, config.data.sequence, name_of(d.routing));
+    if (config.train.method == Method::sctd)
+        text += fmt::format("; align steps every {}, lambda {}", s.interval, s.lambda);
+    if (d.start_step > 0) text += fmt::format("; dense until step {}", d.start_step);
+    if (d.end_step > 0) text += fmt::format("; dense after step {}", d.end_step);
+    return text;
 }
 
 std::string RunPlan::text() const {
@@ -99,13 +142,14 @@ std::string RunPlan::text() const {
     s += fmt::format("step       {} sequences of {} tokens, {} masked each, {} at a time; {} steps, {}, lr {}\n",
                      t.batch, config.data.sequence, config.data.predictions(), t.sequences_per_pass(), t.steps,
                      t.optimizer == OptimizerKind::lamb ? "LAMB" : "AdamW", t.lr);
-    s += fmt::format("FLOPs      {:.2f} G a sequence, {:.1f} G a step\n", flops_per_sequence() / 1e9,
-                     programs.flops() / 1e9);
+    s += fmt::format("method     {}\n", method_text());
+    s += fmt::format("FLOPs      {:.2f} G a sequence{}, {:.1f} G a step\n", flops_per_sequence() / 1e9, flops_by_kind(),
+                     flops_per_sequence() * static_cast<double>(t.batch) / 1e9);
     s += fmt::format(
         "memory     parameters and optimizer {:.1f} MB, activations {:.1f} MB (lower bound {:.1f}), batches {:.1f} "
         "MB; {:.0f} MB available\n",
         mega(state_bytes(parameters, precision.dtype)), mega(arena_bytes()),
-        mega(std::max(programs.arena_lower_bound(), evaluation_plan.lower_bound)), mega(batch_bytes(config)),
+        mega(std::max(programs.arena_lower_bound(), evaluation.plan.lower_bound)), mega(batch_bytes(config)),
         mega(memory_info().available));
     return s;
 }
@@ -114,7 +158,7 @@ nlohmann::ordered_json RunPlan::json() const {
     return {{"parameters", config.model.parameter_count()},
             {"precision", name_of(precision.dtype)},
             {"flops_per_sequence", flops_per_sequence()},
-            {"flops_per_step", programs.flops()},
+            {"flops_per_step", flops_per_sequence() * static_cast<double>(config.train.batch)},
             {"state_bytes", state_bytes(parameters, precision.dtype)},
             {"activation_bytes", arena_bytes()},
             {"memory_bytes", memory_bytes()},

@@ -27,15 +27,18 @@ struct RunPlan {
     CpuInfo cpu;
     ResolvedPrecision precision;
     Parameters parameters;
+    StepSchedule schedule;
     StepPrograms programs;
-    Program evaluation;
-    MemoryPlan evaluation_plan;
+    PlannedProgram evaluation;
 
     EvaluationOptions evaluation_options() const;
     /// Bytes of the activation arena: the largest Program's.
     int64_t arena_bytes() const;
     /// Parameters and states, activations, batches.
     int64_t memory_bytes() const;
+    /// Executed for one sequence of a step of that kind.
+    double flops_per_sequence(StepKind kind) const;
+    /// The mean over the run's steps.
     double flops_per_sequence() const;
     /// Lines for people: model, precision, FLOPs, memory beside what is available.
     std::string text() const;
@@ -43,6 +46,10 @@ struct RunPlan {
     nlohmann::ordered_json json() const;
     /// Throws Error with the numbers if the memory that is available does not suffice.
     void require_fit() const;
+
+  private:
+    std::string method_text() const;
+    std::string flops_by_kind() const;
 };
 
 /// Completes a configuration from a data folder: vocabulary size, special ids, the folder's path.

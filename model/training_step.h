@@ -1,9 +1,9 @@
-// Everything one training step needs, made once: arenas, Programs for the first and the further micro-batches and for
-// the update, one activation arena for all of them. A step allocates nothing.
+// Everything one training step needs, made once: arenas, Programs for every kind of step and for the update, one
+// activation arena for all of them. A step allocates nothing.
 #pragma once
 
 #include <algorithm>
-#include <array>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -11,45 +11,19 @@
 
 #include "data/batch.h"
 #include "engine/executor.h"
-#include "engine/memory_plan.h"
-#include "model/bert.h"
 #include "model/forward_pass.h"
-#include "model/parameters.h"
+#include "model/step_programs.h"
 
 namespace dropforge {
 
-struct StepOptions {
-    int64_t batch = 0, micro_batch = 0;  // sequences an optimizer step, sequences at a time (divides batch)
-    int64_t sequence = 0, masked = 0;    // S, M
-    bool types = false, lengths = false, next_sentence = false;  // what the batches have
-    DType dtype = DType::f32;
-    ops::Optimizer optimizer = ops::Optimizer::adamw;
-    float weight_decay = 0.01f, beta1 = 0.9f, beta2 = 0.98f, epsilon = 1e-6f, clip = 1.0f;
-    uint64_t seed = 0;  // of dropout
-};
-
-/// Sums over a whole step; means are taken by who reads them.
+/// Results of one step, over the whole batch. Losses and hits are sums; means are taken by who reads them.
 struct StepResult {
-    double mlm_loss = 0, mlm_count = 0, mlm_correct = 0;  // sum of losses in nats, masked positions, hits
+    double loss = 0;                                      // what is differentiated
+    double mlm_loss = 0, mlm_count = 0, mlm_correct = 0;  // in nats, masked positions, hits; of the pass with dropped
+                                                          // tokens, or the only one
     double nsp_loss = 0, nsp_count = 0;
-    double gradient_norm = 0;  // before clipping
-
-    double loss() const { return mlm_loss / std::max(mlm_count, 1.0) + nsp_loss / std::max(nsp_count, 1.0); }
-};
-
-/// The Programs of a recipe and their plans: known before anything is allocated.
-struct StepPrograms {
-    StepPrograms(const Parameters& parameters, const StepOptions& options);
-
-    StepOptions options;
-    std::vector<kernels::Segment> segments;
-    Program first, further, update;  // the first micro-batch, the others, the optimizer step
-    MemoryPlan first_plan, further_plan, update_plan;
-
-    int64_t arena_bytes() const;
-    int64_t arena_lower_bound() const;
-    /// Executed in an optimizer step, counted as in docs/algorithms.md: GEMMs and attention.
-    double flops() const;
+    double mlm_loss_full = 0, nsp_loss_full = 0;  // of an align step's full pass
+    double kl_local = 0, kl_global = 0;           // of an align step: normalised, without λ
 };
 
 /// Bytes of parameters, gradients, moments and the bf16 copy.
@@ -66,38 +40,56 @@ class TrainingStep {
     float* gradients() { return gradients_.as<float>(); }
     float* moment1() { return moment1_.as<float>(); }
     float* moment2() { return moment2_.as<float>(); }
+    /// The value of each token id [V] where tokens are dropped, else empty. Set it before the first step.
+    std::span<float> importance() { return importance_; }
     /// Refreshes the bf16 copy after values() was written from outside.
     void weights_changed();
 
     /// Losses and gradients of a batch of options.batch sequences; `step` counts from 1 and selects the dropout.
-    StepResult backward(const data::Batch& batch, int64_t step);
-    /// The optimizer's update number `step` from the gradients; a norm that is not finite changes nothing. Gives the
-    /// gradient norm.
+    /// `lambda`: weight of the divergences of an align step.
+    StepResult backward(const data::Batch& batch, int64_t step, StepKind kind = StepKind::dense, double lambda = 0);
+    /// The optimizer's update number `step` from the gradients, and the importance table's; a norm that is not finite
+    /// changes nothing. Gives the gradient norm.
     double update(int64_t step, double learning_rate);
-    /// Unreduced MLM losses of the last backward [batch*masked].
+    /// Unreduced MLM losses of the last backward [batch*masked], of the pass with dropped tokens or the only one.
     std::span<const float> position_loss() const { return position_loss_; }
+    /// Positions that stayed in the last step that dropped tokens [batch, programs().kept()], ascending in each
+    /// sequence.
+    std::span<const int32_t> kept_positions() const { return kept_positions_; }
 
     const StepPrograms& programs() const { return programs_; }
-    /// First micro-batch, further ones, update.
-    std::array<Executor*, 3> executors() { return {&*first_, &*further_, &*update_}; }
+    /// Of every Program, the update's last.
+    std::vector<Executor*> executors();
     /// What a forward pass between steps may borrow; the arena has at least `arena_bytes` of the constructor.
     Resources resources() { return {values(), copy_.as<bf16>(), arena_.as<>(), context_.get(), &table_}; }
 
   private:
-    void bind_outputs(Executor& executor);
+    struct Runners {
+        Executor first;
+        std::optional<Executor> further;
+    };
+
+    Executor executor(const PlannedProgram& planned);
+    void prepare_inputs(const Parameters& parameters);
+    void bind_arrays(Executor& executor);
     void bind_micro_batch(Executor& executor, const data::Batch& batch, int64_t first);
+    void set_scales(StepKind kind, double count, double lambda);
+    StepResult result(StepKind kind, double lambda) const;
 
     StepPrograms programs_;
     const StepOptions& options_ = programs_.options;
     const kernels::KernelTable& table_;
     std::unique_ptr<kernels::Context> context_;
     Buffer values_, gradients_, moment1_, moment2_, copy_, arena_;
-    std::optional<Executor> first_, further_, update_;
+    std::vector<Runners> runners_;  // as programs_.passes
+    std::optional<Executor> update_;
     // Inputs and outputs of the Programs in host memory.
-    std::vector<int32_t> loss_rows_, masked_rows_, cls_row_;
-    std::vector<float> position_loss_;
-    float mlm_scale_ = 0, nsp_scale_ = 0, norm_ = 0;
-    float mlm_totals_[3] = {}, nsp_totals_[3] = {};
+    std::vector<float> importance_, importance_sums_, importance_counts_;
+    std::vector<int32_t> loss_rows_, masked_rows_, cls_row_, kept_positions_;
+    std::vector<float> position_loss_, kl_local_, kl_global_;
+    int64_t kept_ = 0;
+    float mlm_scale_ = 0, nsp_scale_ = 0, kl_scale_ = 0, norm_ = 0;
+    float mlm_totals_[3] = {}, nsp_totals_[3] = {}, mlm_totals_full_[3] = {}, nsp_totals_full_[3] = {};
     uint32_t dropout_state_[4] = {};
     kernels::UpdateScalars scalars_{};
 };
