@@ -309,12 +309,6 @@ KernelCase cast(const ModelShape& s, const KernelMemoryPtr& m, DType) {
     m->count(2 * static_cast<double>(n));
     return make_case(m, c, &KernelTable::cast);
 }
-KernelCase clear(const ModelShape& s, const KernelMemoryPtr& m, DType) {
-    const int64_t bytes = s.vocabulary * s.hidden * 4;
-    void* x = m->scratch(bytes);
-    m->count(static_cast<double>(bytes));
-    return make_case(m, Clear{.x = x, .bytes = bytes}, &KernelTable::clear);
-}
 
 }  // namespace
 
@@ -354,7 +348,6 @@ std::vector<KernelCaseMaker> kernel_cases(const ModelShape& shape, DType dtype) 
     add("adamw", [=](const KernelMemoryPtr& m) { return update(shape, m, &KernelTable::adamw); });
     add("lamb", [=](const KernelMemoryPtr& m) { return update(shape, m, &KernelTable::lamb); });
     add_of_shape("cast", cast);
-    add_of_shape("clear", clear);
     return cases;
 }
 

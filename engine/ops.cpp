@@ -2,20 +2,9 @@
 
 #include <cmath>
 
-#include "base/error.h"
+#include "engine/op_shapes.h"
 
 namespace dropforge::ops {
-
-namespace {
-
-int64_t rows(const Tensor& t) { return t.shape[0]; }
-int64_t columns(const Tensor& t) { return t.shape.rank() > 1 ? t.shape[1] : 1; }
-
-void same_shape(const std::string& name, const Tensor& a, const Tensor& b) {
-    require(a.shape == b.shape, "{}: shapes {} and {} must be equal", name, a.shape.text(), b.shape.text());
-}
-
-}  // namespace
 
 void gemm(Program& program, const std::string& name, const GemmArguments& g) {
     const int64_t m = rows(g.c);
@@ -226,17 +215,6 @@ void column_sum(Program& program, const std::string& name, Tensor x, Tensor sum,
     });
 }
 
-namespace {
-
-/// Rows per sequence of the large side of a gather or scatter.
-int64_t per_sequence(const std::string& name, const Tensor& large, const Tensor& index, const Tensor& small) {
-    require(rows(small) == index.shape.size() && rows(large) % rows(index) == 0 && columns(small) == columns(large),
-            "{}: rows {} of {} do not make {}", name, index.shape.text(), large.shape.text(), small.shape.text());
-    return rows(large) / rows(index);
-}
-
-}  // namespace
-
 void gather_rows(Program& program, const std::string& name, Tensor from, Tensor index, Tensor to) {
     const int64_t per = per_sequence(name, from, index, to);
     program.add(name, {.reads = {from, index}, .writes = {to}}, [=](const Run& r) {
@@ -303,6 +281,14 @@ void cast(Program& program, const std::string& name, Tensor from, Tensor to) {
     same_shape(name, from, to);
     program.add(name, {.reads = {from}, .writes = {to}}, [=](const Run& r) {
         r.kernels.cast({r.at(from), r.at(to), from.shape.size(), from.dtype, to.dtype}, r.context);
+    });
+}
+
+void add(Program& program, const std::string& name, Tensor to, Tensor x) {
+    same_shape(name, to, x);
+    same_type(name, to, x);
+    program.add(name, {.reads = {to, x}, .writes = {to}}, [=](const Run& r) {
+        r.kernels.add({r.at(to), r.at(x), to.shape.size(), to.dtype}, r.context);
     });
 }
 

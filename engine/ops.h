@@ -98,6 +98,14 @@ void gather_rows(Program& program, const std::string& name, Tensor from, Tensor 
 enum class Scatter : uint8_t { replace, accumulate, clear_and_accumulate };
 void scatter_rows(Program& program, const std::string& name, Tensor from, Tensor index, Tensor to, Scatter mode);
 
+/// all [batch*per_sequence, h] = picked [batch*count, h] where index i32 [batch, count] points, else rest. Indices are
+/// distinct and ascending. all may be rest, or take its memory.
+void merge_rows(Program& program, const std::string& name, Tensor picked, Tensor index, Tensor rest, Tensor all);
+/// Its backward: picked = all where index points, rest (+)= all elsewhere. Unless `accumulate`, rest may be all, or
+/// take its memory.
+void split_rows(Program& program, const std::string& name, Tensor all, Tensor index, Tensor picked, Tensor rest,
+                bool accumulate);
+
 // -------------------------------------------------------------------------------------------------------------- losses
 struct CrossEntropy {
     Tensor logits;                // [R, stride]; becomes its own gradient if gradient_scale is there
@@ -110,6 +118,34 @@ struct CrossEntropy {
 };
 void cross_entropy(Program& program, const std::string& name, const CrossEntropy& c);
 
+// ------------------------------------------------------------------------------------------------------ token dropping
+/// ids i32 [B,S], table f32 [V] → values f32 [B,S]; noise is the u32 [4] of kernels::TokenValues, may be absent.
+void token_values(Program& program, const std::string& name, Tensor ids, Tensor table, Tensor noise, uint32_t site,
+                  Tensor values);
+/// values f32 [B,S] → kept i32 [B,K], ascending. lengths and kept_lengths, i32 [B], may be absent.
+void top_k(Program& program, const std::string& name, Tensor values, Tensor lengths, Tensor kept, Tensor kept_lengths);
+/// labels i32, weights and loss f32, all of one size → sums, counts f32 [V].
+void importance_sums(Program& program, const std::string& name, Tensor labels, Tensor weights, Tensor loss, Tensor sums,
+                     Tensor counts, bool accumulate);
+/// Moves table f32 [V] unless norm f32 [1] is not finite. `fixed` must outlive the program.
+void importance_update(Program& program, const std::string& name, Tensor sums, Tensor counts, Tensor table, Tensor norm,
+                       std::span<const kernels::FixedValue> fixed, double beta);
+
+// ------------------------------------------------------------------------------------------------ semantic consistency
+struct Pool {
+    Tensor x;        // [B*per_sequence, h]; in the backward pass only its shape counts
+    Tensor lengths;  // i32 [B], may be absent
+    int64_t count;   // rows pooled where lengths is absent
+};
+/// pooled, dpooled f32 [B,h]; dx as x.
+void pool_forward(Program& program, const std::string& name, const Pool& p, Tensor pooled);
+void pool_backward(Program& program, const std::string& name, const Pool& p, Tensor dpooled, Tensor dx,
+                   bool accumulate);
+/// target, input f32 [R,h] → kl f32 [R], and, if gradient_scale f32 [1] is there, dtarget and dinput, which may be
+/// target and input.
+void kl_divergence(Program& program, const std::string& name, Tensor target, Tensor input, Tensor gradient_scale,
+                   Tensor kl, Tensor dtarget, Tensor dinput);
+
 // ----------------------------------------------------------------------------------------------------------- optimizer
 enum class Optimizer : uint8_t { adamw, lamb };
 struct Update {
@@ -121,5 +157,7 @@ struct Update {
 /// Global gradient norm, then AdamW or LAMB. `segments` must outlive the program.
 void update(Program& program, Optimizer optimizer, const Update& u, std::span<const kernels::Segment> segments);
 void cast(Program& program, const std::string& name, Tensor from, Tensor to);
+/// to += x.
+void add(Program& program, const std::string& name, Tensor to, Tensor x);
 
 }  // namespace dropforge::ops

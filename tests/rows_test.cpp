@@ -136,18 +136,5 @@ TEST_CASE("cast rounds to nearest even and keeps specials") {
     }
 }
 
-TEST_CASE("clear sets every byte and no other") {
-    for (const KernelTable* backend : backends()) {
-        for (const int64_t elements : {1, 2, 31, 63, 1003}) {
-            INFO(text(*backend), " ", elements);
-            Setup s(*backend, DType::f32, DType::f32, 0);
-            Array x(DType::bf16, 1, elements + 2);
-            s.call(s.kernels.clear, Clear{x.data<bf16>() + 1, 2 * elements});
-            for (int64_t i = 1; i <= elements; ++i) CHECK(x.at(0, i) == 0);
-            CHECK((std::isnan(x.at(0, 0)) && std::isnan(x.at(0, elements + 1))));
-        }
-    }
-}
-
 }  // namespace
 }  // namespace dropforge::kernels

@@ -25,6 +25,15 @@ void global_norm(const GlobalNorm&, Context&);
 void adamw(const Update&, Context&);
 void lamb(const Update&, Context&);
 void cast(const Cast&, Context&);
-void clear(const Clear&, Context&);
+void add(const Add&, Context&);
+void token_values(const TokenValues&, Context&);
+void top_k(const TopK&, Context&);
+void merge_rows(const MergeRows&, Context&);
+void split_rows(const SplitRows&, Context&);
+void importance_sums(const ImportanceSums&, Context&);
+void importance_update(const ImportanceUpdate&, Context&);
+void pool_forward(const PoolForward&, Context&);
+void pool_backward(const PoolBackward&, Context&);
+void kl_divergence(const KlDivergence&, Context&);
 
 }  // namespace dropforge::kernels::on_cpu

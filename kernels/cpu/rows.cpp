@@ -1,4 +1,4 @@
-// Gathers and scatters of rows, casts and clears: memory traffic and little else.
+// Gathers, scatters, merges and splits of rows, casts and additions: memory traffic and little else.
 #include <algorithm>
 
 #include "kernels/cpu/functions.h"
@@ -75,6 +75,23 @@ class ScatterBlock {
     int64_t last_[kRows], hits_[kRows] = {};  // of each row: the last source row, and how many there are
 };
 
+/// Calls f(row of the large side, row of the small side that belongs there, or -1) for every row of every sequence; m
+/// is a MergeRows or SplitRows. `elements` is the size of the work.
+template <typename Operation, typename F>
+void for_rows(const Operation& m, int64_t elements, F&& f) {
+    constexpr int64_t kRows = 64;
+    const int64_t blocks = (m.per_sequence + kRows - 1) / kRows;
+    parallel_for(m.batch * blocks, elements, [&](int64_t i) {
+        const int64_t b = i / blocks, first = i % blocks * kRows, end = std::min(first + kRows, m.per_sequence);
+        const int32_t* index = m.index + b * m.count;
+        int64_t r = std::lower_bound(index, index + m.count, first) - index;  // they ascend
+        for (int64_t p = first; p < end; ++p) {
+            const bool hit = r < m.count && index[r] == p;
+            f(b * m.per_sequence + p, hit ? b * m.count + r++ : -1);
+        }
+    });
+}
+
 }  // namespace
 
 void gather_rows(const GatherRows& g, Context&) {
@@ -96,6 +113,43 @@ void scatter_rows(const ScatterRows& s, Context&) {
     });
 }
 
+void merge_rows(const MergeRows& m, Context&) {
+    const auto bytes = static_cast<size_t>(m.columns) * size_of(m.dtype);
+    const auto *rows = static_cast<const char*>(m.rows), *rest = static_cast<const char*>(m.rest);
+    auto* all = static_cast<char*>(m.all);
+    const bool in_place = m.all == m.rest;
+    const int64_t moved = m.batch * (in_place ? m.count : m.per_sequence);
+    for_rows(m, moved * m.columns, [&](int64_t row, int64_t picked) {
+        char* to = all + static_cast<size_t>(row) * bytes;
+        if (picked >= 0)
+            std::memcpy(to, rows + static_cast<size_t>(picked) * bytes, bytes);
+        else if (!in_place)
+            std::memcpy(to, rest + static_cast<size_t>(row) * bytes, bytes);
+    });
+}
+
+void split_rows(const SplitRows& s, Context&) {
+    const bool in_place = s.rest == s.all;
+    const int64_t moved = s.batch * (in_place ? s.count : s.per_sequence);
+    with_float_type(s.dtype, [&](auto type) {
+        using T = decltype(type);
+        for_rows(s, moved * s.columns, [&](int64_t row, int64_t picked) {
+            const T* from = static_cast<const T*>(s.all) + row * s.columns;
+            T* rest = static_cast<T*>(s.rest) + row * s.columns;
+            if (picked >= 0) {
+                std::copy_n(from, s.columns, static_cast<T*>(s.rows) + picked * s.columns);
+                if (!s.accumulate) std::fill_n(rest, s.columns, T{});
+            } else if (s.accumulate) {
+                for_columns(s.columns, [&](int64_t j, auto count) {
+                    store(rest + j, load(rest + j, count) + load(from + j, count), count);
+                });
+            } else if (!in_place) {
+                std::copy_n(from, s.columns, rest);
+            }
+        });
+    });
+}
+
 void cast(const Cast& c, Context&) {
     with_float_type(c.from_dtype, [&](auto from_type) {
         with_float_type(c.to_dtype, [&](auto to_type) {
@@ -110,10 +164,16 @@ void cast(const Cast& c, Context&) {
     });
 }
 
-void clear(const Clear& c, Context&) {
-    auto* x = static_cast<char*>(c.x);
-    parallel_pieces(c.bytes,
-                    [&](int64_t begin, int64_t size) { std::memset(x + begin, 0, static_cast<size_t>(size)); });
+void add(const Add& a, Context&) {
+    with_float_type(a.dtype, [&](auto type) {
+        using T = decltype(type);
+        parallel_pieces(a.n, [&](int64_t begin, int64_t size) {
+            T* to = static_cast<T*>(a.to) + begin;
+            const T* x = static_cast<const T*>(a.x) + begin;
+            for_columns(size,
+                        [&](int64_t j, auto count) { store(to + j, load(to + j, count) + load(x + j, count), count); });
+        });
+    });
 }
 
 }  // namespace dropforge::kernels::on_cpu

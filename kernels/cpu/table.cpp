@@ -29,7 +29,16 @@ const KernelTable& cpu() {
         .adamw = on_cpu::adamw,
         .lamb = on_cpu::lamb,
         .cast = on_cpu::cast,
-        .clear = on_cpu::clear,
+        .add = on_cpu::add,
+        .token_values = on_cpu::token_values,
+        .top_k = on_cpu::top_k,
+        .merge_rows = on_cpu::merge_rows,
+        .split_rows = on_cpu::split_rows,
+        .importance_sums = on_cpu::importance_sums,
+        .importance_update = on_cpu::importance_update,
+        .pool_forward = on_cpu::pool_forward,
+        .pool_backward = on_cpu::pool_backward,
+        .kl_divergence = on_cpu::kl_divergence,
     };
     return table;
 }

@@ -52,9 +52,26 @@ template <typename Real>
 void adamw(const Update&, Context&);
 template <typename Real>
 void lamb(const Update&, Context&);
+template <typename Real>
+void add(const Add&, Context&);
+template <typename Real>
+void token_values(const TokenValues&, Context&);
+template <typename Real>
+void split_rows(const SplitRows&, Context&);
+template <typename Real>
+void importance_sums(const ImportanceSums&, Context&);
+template <typename Real>
+void importance_update(const ImportanceUpdate&, Context&);
+template <typename Real>
+void pool_forward(const PoolForward&, Context&);
+template <typename Real>
+void pool_backward(const PoolBackward&, Context&);
+template <typename Real>
+void kl_divergence(const KlDivergence&, Context&);
 void gather_rows(const GatherRows&, Context&);
+void merge_rows(const MergeRows&, Context&);
+void top_k(const TopK&, Context&);
 void cast(const Cast&, Context&);
-void clear(const Clear&, Context&);
 
 /// A stored element as a number to calculate with, and back.
 template <typename Real, typename T>

@@ -1,6 +1,4 @@
-// The tables of the reference and of the straightforward implementation; copies and clears, which do no arithmetic.
-#include <cstring>
-
+// The tables of the reference and of the straightforward implementation; casts and additions.
 #include "kernels/reference/loops.h"
 
 namespace dropforge::kernels {
@@ -19,7 +17,14 @@ void cast(const Cast& c, Context&) {
     });
 }
 
-void clear(const Clear& c, Context&) { std::memset(c.x, 0, static_cast<size_t>(c.bytes)); }
+template <typename Real>
+void add(const Add& a, Context&) {
+    with_float_type(a.dtype, [&](auto type) {
+        using T = decltype(type);
+        for (int64_t i = 0; i < a.n; ++i)
+            assign_or_add(static_cast<T*>(a.to)[i], get<Real>(static_cast<const T*>(a.x)[i]), true);
+    });
+}
 
 }  // namespace loops
 
@@ -49,7 +54,16 @@ KernelTable make_table(const char* name) {
             .adamw = loops::adamw<Real>,
             .lamb = loops::lamb<Real>,
             .cast = loops::cast,
-            .clear = loops::clear};
+            .add = loops::add<Real>,
+            .token_values = loops::token_values<Real>,
+            .top_k = loops::top_k,
+            .merge_rows = loops::merge_rows,
+            .split_rows = loops::split_rows<Real>,
+            .importance_sums = loops::importance_sums<Real>,
+            .importance_update = loops::importance_update<Real>,
+            .pool_forward = loops::pool_forward<Real>,
+            .pool_backward = loops::pool_backward<Real>,
+            .kl_divergence = loops::kl_divergence<Real>};
 }
 
 }  // namespace
