@@ -97,6 +97,19 @@ void Dataset::verify() const {
     for (const Shard& shard : shards_) shard.verify();
 }
 
+std::vector<int64_t> token_counts(const Dataset& dataset) {
+    constexpr uint64_t kPiece = uint64_t{1} << 20;
+    std::vector<int64_t> counts(static_cast<size_t>(dataset.vocabulary_size()));
+    std::vector<int32_t> ids(kPiece);
+    for (uint64_t begin = 0; begin < dataset.stream_length(); begin += kPiece) {
+        const std::span<int32_t> piece(ids.data(), std::min(kPiece, dataset.stream_length() - begin));
+        dataset.read(begin, piece, {});
+        for (const int32_t id : piece)
+            if (id != Dataset::kSeparator) ++counts[static_cast<size_t>(id)];
+    }
+    return counts;
+}
+
 void pack_sequence(const Dataset& dataset, const SpecialIds& special, uint64_t index, std::span<int32_t> ids,
                    std::span<uint8_t> word_starts) {
     const size_t inside = ids.size() - 2;

@@ -65,6 +65,9 @@ class Dataset {
     std::vector<uint64_t> starts_{0};  // [shards + 1] stream position of each shard's first token
 };
 
+/// How often each token id [vocabulary size] is in the split; reads all of it.
+std::vector<int64_t> token_counts(const Dataset& dataset);
+
 /// Writes sequence `index` (< dataset.sequences(S)) to ids [S]; word_starts [S] or empty, 1 at every special token.
 void pack_sequence(const Dataset& dataset, const SpecialIds& special, uint64_t index, std::span<int32_t> ids,
                    std::span<uint8_t> word_starts);

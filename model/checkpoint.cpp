@@ -1,8 +1,8 @@
 #include "model/checkpoint.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
+#include <cmath>
 #include <cstring>
 #include <map>
 
@@ -15,7 +15,8 @@ namespace dropforge {
 namespace {
 
 constexpr const char* kFile = "trainer.safetensors";
-constexpr const char* kFormat = "1";
+constexpr const char* kFormat = "2";
+constexpr const char* kImportance = "importance";
 
 int64_t integer(const SafetensorsFile& file, const std::string& key) {
     const auto found = file.metadata().find(key);
@@ -40,11 +41,9 @@ TrainingState read_state(const SafetensorsFile& file) {
     require(config != metadata.end(), "{}: the metadata lacks config", file.path().string());
     state.config = config->second;
     const auto bytes = file.bytes("interval");
-    std::array<double, 3> sums{};
-    require(bytes.size() == sizeof(sums), "{}: interval must have 3 values of 8 bytes, not {} bytes",
-            file.path().string(), bytes.size());
-    std::memcpy(sums.data(), bytes.data(), sizeof(sums));
-    state.loss_sum = sums[0], state.loss_count = sums[1], state.correct = sums[2];
+    require(bytes.size() == sizeof(state.sums), "{}: interval must have {} bytes, not {}", file.path().string(),
+            sizeof(state.sums), bytes.size());
+    std::memcpy(&state.sums, bytes.data(), sizeof(state.sums));
     return state;
 }
 
@@ -63,13 +62,30 @@ void save_checkpoint(const fs::path& folder, const Parameters& parameters, Train
     writer.metadata("format_version", kFormat);
     writer.metadata("step", std::to_string(state.step));
     writer.metadata("config", state.config);
-    const std::array<double, 3> interval{state.loss_sum, state.loss_count, state.correct};
-    writer.add_raw("interval", "F64", std::as_bytes(std::span(interval)), {3});
+    writer.add_raw("interval", "F64", std::as_bytes(std::span(&state.sums, 1)), {sizeof(state.sums) / sizeof(double)});
+    const std::span<const float> table = step.importance();
+    if (!table.empty()) writer.add(kImportance, table, {std::ssize(table)});
     for (const auto& [prefix, arena] : {std::pair{"moment1/", step.moment1()}, {"moment2/", step.moment2()}})
         for (const HfTensor& t : parameters.tensors())
             writer.add(prefix + t.name, std::span<const float>(arena + t.offset, static_cast<size_t>(t.shape.size())),
                        t.shape.dimensions());
     writer.write(folder / kFile);
+}
+
+void read_importance(const SafetensorsFile& file, std::span<float> table) {
+    require(file.has(kImportance), "{}: no importance table: a checkpoint of dense training", file.path().string());
+    file.read(kImportance, table, std::vector{std::ssize(table)});
+    for (size_t id = 0; id < table.size(); ++id)
+        require(std::isfinite(table[id]), "{}: importance[{}] is {}, must be a finite number", file.path().string(), id,
+                table[id]);
+}
+
+std::vector<float> load_importance(const fs::path& folder) {
+    const SafetensorsFile file(folder / kFile);
+    if (!file.has(kImportance)) return {};
+    std::vector<float> table(static_cast<size_t>(file.info(kImportance).size()));
+    read_importance(file, table);
+    return table;
 }
 
 TrainingState load_training_state(const fs::path& folder) { return read_state(SafetensorsFile(folder / kFile)); }
@@ -79,6 +95,7 @@ TrainingState load_checkpoint(const fs::path& folder, const Parameters& paramete
     const SafetensorsFile file(folder / kFile);
     read_arena(file, "moment1/", parameters, step.moment1());
     read_arena(file, "moment2/", parameters, step.moment2());
+    if (!step.importance().empty()) read_importance(file, step.importance());
     return read_state(file);
 }
 

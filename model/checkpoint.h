@@ -2,27 +2,44 @@
 // go on bit for bit.
 #pragma once
 
+#include <span>
+#include <vector>
+
 #include "base/file.h"
+#include "engine/safetensors.h"
 #include "model/parameters.h"
 #include "model/training_step.h"
 
 namespace dropforge {
 
+/// Sums since the last line of metrics.jsonl, so that a resumed run writes the same lines.
+struct IntervalSums {
+    double loss = 0, count = 0, correct = 0;          // of masked positions, of the pass with dropped tokens or the only
+    double steps = 0, kept = 0;                       // steps, and in each the share of the tokens that stayed
+    double align_steps = 0, align_count = 0;          // semantic-align steps, masked positions in them
+    double loss_full = 0, kl_local = 0, kl_global = 0;  // of align steps
+};
+
 /// Where a run stands after a whole number of optimizer steps.
 struct TrainingState {
     int64_t step = 0;  // optimizer steps done; the next batch is that of step + 1
-    // Sums since the last line of metrics.jsonl, so that a resumed run writes the same lines.
-    double loss_sum = 0, loss_count = 0, correct = 0;
+    IntervalSums sums;
     std::string config;  // the run's resolved TOML
 };
 
-/// Writes config.json, model.safetensors (f32 master weights), trainer.safetensors (moments, state) and the tokenizer's
+/// Writes config.json, model.safetensors (f32 master weights), trainer.safetensors (moments, importance table,
+/// state) and the tokenizer's
 /// files into `folder`, which exists. `vocabulary`: the vocab.txt to copy.
 void save_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step,
                      const TrainingState& state, const fs::path& vocabulary, bool cased);
 
-/// Reads what save_checkpoint wrote into the step's arenas. Throws Error if the checkpoint is of another model.
+/// Reads what save_checkpoint wrote into the step's arenas. Throws Error if the checkpoint is of another model, or lacks
+/// an importance table that the step has.
 TrainingState load_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step);
+/// Reads the tensor `importance`, f32 [V]. Throws Error naming the entry if the length is another or a value is not finite.
+void read_importance(const SafetensorsFile& file, std::span<float> table);
+/// The importance table of a checkpoint [V]; empty if it has none.
+std::vector<float> load_importance(const fs::path& folder);
 /// The state alone, e.g. to compare the configuration before anything is allocated.
 TrainingState load_training_state(const fs::path& folder);
 

@@ -4,24 +4,21 @@
 
 namespace dropforge {
 
-ForwardPass::ForwardPass(const Parameters& parameters, Program program, const float* values, DType dtype,
+ForwardPass::ForwardPass(const Parameters& parameters, PlannedProgram program, const float* values, DType dtype,
                          const kernels::KernelTable& table)
-    : program_(std::move(program)),
-      plan_(plan_memory(program_)),
-      arena_(plan_.bytes),
+    : planned_(std::move(program)),
+      arena_(planned_.plan.bytes),
       copy_(dtype == DType::f32 ? 0 : parameters.size() * static_cast<int64_t>(sizeof(bf16))),
       context_(table.create_context()) {
-    verify_plan(program_, plan_);
     if (copy_.bytes() > 0) table.cast({values, copy_.as<>(), parameters.size(), DType::f32, dtype}, *context_);
-    executor_.emplace(program_, plan_, arena_.as<>(), table, *context_);
+    executor_.emplace(planned_.program, planned_.plan, arena_.as<>(), table, *context_);
     // A forward pass reads the parameters only.
     bind_parameters(*executor_, parameters, const_cast<float*>(values), copy_.as<bf16>(), nullptr);
 }
 
-ForwardPass::ForwardPass(const Parameters& parameters, Program program, const Resources& r)
-    : program_(std::move(program)), plan_(plan_memory(program_)) {
-    verify_plan(program_, plan_);
-    executor_.emplace(program_, plan_, r.arena, *r.table, *r.context);
+ForwardPass::ForwardPass(const Parameters& parameters, PlannedProgram program, const Resources& r)
+    : planned_(std::move(program)) {
+    executor_.emplace(planned_.program, planned_.plan, r.arena, *r.table, *r.context);
     bind_parameters(*executor_, parameters, r.values, r.copy, nullptr);
 }
 

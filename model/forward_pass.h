@@ -24,20 +24,19 @@ struct Resources {
 class ForwardPass {
   public:
     /// Owns its arena, context and (in bf16) rounded copy of `values`.
-    ForwardPass(const Parameters& parameters, Program program, const float* values, DType dtype,
+    ForwardPass(const Parameters& parameters, PlannedProgram program, const float* values, DType dtype,
                 const kernels::KernelTable& table = kernels::cpu());
     /// Borrows everything.
-    ForwardPass(const Parameters& parameters, Program program, const Resources& resources);
+    ForwardPass(const Parameters& parameters, PlannedProgram program, const Resources& resources);
 
-    const Program& program() const { return program_; }
-    const MemoryPlan& plan() const { return plan_; }
+    const Program& program() const { return planned_.program; }
+    const MemoryPlan& plan() const { return planned_.plan; }
     Executor& executor() { return *executor_; }
     /// Binds the batch's arrays from sequence `first` on and runs.
     void run(const data::Batch& batch, int64_t first = 0);
 
   private:
-    Program program_;
-    MemoryPlan plan_;
+    PlannedProgram planned_;
     Buffer arena_, copy_;
     std::unique_ptr<kernels::Context> context_;
     std::optional<Executor> executor_;

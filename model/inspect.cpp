@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -20,7 +22,10 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-Json plan_json(const Program& program, const MemoryPlan& plan) {
+constexpr size_t kTokensShown = 20;
+
+Json plan_json(const PlannedProgram& planned) {
+    const auto& [program, plan] = planned;
     return {{"program", program.name()},
             {"ops", program.ops().size()},
             {"gflops", program.flops() / 1e9},
@@ -28,28 +33,28 @@ Json plan_json(const Program& program, const MemoryPlan& plan) {
             {"plan_lower_bound_bytes", plan.lower_bound}};
 }
 
+/// plan.svg for the first Program, plan-align-step.svg for one named "align step".
+fs::path picture_path(const fs::path& svg, const Program& program, const Program& first) {
+    if (&program == &first) return svg;
+    std::string name;
+    for (const char c : program.name())
+        if (c != ',') name += c == ' ' ? '-' : c;
+    return svg.parent_path() / fmt::format("{}-{}{}", svg.stem().string(), name, svg.extension().string());
+}
+
 Inspection inspect_configuration(const std::string& what, const fs::path& svg) {
     const RunPlan plan(RunConfig::load(what));
-    const StepPrograms& p = plan.programs;
-    struct Planned {
-        const char* suffix;  // of the picture's file name
-        const Program& program;
-        const MemoryPlan& memory;
-    };
-    const Planned programs[] = {{"", p.first, p.first_plan},
-                                {"-accumulating", p.further, p.further_plan},
-                                {"-update", p.update, p.update_plan},
-                                {"-evaluation", plan.evaluation, plan.evaluation_plan}};
+    std::vector<const PlannedProgram*> programs = plan.programs.all();
+    programs.push_back(&plan.evaluation);
     Inspection result;
     result.text = plan.text();
     result.json = {{"kind", "configuration"}};
     result.json.update(plan.json());
-    for (const auto& [suffix, program, memory] : programs) {
+    for (const PlannedProgram* planned : programs) {
+        const auto& [program, memory] = *planned;
         result.text += fmt::format("\n{}", plan_text(program, memory));
-        result.json["programs"].push_back(plan_json(program, memory));
-        if (!svg.empty())
-            write_text(svg.parent_path() / (svg.stem().string() + suffix + svg.extension().string()),
-                       plan_svg(program, memory));
+        result.json["programs"].push_back(plan_json(*planned));
+        if (!svg.empty()) write_text(picture_path(svg, program, programs.front()->program), plan_svg(program, memory));
     }
     return result;
 }
@@ -80,6 +85,29 @@ Inspection inspect_shard(const fs::path& path) {
              {"vocabulary_size", h.vocabulary_size},
              {"bytes", h.file_bytes},
              {"unigram_entropy", h.unigram_entropy}}};
+}
+
+/// The importance table in words: what token dropping keeps first, and what it drops first.
+void add_importance(const fs::path& folder, Inspection& result) {
+    const std::vector<float> table = load_importance(folder);
+    if (table.empty()) return;
+    const data::Vocabulary vocabulary = data::Vocabulary::load(folder / "vocab.txt");
+    std::vector<int32_t> ids;  // without the fixed ones
+    for (int32_t id = 0; id < vocabulary.size(); ++id)
+        if (std::abs(table[static_cast<size_t>(id)]) < kNeverDropped) ids.push_back(id);
+    std::ranges::stable_sort(ids, std::greater{}, [&](int32_t id) { return table[static_cast<size_t>(id)]; });
+    const auto list = [&](const char* title, const char* key, auto first, size_t n) {
+        result.text += title;
+        for (size_t i = 0; i < n; ++i, ++first) {
+            const float value = table[static_cast<size_t>(*first)];
+            result.text += fmt::format("{}{} {:.2f}", i == 0 ? "" : ", ", vocabulary.token(*first), value);
+            result.json[key].push_back({{"token", vocabulary.token(*first)}, {"importance", value}});
+        }
+        result.text += "\n";
+    };
+    const size_t n = std::min<size_t>(kTokensShown, ids.size());
+    list("kept first  ", "most_important", ids.begin(), n);
+    list("dropped     ", "least_important", ids.rbegin(), n);
 }
 
 /// A Hugging Face folder; with trainer.safetensors a checkpoint of a run, whose manifest is checked.
@@ -113,6 +141,7 @@ Inspection inspect_model(const fs::path& folder) {
     const TrainingState state = load_training_state(folder);
     result.text += fmt::format("step        {}\nevery file is as the manifest says\n", state.step);
     result.json["step"] = state.step;
+    add_importance(folder, result);
     return result;
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "engine/safetensors.h"
+#include "model/checkpoint.h"
 #include "model/forward_pass.h"
 #include "model/huggingface.h"
 #include "model/manifest.h"
@@ -58,10 +59,15 @@ class Results {
     void add(const std::string& name, const float* values, const Shape& shape) {
         add(name, std::vector(values, values + shape.size()), shape.dimensions());
     }
+    void add_integers(const std::string& name, std::span<const int32_t> values, std::vector<int64_t> shape) {
+        const auto& kept = integers_.emplace_back(values.begin(), values.end());
+        writer_.add(name, std::span<const int32_t>(kept), std::move(shape));
+    }
     void write(const fs::path& path) const { writer_.write(path); }
 
   private:
     std::deque<std::vector<float>> values_;
+    std::deque<std::vector<int32_t>> integers_;
     SafetensorsWriter writer_;
 };
 
@@ -90,46 +96,84 @@ void add_hidden(const Parameters& parameters, const float* values, const data::B
     }
 }
 
-void add_step(const StepResult& result, TrainingStep& step, const Parameters& parameters, bool next_sentence,
-              const data::Batch& batch, Results& results) {
-    results.add("loss", result.loss());
-    results.add("mlm_loss", result.mlm_loss / std::max(result.mlm_count, 1.0));
-    if (next_sentence) results.add("nsp_loss", result.nsp_loss / result.nsp_count);
+void add_losses(const StepResult& r, StepKind kind, bool next_sentence, Results& results) {
+    const double count = std::max(r.mlm_count, 1.0);
+    results.add("loss", r.loss);
+    results.add("mlm_loss", r.mlm_loss / count);
+    if (next_sentence) results.add("nsp_loss", r.nsp_loss / r.nsp_count);
+    if (kind != StepKind::align) return;
+    results.add("mlm_loss_full", r.mlm_loss_full / count);
+    if (next_sentence) results.add("nsp_loss_full", r.nsp_loss_full / r.nsp_count);
+    results.add("kl_local", r.kl_local);
+    results.add("kl_global", r.kl_global);
+}
+
+void add_step(const StepResult& result, StepKind kind, TrainingStep& step, const Parameters& parameters,
+              bool next_sentence, const data::Batch& batch, Results& results) {
+    add_losses(result, kind, next_sentence, results);
+    if (kind != StepKind::dense)
+        results.add_integers("kept_positions", step.kept_positions(), {batch.sequences, step.programs().kept()});
     results.add("position_loss", step.position_loss().data(), {batch.sequences, batch.masked});
     for (const HfTensor& t : parameters.tensors())
         if (next_sentence || !Parameters::next_sentence_only(t))
             results.add("gradient/" + t.name, step.gradients() + t.offset, t.shape);
 }
 
+/// Token dropping and ScTD as parity's options say; every step of ScTD is an align step.
+StepKind set_method(const ParityOptions& o, const Parameters& parameters, const data::Batch& batch, StepOptions& step) {
+    if (!drops_tokens(o.method)) return StepKind::dense;
+    const BertConfig& c = parameters.config();
+    require(c.layers >= 4 && c.layers % 2 == 0, "{}: token dropping needs an even number of layers, 4 or more, not {}",
+            o.model.string(), c.layers);
+    require(c.special.has_value(),
+            "{}: config.json must name pad_token_id, unk_token_id, cls_token_id, sep_token_id and mask_token_id",
+            o.model.string());
+    const int64_t keep = o.dropping.keep.of(batch.length);
+    require(keep >= 1 && keep <= batch.length, "--keep is {}: it must be 1 … {}, the length of the sequences", keep,
+            batch.length);
+    const StepKind kind = aligns_semantics(o.method) ? StepKind::align : StepKind::dropping;
+    step.kinds = {kind};
+    step.routing = make_routing(RoutingKind::importance);
+    step.keep = keep;
+    step.importance_beta = o.dropping.importance_beta;
+    step.align = {o.sctd.pooled, o.sctd.full_mlm, o.sctd.share_trunk};
+    step.kl_normalization = o.sctd.kl_normalization;
+    return kind;
+}
+
 /// Loss, gradients and, with options.steps, the optimizer's steps.
 void add_training(const ParityOptions& o, const Parameters& parameters, const float* values, const data::Batch& batch,
                   Results& results) {
     const bool next_sentence = !batch.next_sentence_labels.empty();
-    StepPrograms programs(parameters, {.batch = batch.sequences,
-                                       .micro_batch = batch.sequences,
-                                       .sequence = batch.length,
-                                       .masked = batch.masked,
-                                       .types = !batch.token_type_ids.empty(),
-                                       .lengths = !batch.lengths.empty(),
-                                       .next_sentence = next_sentence,
-                                       .dtype = o.dtype,
-                                       .optimizer = o.optimizer,
-                                       .weight_decay = o.weight_decay,
-                                       .beta1 = o.beta1,
-                                       .beta2 = o.beta2,
-                                       .epsilon = o.epsilon,
-                                       .clip = o.clip});
-    TrainingStep step(parameters, std::move(programs), kernels::cpu());
+    StepOptions options{.batch = batch.sequences,
+                        .micro_batch = batch.sequences,
+                        .sequence = batch.length,
+                        .masked = batch.masked,
+                        .types = !batch.token_type_ids.empty(),
+                        .lengths = !batch.lengths.empty(),
+                        .next_sentence = next_sentence,
+                        .dtype = o.dtype,
+                        .optimizer = o.optimizer,
+                        .weight_decay = o.weight_decay,
+                        .beta1 = o.beta1,
+                        .beta2 = o.beta2,
+                        .epsilon = o.epsilon,
+                        .clip = o.clip};
+    const StepKind kind = set_method(o, parameters, batch, options);
+    TrainingStep step(parameters, StepPrograms(parameters, options), kernels::cpu());
     std::copy_n(values, parameters.size(), step.values());
     step.weights_changed();
+    if (kind != StepKind::dense) read_importance(SafetensorsFile(o.batch), step.importance());
     std::vector<float> losses;
     for (int64_t i = 1; i <= std::max<int64_t>(o.steps, 1); ++i) {
-        const StepResult result = step.backward(batch, i);
-        losses.push_back(static_cast<float>(result.loss()));
-        if (i == 1) add_step(result, step, parameters, next_sentence, batch, results);
+        const StepResult result = step.backward(batch, i, kind, o.sctd.lambda);
+        losses.push_back(static_cast<float>(result.loss));
+        if (i == 1) add_step(result, kind, step, parameters, next_sentence, batch, results);
         const double norm = step.update(i, o.steps > 0 ? o.lr : 0);
         if (i == 1) results.add("grad_norm", norm);
     }
+    if (kind != StepKind::dense)
+        results.add("importance_after", step.importance().data(), Shape{std::ssize(step.importance())});
     if (o.steps == 0) return;
     results.add("losses", losses, {o.steps});
     for (const HfTensor& t : parameters.tensors())
@@ -167,6 +211,8 @@ void parity(const ParityOptions& options) {
             "{}: next_sentence_labels are given, but {} has no pooler and NSP classifier", options.batch.string(),
             options.model.string());
     require(heads.mlm || options.steps == 0, "{}: --steps wants a model with an MLM head", options.model.string());
+    require(heads.mlm || options.method == Method::dense, "{}: --method {} wants a model with an MLM head",
+            options.model.string(), name_of(options.method));
     Results results;
     add_hidden(parameters, model.values.as<float>(), batch, options.dtype, results);
     if (heads.mlm) add_training(options, parameters, model.values.as<float>(), batch, results);

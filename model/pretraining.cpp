@@ -69,7 +69,6 @@ class Pretraining {
           plan_(inputs.plan),
           config_(inputs.plan.config),
           inputs_(inputs),
-          flops_per_sequence_(inputs.plan.flops_per_sequence()),
           folder_(options.out, config_, options.resume != "off"),
           step_(plan_.parameters, std::move(inputs.plan.programs), kernels::cpu(), plan_.arena_bytes()),
           line_(stderr, options.quiet) {
@@ -88,7 +87,10 @@ class Pretraining {
     void begin();
     void prepare_reports();
     bool finished() const { return state_.step >= config_.train.steps; }
+    void set_importance();
     void train_step(int64_t step, data::Loader& loader);
+    void count(StepKind kind, const StepResult& result);
+    StepMetrics metrics(int64_t step, const data::Loader& loader, double rate, double elapsed) const;
     void require_finite(const char* what, double value, int64_t step) const;
     void measure_peak();
     void report(int64_t step, const data::Loader& loader, bool log);
@@ -103,7 +105,6 @@ class Pretraining {
     RunPlan& plan_;
     const RunConfig& config_;
     Inputs& inputs_;
-    double flops_per_sequence_;
     RunFolder folder_;
     TrainingStep step_;
     ProgressLine line_;
@@ -115,6 +116,7 @@ class Pretraining {
     std::optional<ForwardPass> evaluation_;
     double learning_rate_ = 0, gradient_norm_ = 0;
     double gemm_peak_ = 0;  // FLOP/s, measured after the first step
+    double flops_ = 0;      // executed since the last logged step
     // The clock's side of the metrics: since the last logged step.
     double logged_at_ = 0, waited_at_log_ = 0;
     int64_t logged_step_ = 0;
@@ -141,10 +143,22 @@ void Pretraining::begin() {
     }
     plan_.parameters.initialize(step_.values(), static_cast<uint64_t>(config_.train.seed));
     step_.weights_changed();
+    set_importance();
     if (options_.initial.empty()) return;
     require_whole(options_.initial);
     require_vocabulary(options_.initial, inputs_.vocabulary);
     load_initial_weights(options_.initial, plan_.parameters, step_);
+}
+
+/// The table as it is before the first step.
+void Pretraining::set_importance() {
+    const auto& routing = step_.programs().options.routing;
+    if (!routing) return;
+    const std::vector<int64_t> counts =
+        routing->wants_counts() ? data::token_counts(inputs_.training) : std::vector<int64_t>();
+    std::ranges::copy(routing->table(config_.model.vocabulary, counts), step_.importance().begin());
+    for (const kernels::FixedValue& fixed : fixed_values(inputs_.vocabulary.special()))
+        step_.importance()[static_cast<size_t>(fixed.id)] = fixed.value;
 }
 
 void Pretraining::prepare_reports() {
@@ -166,15 +180,33 @@ void Pretraining::require_finite(const char* what, double value, int64_t step) c
 }
 
 void Pretraining::train_step(int64_t step, data::Loader& loader) {
-    const StepResult result = step_.backward(loader.next(), step);
-    require_finite("loss", result.mlm_loss, step);
+    const StepKind kind = plan_.schedule.kind(step);
+    const StepResult result = step_.backward(loader.next(), step, kind, plan_.schedule.lambda(step));
+    require_finite("loss", result.loss, step);
     learning_rate_ = config_.train.learning_rate().at(step);
     gradient_norm_ = step_.update(step, learning_rate_);
     require_finite("gradient norm", gradient_norm_, step);
     state_.step = step;
-    state_.loss_sum += result.mlm_loss;
-    state_.loss_count += result.mlm_count;
-    state_.correct += result.mlm_correct;
+    flops_ += step_.programs().flops(kind);
+    count(kind, result);
+}
+
+void Pretraining::count(StepKind kind, const StepResult& result) {
+    IntervalSums& s = state_.sums;
+    const StepPrograms& programs = step_.programs();
+    s.loss += result.mlm_loss;
+    s.count += result.mlm_count;
+    s.correct += result.mlm_correct;
+    s.steps += 1;
+    s.kept += kind == StepKind::dense
+                  ? 1
+                  : static_cast<double>(programs.kept()) / static_cast<double>(programs.options.sequence);
+    if (kind != StepKind::align) return;
+    s.align_steps += 1;
+    s.align_count += result.mlm_count;
+    s.loss_full += result.mlm_loss_full;
+    s.kl_local += result.kl_local;
+    s.kl_global += result.kl_global;
 }
 
 /// Not before the first step is done: a run starts at once.
@@ -184,23 +216,34 @@ void Pretraining::measure_peak() {
     logged_at_ += monotonic() - start;
 }
 
+StepMetrics Pretraining::metrics(int64_t step, const data::Loader& loader, double rate, double elapsed) const {
+    const IntervalSums& s = state_.sums;
+    const double count = std::max(s.count, 1.0);
+    StepMetrics m{.step = step,
+                  .tokens = step * config_.train.batch * config_.data.sequence,
+                  .loss = s.loss / count,
+                  .mlm_accuracy = s.correct / count,
+                  .lr = learning_rate_,
+                  .grad_norm = gradient_norm_,
+                  .time = now(),
+                  .sequences_per_second = rate,
+                  .tokens_per_second = rate * static_cast<double>(config_.data.sequence),
+                  .mfu = flops_ / elapsed / gemm_peak_,
+                  .seconds_waiting_for_data = loader.seconds_waited() - waited_at_log_};
+    if (drops_tokens(config_.train.method)) m.kept_fraction = s.kept / s.steps;
+    if (s.align_steps == 0) return m;
+    if (config_.sctd.full_mlm) m.mlm_loss_full = s.loss_full / std::max(s.align_count, 1.0);
+    m.kl_local = s.kl_local / s.align_steps;
+    m.kl_global = s.kl_global / s.align_steps;
+    m.lambda = plan_.schedule.lambda(step);
+    return m;
+}
+
 void Pretraining::report(int64_t step, const data::Loader& loader, bool log) {
-    const double elapsed = monotonic() - logged_at_;
+    const double elapsed = std::max(monotonic() - logged_at_, 1e-9);
     if (gemm_peak_ == 0) measure_peak();
-    const double sequences = static_cast<double>((step - logged_step_) * config_.train.batch);
-    const double rate = sequences / std::max(elapsed, 1e-9), count = std::max(state_.loss_count, 1.0);
-    const StepMetrics m{.step = step,
-                        .tokens = step * config_.train.batch * config_.data.sequence,
-                        .loss = state_.loss_sum / count,
-                        .mlm_accuracy = state_.correct / count,
-                        .lr = learning_rate_,
-                        .grad_norm = gradient_norm_,
-                        .time = now(),
-                        .sequences_per_second = rate,
-                        .tokens_per_second = rate * static_cast<double>(config_.data.sequence),
-                        .mfu = rate * flops_per_sequence_ / gemm_peak_,
-                        .seconds_waiting_for_data = loader.seconds_waited() - waited_at_log_};
-    const double left = static_cast<double>((config_.train.steps - step) * config_.train.batch) / rate;
+    const double rate = static_cast<double>((step - logged_step_) * config_.train.batch) / elapsed;
+    const StepMetrics m = metrics(step, loader, rate, elapsed);
     line_.show({.step = step,
                 .steps = config_.train.steps,
                 .loss = m.loss,
@@ -209,11 +252,12 @@ void Pretraining::report(int64_t step, const data::Loader& loader, bool log) {
                 .lr = m.lr,
                 .sequences_per_second = rate,
                 .mfu = m.mfu,
-                .seconds_left = left},
+                .seconds_left = static_cast<double>((config_.train.steps - step) * config_.train.batch) / rate},
                log);
     if (!log) return;
     metrics_->write(m);
-    state_.loss_sum = state_.loss_count = state_.correct = 0;
+    state_.sums = {};
+    flops_ = 0;
     logged_at_ = monotonic();
     waited_at_log_ = loader.seconds_waited();
     logged_step_ = step;
