@@ -10,6 +10,7 @@
 
 #include "base/philox.h"
 #include "bench/commands.h"
+#include "bench/op_times.h"
 #include "engine/device.h"
 #include "kernels/cpu/gemm_peak.h"
 #include "model/run_plan.h"
@@ -21,10 +22,10 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct Options {
-    std::string model = "bert-mini", method = "dense", precision = "auto";
+    std::string model = "bert-mini", method = "dense", precision = "auto", keep;  // keep: empty: the model's
     int64_t batch = 32, micro_batch = 0, sequence = 128, masked = 0, steps = 8, warmup = 2;
     int threads = 0;
-    bool by_op = false, json = false;
+    bool against_dense = false, by_op = false, json = false;
 };
 
 RunConfig run_config(const Options& o) {
@@ -35,6 +36,7 @@ RunConfig run_config(const Options& o) {
     c.train.micro_batch = o.micro_batch;
     c.set("train.precision=" + o.precision);
     c.set("train.method=" + o.method);
+    if (!o.keep.empty()) c.set("dropping.keep=" + o.keep);
     return c;
 }
 
@@ -54,51 +56,163 @@ data::Batch random_batch(const RunConfig& c) {
     return b;
 }
 
-/// Times of the ops that differ only in the layer's number, added up.
-struct OpGroup {
-    double seconds = 0, flops = 0, bytes = 0;
+/// Seconds of steps of one kind.
+struct Times {
+    std::vector<double> seconds;
+
+    double median() const {
+        std::vector<double> sorted = seconds;
+        std::ranges::sort(sorted);
+        const size_t n = sorted.size();
+        return n % 2 == 1 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+    }
+    double min() const { return std::ranges::min(seconds); }
+    double max() const { return std::ranges::max(seconds); }
 };
 
-/// "layer3/fc1" → "layer*/fc1".
-std::string group_name(const std::string& op) {
-    constexpr std::string_view kLayer = "layer";
-    const size_t slash = op.find('/');
-    if (!op.starts_with(kLayer) || slash == std::string::npos) return op;
-    return "layer*" + op.substr(slash);
-}
-
-std::map<std::string, OpGroup> by_op(TrainingStep& step, double steps) {
-    std::map<std::string, OpGroup> groups;
-    for (const Executor* executor : step.executors()) {
-        const auto times = executor->times();
-        for (size_t i = 0; i < times.size(); ++i) {
-            const Op& op = executor->program().ops()[i];
-            OpGroup& g = groups[group_name(op.name)];
-            const double runs = static_cast<double>(times[i].runs) / steps;
-            g.seconds += times[i].seconds / steps;
-            g.flops += op.flops * runs;
-            g.bytes += op.bytes * runs;
-        }
+/// Steps of the kinds that a method has, each kind as often as --steps says, in turn: what disturbs the machine
+/// meets all of them.
+class StepBench {
+  public:
+    explicit StepBench(const Options& o)
+        : o_(o), plan_(with_dense(run_config(o), o.against_dense)), batch_(random_batch(plan_.config)) {
+        plan_.require_fit();
+        for (const StepPrograms::Passes& p : plan_.programs.passes) kinds_.push_back(p.kind);
     }
-    return groups;
+
+    Json run() {
+        plan_bytes_ = plan_.programs.arena_bytes();
+        lower_bound_ = plan_.programs.arena_lower_bound();
+        for (const StepKind kind : kinds_) flops_[kind] = plan_.flops_per_sequence(kind);
+        TrainingStep step(plan_.parameters, std::move(plan_.programs), kernels::cpu());
+        plan_.parameters.initialize(step.values(), 1);
+        step.weights_changed();
+        for (int64_t i = 0; i < o_.warmup + o_.steps; ++i) {
+            if (o_.by_op && i == o_.warmup)
+                for (Executor* e : step.executors()) e->clock(true);
+            for (const StepKind kind : kinds_) {
+                const double seconds = timed_step(step, kind);
+                if (i >= o_.warmup) times_[kind].seconds.push_back(seconds);
+            }
+        }
+        Json report = results();
+        if (o_.by_op) report["by_op"] = op_times(step, static_cast<double>(o_.steps));
+        return report;
+    }
+
+  private:
+    /// A schedule that has dense steps too, if they are to be timed beside the method's.
+    static RunConfig with_dense(RunConfig c, bool against_dense) {
+        c.train.steps = 1000 * c.sctd.interval;
+        c.train.warmup_steps = 0;
+        if (against_dense && drops_tokens(c.train.method)) c.dropping.start_step = 1;
+        return c;
+    }
+
+    double timed_step(TrainingStep& step, StepKind kind) {
+        const auto start = std::chrono::steady_clock::now();
+        step.backward(batch_, ++done_, kind, plan_.config.sctd.lambda);
+        step.update(done_, 1e-4);
+        return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    }
+
+    /// Mean of a figure over a period of the method's own steps: interval - 1 with dropped tokens, one that aligns.
+    template <typename Figure>
+    double over_period(const Figure& figure) const {
+        const Method method = plan_.config.train.method;
+        if (!drops_tokens(method)) return figure(StepKind::dense);
+        if (!aligns_semantics(method)) return figure(StepKind::dropping);
+        const auto n = static_cast<double>(plan_.config.sctd.interval);
+        return ((n - 1) * figure(StepKind::dropping) + figure(StepKind::align)) / n;
+    }
+
+    Json results() const {
+        const auto ms = [&](auto pick) { return 1e3 * over_period([&](StepKind k) { return pick(times_.at(k)); }); };
+        const double median = ms([](const Times& t) { return t.median(); });
+        const double flops = over_period([&](StepKind k) { return flops_.at(k); });
+        const double sequences = static_cast<double>(o_.batch), rate = flops * sequences / median / 1e6;
+        const int64_t rss = peak_rss_bytes();
+        const double peak = kernels::on_cpu::gemm_peak_gflops(plan_.precision.dtype);
+        Json r = {{"model", o_.model},
+                  {"method", o_.method},
+                  {"precision", name_of(plan_.precision.dtype)},
+                  {"device", plan_.cpu.model},
+                  {"threads", omp_get_max_threads()},
+                  {"batch", o_.batch},
+                  {"sequence", o_.sequence},
+                  {"masked", batch_.masked},
+                  {"steps", o_.steps},
+                  {"sequences_per_second", sequences / median * 1e3},
+                  {"ms_min", ms([](const Times& t) { return t.min(); })},
+                  {"ms_median", median},
+                  {"ms_max", ms([](const Times& t) { return t.max(); })},
+                  {"flops_per_sequence", flops},
+                  {"gflops", rate},
+                  {"gemm_gflops", peak},
+                  {"mfu", rate / peak},
+                  {"plan_bytes", plan_bytes_},
+                  {"plan_lower_bound_bytes", lower_bound_},
+                  {"peak_rss_bytes", rss}};
+        if (kinds_.size() > 1) r["kinds"] = kinds_json();
+        if (o_.against_dense) r["against_dense"] = against_dense(median, flops);
+        return r;
+    }
+
+    Json kinds_json() const {
+        Json list = Json::array();
+        for (const StepKind kind : kinds_) {
+            const Times& t = times_.at(kind);
+            list.push_back({{"kind", name_of(kind)},
+                            {"ms_min", t.min() * 1e3},
+                            {"ms_median", t.median() * 1e3},
+                            {"ms_max", t.max() * 1e3},
+                            {"flops_per_sequence", flops_.at(kind)}});
+        }
+        return list;
+    }
+
+    /// Pairs of steps that ran one after the other are compared, so that a drift of the machine's speed cancels.
+    Json against_dense(double median, double flops) const {
+        const Times& dense = times_.at(StepKind::dense);
+        Times speedups;
+        for (size_t i = 0; i < dense.seconds.size(); ++i)
+            speedups.seconds.push_back(dense.seconds[i] /
+                                       over_period([&](StepKind k) { return times_.at(k).seconds[i]; }));
+        const double flop_ratio = flops_.at(StepKind::dense) / flops;
+        return {{"dense_ms_median", dense.median() * 1e3}, {"time_saved", 1 - median / dense.median() / 1e3},
+                {"flops_saved", 1 - 1 / flop_ratio},       {"flop_ratio", flop_ratio},
+                {"speedup_min", speedups.min()},           {"speedup_median", speedups.median()},
+                {"speedup_max", speedups.max()},           {"share_of_flop_ratio", speedups.median() / flop_ratio}};
+    }
+
+    const Options& o_;
+    RunPlan plan_;
+    data::Batch batch_;
+    std::vector<StepKind> kinds_;
+    std::map<StepKind, Times> times_;
+    std::map<StepKind, double> flops_;  // a sequence
+    int64_t done_ = 0, plan_bytes_ = 0, lower_bound_ = 0;
+};
+
+double number(const Json& r, const char* key) { return r[key].get<double>(); }
+
+void print_kinds(const Json& r) {
+    if (!r.contains("kinds")) return;
+    for (const Json& k : r["kinds"])
+        fmt::print("  {:<9} {:.1f} / {:.1f} / {:.1f} ms   {:.3f} GFLOP a sequence\n", k["kind"].get<std::string>(),
+                   number(k, "ms_min"), number(k, "ms_median"), number(k, "ms_max"),
+                   number(k, "flops_per_sequence") / 1e9);
 }
 
-Json by_op_json(TrainingStep& step, double steps) {
-    const auto groups = by_op(step, steps);
-    double total = 0;
-    for (const auto& [name, g] : groups) total += g.seconds;
-    std::vector<std::pair<std::string, OpGroup>> order(groups.begin(), groups.end());
-    std::stable_sort(order.begin(), order.end(),
-                     [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
-    Json list = Json::array();
-    for (const auto& [name, g] : order)
-        if (g.seconds > 0)
-            list.push_back({{"op", name},
-                            {"ms", g.seconds * 1e3},
-                            {"gflops", g.flops / g.seconds / 1e9},
-                            {"gbytes_per_second", g.bytes / g.seconds / 1e9},
-                            {"share", g.seconds / total}});
-    return list;
+void print_against_dense(const Json& r) {
+    if (!r.contains("against_dense")) return;
+    const Json& a = r["against_dense"];
+    fmt::print(
+        "  against dense: {:.1f} % of the FLOPs and {:.1f} % of the time saved; {:.3f} times as fast ({:.3f} … "
+        "{:.3f}), "
+        "the FLOPs say {:.3f}\n",
+        100 * number(a, "flops_saved"), 100 * number(a, "time_saved"), number(a, "speedup_median"),
+        number(a, "speedup_min"), number(a, "speedup_max"), number(a, "flop_ratio"));
 }
 
 void print(const Json& r) {
@@ -106,67 +220,21 @@ void print(const Json& r) {
                r["method"].get<std::string>(), r["precision"].get<std::string>(), r["device"].get<std::string>(),
                r["batch"].get<int64_t>(), r["sequence"].get<int64_t>(), r["masked"].get<int64_t>());
     fmt::print("  {:.2f} sequences/s   step {:.1f} / {:.1f} / {:.1f} ms (min / median / max of {})\n",
-               r["sequences_per_second"].get<double>(), r["ms_min"].get<double>(), r["ms_median"].get<double>(),
-               r["ms_max"].get<double>(), r["steps"].get<int64_t>());
-    fmt::print("  {:.1f} GFLOP/s of {:.1f} that GEMM reaches: MFU {:.1f} %\n", r["gflops"].get<double>(),
-               r["gemm_gflops"].get<double>(), 100 * r["mfu"].get<double>());
+               number(r, "sequences_per_second"), number(r, "ms_min"), number(r, "ms_median"), number(r, "ms_max"),
+               r["steps"].get<int64_t>());
+    print_kinds(r);
+    print_against_dense(r);
+    fmt::print("  {:.1f} GFLOP/s of {:.1f} that GEMM reaches: MFU {:.1f} %\n", number(r, "gflops"),
+               number(r, "gemm_gflops"), 100 * number(r, "mfu"));
     fmt::print("  activations {:.1f} MB planned, lower bound {:.1f} MB; peak resident {:.1f} MB\n",
-               r["plan_bytes"].get<double>() / 1e6, r["plan_lower_bound_bytes"].get<double>() / 1e6,
-               r["peak_rss_bytes"].get<double>() / 1e6);
-    if (!r.contains("by_op")) return;
-    fmt::print("\n  {:<36} {:>9} {:>8} {:>9} {:>8}\n", "op", "ms", "share", "GFLOP/s", "GB/s");
-    for (const Json& op : r["by_op"])
-        fmt::print("  {:<36} {:>9.3f} {:>7.1f}% {:>9.1f} {:>8.1f}\n", op["op"].get<std::string>(),
-                   op["ms"].get<double>(), 100 * op["share"].get<double>(), op["gflops"].get<double>(),
-                   op["gbytes_per_second"].get<double>());
+               number(r, "plan_bytes") / 1e6, number(r, "plan_lower_bound_bytes") / 1e6,
+               number(r, "peak_rss_bytes") / 1e6);
+    if (r.contains("by_op")) print_op_times(r["by_op"]);
 }
 
 void run(const Options& o) {
     omp_set_num_threads(o.threads > 0 ? o.threads : cpu_info().physical_cores);
-    RunPlan plan(run_config(o));
-    plan.require_fit();
-    const data::Batch batch = random_batch(plan.config);
-    const double flops = plan.programs.flops(), flops_per_sequence = plan.flops_per_sequence();
-    const int64_t plan_bytes = plan.programs.arena_bytes(), lower_bound = plan.programs.arena_lower_bound();
-    TrainingStep step(plan.parameters, std::move(plan.programs), kernels::cpu());
-    plan.parameters.initialize(step.values(), 1);
-    step.weights_changed();
-    std::vector<double> seconds;
-    for (int64_t i = 1; i <= o.warmup + o.steps; ++i) {
-        if (o.by_op && i == o.warmup + 1)
-            for (Executor* e : step.executors()) e->clock(true);
-        const auto start = std::chrono::steady_clock::now();
-        step.backward(batch, i);
-        step.update(i, 1e-4);
-        if (i > o.warmup)
-            seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-    }
-    const Json ops = o.by_op ? by_op_json(step, static_cast<double>(o.steps)) : Json();
-    std::sort(seconds.begin(), seconds.end());
-    const double median = seconds[seconds.size() / 2], rate = flops / median / 1e9;
-    const int64_t rss = peak_rss_bytes();
-    const double peak = kernels::on_cpu::gemm_peak_gflops(plan.precision.dtype);
-    Json r = {{"model", o.model},
-              {"method", o.method},
-              {"precision", name_of(plan.precision.dtype)},
-              {"device", plan.cpu.model},
-              {"threads", omp_get_max_threads()},
-              {"batch", o.batch},
-              {"sequence", o.sequence},
-              {"masked", batch.masked},
-              {"steps", o.steps},
-              {"sequences_per_second", static_cast<double>(o.batch) / median},
-              {"ms_min", seconds.front() * 1e3},
-              {"ms_median", median * 1e3},
-              {"ms_max", seconds.back() * 1e3},
-              {"flops_per_sequence", flops_per_sequence},
-              {"gflops", rate},
-              {"gemm_gflops", peak},
-              {"mfu", rate / peak},
-              {"plan_bytes", plan_bytes},
-              {"plan_lower_bound_bytes", lower_bound},
-              {"peak_rss_bytes", rss}};
-    if (o.by_op) r["by_op"] = ops;
+    const Json r = StepBench(o).run();
     if (o.json)
         fmt::print("{}\n", r.dump());
     else
@@ -179,7 +247,8 @@ void add_step(CLI::App& app) {
     auto* command = app.add_subcommand("step", "Whole training steps on random data, the same code path as pretrain");
     auto o = std::make_shared<Options>();
     command->add_option("--model", o->model, "Preset or configuration")->capture_default_str();
-    command->add_option("--method", o->method, "dense")->capture_default_str();
+    command->add_option("--method", o->method, "dense, token_dropping, sctd")->capture_default_str();
+    command->add_option("--keep", o->keep, "Tokens that stay: a count (64), or a share of the sequence (0.5)");
     command->add_option("--precision", o->precision, "auto, bf16, f32")->capture_default_str();
     command->add_option("--batch", o->batch, "Sequences a step")->check(CLI::PositiveNumber)->capture_default_str();
     command->add_option("--micro-batch", o->micro_batch, "Sequences at a time (0: all)")->check(CLI::NonNegativeNumber);
@@ -187,14 +256,19 @@ void add_step(CLI::App& app) {
         ->check(CLI::Range(3, 1 << 16))
         ->capture_default_str();
     command->add_option("--masked", o->masked, "Masked positions a sequence (0: 15 %)")->check(CLI::NonNegativeNumber);
-    command->add_option("--steps", o->steps, "Timed steps")->check(CLI::PositiveNumber)->capture_default_str();
+    command->add_option("--steps", o->steps, "Timed steps of each kind")
+        ->check(CLI::PositiveNumber)
+        ->capture_default_str();
     command->add_option("--warmup", o->warmup, "Steps before them")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
     command->add_option("--threads", o->threads, "Threads (default: physical cores)")->check(CLI::PositiveNumber);
+    command->add_flag("--against-dense", o->against_dense, "Dense steps in turn with the method's, and the speed-up");
     command->add_flag("--by-op", o->by_op, "Time by operation");
     command->add_flag("--json", o->json, "One JSON object on stdout");
-    command->footer("Example: bench step --model bert-mini --precision bf16 --batch 32 --sequence 128 --by-op");
+    command->footer(
+        "Examples: bench step --model bert-mini --precision bf16 --batch 32 --sequence 128 --by-op\n"
+        "          bench step --model bert-base --method sctd --batch 8 --sequence 512 --against-dense");
     command->callback([o] { run(*o); });
 }
 

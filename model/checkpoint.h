@@ -14,9 +14,9 @@ namespace dropforge {
 
 /// Sums since the last line of metrics.jsonl, so that a resumed run writes the same lines.
 struct IntervalSums {
-    double loss = 0, count = 0, correct = 0;          // of masked positions, of the pass with dropped tokens or the only
-    double steps = 0, kept = 0;                       // steps, and in each the share of the tokens that stayed
-    double align_steps = 0, align_count = 0;          // semantic-align steps, masked positions in them
+    double loss = 0, count = 0, correct = 0;  // of masked positions, of the pass with dropped tokens or the only
+    double steps = 0, kept = 0;               // steps, and in each the share of the tokens that stayed
+    double align_steps = 0, align_count = 0;  // semantic-align steps, masked positions in them
     double loss_full = 0, kl_local = 0, kl_global = 0;  // of align steps
 };
 
@@ -33,10 +33,11 @@ struct TrainingState {
 void save_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step,
                      const TrainingState& state, const fs::path& vocabulary, bool cased);
 
-/// Reads what save_checkpoint wrote into the step's arenas. Throws Error if the checkpoint is of another model, or lacks
-/// an importance table that the step has.
+/// Reads what save_checkpoint wrote into the step's arenas. Throws Error if the checkpoint is of another model, or
+/// lacks an importance table that the step has.
 TrainingState load_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step);
-/// Reads the tensor `importance`, f32 [V]. Throws Error naming the entry if the length is another or a value is not finite.
+/// Reads the tensor `importance`, f32 [V]. Throws Error naming the entry if the length is another or a value is not
+/// finite.
 void read_importance(const SafetensorsFile& file, std::span<float> table);
 /// The importance table of a checkpoint [V]; empty if it has none.
 std::vector<float> load_importance(const fs::path& folder);

@@ -20,10 +20,10 @@ struct StepMetrics {
     double mlm_accuracy = 0;       // share of masked tokens, as every accuracy here
     double lr = 0, grad_norm = 0;  // the norm before clipping
     // Only where tokens are dropped: loss and accuracy above are of the pass with dropped tokens.
-    std::optional<double> kept_fraction = {};                  // share of the tokens that stayed
-    std::optional<double> mlm_loss_full = {};                  // the rest, means over ScTD's align steps: of the pass
-    std::optional<double> kl_local = {}, kl_global = {};       // without dropping; normalised divergences
-    std::optional<double> lambda = {};                         // their weight
+    std::optional<double> kept_fraction = {};             // share of the tokens that stayed
+    std::optional<double> mlm_loss_full = {};             // the rest, means over ScTD's align steps: of the pass
+    std::optional<double> kl_local = {}, kl_global = {};  // without dropping; normalised divergences
+    std::optional<double> lambda = {};                    // their weight
 
     double time = 0;  // seconds since 1970
     double sequences_per_second = 0, tokens_per_second = 0;
