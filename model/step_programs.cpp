@@ -46,11 +46,8 @@ PlannedProgram pass(const Parameters& parameters, const StepOptions& o, StepKind
 }
 
 std::vector<kernels::FixedValue> fixed_of(const Parameters& parameters, const StepOptions& o) {
-    if (!learns(o)) return {};
-    require(
-        parameters.config().special.has_value(),
-        "the importance table needs the ids of [PAD], [UNK], [CLS], [SEP] and [MASK], which the model does not name");
-    return fixed_values(*parameters.config().special);
+    const auto& special = parameters.config().special;
+    return learns(o) && special ? fixed_values(*special) : std::vector<kernels::FixedValue>();
 }
 
 std::vector<StepPrograms::Passes> passes_of(const Parameters& parameters, const StepOptions& o) {

@@ -44,9 +44,10 @@ struct StepPrograms {
 
     StepOptions options;
     std::vector<kernels::Segment> segments;
-    std::vector<kernels::FixedValue> fixed;  // of the importance table; empty if it does not learn
-    std::vector<Passes> passes;              // one for each of options.kinds
-    PlannedProgram update;                   // the optimizer step
+    std::vector<kernels::FixedValue>
+        fixed;                   // of the importance table, if it learns and the model names its special ids
+    std::vector<Passes> passes;  // one for each of options.kinds
+    PlannedProgram update;       // the optimizer step
 
     const Passes& of(StepKind kind) const;
     /// Tokens of a sequence that stay in the first layer that drops any; the sequence's length if none does.
