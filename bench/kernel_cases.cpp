@@ -1,7 +1,9 @@
 #include "bench/kernel_cases.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <iterator>
 #include <span>
 
 #include "bench/kernel_memory.h"
@@ -197,40 +199,7 @@ KernelCase column_sum(const ModelShape& s, const KernelMemoryPtr& m, DType dtype
     return make_case(m, c, &KernelTable::column_sum);
 }
 
-// ----------------------------------------------------------------------------------------------------- rows and losses
-/// Half of each sequence's rows, as token dropping keeps them.
-const int32_t* kept_rows(const ModelShape& s, KernelMemory& m) {
-    const int64_t count = s.sequence / 2, n = s.rows / 2;
-    auto* index = m.integers(n, 2);
-    for (int64_t i = 0; i < n; ++i) index[i] += static_cast<int32_t>(i % count * 2);
-    return index;
-}
-KernelCase gather_rows(const ModelShape& s, const KernelMemoryPtr& m, DType dtype) {
-    const int64_t kept = s.rows / 2 * s.hidden;
-    const GatherRows g{.from = m->scratch(s.rows * s.hidden * 4),
-                       .index = kept_rows(s, *m),
-                       .to = m->values(kept),
-                       .batch = s.rows / s.sequence,
-                       .count = s.sequence / 2,
-                       .per_sequence = s.sequence,
-                       .columns = s.hidden,
-                       .dtype = dtype};
-    m->count(static_cast<double>(kept) * static_cast<double>(size_of(dtype)));
-    return make_case(m, g, &KernelTable::gather_rows);
-}
-KernelCase scatter_rows(const ModelShape& s, const KernelMemoryPtr& m, DType dtype) {
-    const ScatterRows r{.from = m->values(s.rows / 2 * s.hidden),
-                        .index = kept_rows(s, *m),
-                        .to = m->values(s.rows * s.hidden),
-                        .batch = s.rows / s.sequence,
-                        .count = s.sequence / 2,
-                        .per_sequence = s.sequence,
-                        .columns = s.hidden,
-                        .dtype = dtype,
-                        .accumulate = false,
-                        .clear = true};
-    return make_case(m, r, &KernelTable::scatter_rows);
-}
+// -------------------------------------------------------------------------------------------------------------- losses
 KernelCase cross_entropy(const ModelShape& s, const KernelMemoryPtr& m, DType dtype) {
     const int64_t stride = (s.vocabulary + 127) / 128 * 128;
     const CrossEntropy c{.logits = m->values(s.masked * stride),
@@ -317,9 +286,8 @@ std::vector<KernelCaseMaker> kernel_cases(const ModelShape& shape, DType dtype) 
     const auto add = [&](const std::string& name, auto build) {
         cases.push_back({name, [=] { return build(std::make_shared<KernelMemory>(dtype)); }});
     };
-    const auto add_of_shape = [&](const std::string& name,
-                                  KernelCase (*build)(const ModelShape&, const KernelMemoryPtr&, DType)) {
-        add(name, [=](const KernelMemoryPtr& m) { return build(shape, m, dtype); });
+    const auto add_of_shape = [&](const std::string& name, CaseOfShape build) {
+        cases.push_back(case_of_shape(name, shape, dtype, build));
     };
     const int64_t t = shape.rows, h = shape.hidden;
     add("gemm forward", [=](const KernelMemoryPtr& m) { return gemm(m, dtype, dtype, t, 4 * h, h, false, false); });
@@ -339,9 +307,8 @@ std::vector<KernelCaseMaker> kernel_cases(const ModelShape& shape, DType dtype) 
     add_of_shape("tanh_forward", tanh_forward);
     add_of_shape("tanh_backward", tanh_backward);
     add_of_shape("column_sum", column_sum);
-    add_of_shape("gather_rows", gather_rows);
-    add_of_shape("scatter_rows", scatter_rows);
     add_of_shape("cross_entropy", cross_entropy);
+    std::ranges::move(dropping_cases(shape, dtype), std::back_inserter(cases));
     if (dtype == DType::bf16) return cases;
     add_of_shape("loss_totals", loss_totals);  // the rest is f32 whatever the storage
     add_of_shape("global_norm", global_norm);

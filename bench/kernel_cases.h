@@ -31,5 +31,7 @@ struct KernelCaseMaker {
 };
 
 std::vector<KernelCaseMaker> kernel_cases(const ModelShape& shape, DType dtype);
+/// Those among them that move, choose and compare rows: what masked positions, token dropping and ScTD add to BERT.
+std::vector<KernelCaseMaker> dropping_cases(const ModelShape& shape, DType dtype);
 
 }  // namespace dropforge

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -84,6 +85,13 @@ KernelCase make_case(const KernelMemoryPtr& memory, const Operation& operation,
                 (table.*entry)(operation, context);
                 return true;
             }};
+}
+
+/// Builds the case of one shape in the given memory.
+using CaseOfShape = KernelCase (*)(const ModelShape&, const KernelMemoryPtr&, DType);
+
+inline KernelCaseMaker case_of_shape(const std::string& name, const ModelShape& shape, DType dtype, CaseOfShape build) {
+    return {name, [=] { return build(shape, std::make_shared<KernelMemory>(dtype), dtype); }};
 }
 
 }  // namespace dropforge

@@ -1,4 +1,4 @@
-// Gathers and scatters of rows, casts and clears: copies are exact.
+// Gathers, scatters, merges and splits of rows: copies are exact. Casts and additions.
 #include "kernel_testing.h"
 
 namespace dropforge::kernels {
@@ -105,6 +105,132 @@ TEST_CASE("scatter_rows undoes gather_rows in the adjoint sense") {
     }
 }
 
+// ------------------------------------------------------------------------------------------------------ merge and
+// split
+constexpr Case kSubsets[] = {{1, 1, 1, 1},  {2, 3, 5, 31},    {3, 33, 33, 65},
+                             {2, 1, 65, 7}, {4, 20, 130, 64}, {8, 64, 129, 40}};
+
+/// count distinct positions of each sequence, ascending; the first and the last sequence pick at the ends too.
+Array subsets(Setup& s, const Case& k) {
+    Array index(DType::i32, k.batch, k.count);
+    for (int64_t b = 0; b < k.batch; ++b) {
+        const Array keys = s.floats(1, k.per_sequence);
+        std::vector<int64_t> order(static_cast<size_t>(k.per_sequence));
+        for (int64_t p = 0; p < k.per_sequence; ++p) order[static_cast<size_t>(p)] = p;
+        const auto key = [&](int64_t p) {
+            const bool end = (b == 0 && p == 0) || (b + 1 == k.batch && p + 1 == k.per_sequence);
+            return end ? std::numeric_limits<double>::infinity() : keys.at(0, p);
+        };
+        std::ranges::sort(order, std::greater{}, key);
+        std::sort(order.begin(), order.begin() + k.count);
+        for (int64_t r = 0; r < k.count; ++r) index.set(b, r, static_cast<double>(order[static_cast<size_t>(r)]));
+    }
+    return index;
+}
+
+MergeRows merge(const Case& k, Array& rows, Array& index, Array& rest, Array& all) {
+    return {rows.data(), index.data<int32_t>(), rest.data(), all.data(), k.batch,
+            k.count,     k.per_sequence,        k.columns,   all.dtype()};
+}
+SplitRows split(const Case& k, Array& all, Array& index, Array& rows, Array& rest, bool accumulate = false) {
+    return {all.data(), index.data<int32_t>(), rows.data(), rest.data(), k.batch,
+            k.count,    k.per_sequence,        k.columns,   all.dtype(), accumulate};
+}
+
+TEST_CASE("merge_rows and split_rows: by hand") {
+    const Case k{2, 2, 3, 1};
+    for (const KernelTable* backend : backends()) {
+        for (const DType dtype : kFloatTypes) {
+            INFO(text(*backend), " ", text(dtype));
+            Setup s(*backend, dtype, dtype, 0);
+            Array rows = array(dtype, {1, 2, 3, 4}), rest = array(dtype, {10, 20, 30, 40, 50, 60}),
+                  index = array(DType::i32, {0, 2, 1, 2}), all(dtype, 1, 6), picked(dtype, 1, 4), sum = rest;
+            s.call(s.kernels.merge_rows, merge(k, rows, index, rest, all));
+            const double merged[] = {1, 20, 2, 40, 3, 4}, dropped[] = {0, 20, 0, 40, 0, 0},
+                         sums[] = {10, 40, 30, 80, 50, 60};
+            for (int i = 0; i < 6; ++i) CHECK(all.at(0, i) == merged[i]);
+            s.call(s.kernels.split_rows, split(k, all, index, picked, sum, true));
+            s.call(s.kernels.split_rows, split(k, all, index, picked, rest));
+            CHECK(picked == rows);
+            for (int i = 0; i < 6; ++i) CHECK((rest.at(0, i) == dropped[i] && sum.at(0, i) == sums[i]));
+        }
+    }
+}
+
+TEST_CASE("merge_rows: copies, in place too") {
+    for (const DType dtype : kFloatTypes) {
+        for (const Case& k : kSubsets) {
+            for (const bool in_place : {false, true}) {
+                check_backends(fmt::format("{} in place {}", label(k), in_place), dtype, [&](Setup& s) {
+                    Array rows = s.normal(k.batch * k.count, k.columns),
+                          rest = s.normal(k.batch * k.per_sequence, k.columns),
+                          all = in_place ? rest : s.output(rest.rows(), k.columns), index = subsets(s, k);
+                    s.call(s.kernels.merge_rows, merge(k, rows, index, in_place ? all : rest, all));
+                    Outputs results = outputs("all", std::move(all));
+                    results[0].exact = true;
+                    return results;
+                });
+            }
+        }
+    }
+}
+
+enum class Rest : uint8_t { assigned, in_place, accumulated };
+
+TEST_CASE("split_rows: copies, in place too; adds") {
+    for (const DType dtype : kFloatTypes) {
+        for (const Case& k : kSubsets) {
+            for (const Rest kind : {Rest::assigned, Rest::in_place, Rest::accumulated}) {
+                check_backends(fmt::format("{} rest {}", label(k), static_cast<int>(kind)), dtype, [&](Setup& s) {
+                    const bool accumulate = kind == Rest::accumulated;
+                    Array all = s.normal(k.batch * k.per_sequence, k.columns),
+                          rest = kind == Rest::in_place ? all : s.output(all.rows(), k.columns, 0, accumulate),
+                          rows = s.output(k.batch * k.count, k.columns), index = subsets(s, k);
+                    const Array before = rest;
+                    s.call(s.kernels.split_rows,
+                           split(k, kind == Rest::in_place ? rest : all, index, rows, rest, accumulate));
+                    for (int64_t i = 0; i < rows.rows(); ++i) {
+                        const int64_t p =
+                            i / k.count * k.per_sequence + static_cast<int64_t>(index.at(i / k.count, i % k.count));
+                        for (int64_t c = 0; c < k.columns; ++c)
+                            if (rest.at(p, c) != (accumulate ? before.at(p, c) : 0)) FAIL_CHECK("picked row ", i);
+                    }
+                    Outputs results = outputs("rows", std::move(rows), "rest", std::move(rest));
+                    results[0].exact = true;
+                    results[1].exact = !accumulate;
+                    return results;
+                });
+            }
+        }
+    }
+}
+
+TEST_CASE("split_rows is the adjoint of merge_rows, and merge_rows its inverse") {
+    for (const KernelTable* backend : backends()) {
+        for (const Case& k : kSubsets) {
+            INFO(text(*backend), " ", label(k));
+            Setup s(*backend, DType::f32, DType::f32, 0);
+            const auto whole = [](Array a) {  // so that sums are exact
+                a.fill([&](int64_t r, int64_t c) { return std::round(8 * a.at(r, c)); });
+                return a;
+            };
+            Array index = subsets(s, k), rows = whole(s.normal(k.batch * k.count, k.columns)),
+                  rest = whole(s.normal(k.batch * k.per_sequence, k.columns)),
+                  y = whole(s.normal(rest.rows(), k.columns));
+            Array all = s.output(rest.rows(), k.columns), drows = s.output(rows.rows(), k.columns), drest = all;
+            s.call(s.kernels.merge_rows, merge(k, rows, index, rest, all));
+            s.call(s.kernels.split_rows, split(k, y, index, drows, drest));
+            Loss left, right;
+            left.add(all, y);
+            right.add(rows, drows);
+            right.add(rest, drest);
+            CHECK(left.value == right.value);
+            s.call(s.kernels.merge_rows, merge(k, drows, index, drest, all));
+            CHECK(all == y);
+        }
+    }
+}
+
 TEST_CASE("cast rounds to nearest even and keeps specials") {
     const double infinity = std::numeric_limits<double>::infinity();
     const double pairs[][2] = {{1, 1},
@@ -132,6 +258,18 @@ TEST_CASE("cast rounds to nearest even and keeps specials") {
             Array nan(DType::f32, 1, n);
             s.call(s.kernels.cast, Cast{nan.data(), narrow.data(), n, DType::f32, DType::bf16});
             for (int64_t c = 0; c < n; ++c) CHECK(std::isnan(narrow.at(0, c)));
+        }
+    }
+}
+
+TEST_CASE("add") {
+    for (const DType dtype : kFloatTypes) {
+        for (const int64_t n : {1, 7, 33, 1003, 40000}) {
+            check_backends(fmt::format("{} elements", n), dtype, [&](Setup& s) {
+                Array to = s.normal(1, n), x = s.normal(1, n);
+                s.call(s.kernels.add, Add{to.data(), x.data(), n, s.storage});
+                return outputs("to", std::move(to));
+            });
         }
     }
 }

@@ -108,7 +108,7 @@ void importance_sums(const ImportanceSums& x, Context&) {
     }
 }
 
-/// In double, as an entry lives for the whole run: beta and 1 - beta rounded to f32 would not add up to 1.
+/// In double: few entries are hit, and an entry lives for the whole run.
 void importance_update(const ImportanceUpdate& u, Context&) {
     if (!std::isfinite(*u.norm)) return;
     parallel_pieces(u.vocabulary, [&](int64_t begin, int64_t size) {

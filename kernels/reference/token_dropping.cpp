@@ -37,8 +37,8 @@ void token_values(const TokenValues& t, Context&) {
     for (int64_t b = 0; b < t.batch; ++b) {
         for (int64_t p = 0; p < t.sequence; ++p) {
             const int64_t i = b * t.sequence + p;
-            const Real noise = t.noise ? get<Real>(draw(t, b, p)) : Real{0};
-            t.values[i] = put<float>(get<Real>(t.table[t.ids[i]]) + noise);
+            t.values[i] = t.table[t.ids[i]];
+            if (t.noise) assign_or_add(t.values[i], get<Real>(draw(t, b, p)), true);
         }
     }
 }
