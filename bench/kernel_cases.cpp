@@ -159,6 +159,7 @@ KernelCase gelu_backward(const ModelShape& s, const KernelMemoryPtr& m, DType dt
     const GeluBackward g{.dy = m->values(n),
                          .x = m->values(n),
                          .dx = m->values(n),
+                         .y = m->values(n),
                          .dx_sum = m->floats(columns),
                          .scratch = m->scratch(column_sum_scratch_bytes(s.rows, columns)),
                          .rows = s.rows,

@@ -170,15 +170,15 @@ void gelu_forward(Program& program, const std::string& name, Tensor x, Tensor y,
     });
 }
 
-void gelu_backward(Program& program, const std::string& name, Tensor dy, Tensor x, Tensor dx, Tensor dx_sum,
+void gelu_backward(Program& program, const std::string& name, Tensor dy, Tensor x, Tensor dx, Tensor dx_sum, Tensor y,
                    kernels::Gelu form, bool accumulate) {
     same_shape(name, dy, x);
     const Tensor scratch = program.scratch(name + ".scratch", kernels::column_sum_scratch_bytes(rows(x), columns(x)));
-    Access access{.reads = {dy, x}, .writes = {dx, dx_sum, scratch}, .inplace = {{dx, dy}}};
+    Access access{.reads = {dy, x}, .writes = {dx, dx_sum, y, scratch}, .inplace = {{dx, dy}, {y, x}}};
     if (accumulate) access.reads.push_back(dx_sum);
     program.add(name, access, [=](const Run& r) {
-        r.kernels.gelu_backward({r.at(dy), r.at(x), r.at(dx), r.at<float>(dx_sum), r.at(scratch), rows(x), columns(x),
-                                 form, x.dtype, accumulate},
+        r.kernels.gelu_backward({r.at(dy), r.at(x), r.at(dx), r.at(y), r.at<float>(dx_sum), r.at(scratch), rows(x),
+                                 columns(x), form, x.dtype, accumulate},
                                 r.context);
     });
 }

@@ -83,8 +83,9 @@ void attention_backward(Program& program, const std::string& name, const Attenti
 
 // ----------------------------------------------------------------------------------------------------------- pointwise
 void gelu_forward(Program& program, const std::string& name, Tensor x, Tensor y, kernels::Gelu form);
-/// dx may be dy's memory. dx_sum f32 [columns].
-void gelu_backward(Program& program, const std::string& name, Tensor dy, Tensor x, Tensor dx, Tensor dx_sum,
+/// dx may be dy's memory. dx_sum f32 [columns]. y: the forward's result again, in x's memory if x is not used later;
+/// may be absent.
+void gelu_backward(Program& program, const std::string& name, Tensor dy, Tensor x, Tensor dx, Tensor dx_sum, Tensor y,
                    kernels::Gelu form, bool accumulate);
 void tanh_forward(Program& program, const std::string& name, Tensor x, Tensor y);
 void tanh_backward(Program& program, const std::string& name, Tensor dy, Tensor y, Tensor dx, Tensor dx_sum,

@@ -151,10 +151,12 @@ struct GeluForward {
     Gelu form;
     DType dtype;
 };
-/// dx = dy * gelu'(x); dx_sum[columns] = column sums of dx: the gradient of the bias of the linear layer before.
+/// dx = dy * gelu'(x); dx_sum[columns] = column sums of dx: the gradient of the bias of the linear layer before. The
+/// forward's y can come along, with the same bits: then it need not be kept for the gradient of the layer after.
 struct GeluBackward {
     const void *dy, *x;
     void* dx;       // may be dy itself
+    void* y;        // gelu(x) again, may be x itself; nullptr: not asked for
     float* dx_sum;  // [columns]
     void* scratch;
     int64_t rows, columns;

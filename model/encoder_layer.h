@@ -15,8 +15,8 @@ struct EncoderLayer {
     Tensor q = {};        // with `queries`: [B*R,h]
     ops::Attention attention = {};
     ops::LayerNorm attention_norm = {}, output_norm = {};
-    Tensor u = {}, a = {};  // [B*R,4h] before and after GELU
-    Tensor y = {};          // [B*R,h] output
+    Tensor u = {};  // [B*R,4h] before GELU
+    Tensor y = {};  // [B*R,h] output
 };
 
 /// Which rows of its input a layer works on.

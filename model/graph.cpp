@@ -65,11 +65,19 @@ Tensor Graph::linear(const std::string& name, Tensor x, const Parameters::Linear
     return y;
 }
 
-void Graph::linear_backward(const std::string& name, Tensor dy, Tensor x, const Parameters::Linear& l, Tensor dx,
-                            bool add) {
+void Graph::weight_gradient(const std::string& name, Tensor dy, Tensor x, const Parameters::Linear& l) {
     ops::gemm(program, name + ".weight_gradient",
               {.a = dy, .b = x, .c = gradient(l.weight), .transpose_a = true, .accumulate = adds(l.weight)});
-    if (dx) ops::gemm(program, name + ".backward", {.a = dy, .b = weight(l.weight), .c = dx, .accumulate = add});
+}
+
+void Graph::input_gradient(const std::string& name, Tensor dy, const Parameters::Linear& l, Tensor dx, bool add) {
+    ops::gemm(program, name + ".backward", {.a = dy, .b = weight(l.weight), .c = dx, .accumulate = add});
+}
+
+void Graph::linear_backward(const std::string& name, Tensor dy, Tensor x, const Parameters::Linear& l, Tensor dx,
+                            bool add) {
+    weight_gradient(name, dy, x, l);
+    input_gradient(name, dy, l, dx, add);
 }
 
 }  // namespace dropforge

@@ -60,8 +60,11 @@ class Graph {
 
     /// y [T,out] = x·Wᵀ + b.
     Tensor linear(const std::string& name, Tensor x, const Parameters::Linear& l);
-    /// dW (+)= dyᵀ·x, and dx = dy·W unless dx is absent; `add`: dx += (the residual's gradient is there already). The
-    /// bias gradient comes with the kernel that makes dy.
+    /// dW (+)= dyᵀ·x. The bias gradient comes with the kernel that makes dy.
+    void weight_gradient(const std::string& name, Tensor dy, Tensor x, const Parameters::Linear& l);
+    /// dx = dy·W; `add`: dx += (the residual's gradient is there already).
+    void input_gradient(const std::string& name, Tensor dy, const Parameters::Linear& l, Tensor dx, bool add = false);
+    /// Both, weights first.
     void linear_backward(const std::string& name, Tensor dy, Tensor x, const Parameters::Linear& l, Tensor dx,
                          bool add = false);
 

@@ -73,8 +73,8 @@ Tensor mlm_backward(Graph& g, const MlmHead& m) {
                              .dbias = g.gradient(p.transform_norm.bias),
                              .accumulate = g.adds(p.transform_norm.gain)});
     const Tensor ddense = g.activation("transform.gradient", m.dense.shape);
-    ops::gelu_backward(g.program, "gelu.backward", dgelu, m.dense, ddense, g.gradient(p.transform.bias), g.config.gelu,
-                       g.adds(p.transform.bias));
+    ops::gelu_backward(g.program, "gelu.backward", dgelu, m.dense, ddense, g.gradient(p.transform.bias), {},
+                       g.config.gelu, g.adds(p.transform.bias));
     const Tensor drows = g.activation("rows.gradient", m.rows.shape);
     g.linear_backward("transform", ddense, m.rows, p.transform, drows);
     return drows;

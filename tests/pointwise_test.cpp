@@ -39,16 +39,19 @@ Array tanh(Setup& s, Array& x) {
 
 struct Gradients {
     Array dx, sum;
+    Array y = Array(DType::f32, 0, 0);  // GELU's value again
 };
 
 /// With dy and the saved tensor: x of GELU, y of tanh.
 Gradients gelu_backward(Setup& s, Array dy, Array& x, Gelu form, const Case& k) {
-    Gradients g{s.output(k.rows, k.columns), s.float_output(1, k.columns, k.accumulate)};
+    Gradients g{s.output(k.rows, k.columns), s.float_output(1, k.columns, k.accumulate),
+                k.in_place ? x : s.output(k.rows, k.columns)};
     Array scratch = Setup::scratch(column_sum_scratch_bytes(k.rows, k.columns));
     if (k.in_place) std::swap(g.dx, dy);
-    s.call(s.kernels.gelu_backward,
-           GeluBackward{k.in_place ? g.dx.data() : dy.data(), x.data(), g.dx.data(), g.sum.data<float>(),
-                        scratch.data(), k.rows, k.columns, form, s.storage, k.accumulate});
+    s.call(
+        s.kernels.gelu_backward,
+        GeluBackward{k.in_place ? g.dx.data() : dy.data(), k.in_place ? g.y.data() : x.data(), g.dx.data(), g.y.data(),
+                     g.sum.data<float>(), scratch.data(), k.rows, k.columns, form, s.storage, k.accumulate});
     return g;
 }
 Gradients tanh_backward(Setup& s, Array dy, Array& y, const Case& k) {
@@ -99,8 +102,34 @@ TEST_CASE("gelu: forward and backward") {
                 check_backends(fmt::format("form {} {}", static_cast<int>(form), label(k)), dtype, [&](Setup& s) {
                     Array x = s.normal(k.rows, k.columns, 0, k.size);
                     Gradients g = gelu_backward(s, s.normal(k.rows, k.columns), x, form, k);
-                    return outputs("y", gelu(s, x, form), "dx", std::move(g.dx), "dx_sum", std::move(g.sum));
+                    return outputs("y", gelu(s, x, form), "dx", std::move(g.dx), "dx_sum", std::move(g.sum), "y again",
+                                   std::move(g.y));
                 });
+            }
+        }
+    }
+}
+
+TEST_CASE(
+    "gelu: the value that backward makes again has the bits of the forward's, and is left out where not asked for") {
+    for (const KernelTable* backend : backends()) {
+        for (const DType dtype : kFloatTypes) {
+            for (const Gelu form : {Gelu::erf, Gelu::tanh}) {
+                Setup s(*backend, dtype, dtype, 0);
+                const Case k{31, 33};
+                Array x = s.normal(k.rows, k.columns, 0, 3), dy = s.normal(k.rows, k.columns);
+                const Array y = gelu(s, x, form);
+                const Gradients with = gelu_backward(s, dy, x, form, k);
+                Gradients without{s.output(k.rows, k.columns), s.float_output(1, k.columns, false)};
+                Array scratch = Setup::scratch(column_sum_scratch_bytes(k.rows, k.columns));
+                s.call(s.kernels.gelu_backward,
+                       GeluBackward{dy.data(), x.data(), without.dx.data(), nullptr, without.sum.data<float>(),
+                                    scratch.data(), k.rows, k.columns, form, s.storage, false});
+                for (int64_t r = 0; r < k.rows; ++r)
+                    for (int64_t c = 0; c < k.columns; ++c) {
+                        CHECK(with.y.at(r, c) == y.at(r, c));
+                        CHECK(with.dx.at(r, c) == without.dx.at(r, c));
+                    }
             }
         }
     }

@@ -8,12 +8,17 @@ namespace dropforge::kernels::on_cpu {
 
 namespace {
 
-// The two forms of GELU: value and slope at x.
+/// A function and its derivative at a point.
+struct Curve {
+    f32v value, slope;
+};
+
+// The two forms of GELU.
 struct GeluErf {
     static f32v value(f32v x) { return x * normal(x).distribution; }
-    static f32v slope(f32v x) {
+    static Curve curve(f32v x) {
         const Normal n = normal(x);
-        return n.distribution + x * n.density;
+        return {x * n.distribution, n.distribution + x * n.density};
     }
 };
 struct GeluTanh {
@@ -31,9 +36,9 @@ struct GeluTanh {
         f32v value, product;
     };
     static f32v value(f32v x) { return x * Gate(x).value; }
-    static f32v slope(f32v x) {
+    static Curve curve(f32v x) {
         const Gate g(x);
-        return g.value + x * g.product * (x * x * (6.0f * kFactor * kCubic) + 2.0f * kFactor);
+        return {x * g.value, g.value + x * g.product * (x * x * (6.0f * kFactor * kCubic) + 2.0f * kFactor)};
     }
 };
 
@@ -55,9 +60,10 @@ void map(const Forward& op, F&& f) {
     });
 }
 
-/// dx = f(dy, at) and its column sums; `at` is what forward saved: x or y.
+/// dx = dy · slope at `saved` (what forward kept: x or y) and its column sums; the value goes to `again` unless that is
+/// nullptr.
 template <typename Backward, typename F>
-void map_backward(const Backward& op, const void* saved, F&& f) {
+void map_backward(const Backward& op, const void* saved, void* again, F&& curve) {
     auto* partials = static_cast<float*>(op.scratch);
     with_float_type(op.dtype, [&](auto type) {
         using T = decltype(type);
@@ -68,10 +74,13 @@ void map_backward(const Backward& op, const void* saved, F&& f) {
                 const T* dy = static_cast<const T*>(op.dy) + row * op.columns;
                 const T* at = static_cast<const T*>(saved) + row * op.columns;
                 T* dx = static_cast<T*>(op.dx) + row * op.columns;
+                T* value = again ? static_cast<T*>(again) + row * op.columns : nullptr;
                 for_columns(op.columns, [&](int64_t j, auto count) {
-                    const f32v gradient = f(load(dy + j, count), load(at + j, count));
+                    const Curve c = curve(load(at + j, count));
+                    const f32v gradient = load(dy + j, count) * c.slope;
                     store(dx + j, gradient, count);
                     add_to(sum + j, gradient, count);
+                    if (value) store(value + j, c.value, count);
                 });
             }
         });
@@ -86,7 +95,7 @@ void gelu_forward(const GeluForward& g, Context&) {
 }
 
 void gelu_backward(const GeluBackward& g, Context&) {
-    with_form(g.form, [&](auto form) { map_backward(g, g.x, [&](f32v dy, f32v x) { return dy * form.slope(x); }); });
+    with_form(g.form, [&](auto form) { map_backward(g, g.x, g.y, [&](f32v x) { return form.curve(x); }); });
 }
 
 void tanh_forward(const TanhForward& t, Context&) {
@@ -94,7 +103,7 @@ void tanh_forward(const TanhForward& t, Context&) {
 }
 
 void tanh_backward(const TanhBackward& t, Context&) {
-    map_backward(t, t.y, [](f32v dy, f32v y) { return dy * (1.0f - y * y); });
+    map_backward(t, t.y, nullptr, [](f32v y) { return Curve{y, 1.0f - y * y}; });
 }
 
 void column_sum(const ColumnSum& c, Context&) {

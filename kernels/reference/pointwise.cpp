@@ -66,8 +66,11 @@ void gelu_forward(const GeluForward& g, Context&) {
 template <typename Real>
 void gelu_backward(const GeluBackward& g, Context&) {
     with_float_type(g.dtype, [&](auto type) {
-        const auto slope = [&](Real x) { return gelu(g.form, x).slope; };
-        backward<Real>(g, static_cast<const decltype(type)*>(g.x), slope);
+        using T = decltype(type);
+        const auto* x = static_cast<const T*>(g.x);
+        backward<Real>(g, x, [&](Real at) { return gelu(g.form, at).slope; });
+        for (int64_t i = 0; g.y && i < g.rows * g.columns; ++i)
+            static_cast<T*>(g.y)[i] = put<T>(gelu(g.form, get<Real>(x[i])).value);
     });
 }
 
