@@ -64,7 +64,8 @@ struct Pair {
           t(unfused(exp(log_t(j, count)))),
           p(unfused(exp(log_p(j, count)))) {}
 
-    f32v log_ratio, t, p;  // log t - log p
+    f32v log_ratio;  // log t - log p
+    f32v t, p;
 };
 
 void row_divergence(const KlDivergence& k, int64_t row) {
