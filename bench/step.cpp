@@ -21,7 +21,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct Options {
-    std::string model = "bert-mini", method = "dense", precision = "auto";
+    std::string model = "bert-mini", method = "dense", precision = "auto", keep;  // keep: empty: the model's
     int64_t batch = 32, micro_batch = 0, sequence = 128, masked = 0, steps = 8, warmup = 2;
     int threads = 0;
     bool by_op = false, json = false;
@@ -35,6 +35,7 @@ RunConfig run_config(const Options& o) {
     c.train.micro_batch = o.micro_batch;
     c.set("train.precision=" + o.precision);
     c.set("train.method=" + o.method);
+    if (!o.keep.empty()) c.set("dropping.keep=" + o.keep);
     return c;
 }
 
@@ -179,7 +180,8 @@ void add_step(CLI::App& app) {
     auto* command = app.add_subcommand("step", "Whole training steps on random data, the same code path as pretrain");
     auto o = std::make_shared<Options>();
     command->add_option("--model", o->model, "Preset or configuration")->capture_default_str();
-    command->add_option("--method", o->method, "dense")->capture_default_str();
+    command->add_option("--method", o->method, "dense, token_dropping, sctd")->capture_default_str();
+    command->add_option("--keep", o->keep, "Tokens that stay: a count (64), or a share of the sequence (0.5)");
     command->add_option("--precision", o->precision, "auto, bf16, f32")->capture_default_str();
     command->add_option("--batch", o->batch, "Sequences a step")->check(CLI::PositiveNumber)->capture_default_str();
     command->add_option("--micro-batch", o->micro_batch, "Sequences at a time (0: all)")->check(CLI::NonNegativeNumber);

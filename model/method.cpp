@@ -1,5 +1,7 @@
 #include "model/method.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -17,8 +19,13 @@ double line(double begin, double end, int64_t step, int64_t steps) {
 
 int64_t Keep::of(int64_t sequence) const {
     if (!is_share) return static_cast<int64_t>(value);
-    // 0.3 · 10 is 2.9999999999999996 in double precision.
+    // 0.29 · 100 is 28.999999999999996 in double precision: a product within rounding of an integer is that integer.
     return static_cast<int64_t>(std::floor(value * static_cast<double>(sequence) * (1 + 1e-12)));
+}
+
+std::string Keep::text() const {
+    if (!is_share) return std::to_string(static_cast<int64_t>(value));
+    return value == 1 ? "1.0" : fmt::format("{}", value);  // 1 would be a count
 }
 
 StepSchedule::StepSchedule(Method method, const DroppingOptions& dropping, const SctdOptions& sctd, int64_t steps)
@@ -26,33 +33,37 @@ StepSchedule::StepSchedule(Method method, const DroppingOptions& dropping, const
 
 StepKind StepSchedule::kind(int64_t step) const {
     const bool before_end = dropping_.end_step == 0 || step <= dropping_.end_step;
-    if (method_ == Method::dense || step <= dropping_.start_step || !before_end) return StepKind::dense;
-    return method_ == Method::sctd && aligns(step) ? StepKind::align : StepKind::dropping;
+    if (!drops_tokens(method_) || step <= dropping_.start_step || !before_end) return StepKind::dense;
+    return aligns_semantics(method_) && aligns(step) ? StepKind::align : StepKind::dropping;
 }
 
-double StepSchedule::lambda(int64_t step) const {
-    return line(sctd_.lambda, sctd_.lambda_end.value_or(sctd_.lambda), step, steps_);
+double StepSchedule::lambda(int64_t step) const { return line(sctd_.lambda, sctd_.last_lambda(), step, steps_); }
+
+int64_t StepSchedule::aligned_through(int64_t step) const {
+    const auto first = static_cast<double>(sctd_.interval), last = static_cast<double>(sctd_.last_interval());
+    if (first == last) return step / sctd_.interval;
+    const double slope = (last - first) / static_cast<double>(std::max<int64_t>(steps_, 1));
+    // The sum of the rates as an integral over the line: any step's kind is known without the ones before.
+    const double due = std::log1p(slope * static_cast<double>(step) / first) / slope;
+    return static_cast<int64_t>(std::floor(due + 1e-9));
 }
 
-/// Every interval-th step. Where the interval changes, 1 / interval is the share of align steps, and one comes whenever
-/// the shares of the steps so far, added up, pass a whole number.
-bool StepSchedule::aligns(int64_t step) const {
-    const int64_t end = sctd_.interval_end.value_or(sctd_.interval);
-    if (end == sctd_.interval) return step % sctd_.interval == 0;
-    // ∑ 1 / interval(s) as an integral over a line: closed, so that any step's kind is known without the ones before.
-    const auto passed = [&](int64_t s) {
-        const double slope =
-            static_cast<double>(end - sctd_.interval) / static_cast<double>(std::max<int64_t>(steps_, 1));
-        const double first = static_cast<double>(sctd_.interval);
-        return std::floor(std::log1p(slope * static_cast<double>(s) / first) / slope + 1e-9);
-    };
-    return passed(step) > passed(step - 1);
+int64_t StepSchedule::count(StepKind kind) const {
+    const int64_t begin = std::clamp<int64_t>(dropping_.start_step, 0, steps_);
+    const int64_t end = dropping_.end_step == 0 ? steps_ : std::clamp<int64_t>(dropping_.end_step, begin, steps_);
+    const int64_t not_dense = drops_tokens(method_) ? end - begin : 0;
+    const int64_t align = aligns_semantics(method_) ? aligned_through(end) - aligned_through(begin) : 0;
+    switch (kind) {
+        case StepKind::dense:
+            return steps_ - not_dense;
+        case StepKind::dropping:
+            return not_dense - align;
+        case StepKind::align:
+            return align;
+    }
+    return 0;
 }
 
-bool StepSchedule::has(StepKind kind) const {
-    for (int64_t step = 1; step <= steps_; ++step)
-        if (this->kind(step) == kind) return true;
-    return false;
-}
+bool StepSchedule::has(StepKind kind) const { return count(kind) > 0; }
 
 }  // namespace dropforge

@@ -33,6 +33,8 @@ StepOptions step_options(const RunConfig& c, DType dtype) {
 
 RunConfig validated(RunConfig config) {
     config.validate();
+    require(config.train.method == Method::dense,
+            "train.method: the engine of this version trains \"dense\" only, got \"{}\"", name_of(config.train.method));
     return config;
 }
 
