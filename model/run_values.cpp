@@ -11,9 +11,20 @@ namespace dropforge::config {
 
 namespace {
 
+/// The shortest decimal that reads back as the same number, with a point or an exponent as TOML wants it of a float;
+/// inf and nan have neither.
+template <typename Float>
+std::string decimal(Float value) {
+    std::string text = fmt::format("{}", value);
+    if (text.find_first_of(".en") == std::string::npos) text += ".0";
+    return text;
+}
+
 std::string describe(const toml::node& node) {
     std::ostringstream text;
-    if (node.is_string()) {
+    if (node.is_floating_point()) {
+        text << decimal(node.as_floating_point()->get());
+    } else if (node.is_string()) {
         text << "the string \"" << node.as_string()->get() << '"';
     } else if (node.is_table() || node.is_array()) {
         text << (node.is_table() ? "a table" : "an array");
@@ -102,14 +113,6 @@ class Assign {
     const toml::node& node_;
     std::string where_;
 };
-
-/// The shortest decimal that reads back as the same number, with a point or an exponent as TOML wants it of a float.
-template <typename Float>
-std::string decimal(Float value) {
-    std::string text = fmt::format("{}", value);
-    if (text.find_first_of(".e") == std::string::npos) text += ".0";
-    return text;
-}
 
 struct Print {
     const Field& field;
