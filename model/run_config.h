@@ -51,7 +51,7 @@ struct TrainOptions {
     double clip = 1;  // global norm of the gradient; 0: off
 
     /// warmup_steps, by default a tenth of the steps and at most the 10 000 of Devlin et al., so that a short run warms
-    /// up too.
+    /// up too. A run that goes on with other steps keeps its first: RunConfig::go_on_from().
     int64_t warmup() const;
     /// micro_batch, or the batch where that is 0.
     int64_t sequences_per_pass() const { return micro_batch == 0 ? batch : micro_batch; }
