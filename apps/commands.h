@@ -2,6 +2,8 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
 #include <string>
 #include <vector>
 
@@ -17,6 +19,21 @@ struct CommonOptions {
 /// Sets the number of threads of this process; physical cores by default.
 void use_threads(const CommonOptions& common);
 void add_common(CLI::App& command, CommonOptions& common);
+
+inline constexpr std::array kPrecisionNames{"f32", "bf16"};  // of DType, as far as a model is computed in it
+
+/// An option whose value is an enum's, by the names that stand in the order of the enum.
+template <typename Enum, size_t n>
+CLI::Option* add_choice(CLI::App& command, const std::string& flag, Enum& value,
+                        const std::array<const char*, n>& names, const std::string& help) {
+    const std::vector<std::string> allowed(names.begin(), names.end());
+    const auto assign = [allowed, &value](const std::string& name) {
+        value = static_cast<Enum>(std::ranges::find(allowed, name) - allowed.begin());
+    };
+    return command.add_option_function<std::string>(flag, assign, help)
+        ->check(CLI::IsMember(allowed))
+        ->default_str(allowed[static_cast<size_t>(value)]);
+}
 
 void add_prepare(CLI::App& app, CommonOptions& common);
 void add_tokenize(CLI::App& app, CommonOptions& common);

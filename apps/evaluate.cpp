@@ -75,8 +75,7 @@ void add_evaluate(CLI::App& app, CommonOptions& common) {
         ->capture_default_str();
     command->add_option("--sequences", options->sequences, "At most so many sequences (0: all)")
         ->check(CLI::NonNegativeNumber);
-    command->add_option("--precision", options->dtype, "f32 or bf16")
-        ->transform(CLI::CheckedTransformer(std::map<std::string, DType>{{"f32", DType::f32}, {"bf16", DType::bf16}}));
+    add_choice(*command, "--precision", options->dtype, kPrecisionNames, "Of weights and activations");
     add_common(*command, common);
     command->footer("Example: dropforge evaluate --model runs/demo/checkpoints/step-00001000 --data DATA");
     command->callback([options, &common] {

@@ -1,9 +1,53 @@
 // dropforge parity: one batch through a model, every number written to a file that tests compare.
 #include "model/parity.h"
 
+#include <cmath>
+
 #include "apps/commands.h"
+#include "base/error.h"
+#include "model/run_fields.h"
 
 namespace dropforge {
+
+namespace {
+
+constexpr config::Range kNotNegative{0, HUGE_VAL, false, true}, kPositive{0, HUGE_VAL, true, true};
+constexpr config::Range kBelowOne{0, 1, false, true};
+
+/// A number that `range` holds; unlike CLI11's own checks this one does not let NaN through.
+CLI::Validator in(config::Range range) {
+    const auto check = [range](const std::string& text) -> std::string {
+        double x = 0;
+        if (CLI::detail::lexical_cast(text, x) && range.holds(x)) return {};
+        return "expected a number " + range.text() + ", got " + text;
+    };
+    return {check, range.text()};
+}
+
+void add_method(CLI::App& command, ParityOptions& o) {
+    add_choice(command, "--method", o.method, kMethodNames, "Method");
+    command
+        .add_option_function<int64_t>(
+            "--keep",
+            [&o](int64_t keep) {
+                o.dropping.keep = {static_cast<double>(keep), false};
+            },
+            "Tokens of a sequence that stay (default: half)")
+        ->check(in({1, 65536}));
+    command.add_option("--importance-beta", o.dropping.importance_beta, "Of the importance table's moving average")
+        ->check(in(kBelowOne))
+        ->capture_default_str();
+    command.add_option("--lambda", o.sctd.lambda, "Weight of the divergences")
+        ->check(in(kNotNegative))
+        ->capture_default_str();
+    add_choice(command, "--pooled", o.sctd.pooled, kPoolingNames, "Rows that the divergences compare");
+    add_choice(command, "--kl-normalization", o.sctd.kl_normalization, kKlNormalizationNames,
+               "What the divergences are divided by");
+    static constexpr std::array kSwitch{"off", "on"};
+    add_choice(command, "--share-trunk", o.sctd.share_trunk, kSwitch, "Layers before the first dropped token run once");
+}
+
+}  // namespace
 
 void add_parity(CLI::App& app, CommonOptions& common) {
     auto* command =
@@ -12,30 +56,27 @@ void add_parity(CLI::App& app, CommonOptions& common) {
     command->add_option("--model", options->model, "Hugging Face directory")->required();
     command->add_option("--batch", options->batch, "Batch file (safetensors)")->required();
     command->add_option("--out", options->out, "Result file (safetensors)")->required();
-    auto method = std::make_shared<std::string>("dense");
-    command->add_option("--method", *method, "Method")->check(CLI::IsMember({"dense"}))->capture_default_str();
-    command->add_option("--precision", options->dtype, "f32 or bf16")
-        ->transform(CLI::CheckedTransformer(std::map<std::string, DType>{{"f32", DType::f32}, {"bf16", DType::bf16}}));
+    add_method(*command, *options);
+    add_choice(*command, "--precision", options->dtype, kPrecisionNames, "Of weights, activations and their gradients");
     command->add_option("--steps", options->steps, "Optimizer steps on the batch")->check(CLI::NonNegativeNumber);
-    command->add_option("--optimizer", options->optimizer, "adamw or lamb")
-        ->transform(CLI::CheckedTransformer(
-            std::map<std::string, ops::Optimizer>{{"adamw", ops::Optimizer::adamw}, {"lamb", ops::Optimizer::lamb}}));
-    command->add_option("--lr", options->lr, "Learning rate, constant")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
-    command->add_option("--weight-decay", options->weight_decay)->check(CLI::NonNegativeNumber)->capture_default_str();
-    command->add_option("--beta1", options->beta1)->check(CLI::Range(0.0, 0.999999))->capture_default_str();
-    command->add_option("--beta2", options->beta2)->check(CLI::Range(0.0, 0.999999))->capture_default_str();
-    command->add_option("--eps", options->epsilon)->check(CLI::PositiveNumber)->capture_default_str();
+    static constexpr std::array kOptimizers{"adamw", "lamb"};
+    add_choice(*command, "--optimizer", options->optimizer, kOptimizers, "Optimizer");
+    command->add_option("--lr", options->lr, "Learning rate, constant")->check(in(kNotNegative))->capture_default_str();
+    command->add_option("--weight-decay", options->weight_decay)->check(in(kNotNegative))->capture_default_str();
+    command->add_option("--beta1", options->beta1)->check(in(kBelowOne))->capture_default_str();
+    command->add_option("--beta2", options->beta2)->check(in(kBelowOne))->capture_default_str();
+    command->add_option("--eps", options->epsilon)->check(in(kPositive))->capture_default_str();
     command->add_option("--clip", options->clip, "Gradient norm, 0 = off")
-        ->check(CLI::NonNegativeNumber)
+        ->check(in(kNotNegative))
         ->capture_default_str();
     add_common(*command, common);
     command->footer(
         "Example: dropforge parity --model DIR --batch batch.safetensors --method dense --precision f32 --out "
         "result.safetensors");
-    command->callback([options, method, &common] {
+    command->callback([options, &common] {
         use_threads(common);
+        require(options->method == Method::dense,
+                "--method: the engine of this version computes \"dense\" only, got \"{}\"", name_of(options->method));
         parity(*options);
     });
 }

@@ -17,15 +17,33 @@ namespace {
 struct Options {
     PretrainOptions run;
     bool dry_run = false;
-    std::string config, data;
-    std::vector<std::string> settings;              // --set
-    std::map<std::string, std::string> shorthands;  // key → value, of options that stand for one
+    std::string config;
+    std::vector<std::string> settings;          // --set
+    std::map<std::string, Setting> shorthands;  // by key, of the options that stand for one
 };
 
 void add_shorthand(CLI::App& command, const std::shared_ptr<Options>& options, const std::string& flag, const char* key,
                    const std::string& help) {
     command.add_option_function<std::string>(
-        flag, [options, key](const std::string& value) { options->shorthands[key] = value; }, help);
+        flag,
+        [options, flag, key](const std::string& value) {
+            options->shorthands[key] = {.key = key, .value = value, .where = flag};
+        },
+        help);
+}
+
+/// What --set and the options that stand for keys say; they must not contradict each other.
+std::vector<Setting> settings(const Options& o) {
+    std::vector<Setting> all;
+    for (const std::string& assignment : o.settings) {
+        const Setting setting = all.emplace_back(Setting::parse(assignment));
+        const auto same = o.shorthands.find(setting.key);
+        if (same == o.shorthands.end() || same->second.value == setting.value) continue;
+        throw CLI::ValidationError(fmt::format("{} {}", same->second.where, same->second.value),
+                                   fmt::format("contradicts --set {}", assignment));
+    }
+    for (const auto& [key, setting] : o.shorthands) all.push_back(setting);
+    return all;
 }
 
 /// A word as a shell reads it back.
@@ -70,9 +88,7 @@ PretrainResult train(const PretrainOptions& options, const CommonOptions& common
 void run(Options& o, const CommonOptions& common) {
     if (o.run.out.empty() && !o.dry_run) throw CLI::RequiredError("--out");
     o.run.config = RunConfig::load(o.config);
-    if (!o.data.empty()) o.run.config.data.path = o.data;
-    for (const std::string& setting : o.settings) o.run.config.set(setting);
-    for (const auto& [key, value] : o.shorthands) o.run.config.set(fmt::format("{}={}", key, value));
+    o.run.config.set(settings(o));
     o.run.quiet = common.quiet;
     if (o.dry_run) return report(plan_pretraining(o.run.config), common);
     const PretrainResult r = train(o.run, common);
@@ -98,9 +114,9 @@ void add_pretrain(CLI::App& app, CommonOptions& common) {
     command
         ->add_option("config", options->config, "CONFIG.toml, or a preset: bert-tiny -mini -small -medium -base -large")
         ->required();
-    command->add_option("--data", options->data, "Data folder of prepare (or data.path of the configuration)");
+    add_shorthand(*command, options, "--data", "data.path", "Data folder of prepare");
     command->add_option("--out", options->run.out, "Run folder; needed but for --dry-run");
-    add_shorthand(*command, options, "--method", "train.method", "dense");
+    add_shorthand(*command, options, "--method", "train.method", "dense, token_dropping, sctd");
     add_shorthand(*command, options, "--precision", "train.precision", "auto, bf16, f32");
     add_shorthand(*command, options, "--steps", "train.steps", "Optimizer steps");
     add_shorthand(*command, options, "--batch", "train.batch", "Sequences a step");

@@ -52,7 +52,7 @@ struct Keep {
 
 /// Token dropping; docs/algorithms.md, "Token dropping".
 struct DroppingOptions {
-    Keep keep;
+    Keep keep = {};
     RoutingKind routing = RoutingKind::importance;
     double importance_beta = 0.995;  // of the table's moving average; 0.995: the authors' code (0.95: ScTD's)
     int64_t start_step = 0;          // the first so many steps are dense

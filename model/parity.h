@@ -6,13 +6,17 @@
 #include "data/batch.h"
 #include "engine/ops.h"
 #include "model/bert_config.h"
+#include "model/method.h"
 
 namespace dropforge {
 
 struct ParityOptions {
     fs::path model, batch, out;
     DType dtype = DType::f32;
-    int64_t steps = 0;  // optimizer steps on the same batch; 0: gradients only
+    Method method = Method::dense;
+    DroppingOptions dropping;  // keep, importance_beta
+    SctdOptions sctd;          // lambda, pooled, kl_normalization, share_trunk; every step is a semantic-align step
+    int64_t steps = 0;         // optimizer steps on the same batch; 0: gradients only
     ops::Optimizer optimizer = ops::Optimizer::adamw;
     double lr = 1e-3;
     float weight_decay = 0.01f, beta1 = 0.9f, beta2 = 0.98f, epsilon = 1e-6f, clip = 1.0f;

@@ -328,12 +328,25 @@ PretrainResult Pretraining::run() {
     return result_;
 }
 
+/// The configuration to train with: a run that goes on keeps what it once derived.
+RunConfig resumed_config(const PretrainOptions& options) {
+    RunConfig config = options.config;
+    if (options.resume == "auto") {
+        if (const auto record = recorded_config(options.out)) config.go_on_from(*record, options.out.string());
+    } else if (options.resume != "off") {
+        const auto checkpoint = find_checkpoint(options.out, options.resume);
+        const std::string where = checkpoint->path.string();
+        config.go_on_from(RunConfig::from_toml(load_training_state(checkpoint->path).config, where), where);
+    }
+    return config;
+}
+
 }  // namespace
 
 RunPlan plan_pretraining(const RunConfig& config) { return std::move(Inputs(config).plan); }
 
 PretrainResult pretrain(const PretrainOptions& options) {
-    Inputs inputs(options.config);
+    Inputs inputs(resumed_config(options));
     if (!options.quiet) fmt::print(stderr, "{}", inputs.plan.text());
     inputs.plan.require_fit();
     return Pretraining(options, inputs).run();

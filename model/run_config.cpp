@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
 #include <variant>
 #include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "model/run_fields.h"
+#include "model/run_values.h"
 
 namespace dropforge {
 
@@ -50,130 +50,6 @@ std::string nearest_table(const std::string& table) {
 
 [[noreturn]] void unknown_key(const std::string& where, const std::string& key) {
     throw Error("{}: there is no key {}; the nearest is {}", where, key, nearest_key(key));
-}
-
-// ---- One value in.
-
-std::string describe(const toml::node& node) {
-    std::ostringstream text;
-    if (node.is_string()) {
-        text << "the string \"" << node.as_string()->get() << '"';
-    } else if (node.is_table() || node.is_array()) {
-        text << (node.is_table() ? "a table" : "an array");
-    } else {
-        node.visit([&](const auto& value) { text << value; });
-    }
-    return text.str();
-}
-
-std::string one_of(const std::vector<const char*>& names) {
-    std::string text;
-    for (const char* name : names) text += fmt::format("{}\"{}\"", text.empty() ? "" : ", ", name);
-    return (names.size() == 1 ? "" : "one of ") + text;
-}
-
-/// Assigns a TOML value to the field, or throws: `where`: key: expected …, got ….
-class Assign {
-  public:
-    Assign(const Field& field, const toml::node& node, std::string where)
-        : field_(field), node_(node), where_(std::move(where)) {}
-
-    void operator()(int64_t* slot) const { *slot = integer(); }
-    void operator()(const Derived& slot) const { *slot.given = integer(); }
-    void operator()(double* slot) const { *slot = number(); }
-    void operator()(float* slot) const {
-        const auto value = static_cast<float>(number());
-        if (!field_.range.holds(value)) fail("a number " + field_.range.text() + " in single precision");
-        *slot = value;
-    }
-    void operator()(bool* slot) const {
-        if (!node_.is_boolean()) fail("true or false");
-        *slot = node_.as_boolean()->get();
-    }
-    void operator()(std::string* slot) const { *slot = text("a string"); }
-    void operator()(const Choice& slot) const {
-        const auto& names = field_.choices;
-        const std::string expected = one_of(names);
-        const auto found = std::ranges::find(names, text(expected));
-        if (found == names.end()) fail(expected);
-        slot.assign(static_cast<size_t>(found - names.begin()));
-    }
-    void operator()(const Preset& slot) const {
-        try {
-            const BertConfig preset = BertConfig::preset(text("the name of a preset"));
-            slot.model->hidden = preset.hidden;
-            slot.model->layers = preset.layers;
-            slot.model->heads = preset.heads;
-            slot.model->intermediate = preset.intermediate;
-        } catch (const Error& error) {
-            throw Error("{}: {}: {}", where_, field_.key(), error.what());
-        }
-    }
-
-  private:
-    [[noreturn]] void fail(const std::string& expected) const {
-        throw Error("{}: {}: expected {}, got {}", where_, field_.key(), expected, describe(node_));
-    }
-    int64_t integer() const {
-        const std::string expected = "an integer " + field_.range.text();
-        if (!node_.is_integer()) fail(expected);
-        const int64_t value = node_.as_integer()->get();
-        if (!field_.range.holds(static_cast<double>(value))) fail(expected);
-        return value;
-    }
-    double number() const {
-        const std::string expected = "a number " + field_.range.text();
-        if (!node_.is_number()) fail(expected);
-        const double value = *node_.value<double>();
-        if (!field_.range.holds(value)) fail(expected);
-        return value;
-    }
-    std::string text(const std::string& expected) const {
-        if (!node_.is_string()) fail(expected);
-        return node_.as_string()->get();
-    }
-
-    const Field& field_;
-    const toml::node& node_;
-    std::string where_;
-};
-
-void assign(const Field& field, RunConfig& config, const toml::node& node, const std::string& where) {
-    std::visit(Assign(field, node, where), field.slot(config));
-    if (field.after != nullptr) field.after(config);
-    config.origins[field.key()] = where;
-}
-
-// ---- One value out.
-
-/// The shortest decimal that reads back as the same number, with a point or an exponent as TOML wants it of a float.
-template <typename Float>
-std::string decimal(Float value) {
-    std::string text = fmt::format("{}", value);
-    if (text.find_first_of(".e") == std::string::npos) text += ".0";
-    return text;
-}
-
-struct Print {
-    const Field& field;
-
-    std::string operator()(const int64_t* slot) const { return std::to_string(*slot); }
-    std::string operator()(const Derived& slot) const { return std::to_string(slot.value); }
-    std::string operator()(const double* slot) const { return decimal(*slot); }
-    std::string operator()(const float* slot) const { return decimal(*slot); }
-    std::string operator()(const bool* slot) const { return *slot ? "true" : "false"; }
-    std::string operator()(const std::string* slot) const {
-        std::ostringstream text;
-        text << toml::value<std::string>(*slot);
-        return text.str();
-    }
-    std::string operator()(const Choice& slot) const { return fmt::format("\"{}\"", field.choices[slot.value]); }
-    std::string operator()(const Preset&) const { return {}; }
-};
-
-/// As in TOML; "" for a shorthand.
-std::string value_text(const Field& field, const RunConfig& config) {
-    return std::visit(Print{field}, field.slot(const_cast<RunConfig&>(config)));  // only read
 }
 
 /// One table of a file: no key that doesn't exist, and each that does in the order of our table, so that a preset comes
@@ -227,43 +103,31 @@ RunConfig RunConfig::from_toml(const std::string& text, const std::string& where
     return config;
 }
 
-void RunConfig::set(const std::string& assignment) {
+Setting Setting::parse(const std::string& assignment) {
     const size_t equals = assignment.find('=');
     require(equals != std::string::npos, "--set: expected table.key=value, got {}", assignment);
-    const std::string key = assignment.substr(0, equals), text = assignment.substr(equals + 1);
-    const auto field = std::ranges::find(fields(), key, &Field::key);
-    if (field == fields().end()) unknown_key("--set", key);
-    toml::table parsed;  // {value = text}, or text as a string where it isn't TOML (bare words)
-    try {
-        parsed = toml::parse("value = " + text);
-    } catch (const toml::parse_error&) {
-        parsed.clear();
-    }
-    const Slot slot = field->slot(*this);
-    const bool wants_text = std::holds_alternative<std::string*>(slot) || std::holds_alternative<Choice>(slot) ||
-                            std::holds_alternative<Preset>(slot);
-    if (parsed.size() != 1 || (wants_text && !parsed.get("value")->is_string())) parsed = toml::table{{"value", text}};
-    assign(*field, *this, *parsed.get("value"), "--set");
+    return {.key = assignment.substr(0, equals), .value = assignment.substr(equals + 1)};
 }
 
-void RunConfig::validate() const {
-    const auto key = [&](const char* name) {  // with the place that it was given at
-        const auto origin = origins.find(name);
-        return origin == origins.end() ? std::string(name) : fmt::format("{} ({})", name, origin->second);
-    };
-    model.validate("model");
-    require(data.sequence <= model.max_positions, "{} is {}: it must be at most {} = {}", key("data.sequence"),
-            data.sequence, key("model.max_positions"), model.max_positions);
-    require(data.predictions() <= data.sequence - 2,
-            "{} is {}: it must be at most {} − 2 = {}, the positions that may be masked", key("data.max_predictions"),
-            data.predictions(), key("data.sequence"), data.sequence - 2);
-    require(train.micro_batch == 0 || train.batch % train.micro_batch == 0,
-            "{} is {}: it must be a multiple of {} = {}", key("train.batch"), train.batch, key("train.micro_batch"),
-            train.micro_batch);
-    require(train.warmup() <= train.steps, "{} is {}: it must be at most {} = {}", key("train.warmup_steps"),
-            train.warmup(), key("train.steps"), train.steps);
-    require(train.end_lr <= train.lr, "{} is {}: it must be at most {} = {}", key("train.end_lr"), train.end_lr,
-            key("train.lr"), train.lr);
+void RunConfig::set(const std::vector<Setting>& settings) {
+    std::vector<std::pair<std::vector<Field>::const_iterator, const Setting*>> order;
+    for (const Setting& setting : settings) {
+        const auto field = std::ranges::find(fields(), setting.key, &Field::key);
+        if (field == fields().end()) unknown_key(setting.where, setting.key);
+        order.emplace_back(field, &setting);
+    }
+    std::ranges::stable_sort(order, {}, [](const auto& pair) { return pair.first; });
+    RunConfig changed = *this;  // so that a bad value changes nothing
+    for (const auto& [field, setting] : order) {
+        const toml::table parsed = parse_value(*field, changed, setting->value);
+        assign(*field, changed, *parsed.get("value"), setting->where);
+    }
+    *this = std::move(changed);
+}
+
+void RunConfig::go_on_from(const RunConfig& record, const std::string& where) {
+    for (const Field& field : fields())
+        if (field.stays && take_derived(field, *this, record)) origins[field.key()] = where;
 }
 
 std::string RunConfig::to_toml() const {
@@ -284,7 +148,7 @@ std::string RunConfig::difference(const RunConfig& there) const {
     };
     for (const Field& field : fields()) {
         const std::string mine = value_text(field, *this), other = value_text(field, there);
-        if (!field.defines_run || mine == other) continue;
+        if (!field.defines(train.method) || mine == other) continue;
         if (field.key() == "data.path" && same_path(data.path, there.data.path)) continue;
         return fmt::format("{} is {} there and {} here", field.key(), other, mine);
     }

@@ -5,14 +5,15 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "model/bert_config.h"
+#include "model/method.h"
 #include "model/schedule.h"
 
 namespace dropforge {
 
 enum class Masking : uint8_t { dynamic, fixed };  // "dynamic": drawn anew in every epoch; "static": the same in all
-enum class Method : uint8_t { dense };
 enum class Precision : uint8_t { automatic, bf16, f32 };  // "auto": bf16 where the device computes it, else f32
 enum class OptimizerKind : uint8_t { adamw, lamb };
 
@@ -50,7 +51,7 @@ struct TrainOptions {
     double clip = 1;  // global norm of the gradient; 0: off
 
     /// warmup_steps, by default a tenth of the steps and at most the 10 000 of Devlin et al., so that a short run warms
-    /// up too.
+    /// up too. A run that goes on with other steps keeps its first: RunConfig::go_on_from().
     int64_t warmup() const;
     /// micro_batch, or the batch where that is 0.
     int64_t sequences_per_pass() const { return micro_batch == 0 ? batch : micro_batch; }
@@ -74,10 +75,20 @@ struct LogOptions {
     bool tensorboard = true;
 };
 
+/// A key and its new value in TOML, where text needs no quotes; `where` is named in errors.
+struct Setting {
+    std::string key, value, where = "--set";
+
+    /// From "table.key=value". Throws Error.
+    static Setting parse(const std::string& assignment);
+};
+
 struct RunConfig {
     BertConfig model = BertConfig::preset("bert-base");  // its vocabulary and special ids come from the data
     DataOptions data;
     TrainOptions train;
+    DroppingOptions dropping;  // read by token dropping and ScTD
+    SctdOptions sctd;
     EvalOptions eval;
     CheckpointOptions checkpoint;
     LogOptions log;
@@ -88,21 +99,26 @@ struct RunConfig {
     static RunConfig load(const std::string& path_or_preset);
     static RunConfig from_toml(const std::string& text, const std::string& where);
 
-    /// "table.key=value" with the value as in TOML; text needs no quotes. `model.preset` sets hidden, layers, heads and
-    /// intermediate; `model.hidden` also sets intermediate = 4·hidden (Devlin et al. 2019, section 3). Throws Error as
-    /// load() does.
-    void set(const std::string& assignment);
+    /// `model.preset` sets hidden, layers, heads and intermediate; `model.hidden` also sets intermediate = 4·hidden
+    /// (Devlin et al. 2019, section 3); `sctd.interval` and `sctd.lambda` make themselves constant. These come first,
+    /// whatever the order of the settings; of two with the same key the later counts. Throws Error as load() does.
+    void set(const std::vector<Setting>& settings);
+    void set(const std::string& assignment) { set({Setting::parse(assignment)}); }
     /// The rules between keys (sequence ≤ max_positions, batch a multiple of micro_batch …). Throws Error naming the
     /// keys and where their values came from.
     void validate() const;
+    /// For a run that goes on: values that were not given and follow from a key that may change (train.warmup_steps
+    /// from train.steps) are those of `record`, the run so far, named `where` in errors. So more steps don't make it
+    /// another run.
+    void go_on_from(const RunConfig& record, const std::string& where);
     /// Every key with its value, also of those that were derived; reads back as an equal configuration.
     std::string to_toml() const;
     /// "" if both define the same run, else the first key that differs and both values: "train.lr is 0.0001 there and
-    /// 0.0002 here"
-    /// ("here" is *this). Keys that a resumed run may change don't count: train.steps, eval, checkpoint, log.
+    /// 0.0002 here" ("here" is *this). Keys that a resumed run may change don't count (train.steps, eval, checkpoint,
+    /// log), nor those that the method does not read (dropping and sctd in a dense run).
     std::string difference(const RunConfig& there) const;
 
-    /// Key → "file:line" or "--set", for the keys that were given.
+    /// Key → "file:line", "--set" or the option, for the keys that were given.
     std::map<std::string, std::string> origins;
 };
 

@@ -1,6 +1,8 @@
 #include "model/run_fields.h"
 
+#include <array>
 #include <limits>
+#include <string_view>
 
 namespace dropforge::config {
 
@@ -11,6 +13,8 @@ constexpr double kMany = 2147483647;  // steps, sequences
 constexpr Range kPositive{0, kInfinity, true, true}, kNotNegative{0, kInfinity, false, true};
 constexpr Range kProbability{0, 1, true, true}, kBelowOne{0, 1, false, true};
 
+constexpr Range kAtLeastTwo{2, 65536};  // of positions
+
 using Config = RunConfig;
 
 template <typename Enum>
@@ -18,8 +22,13 @@ Choice choice(Enum& value) {
     return {static_cast<size_t>(value), [&value](size_t chosen) { value = static_cast<Enum>(chosen); }};
 }
 
-std::vector<Field> make_fields() {
-    std::vector<Field> fields = {
+template <size_t n>
+std::vector<const char*> all(const std::array<const char*, n>& names) {
+    return {names.begin(), names.end()};
+}
+
+std::vector<Field> model_and_data() {
+    return {
         {"model", "preset", [](Config& c) -> Slot { return Preset{&c.model}; }},
         {.table = "model",
          .name = "hidden",
@@ -46,8 +55,12 @@ std::vector<Field> make_fields() {
         {"data", "mask_probability", [](Config& c) -> Slot { return &c.data.mask_probability; }, kProbability},
         {"data", "masking", [](Config& c) -> Slot { return choice(c.data.masking); }, kAny, {"dynamic", "static"}},
         {"data", "whole_word", [](Config& c) -> Slot { return &c.data.whole_word; }},
+    };
+}
 
-        {"train", "method", [](Config& c) -> Slot { return choice(c.train.method); }, kAny, {"dense"}},
+std::vector<Field> training() {
+    return {
+        {"train", "method", [](Config& c) -> Slot { return choice(c.train.method); }, kAny, all(kMethodNames)},
         {.table = "train",
          .name = "steps",
          .slot = [](Config& c) -> Slot { return &c.train.steps; },
@@ -63,12 +76,13 @@ std::vector<Field> make_fields() {
         {"train", "seed", [](Config& c) -> Slot { return &c.train.seed; }, {0, 0x1p63}},
         {"train", "optimizer", [](Config& c) -> Slot { return choice(c.train.optimizer); }, kAny, {"adamw", "lamb"}},
         {"train", "lr", [](Config& c) -> Slot { return &c.train.lr; }, kPositive},
-        {"train",
-         "warmup_steps",
-         [](Config& c) -> Slot {
+        {.table = "train",
+         .name = "warmup_steps",
+         .slot = [](Config& c) -> Slot {
              return Derived{&c.train.warmup_steps, c.train.warmup()};
          },
-         {0, kMany}},
+         .range = {0, kMany},
+         .stays = true},
         {"train",
          "schedule",
          [](Config& c) -> Slot { return choice(c.train.schedule); },
@@ -82,17 +96,70 @@ std::vector<Field> make_fields() {
         {"train", "weight_decay", [](Config& c) -> Slot { return &c.train.weight_decay; }, kNotNegative},
         {"train", "clip", [](Config& c) -> Slot { return &c.train.clip; }, kNotNegative},
     };
-    const auto may_change = [&](const char* table, const char* name, Slot (*slot)(Config&), Range range) {
+}
+
+/// Keys of the methods that drop tokens, and of ScTD alone.
+std::vector<Field> methods() {
+    std::vector<Field> fields = {
+        {"dropping", "keep", [](Config& c) -> Slot { return &c.dropping.keep; }, kAtLeastTwo},
+        {"dropping", "routing", [](Config& c) -> Slot { return choice(c.dropping.routing); }, kAny, all(kRoutingNames)},
+        {"dropping", "importance_beta", [](Config& c) -> Slot { return &c.dropping.importance_beta; }, kBelowOne},
+        {"dropping", "start_step", [](Config& c) -> Slot { return &c.dropping.start_step; }, {0, kMany}},
+        {"dropping", "end_step", [](Config& c) -> Slot { return &c.dropping.end_step; }, {0, kMany}},
+
+        {.table = "sctd",
+         .name = "interval",
+         .slot = [](Config& c) -> Slot { return &c.sctd.interval; },
+         .range = {1, kMany},
+         .after = [](Config& c) { c.sctd.interval_end.reset(); }},
+        {"sctd",
+         "interval_end",
+         [](Config& c) -> Slot {
+             return Derived{&c.sctd.interval_end, c.sctd.last_interval()};
+         },
+         {1, kMany}},
+        {.table = "sctd",
+         .name = "lambda",
+         .slot = [](Config& c) -> Slot { return &c.sctd.lambda; },
+         .range = kNotNegative,
+         .after = [](Config& c) { c.sctd.lambda_end.reset(); }},
+        {"sctd", "lambda_end",
+         [](Config& c) -> Slot {
+             return Derived{&c.sctd.lambda_end, c.sctd.last_lambda()};
+         },
+         kNotNegative},
+        {"sctd", "pooled", [](Config& c) -> Slot { return choice(c.sctd.pooled); }, kAny, all(kPoolingNames)},
+        {"sctd", "kl_normalization", [](Config& c) -> Slot { return choice(c.sctd.kl_normalization); }, kAny,
+         all(kKlNormalizationNames)},
+        {"sctd", "full_mlm", [](Config& c) -> Slot { return &c.sctd.full_mlm; }},
+        {"sctd", "share_trunk", [](Config& c) -> Slot { return &c.sctd.share_trunk; }},
+    };
+    for (Field& field : fields)
+        field.used_by = std::string_view(field.table) == "sctd" ? aligns_semantics : drops_tokens;
+    return fields;
+}
+
+/// What a resumed run may change.
+std::vector<Field> reports() {
+    std::vector<Field> fields;
+    const auto add = [&](const char* table, const char* name, Slot (*slot)(Config&), Range range) {
         fields.push_back({.table = table, .name = name, .slot = slot, .range = range, .defines_run = false});
     };
-    may_change("eval", "every", [](Config& c) -> Slot { return &c.eval.every; }, {0, kMany});
-    may_change("eval", "sequences", [](Config& c) -> Slot { return &c.eval.sequences; }, {1, kMany});
-    may_change("checkpoint", "every", [](Config& c) -> Slot { return &c.checkpoint.every; }, {0, kMany});
-    may_change("checkpoint", "keep_last", [](Config& c) -> Slot { return &c.checkpoint.keep_last; }, {1, kMany});
-    may_change("checkpoint", "keep_every", [](Config& c) -> Slot { return &c.checkpoint.keep_every; }, {0, kMany});
-    may_change("log", "every", [](Config& c) -> Slot { return &c.log.every; }, {1, kMany});
-    may_change(
+    add("eval", "every", [](Config& c) -> Slot { return &c.eval.every; }, {0, kMany});
+    add("eval", "sequences", [](Config& c) -> Slot { return &c.eval.sequences; }, {1, kMany});
+    add("checkpoint", "every", [](Config& c) -> Slot { return &c.checkpoint.every; }, {0, kMany});
+    add("checkpoint", "keep_last", [](Config& c) -> Slot { return &c.checkpoint.keep_last; }, {1, kMany});
+    add("checkpoint", "keep_every", [](Config& c) -> Slot { return &c.checkpoint.keep_every; }, {0, kMany});
+    add("log", "every", [](Config& c) -> Slot { return &c.log.every; }, {1, kMany});
+    add(
         "log", "tensorboard", [](Config& c) -> Slot { return &c.log.tensorboard; }, kAny);
+    return fields;
+}
+
+std::vector<Field> make_fields() {
+    std::vector<Field> fields;
+    for (const auto& part : {model_and_data(), training(), methods(), reports()})
+        fields.insert(fields.end(), part.begin(), part.end());
     return fields;
 }
 

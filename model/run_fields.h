@@ -30,11 +30,14 @@ struct Range {
 
 constexpr Range kAny{0, 0};
 
-/// An integer that follows from other keys until it is given.
+/// A number that follows from other keys until it is given.
+template <typename Number>
 struct Derived {
-    std::optional<int64_t>* given;
-    int64_t value;
+    std::optional<Number>* given;
+    Number value;
 };
+template <typename Number>
+Derived(std::optional<Number>*, Number) -> Derived<Number>;
 /// An enum as its number.
 struct Choice {
     size_t value;
@@ -45,7 +48,8 @@ struct Preset {
     BertConfig* model;
 };
 /// Where a key's value lives, by its type.
-using Slot = std::variant<int64_t*, Derived, double*, float*, bool*, std::string*, Choice, Preset>;
+using Slot = std::variant<int64_t*, Derived<int64_t>, double*, Derived<double>, float*, bool*, std::string*, Keep*,
+                          Choice, Preset>;
 
 struct Field {
     const char *table, *name;
@@ -53,9 +57,12 @@ struct Field {
     Range range = kAny;
     std::vector<const char*> choices = {};  // in the order of the enum
     bool defines_run = true;                // must not change when a run is resumed
+    bool (*used_by)(Method) = nullptr;      // the methods that read it, and whose runs it defines; null: all
+    bool stays = false;                     // Derived from a key that may change: a resumed run has its first value
     void (*after)(RunConfig&) = nullptr;    // what follows from the new value
 
     std::string key() const { return fmt::format("{}.{}", table, name); }
+    bool defines(Method method) const { return defines_run && (used_by == nullptr || used_by(method)); }
 };
 
 /// All keys in the order in which they are printed; a shorthand stands before the keys that it sets.

@@ -144,6 +144,11 @@ std::optional<Checkpoint> find_checkpoint(const fs::path& run, const std::string
     return checkpoint;
 }
 
+std::optional<RunConfig> recorded_config(const fs::path& run) {
+    if (!fs::is_regular_file(run / kConfig)) return {};
+    return RunConfig::load((run / kConfig).string());
+}
+
 RunFolder::RunFolder(const fs::path& path, const RunConfig& config, bool resume) : path_(path) {
     require_own_folder(path, config, resume);
     std::error_code error;

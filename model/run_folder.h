@@ -26,6 +26,9 @@ std::vector<Checkpoint> list_checkpoints(const fs::path& run);
 /// older one as --resume PATH.
 std::optional<Checkpoint> find_checkpoint(const fs::path& run, const std::string& which);
 
+/// The configuration that a run folder was last used with; none if it holds no run yet.
+std::optional<RunConfig> recorded_config(const fs::path& run);
+
 /// Held while a process trains into a run folder.
 class RunFolder {
   public:

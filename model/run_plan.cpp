@@ -48,6 +48,8 @@ StepOptions step_options(const RunConfig& c, DType dtype, const StepSchedule& sc
 
 RunConfig validated(RunConfig config) {
     config.validate();
+    require(config.train.method == Method::dense,
+            "train.method: the engine of this version trains \"dense\" only, got \"{}\"", name_of(config.train.method));
     return config;
 }
 

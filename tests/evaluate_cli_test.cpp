@@ -227,6 +227,15 @@ TEST_CASE("parity: a result, or one line and no result") {
     check_refused(command(), 1, {"input_ids[5] is -1"});
     check_refused(command({"--method", "none"}), 2, {"--method"});
     check_refused(command({"--steps", "-1"}), 2, {"--steps"});
+    check_refused(command({"--lambda", "-0.1"}), 2, {"--lambda", "a number ≥ 0", "-0.1"});
+    check_refused(command({"--lambda", "nan"}), 2, {"--lambda", "a number ≥ 0", "nan"});
+    check_refused(command({"--lr", "nan"}), 2, {"--lr", "a number ≥ 0", "nan"});
+    check_refused(command({"--importance-beta", "1"}), 2, {"--importance-beta", "[0, 1)"});
+    check_refused(command({"--keep", "0"}), 2, {"--keep", "[1, "});
+    check_refused(command({"--keep", "2.5"}), 2, {"--keep", "2.5"});
+    check_refused(command({"--pooled", "max"}), 2, {"--pooled", "cls", "mean"});
+    check_refused(command({"--kl-normalization", "none"}), 2, {"--kl-normalization", "tokens", "sequences"});
+    check_refused(command({"--share-trunk", "maybe"}), 2, {"--share-trunk", "on", "off"});
     check_refused({"parity", "--model", place.model.string()}, 2, {"--batch"});
     CHECK(!fs::exists(out));
     write_batch(batch, 119);
