@@ -8,6 +8,7 @@
 
 #include "apps/commands.h"
 #include "base/interrupt.h"
+#include "base/startup/revision.h"
 #include "model/pretraining.h"
 
 namespace dropforge {
@@ -74,6 +75,7 @@ void run(Options& o, const CommonOptions& common) {
     for (const std::string& setting : o.settings) o.run.config.set(setting);
     for (const auto& [key, value] : o.shorthands) o.run.config.set(fmt::format("{}={}", key, value));
     o.run.quiet = common.quiet;
+    o.run.revision = kRevision;
     if (o.dry_run) return report(plan_pretraining(o.run.config), common);
     const PretrainResult r = train(o.run, common);
     if (common.json) {

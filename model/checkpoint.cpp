@@ -15,16 +15,21 @@ namespace dropforge {
 namespace {
 
 constexpr const char* kFile = "trainer.safetensors";
-constexpr const char* kFormat = "1";
+constexpr const char* kFormat = "2";
 
-int64_t integer(const SafetensorsFile& file, const std::string& key) {
+const std::string& text(const SafetensorsFile& file, const std::string& key) {
     const auto found = file.metadata().find(key);
     require(found != file.metadata().end(), "{}: the metadata lacks {}", file.path().string(), key);
+    return found->second;
+}
+
+int64_t integer(const SafetensorsFile& file, const std::string& key) {
+    const std::string& digits = text(file, key);
     int64_t value = 0;
-    const char* end = found->second.data() + found->second.size();
-    const auto [stop, error] = std::from_chars(found->second.data(), end, value);
+    const char* end = digits.data() + digits.size();
+    const auto [stop, error] = std::from_chars(digits.data(), end, value);
     require(error == std::errc() && stop == end && value >= 0, "{}: {} must be a count, not \"{}\"",
-            file.path().string(), key, found->second);
+            file.path().string(), key, digits);
     return value;
 }
 
@@ -36,9 +41,9 @@ TrainingState read_state(const SafetensorsFile& file) {
             format == metadata.end() ? "none" : format->second, kFormat);
     TrainingState state;
     state.step = integer(file, "step");
-    const auto config = metadata.find("config");
-    require(config != metadata.end(), "{}: the metadata lacks config", file.path().string());
-    state.config = config->second;
+    state.config = text(file, "config");
+    state.data = text(file, "data");
+    state.revision = text(file, "revision");
     const auto bytes = file.bytes("interval");
     std::array<double, 3> sums{};
     require(bytes.size() == sizeof(sums), "{}: interval must have 3 values of 8 bytes, not {} bytes",
@@ -63,6 +68,8 @@ void save_checkpoint(const fs::path& folder, const Parameters& parameters, Train
     writer.metadata("format_version", kFormat);
     writer.metadata("step", std::to_string(state.step));
     writer.metadata("config", state.config);
+    writer.metadata("data", state.data);
+    writer.metadata("revision", state.revision);
     const std::array<double, 3> interval{state.loss_sum, state.loss_count, state.correct};
     writer.add_raw("interval", "F64", std::as_bytes(std::span(interval)), {3});
     for (const auto& [prefix, arena] : {std::pair{"moment1/", step.moment1()}, {"moment2/", step.moment2()}})

@@ -13,7 +13,9 @@ struct TrainingState {
     int64_t step = 0;  // optimizer steps done; the next batch is that of step + 1
     // Sums since the last line of metrics.jsonl, so that a resumed run writes the same lines.
     double loss_sum = 0, loss_count = 0, correct = 0;
-    std::string config;  // the run's resolved TOML
+    std::string config;    // the run's resolved TOML
+    std::string data;      // fingerprint of the training split, 16 hexadecimal digits
+    std::string revision;  // of the source that the program was built from
 };
 
 /// Writes config.json, model.safetensors (f32 master weights), trainer.safetensors (moments, state) and the tokenizer's

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli_fixture.h"
+#include "data/dataset.h"
 #include "engine/safetensors.h"
 #include "model/manifest.h"
 #include "model/run_folder.h"
@@ -204,6 +205,27 @@ TEST_CASE("the folder of another run is refused and left as it was") {
     resume(place.checkpoint(3), {}, {"there is no folder", "step-00000003"});
     resume(place.out, {}, {"expected a checkpoint", place.out.string()});
     succeed(pretrain_arguments(place.data, other, 4) + Arguments{"--resume", place.checkpoint(2).string()});
+}
+
+TEST_CASE("data prepared anew from another text is not trained on unnoticed; from the same text it is the same data") {
+    const Place place;
+    const std::string text = (place.folder / "text.txt").string(), vocabulary = (place.folder / "vocab.txt").string();
+    fs::copy_file(place.data / "vocab.txt", vocabulary);
+    succeed(place.command(2));
+    const auto prepare = [&](const std::string& from) {
+        write_text(text, from);
+        succeed({"prepare", "--quiet", "--overwrite", "--text", text, "--vocab", vocabulary, "--out",
+                 place.data.string(), "--validation-fraction", "0.1"});
+        return data::hex(data::Dataset(place.data, data::Split::train).fingerprint());
+    };
+    const std::string original = read_text(text), here = prepare(original + "ba ne ti lo mu ra ke shi dor van ba.");
+    const auto before = files_below(place.out / "checkpoints");
+    const std::string there = SafetensorsFile(place.checkpoint(2) / "trainer.safetensors").metadata().at("data");
+    CHECK(there != here);
+    check_refused(place.command(4), 1, {place.checkpoint(2).string(), "other data", there, place.data.string(), here});
+    CHECK(files_below(place.out / "checkpoints") == before);
+    CHECK(prepare(original) == there);
+    succeed(place.command(4));
 }
 
 TEST_CASE("--init: the weights of another model are refused by tensor, of another vocabulary by token") {
