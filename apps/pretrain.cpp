@@ -8,6 +8,7 @@
 
 #include "apps/commands.h"
 #include "base/interrupt.h"
+#include "base/startup/revision.h"
 #include "model/pretraining.h"
 
 namespace dropforge {
@@ -90,6 +91,7 @@ void run(Options& o, const CommonOptions& common) {
     o.run.config = RunConfig::load(o.config);
     o.run.config.set(settings(o));
     o.run.quiet = common.quiet;
+    o.run.revision = kRevision;
     if (o.dry_run) return report(plan_pretraining(o.run.config), common);
     const PretrainResult r = train(o.run, common);
     if (common.json) {

@@ -1,5 +1,7 @@
 #include "data/dataset.h"
 
+#include <xxhash.h>
+
 #include <algorithm>
 
 #include "base/error.h"
@@ -91,6 +93,12 @@ uint64_t Dataset::dropped_tail_tokens(int64_t length) const {
     std::vector<int32_t> tail(stream_length() - begin);
     read(begin, tail, {});
     return static_cast<uint64_t>(std::ranges::count_if(tail, [](int32_t id) { return id != kSeparator; }));
+}
+
+uint64_t Dataset::fingerprint() const {
+    std::vector<uint64_t> checksums;
+    for (const Shard& shard : shards_) checksums.push_back(shard.header().header_checksum);
+    return XXH64(checksums.data(), checksums.size() * sizeof(uint64_t), 0);
 }
 
 void Dataset::verify() const {

@@ -35,6 +35,9 @@ class Dataset {
     bool cased() const { return cased_; }
     uint64_t tokens() const { return tokens_; }
     uint64_t documents() const { return documents_; }
+    /// Of all that the shards hold, from the checksums of their headers: it costs no reading. Shards cut elsewhere have
+    /// another.
+    uint64_t fingerprint() const;
     /// The loss, in nats, of a model that knows only how frequent each token is, and the accuracy of always guessing
     /// the most frequent.
     double unigram_entropy() const { return unigram_entropy_; }

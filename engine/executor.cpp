@@ -1,5 +1,6 @@
 #include "engine/executor.h"
 
+#include <omp.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -102,6 +103,8 @@ void Executor::check_bound() {
 
 void Executor::run() {
     if (!checked_) check_bound();
+    require(omp_get_max_threads() <= program_.max_threads(), "{}: {} threads to run on, but its scratch is for {}",
+            program_.name(), omp_get_max_threads(), program_.max_threads());
     if (!clocked_) {
         for (const Op& op : program_.ops()) op.run(run_);
         return;

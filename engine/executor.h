@@ -59,7 +59,8 @@ class Executor {
     /// Gives a caller-owned storage its memory, also again later. Throws Error for an unknown name, one that the plan
     /// owns, or nullptr.
     void bind(std::string_view name, void* pointer);
-    /// Runs all ops. Throws Error, the first time, naming a storage that was never bound. Allocates nothing.
+    /// Runs all ops. Throws Error, the first time, naming a storage that was never bound, and if the number of OpenMP
+    /// threads has grown since the program was built. Allocates nothing.
     void run();
 
     /// Clock every op from now on (or stop). With events, also keep start and length of each for a trace.

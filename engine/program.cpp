@@ -1,5 +1,7 @@
 #include "engine/program.h"
 
+#include <omp.h>
+
 #include <algorithm>
 
 #include "base/error.h"
@@ -32,7 +34,9 @@ Tensor Program::planned(const std::string& name, DType dtype, const Shape& shape
 }
 
 Tensor Program::scratch(const std::string& name, int64_t bytes) {
-    return bytes == 0 ? Tensor{} : add_storage(name, DType::i32, {(bytes + 3) / 4}, Owner::plan);
+    if (bytes == 0) return {};
+    max_threads_ = std::min(max_threads_, omp_get_max_threads());
+    return add_storage(name, DType::i32, {(bytes + 3) / 4}, Owner::plan);
 }
 
 void Program::add(std::string name, const Access& access, std::function<void(const Run&)> run) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <limits>
 #include <map>
 #include <string>
 #include <string_view>
@@ -70,7 +71,8 @@ class Program {
     Tensor bound(const std::string& name, DType dtype, const Shape& shape);
     /// A tensor in the planned arena, alive from the first op that writes it to the last that reads it.
     Tensor planned(const std::string& name, DType dtype, const Shape& shape);
-    /// Planned bytes for one op's own use (0 bytes: no tensor); the op must list it under `writes`.
+    /// Planned bytes for one op's own use (0 bytes: no tensor); the op must list it under `writes`. Some kernels need
+    /// a piece a thread: a program with scratch runs on at most as many threads as it was built with.
     Tensor scratch(const std::string& name, int64_t bytes);
 
     /// Appends an op. Throws Error if it reads a planned tensor that nothing has written.
@@ -96,6 +98,8 @@ class Program {
     int32_t find(std::string_view name) const;
     bool has(std::string_view name) const { return by_name_.contains(name); }
     double flops() const;
+    /// The most OpenMP threads that the scratch is enough for.
+    int max_threads() const { return max_threads_; }
 
   private:
     Tensor add_storage(const std::string& name, DType dtype, const Shape& shape, Owner owner);
@@ -105,6 +109,7 @@ class Program {
     std::map<std::string, int32_t, std::less<>> by_name_;
     std::vector<bool> written_;
     std::vector<Op> ops_;
+    int max_threads_ = std::numeric_limits<int>::max();
 };
 
 }  // namespace dropforge

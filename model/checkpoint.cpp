@@ -18,14 +18,19 @@ constexpr const char* kFile = "trainer.safetensors";
 constexpr const char* kFormat = "2";
 constexpr const char* kImportance = "importance";
 
-int64_t integer(const SafetensorsFile& file, const std::string& key) {
+const std::string& text(const SafetensorsFile& file, const std::string& key) {
     const auto found = file.metadata().find(key);
     require(found != file.metadata().end(), "{}: the metadata lacks {}", file.path().string(), key);
+    return found->second;
+}
+
+int64_t integer(const SafetensorsFile& file, const std::string& key) {
+    const std::string& digits = text(file, key);
     int64_t value = 0;
-    const char* end = found->second.data() + found->second.size();
-    const auto [stop, error] = std::from_chars(found->second.data(), end, value);
+    const char* end = digits.data() + digits.size();
+    const auto [stop, error] = std::from_chars(digits.data(), end, value);
     require(error == std::errc() && stop == end && value >= 0, "{}: {} must be a count, not \"{}\"",
-            file.path().string(), key, found->second);
+            file.path().string(), key, digits);
     return value;
 }
 
@@ -37,9 +42,9 @@ TrainingState read_state(const SafetensorsFile& file) {
             format == metadata.end() ? "none" : format->second, kFormat);
     TrainingState state;
     state.step = integer(file, "step");
-    const auto config = metadata.find("config");
-    require(config != metadata.end(), "{}: the metadata lacks config", file.path().string());
-    state.config = config->second;
+    state.config = text(file, "config");
+    state.data = text(file, "data");
+    state.revision = text(file, "revision");
     const auto bytes = file.bytes("interval");
     require(bytes.size() == sizeof(state.sums), "{}: interval must have {} bytes, not {}", file.path().string(),
             sizeof(state.sums), bytes.size());
@@ -62,6 +67,8 @@ void save_checkpoint(const fs::path& folder, const Parameters& parameters, Train
     writer.metadata("format_version", kFormat);
     writer.metadata("step", std::to_string(state.step));
     writer.metadata("config", state.config);
+    writer.metadata("data", state.data);
+    writer.metadata("revision", state.revision);
     writer.add_raw("interval", "F64", std::as_bytes(std::span(&state.sums, 1)), {sizeof(state.sums) / sizeof(double)});
     const std::span<const float> table = step.importance();
     if (!table.empty()) writer.add(kImportance, table, {std::ssize(table)});

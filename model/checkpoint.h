@@ -24,7 +24,9 @@ struct IntervalSums {
 struct TrainingState {
     int64_t step = 0;  // optimizer steps done; the next batch is that of step + 1
     IntervalSums sums;
-    std::string config;  // the run's resolved TOML
+    std::string config;    // the run's resolved TOML
+    std::string data;      // fingerprint of the training split, 16 hexadecimal digits
+    std::string revision;  // of the source that the program was built from
 };
 
 /// Writes config.json, model.safetensors (f32 master weights), trainer.safetensors (moments, importance table,

@@ -139,8 +139,11 @@ Inspection inspect_model(const fs::path& folder) {
                    {"parameters", count}};
     if (!checkpoint) return result;
     const TrainingState state = load_training_state(folder);
-    result.text += fmt::format("step        {}\nevery file is as the manifest says\n", state.step);
+    result.text += fmt::format("step        {}\ndata        {}\nrevision    {}\nevery file is as the manifest says\n",
+                               state.step, state.data, state.revision);
     result.json["step"] = state.step;
+    result.json["data"] = state.data;
+    result.json["revision"] = state.revision;
     add_importance(folder, result);
     return result;
 }

@@ -125,15 +125,25 @@ class Pretraining {
 /// Weights and position: of a checkpoint, of --init, or fresh ones.
 void Pretraining::begin() {
     state_.config = config_.to_toml();
+    state_.data = data::hex(inputs_.training.fingerprint());
+    state_.revision = options_.revision;
     if (options_.resume != "off") {
         if (const auto checkpoint = find_checkpoint(options_.out, options_.resume)) {
-            const std::string difference = config_.difference(
-                RunConfig::from_toml(load_training_state(checkpoint->path).config, checkpoint->path.string()));
+            const TrainingState there = load_training_state(checkpoint->path);
+            const std::string difference =
+                config_.difference(RunConfig::from_toml(there.config, checkpoint->path.string()));
             require(difference.empty(), "{}: a checkpoint of another run: {}", checkpoint->path.string(), difference);
             require_vocabulary(checkpoint->path, inputs_.vocabulary);
-            const std::string config = state_.config;
+            require(there.data == state_.data,
+                    "{}: a checkpoint of a run on other data: its training split has the fingerprint {}, that of {} "
+                    "has {}",
+                    checkpoint->path.string(), there.data, config_.data.path, state_.data);
+            if (there.revision != state_.revision)
+                line_.note(fmt::format("the checkpoint was written by revision {}, this is {}", there.revision,
+                                       state_.revision));
+            const TrainingState here = state_;
             state_ = load_checkpoint(checkpoint->path, plan_.parameters, step_);
-            state_.config = config;
+            state_.config = here.config, state_.revision = here.revision;
             result_.checkpoint = checkpoint->path;
             for (const fs::path& later : folder_.set_aside_after(state_.step))
                 line_.note("set aside: " + later.string());

@@ -17,6 +17,7 @@ struct PretrainOptions {
         "auto";  // "auto": go on from the newest whole checkpoint if the folder has one; "off"; a checkpoint's path
     fs::path initial;  // checkpoint whose weights a new run starts from; empty: random
     bool quiet = false;
+    std::string revision;     // of the program's source, for the checkpoints
     int64_t trace_steps = 0;  // steps from the first one on whose ops go into trace.json
 };
 

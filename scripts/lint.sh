@@ -4,22 +4,31 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-mapfile -t files < <(git ls-files --cached --others --exclude-standard | while read -r file; do if [ -f "$file" ]; then echo "$file"; fi; done)
-select_files() { printf '%s\n' "${files[@]}" | { grep -E "$1" || true; }; }
+# A check runs as the condition of an `if`, where bash's -e has no effect: each step says itself what its failure means.
+listed=$(git ls-files --cached --others --exclude-standard)
+mapfile -t files < <(while read -r file; do if [ -f "$file" ]; then echo "$file"; fi; done <<<"$listed")
+
+# 1 is grep's word for "nothing found"; more is an error.
+nothing_is_fine() { "$@" || [ $? = 1 ]; }
+select_files() { printf '%s\n' "${files[@]}" | nothing_is_fine grep -E "$1"; }
 
 formatting() { select_files '\.(cpp|h)$' | xargs clang-format --dry-run --Werror; }
 
-# violation WHAT: prints the lines of stdin under that heading; false if there are any.
+# violation WHAT [FINE]: prints the lines of stdin under that heading; false if there are any other than FINE.
 violation() {
     local lines
     lines=$(cat)
-    [ -n "$lines" ] || return 0
+    [ "$lines" != "${2:-}" ] || return 0
     printf '%s:\n%s\n' "$1" "$lines"
     return 1
 }
 
-# Files on stdin; finding nothing is no failure.
-search() { xargs -r grep "$@" || true; }
+# search OPTIONS… PATTERN: greps the files on stdin.
+search() {
+    local names
+    mapfile -t names < <(nothing_is_fine grep .)
+    [ ${#names[@]} = 0 ] || nothing_is_fine grep "$@" -- "${names[@]}"
+}
 
 house_rules() {
     local status=0 text tab=$'\t'
@@ -34,47 +43,55 @@ house_rules() {
     return $status
 }
 
+perl_syntax() { perl -c "$1" 2>&1 | violation "$1" "$1 syntax OK"; }
+
 scripts() {
     local status=0 script bash_scripts
     mapfile -t bash_scripts < <(select_files '(\.sh|^dev|^\.ci/run)$')
     for script in "${bash_scripts[@]}"; do bash -n "$script" || status=1; done
     shellcheck --shell=bash --severity=warning "${bash_scripts[@]}" || status=1
-    for script in $(select_files '\.pl$'); do
-        perl -c "$script" 2>&1 | grep -v 'syntax OK' && status=1
-    done
+    for script in $(select_files '\.pl$'); do perl_syntax "$script" || status=1; done
     return $status
 }
 
 tidy_file() {
-    local mark
+    local mark log status=0
     mark=.cache/tidy/$(cat "$1" - <<<"$TIDY_STATE" | sha1sum | cut -c1-40)
     [ ! -e "$mark" ] || return 0
-    clang-tidy --quiet -p build/release "$1" 2>&1 | grep -vE '^[0-9]+ warnings? (generated|treated)|^Suppressed|^Use -header|^$' >"$mark.$$" || true
-    if grep -qE '(warning|error):' "$mark.$$"; then
-        cat "$mark.$$"
-        rm "$mark.$$"
+    log=$mark.$$
+    clang-tidy --quiet -p build/release "$1" >"$log" 2>&1 || status=$?
+    if [ $status != 0 ] || grep -qE '(warning|error):' "$log"; then
+        sed -E '/^[0-9]+ warnings? (generated|treated)|^Suppressed|^Use -header|^$/d' "$log"
+        echo "$1: clang-tidy ended with status $status"
+        rm "$log"
         return 1
     fi
-    mv "$mark.$$" "$mark"
+    mv "$log" "$mark"
 }
 
 tidy() {
-    mkdir -p .cache/tidy
-    [ -f build/release/compile_commands.json ] || cmake --preset release >/dev/null
-    TIDY_STATE=$(select_files '(\.h|\.clang-tidy|CMakeLists\.txt|CMakePresets\.json)$' | xargs sha1sum; clang-tidy --version)
+    mkdir -p .cache/tidy || return
+    # Also where it was configured before: clang-tidy reads compile_commands.json, which may be older than CMakeLists.txt.
+    cmake --preset release || return
+    TIDY_STATE=$(select_files '(\.h|\.clang-tidy|CMakeLists\.txt|CMakePresets\.json)$' | xargs sha1sum && clang-tidy --version) || return
     export TIDY_STATE
     export -f tidy_file
     select_files '^(apps|base|bench|data|engine|kernels|model)/.*\.cpp$' | xargs -P "$(nproc)" -I{} bash -c 'tidy_file {}'
 }
 
-status=0
-for check in formatting house_rules scripts tidy; do
-    start=$SECONDS
-    if output=$($check 2>&1); then
-        echo "lint: $check ok ($((SECONDS - start)) s)"
-    else
-        printf '%s\nlint: %s FAILED\n' "$(head -n 60 <<<"$output")" "$check"
-        status=1
-    fi
-done
-exit $status
+main() {
+    local status=0 check start output
+    for check in formatting house_rules scripts tidy; do
+        start=$SECONDS
+        if output=$($check 2>&1); then
+            echo "lint: $check ok ($((SECONDS - start)) s)"
+        else
+            printf '%s\nlint: %s FAILED\n' "$(head -n 60 <<<"$output")" "$check"
+            status=1
+        fi
+    done
+    return $status
+}
+
+# Sourced, this file only gives its functions.
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then main; fi

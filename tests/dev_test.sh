@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# ./dev itself: its answers to wrong use, its counting of tests, set-up on a machine that lacks something, the demo's text readers.
+# ./dev itself: its answers to wrong use, its counting of tests, set-up on a machine that lacks something, the demo's text readers; that lint
+# takes no tool that fails for one that finds nothing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 scratch=$(mktemp -d)
@@ -86,8 +87,31 @@ text_readers() {
     expect "a cut-off file" 1 "$(outcome perl scripts/demo_text.pl novels "$scratch/cut" "$scratch/text" | grep -cE '^[1-9][0-9]* R data: ')"
 }
 
+# lint COMMAND…: outcome of one of lint's functions.
+lint() { outcome bash -c '. scripts/lint.sh && "$@"' lint "$@"; }
+
+lint_failures() {
+    mkdir -p .cache/tidy
+    export TIDY_STATE=of_this_test
+    fake clang-tidy 'kill -SEGV $$'
+    expect "a crash of clang-tidy" 1 "$(PATH="$scratch/bin:$PATH" lint tidy_file base/file.cpp | cut -c1)"
+    expect "what crashed" "base/file.cpp: clang-tidy ended with status 139" "$(tail -n 1 "$scratch/output")"
+    fake clang-tidy 'echo "1234 warnings generated."'
+    expect "clang-tidy finds nothing" "0 " "$(PATH="$scratch/bin:$PATH" lint tidy_file base/file.cpp)"
+    rm .cache/tidy/"$(cat base/file.cpp - <<<"$TIDY_STATE" | sha1sum | cut -c1-40)"
+    fake cmake 'echo "cmake failed"; exit 1'
+    expect "a build folder that cannot be configured" "1 cmake failed" "$(PATH="$scratch/bin:$PATH" lint tidy)"
+    rm -r "${scratch:?}/bin"
+    echo 'print "1" +;' >"$scratch/wrong.pl"
+    expect "a wrong Perl script" "1 $scratch/wrong.pl:" "$(lint perl_syntax "$scratch/wrong.pl")"
+    expect "a right one" "0 " "$(lint perl_syntax scripts/demo_text.pl)"
+    expect "a file that cannot be read" "1 grep: $scratch/none: No such file or directory" \
+        "$(lint eval "echo '$scratch/none' | search x")"
+}
+
 wrong_use
 counting
 missing_packages
 text_readers
+lint_failures
 [ $failures = 0 ] && echo "all as expected"

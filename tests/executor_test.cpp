@@ -1,6 +1,7 @@
 #include "engine/executor.h"
 
 #include <doctest/doctest.h>
+#include <omp.h>
 
 #include "base/error.h"
 #include "tests/count_allocations.h"
@@ -74,6 +75,26 @@ TEST_CASE("a plan or arena of something else is refused") {
     CHECK_THROWS_AS(Executor(example.program, example.plan, nullptr, example.table, example.context), Error);
     CHECK_THROWS_AS(
         Executor(example.program, example.plan, example.arena.as<char>() + 8, example.table, example.context), Error);
+}
+
+TEST_CASE("scratch is booked per thread: more threads than at that time are refused") {
+    const int threads = omp_get_max_threads();
+    omp_set_num_threads(2);
+    Program program("example");
+    program.add("work", {{}, {program.scratch("scratch", 64)}}, [](const Run&) {});
+    omp_set_num_threads(threads);
+    const MemoryPlan plan = plan_memory(program);
+    const Buffer arena(plan.bytes);
+    const kernels::KernelTable table{};
+    NoContext context;
+    Executor executor(program, plan, arena.as(), table, context);
+    for (const int allowed : {1, 2}) {
+        omp_set_num_threads(allowed);
+        CHECK_NOTHROW(executor.run());
+    }
+    omp_set_num_threads(3);
+    CHECK_THROWS_WITH_AS(executor.run(), "example: 3 threads to run on, but its scratch is for 2", Error);
+    omp_set_num_threads(threads);
 }
 
 TEST_CASE("the clock counts runs, keeps events in order, and stops") {

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli_fixture.h"
+#include "data/dataset.h"
 #include "engine/safetensors.h"
 #include "model/manifest.h"
 #include "model/run_folder.h"
@@ -277,144 +278,170 @@ TEST_CASE("more steps: the warm-up that followed from the first number of steps 
     CHECK(has_warmup(other, "2"));
     succeed(run(place.folder / "fresh", "60", {"--resume", "off"}));
     CHECK(has_warmup(place.folder / "fresh", "6"));
-}
 
-TEST_CASE("--init: the weights of another model are refused by tensor, of another vocabulary by token") {
-    const Place place;
-    succeed(place.command(2));
-    const fs::path other = place.folder / "other";
-    const auto refused = [&](const fs::path& data, const fs::path& init, const Arguments& more,
-                             std::initializer_list<std::string> parts) {
-        check_refused(pretrain_arguments(data, other, 4) + more + Arguments{"--init", init.string()}, 1, parts);
-        CHECK(!fs::exists(other));
-    };
-    refused(place.data, place.folder / "none", {}, {"none/config.json", "No such file"});
-    refused(place.data, place.checkpoint(2), {"--set", "model.hidden=64"}, {"bert.embeddings.word_embeddings", "64"});
-    refused(place.data, place.checkpoint(2), {"--set", "model.layers=3"}, {"bert.encoder.layer.2.", "missing"});
-    refused(place.data, place.checkpoint(2), {"--set", "model.layers=1"}, {"bert.encoder.layer.1.", "no part"});
-    refused(prepare_data(place.folder / "smaller", 400, 110), place.checkpoint(2), {}, {"vocab.txt", "120", "110"});
-    const fs::path same_size = prepare_data(place.folder / "same-size", 400, 120, 2);
-    refused(same_size, place.checkpoint(2), {}, {"vocab.txt: token ", "a model of another vocabulary"});
-    flip_bit(place.checkpoint(2) / "model.safetensors", 3000);
-    refused(place.data, place.checkpoint(2), {}, {"model.safetensors", "offset 0", "checksum"});
-}
+    TEST_CASE(
+        "data prepared anew from another text is not trained on unnoticed; from the same text it is the same data") {
+        const Place place;
+        const std::string text = (place.folder / "text.txt").string(),
+                          vocabulary = (place.folder / "vocab.txt").string();
+        fs::copy_file(place.data / "vocab.txt", vocabulary);
+        succeed(place.command(2));
+        const auto prepare = [&](const std::string& from) {
+            write_text(text, from);
+            succeed({"prepare", "--quiet", "--overwrite", "--text", text, "--vocab", vocabulary, "--out",
+                     place.data.string(), "--validation-fraction", "0.1"});
+            return data::hex(data::Dataset(place.data, data::Split::train).fingerprint());
+        };
+        const std::string original = read_text(text), here = prepare(original + "ba ne ti lo mu ra ke shi dor van ba.");
+        const auto before = files_below(place.out / "checkpoints");
+        const std::string there = SafetensorsFile(place.checkpoint(2) / "trainer.safetensors").metadata().at("data");
+        CHECK(there != here);
+        check_refused(place.command(4), 1,
+                      {place.checkpoint(2).string(), "other data", there, place.data.string(), here});
+        CHECK(files_below(place.out / "checkpoints") == before);
+        CHECK(prepare(original) == there);
+        succeed(place.command(4));
+    }
 
-TEST_CASE("a damaged checkpoint is refused; the older whole one that is offered goes on") {
-    const Place place;
-    const auto command = place.command(6, {"--set", "checkpoint.every=2"});
-    succeed(place.command(4, {"--set", "checkpoint.every=2"}));
-    const fs::path newest = place.checkpoint(4);
-    const std::string model = read_text(newest / "model.safetensors");
-    const std::string offer = "--resume " + place.checkpoint(2).string();
-    flip_bit(newest / "model.safetensors", model.size() - 100);
-    check_refused(command, 1, {"step 4 is damaged", "model.safetensors", "offset 0", "checksum", "expected", offer});
-    write_text(newest / "model.safetensors", model.substr(0, model.size() - 5));
-    check_refused(
-        command, 1,
-        {"model.safetensors", fmt::format("{} bytes expected, {} found", model.size(), model.size() - 5), offer});
-    write_text(newest / "model.safetensors", model);
-    flip_bit(newest / "trainer.safetensors", 200);
-    check_refused(command, 1, {"trainer.safetensors", "checksum", offer});
-    flip_bit(newest / "trainer.safetensors", 200);
-    fs::remove(newest / "vocab.txt");
-    check_refused(command, 1, {"vocab.txt: missing", offer});
-    const CommandResult resumed = succeed(command + Arguments{"--resume", place.checkpoint(2).string()});
-    CHECK(contains(resumed.error, "set aside: "));
-    CHECK(fs::exists(place.out / "checkpoints" / "set-aside-step-00000004"));
-    CHECK(damage(place.checkpoint(6)) == "");
+    TEST_CASE("--init: the weights of another model are refused by tensor, of another vocabulary by token") {
+        const Place place;
+        succeed(place.command(2));
+        const fs::path other = place.folder / "other";
+        const auto refused = [&](const fs::path& data, const fs::path& init, const Arguments& more,
+                                 std::initializer_list<std::string> parts) {
+            check_refused(pretrain_arguments(data, other, 4) + more + Arguments{"--init", init.string()}, 1, parts);
+            CHECK(!fs::exists(other));
+        };
+        refused(place.data, place.folder / "none", {}, {"none/config.json", "No such file"});
+        refused(place.data, place.checkpoint(2), {"--set", "model.hidden=64"},
+                {"bert.embeddings.word_embeddings", "64"});
+        refused(place.data, place.checkpoint(2), {"--set", "model.layers=3"}, {"bert.encoder.layer.2.", "missing"});
+        refused(place.data, place.checkpoint(2), {"--set", "model.layers=1"}, {"bert.encoder.layer.1.", "no part"});
+        refused(prepare_data(place.folder / "smaller", 400, 110), place.checkpoint(2), {}, {"vocab.txt", "120", "110"});
+        const fs::path same_size = prepare_data(place.folder / "same-size", 400, 120, 2);
+        refused(same_size, place.checkpoint(2), {}, {"vocab.txt: token ", "a model of another vocabulary"});
+        flip_bit(place.checkpoint(2) / "model.safetensors", 3000);
+        refused(place.data, place.checkpoint(2), {}, {"model.safetensors", "offset 0", "checksum"});
+    }
 
-    flip_bit(place.checkpoint(4) / "config.json", 5);
-    flip_bit(place.checkpoint(6) / "config.json", 5);
-    check_refused(place.command(8), 1, {"step 6 is damaged", "no older whole one"});
-}
+    TEST_CASE("a damaged checkpoint is refused; the older whole one that is offered goes on") {
+        const Place place;
+        const auto command = place.command(6, {"--set", "checkpoint.every=2"});
+        succeed(place.command(4, {"--set", "checkpoint.every=2"}));
+        const fs::path newest = place.checkpoint(4);
+        const std::string model = read_text(newest / "model.safetensors");
+        const std::string offer = "--resume " + place.checkpoint(2).string();
+        flip_bit(newest / "model.safetensors", model.size() - 100);
+        check_refused(command, 1,
+                      {"step 4 is damaged", "model.safetensors", "offset 0", "checksum", "expected", offer});
+        write_text(newest / "model.safetensors", model.substr(0, model.size() - 5));
+        check_refused(
+            command, 1,
+            {"model.safetensors", fmt::format("{} bytes expected, {} found", model.size(), model.size() - 5), offer});
+        write_text(newest / "model.safetensors", model);
+        flip_bit(newest / "trainer.safetensors", 200);
+        check_refused(command, 1, {"trainer.safetensors", "checksum", offer});
+        flip_bit(newest / "trainer.safetensors", 200);
+        fs::remove(newest / "vocab.txt");
+        check_refused(command, 1, {"vocab.txt: missing", offer});
+        const CommandResult resumed = succeed(command + Arguments{"--resume", place.checkpoint(2).string()});
+        CHECK(contains(resumed.error, "set aside: "));
+        CHECK(fs::exists(place.out / "checkpoints" / "set-aside-step-00000004"));
+        CHECK(damage(place.checkpoint(6)) == "");
 
-TEST_CASE("damaged data: the file, the place and the checksums; a run of that data keeps what it had") {
-    const Place place;
-    const fs::path shard = place.data / "train-00000.shard";
-    const std::string whole = read_text(shard), vocabulary = read_text(place.data / "vocab.txt");
-    truncate(shard, 9);
-    check_refused(place.command(3), 1, {shard.string(), "bytes"});
-    write_text(shard, whole);
-    flip_bit(shard, 17);
-    check_refused(place.command(3), 1, {shard.string(), "offset 0", "checksum", "expected"});
-    write_text(shard, whole);
-    write_text(place.data / "vocab.txt", vocabulary + "more\n");
-    check_refused(place.command(3), 1, {"vocab.txt", "checksum", "not the vocabulary of this data"});
-    write_text(place.data / "vocab.txt", vocabulary);
-    fs::rename(place.data / "dataset.json", place.folder / "dataset.json");
-    check_refused(place.command(3), 1, {"dataset.json"});
-    fs::rename(place.folder / "dataset.json", place.data / "dataset.json");
-    check_refused(pretrain_arguments(place.folder / "none", place.out, 3), 1, {"none"});
-    check_refused({"pretrain", "bert-tiny", "--out", place.out.string()}, 1, {"--data"});
-    CHECK(!fs::exists(place.out));
+        flip_bit(place.checkpoint(4) / "config.json", 5);
+        flip_bit(place.checkpoint(6) / "config.json", 5);
+        check_refused(place.command(8), 1, {"step 6 is damaged", "no older whole one"});
+    }
 
-    succeed(place.command(2));
-    flip_bit(shard, 5000);  // in the tokens: found when they are read
-    check_refused(place.command(4), 1, {shard.string(), "offset", "checksum", "expected"});
-    CHECK(damage(place.checkpoint(2)) == "");
-    write_text(shard, whole);
-    succeed(place.command(4));
-}
+    TEST_CASE("damaged data: the file, the place and the checksums; a run of that data keeps what it had") {
+        const Place place;
+        const fs::path shard = place.data / "train-00000.shard";
+        const std::string whole = read_text(shard), vocabulary = read_text(place.data / "vocab.txt");
+        truncate(shard, 9);
+        check_refused(place.command(3), 1, {shard.string(), "bytes"});
+        write_text(shard, whole);
+        flip_bit(shard, 17);
+        check_refused(place.command(3), 1, {shard.string(), "offset 0", "checksum", "expected"});
+        write_text(shard, whole);
+        write_text(place.data / "vocab.txt", vocabulary + "more\n");
+        check_refused(place.command(3), 1, {"vocab.txt", "checksum", "not the vocabulary of this data"});
+        write_text(place.data / "vocab.txt", vocabulary);
+        fs::rename(place.data / "dataset.json", place.folder / "dataset.json");
+        check_refused(place.command(3), 1, {"dataset.json"});
+        fs::rename(place.folder / "dataset.json", place.data / "dataset.json");
+        check_refused(pretrain_arguments(place.folder / "none", place.out, 3), 1, {"none"});
+        check_refused({"pretrain", "bert-tiny", "--out", place.out.string()}, 1, {"--data"});
+        CHECK(!fs::exists(place.out));
 
-TEST_CASE("vocabularies that BERT cannot use, and text that gives nothing to train on") {
-    const Place place;
-    const std::string text = (place.folder / "text.txt").string(), vocab = (place.folder / "vocab.txt").string();
-    const fs::path data = place.folder / "new-data";
-    const auto refused = [&](const std::string& vocabulary, std::initializer_list<std::string> parts) {
-        write_text(vocab, vocabulary);
-        check_refused({"prepare", "--quiet", "--text", text, "--out", data.string(), "--vocab", vocab}, 1, parts);
-        CHECK(!fs::exists(data));
-    };
-    refused("[PAD]\n[UNK]\n[CLS]\n[SEP]\nba\n", {vocab, "no [MASK]"});
-    refused("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nba\nne\nba\n", {vocab + ", line 8", "duplicate of line 6"});
-    write_text(place.folder / "empty.txt", "\n\n");
-    check_refused({"prepare", "--quiet", "--text", (place.folder / "empty.txt").string(), "--out", data.string(),
-                   "--vocab", (place.data / "vocab.txt").string()},
-                  1, {"not one token"});
-    write_text(place.folder / "short.txt", "bane");
-    succeed({"prepare", "--quiet", "--text", (place.folder / "short.txt").string(), "--out", data.string(), "--vocab",
-             (place.data / "vocab.txt").string(), "--validation-fraction", "0"});
-    check_refused(pretrain_arguments(data, place.out, 3), 1, {data.string(), "less than one sequence of 32 tokens"});
-    CHECK(!fs::exists(place.out));
-}
+        succeed(place.command(2));
+        flip_bit(shard, 5000);  // in the tokens: found when they are read
+        check_refused(place.command(4), 1, {shard.string(), "offset", "checksum", "expected"});
+        CHECK(damage(place.checkpoint(2)) == "");
+        write_text(shard, whole);
+        succeed(place.command(4));
+    }
 
-TEST_CASE("a loss that is not finite: the run stops, names the step, and keeps the last checkpoint") {
-    const Place place;
-    succeed(place.command(2));
-    const fs::path poisoned = place.folder / "poisoned", other = place.folder / "other";
-    fs::copy(place.checkpoint(2), poisoned);
-    poison(poisoned, "bert.encoder.layer.1.output.dense.weight");
-    check_refused(pretrain_arguments(place.data, other, 4) + Arguments{"--init", poisoned.string()}, 1,
-                  {"step 1: the loss is nan", "has no checkpoint"});
-    CHECK(list_checkpoints(other).empty());
+    TEST_CASE("vocabularies that BERT cannot use, and text that gives nothing to train on") {
+        const Place place;
+        const std::string text = (place.folder / "text.txt").string(), vocab = (place.folder / "vocab.txt").string();
+        const fs::path data = place.folder / "new-data";
+        const auto refused = [&](const std::string& vocabulary, std::initializer_list<std::string> parts) {
+            write_text(vocab, vocabulary);
+            check_refused({"prepare", "--quiet", "--text", text, "--out", data.string(), "--vocab", vocab}, 1, parts);
+            CHECK(!fs::exists(data));
+        };
+        refused("[PAD]\n[UNK]\n[CLS]\n[SEP]\nba\n", {vocab, "no [MASK]"});
+        refused("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nba\nne\nba\n", {vocab + ", line 8", "duplicate of line 6"});
+        write_text(place.folder / "empty.txt", "\n\n");
+        check_refused({"prepare", "--quiet", "--text", (place.folder / "empty.txt").string(), "--out", data.string(),
+                       "--vocab", (place.data / "vocab.txt").string()},
+                      1, {"not one token"});
+        write_text(place.folder / "short.txt", "bane");
+        succeed({"prepare", "--quiet", "--text", (place.folder / "short.txt").string(), "--out", data.string(),
+                 "--vocab", (place.data / "vocab.txt").string(), "--validation-fraction", "0"});
+        check_refused(pretrain_arguments(data, place.out, 3), 1,
+                      {data.string(), "less than one sequence of 32 tokens"});
+        CHECK(!fs::exists(place.out));
+    }
 
-    poison(place.checkpoint(2), "cls.predictions.bias");
-    const auto before = files_below(place.checkpoint(2));
-    check_refused(place.command(4), 1, {"step 3: the loss is nan", place.checkpoint(2).string()});
-    CHECK(list_checkpoints(place.out).size() == 1);
-    CHECK(files_below(place.checkpoint(2)) == before);
-}
+    TEST_CASE("a loss that is not finite: the run stops, names the step, and keeps the last checkpoint") {
+        const Place place;
+        succeed(place.command(2));
+        const fs::path poisoned = place.folder / "poisoned", other = place.folder / "other";
+        fs::copy(place.checkpoint(2), poisoned);
+        poison(poisoned, "bert.encoder.layer.1.output.dense.weight");
+        check_refused(pretrain_arguments(place.data, other, 4) + Arguments{"--init", poisoned.string()}, 1,
+                      {"step 1: the loss is nan", "has no checkpoint"});
+        CHECK(list_checkpoints(other).empty());
 
-TEST_CASE("an interrupted run prints the command that goes on, and it does") {
-    const Place place;
-    const fs::path out = place.folder / "it's a run";
-    Command command(pretrain_arguments(place.data, out, 2'000'000) + Arguments{"--set", "log.every=1"});
-    while (!fs::exists(out / "metrics.jsonl") || fs::file_size(out / "metrics.jsonl") == 0) usleep(2000);
-    command.kill(SIGTERM);
-    const CommandResult result = command.wait();
-    CHECK(result.exit_code == 128 + SIGTERM);
-    CHECK(!contains(result.error, "error"));
-    const auto checkpoints = list_checkpoints(out);
-    REQUIRE(checkpoints.size() == 1);
-    CHECK(contains(result.error, fmt::format("interrupted after step {}; ", checkpoints[0].step)));
-    const size_t at = result.error.find("go on with: ");
-    REQUIRE(at != std::string::npos);
-    std::string line = result.error.substr(at + 12, result.error.find('\n', at) - at - 12);
-    CHECK(contains(line, "/it'\\''s a run' "));  // quoted for the shell
-    CHECK(line.ends_with(" --resume auto"));
-    const std::string steps = "2000000";
-    line.replace(line.find(steps), steps.size(), std::to_string(checkpoints[0].step + 1));
-    const std::string again = fmt::format("{} >'{}' 2>&1", line, (place.folder / "log").string());
-    CHECK(std::system(again.c_str()) == 0);
-    CHECK(contains(read_text(place.folder / "log"), fmt::format("resumed after step {} ", checkpoints[0].step)));
-}
+        poison(place.checkpoint(2), "cls.predictions.bias");
+        const auto before = files_below(place.checkpoint(2));
+        check_refused(place.command(4), 1, {"step 3: the loss is nan", place.checkpoint(2).string()});
+        CHECK(list_checkpoints(place.out).size() == 1);
+        CHECK(files_below(place.checkpoint(2)) == before);
+    }
+
+    TEST_CASE("an interrupted run prints the command that goes on, and it does") {
+        const Place place;
+        const fs::path out = place.folder / "it's a run";
+        Command command(pretrain_arguments(place.data, out, 2'000'000) + Arguments{"--set", "log.every=1"});
+        while (!fs::exists(out / "metrics.jsonl") || fs::file_size(out / "metrics.jsonl") == 0) usleep(2000);
+        command.kill(SIGTERM);
+        const CommandResult result = command.wait();
+        CHECK(result.exit_code == 128 + SIGTERM);
+        CHECK(!contains(result.error, "error"));
+        const auto checkpoints = list_checkpoints(out);
+        REQUIRE(checkpoints.size() == 1);
+        CHECK(contains(result.error, fmt::format("interrupted after step {}; ", checkpoints[0].step)));
+        const size_t at = result.error.find("go on with: ");
+        REQUIRE(at != std::string::npos);
+        std::string line = result.error.substr(at + 12, result.error.find('\n', at) - at - 12);
+        CHECK(contains(line, "/it'\\''s a run' "));  // quoted for the shell
+        CHECK(line.ends_with(" --resume auto"));
+        const std::string steps = "2000000";
+        line.replace(line.find(steps), steps.size(), std::to_string(checkpoints[0].step + 1));
+        const std::string again = fmt::format("{} >'{}' 2>&1", line, (place.folder / "log").string());
+        CHECK(std::system(again.c_str()) == 0);
+        CHECK(contains(read_text(place.folder / "log"), fmt::format("resumed after step {} ", checkpoints[0].step)));
+    }
