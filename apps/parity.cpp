@@ -75,8 +75,6 @@ void add_parity(CLI::App& app, CommonOptions& common) {
         "result.safetensors");
     command->callback([options, &common] {
         use_threads(common);
-        require(options->method == Method::dense,
-                "--method: the engine of this version computes \"dense\" only, got \"{}\"", name_of(options->method));
         parity(*options);
     });
 }

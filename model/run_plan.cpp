@@ -18,7 +18,7 @@ double mega(int64_t bytes) { return static_cast<double>(bytes) / kMega; }
 std::vector<StepKind> kinds_of(const StepSchedule& schedule) {
     std::vector<StepKind> kinds;
     for (const StepKind kind : {StepKind::dense, StepKind::dropping, StepKind::align})
-        if (schedule.count(kind) > 0) kinds.push_back(kind);
+        if (schedule.has(kind)) kinds.push_back(kind);
     return kinds;
 }
 
@@ -48,8 +48,6 @@ StepOptions step_options(const RunConfig& c, DType dtype, const StepSchedule& sc
 
 RunConfig validated(RunConfig config) {
     config.validate();
-    require(config.train.method == Method::dense,
-            "train.method: the engine of this version trains \"dense\" only, got \"{}\"", name_of(config.train.method));
     return config;
 }
 

@@ -7,33 +7,16 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "cli_fixture.h"
 #include "data/dataset.h"
 #include "engine/safetensors.h"
 #include "model/manifest.h"
 #include "model/run_folder.h"
+#include "pretrain_fixture.h"
 
 using namespace dropforge;
 using namespace dropforge::test;
 
 namespace {
-
-/// Data prepared once for all cases, and a place for runs.
-struct Place {
-    TemporaryFolder folder;
-    fs::path data = prepare_data(folder.path()), out = folder / "run";
-
-    Arguments command(int64_t steps, const Arguments& more = {}) const {
-        return pretrain_arguments(data, out, steps) + more;
-    }
-    fs::path checkpoint(int64_t step) const { return out / "checkpoints" / fmt::format("step-{:08}", step); }
-};
-
-CommandResult succeed(const Arguments& arguments) {
-    CommandResult result = run_command(arguments);
-    REQUIRE_MESSAGE(result.exit_code == 0, result.error);
-    return result;
-}
 
 /// Fills a tensor of a model file with NaN, and puts the checkpoint's manifest right if there is one.
 void poison(const fs::path& checkpoint, const std::string& tensor) {
@@ -108,74 +91,6 @@ TEST_CASE("wrong usage: exit 2, one line, nothing written") {
     CHECK(!fs::exists(place.out));
 }
 
-TEST_CASE("an option that stands for a key contradicts --set of that key: wrong usage, both are named") {
-    const Place place;
-    check_refused(place.command(5, {"--set", "train.steps=6"}), 2, {"--steps 5", "--set train.steps=6"});
-    check_refused(place.command(5, {"--batch", "8"}), 2, {"--batch 8", "--set train.batch=4"});
-    check_refused(place.command(5, {"--set", "data.path=/elsewhere"}), 2, {"--data ", "--set data.path=/elsewhere"});
-    check_refused(place.command(5, {"--method", "sctd", "--set", "train.method=dense"}), 2,
-                  {"--method sctd", "--set train.method=dense"});
-    CHECK(!fs::exists(place.out));
-    succeed(place.command(2, {"--dry-run", "--set", "train.steps=2"}));  // the same twice
-    check_refused(place.command(5, {"--seed", "-1"}), 1, {"--seed: train.seed: expected an integer in [0, "});
-}
-
-TEST_CASE("a configuration that is wrong: key, expected, got, and where it was given") {
-    const Place place;
-    const auto refused = [&](const std::string& setting, std::initializer_list<std::string> parts) {
-        check_refused(place.command(5, {"--set", setting}), 1, parts);
-    };
-    refused("train.lrr=1", {"--set", "train.lrr", "the nearest is train.lr"});
-    refused("sequence=5", {"the nearest is data.sequence"});
-    refused("train.lr", {"table.key=value"});
-    refused("train.lr=fast", {"train.lr", "a number > 0", "\"fast\""});
-    refused("train.batch=2.5", {"train.batch", "an integer", "2.5"});
-    refused("train.batch=0", {"train.batch", "[1, "});
-    refused("model.dropout=1", {"model.dropout", "[0, 1)"});
-    refused("model.heads=3", {"hidden (32)", "heads (3)"});
-    refused("data.sequence=65", {"data.sequence", "65", "model.max_positions", "64"});
-    refused("data.max_predictions=31", {"data.max_predictions", "31", "30"});
-    refused("train.micro_batch=3", {"train.batch", "multiple", "train.micro_batch"});
-    refused("train.optimizer=sgd", {"\"adamw\", \"lamb\"", "sgd"});
-    check_refused(place.command(5, {"--precision", "f8"}), 1, {"train.precision", "f8"});
-    const std::string file = (place.folder / "run.toml").string();
-    write_text(file, "[train]\nbatch = 4\nbacth = 5\n");
-    check_refused({"pretrain", file, "--data", place.data.string(), "--out", place.out.string()}, 1,
-                  {file + ":3", "train.bacth", "train.batch"});
-    write_text(file, "[train\n");
-    check_refused({"pretrain", file, "--data", place.data.string(), "--out", place.out.string()}, 1, {file + ":1"});
-    check_refused({"pretrain", "bert-huge", "--data", place.data.string(), "--out", place.out.string()}, 1,
-                  {"bert-huge", "bert-tiny"});
-    CHECK(!fs::exists(place.out));
-}
-
-TEST_CASE("methods that drop tokens: what they refuse names the key and what is allowed") {
-    const Place place;
-    const auto refused = [&](const Arguments& settings, std::initializer_list<std::string> parts) {
-        Arguments command = place.command(5, {"--method", "sctd"});
-        for (const std::string& setting : settings) command = command + Arguments{"--set", setting};
-        check_refused(command, 1, parts);
-    };
-    const std::string keep_range =
-        "a share of the sequence, a float in (0, 1], or a count of tokens, an integer in [2, 65536]";
-    refused({"dropping.keep=1"}, {"dropping.keep", keep_range, "got 1\n"});
-    refused({"dropping.keep=64.5"}, {"dropping.keep", keep_range, "got 64.5\n"});
-    refused({"model.layers=4", "dropping.keep=33"}, {"dropping.keep (--set) is 33", "2 … 32"});
-    refused({"model.layers=4", "dropping.keep=0.06"},
-            {"dropping.keep (--set) is 0.06, which is 1 of the 32", "2 … 32"});
-    refused({}, {"model.layers is 2", "train.method (--method) = \"sctd\"", "an even number of layers, at least 4"});
-    refused({"model.layers=5"}, {"model.layers (--set) is 5", "an even number of layers, at least 4"});
-    refused({"sctd.lambda=-0.05"}, {"sctd.lambda", "a number ≥ 0", "got -0.05\n"});
-    refused({"sctd.interval=0"}, {"sctd.interval", "an integer in [1, ", "got 0\n"});
-    refused({"dropping.importance_beta=1"}, {"dropping.importance_beta", "[0, 1)", "got 1\n"});
-    refused({"dropping.routing=best"}, {"\"importance\", \"random\", \"frequency\"", "best"});
-    refused({"model.layers=4", "dropping.start_step=6"},
-            {"dropping.start_step (--set) is 6", "train.steps (--steps) = 5"});
-    check_refused(place.command(5, {"--method", "sparse"}), 1,
-                  {"--method: train.method", "\"token_dropping\"", "sparse"});
-    CHECK(!fs::exists(place.out));
-}
-
 TEST_CASE("--dry-run: the numbers on stdout, nothing written; a run that cannot fit is refused with them") {
     const Place place;
     const CommandResult text = succeed(place.command(5, {"--dry-run", "--quiet"}));
@@ -246,202 +161,163 @@ TEST_CASE("the folder of another run is refused and left as it was") {
     succeed(pretrain_arguments(place.data, other, 4) + Arguments{"--resume", place.checkpoint(2).string()});
 }
 
-TEST_CASE("more steps: the warm-up that followed from the first number of steps stays") {
+TEST_CASE("data prepared anew from another text is not trained on unnoticed; from the same text it is the same data") {
     const Place place;
-    const auto run = [&](const fs::path& out, const char* steps, const Arguments& more = {}) {
-        Arguments command = {"pretrain", "bert-tiny",  "--data",  place.data.string(),
-                             "--out",    out.string(), "--steps", steps};
-        for (const char* setting :
-             {"model.hidden=32", "model.max_positions=64", "data.sequence=32", "train.batch=4", "checkpoint.every=10"})
-            command = command + Arguments{"--set", setting};
-        return command + more;
+    const std::string text = (place.folder / "text.txt").string(), vocabulary = (place.folder / "vocab.txt").string();
+    fs::copy_file(place.data / "vocab.txt", vocabulary);
+    succeed(place.command(2));
+    const auto prepare = [&](const std::string& from) {
+        write_text(text, from);
+        succeed({"prepare", "--quiet", "--overwrite", "--text", text, "--vocab", vocabulary, "--out",
+                 place.data.string(), "--validation-fraction", "0.1"});
+        return data::hex(data::Dataset(place.data, data::Split::train).fingerprint());
     };
-    const auto has_warmup = [](const fs::path& out, const char* line) {
-        return contains(read_text(out / "config.toml"), std::string("\nwarmup_steps = ") + line + "\n");
-    };
-    succeed(run(place.out, "20"));
-    CHECK(has_warmup(place.out, "2"));  // a tenth
-    succeed(run(place.out, "40"));
-    CHECK(has_warmup(place.out, "2"));
-    CHECK(damage(place.checkpoint(40)) == "");
-    succeed(run(place.out, "50", {"--set", "train.warmup_steps=2"}));  // what it has, given
-    const auto before = files_below(place.out);
-    check_refused(run(place.out, "60", {"--set", "train.warmup_steps=6"}), 1,
-                  {"train.warmup_steps is 2 there and 6 here"});
-    check_refused(run(place.out, "1"), 1,
-                  {"train.warmup_steps (" + place.out.string() + ") is 2", "train.steps (--steps) = 1"});
-    CHECK(files_below(place.out) == before);
+    const std::string original = read_text(text), here = prepare(original + "ba ne ti lo mu ra ke shi dor van ba.");
+    const auto before = files_below(place.out / "checkpoints");
+    const std::string there = SafetensorsFile(place.checkpoint(2) / "trainer.safetensors").metadata().at("data");
+    CHECK(there != here);
+    check_refused(place.command(4), 1, {place.checkpoint(2).string(), "other data", there, place.data.string(), here});
+    CHECK(files_below(place.out / "checkpoints") == before);
+    CHECK(prepare(original) == there);
+    succeed(place.command(4));
+}
 
-    // From its checkpoint into a folder of its own.
+TEST_CASE("--init: the weights of another model are refused by tensor, of another vocabulary by token") {
+    const Place place;
+    succeed(place.command(2));
     const fs::path other = place.folder / "other";
-    succeed(run(other, "60", {"--resume", place.checkpoint(40).string()}));
-    CHECK(has_warmup(other, "2"));
-    succeed(run(place.folder / "fresh", "60", {"--resume", "off"}));
-    CHECK(has_warmup(place.folder / "fresh", "6"));
+    const auto refused = [&](const fs::path& data, const fs::path& init, const Arguments& more,
+                             std::initializer_list<std::string> parts) {
+        check_refused(pretrain_arguments(data, other, 4) + more + Arguments{"--init", init.string()}, 1, parts);
+        CHECK(!fs::exists(other));
+    };
+    refused(place.data, place.folder / "none", {}, {"none/config.json", "No such file"});
+    refused(place.data, place.checkpoint(2), {"--set", "model.hidden=64"}, {"bert.embeddings.word_embeddings", "64"});
+    refused(place.data, place.checkpoint(2), {"--set", "model.layers=3"}, {"bert.encoder.layer.2.", "missing"});
+    refused(place.data, place.checkpoint(2), {"--set", "model.layers=1"}, {"bert.encoder.layer.1.", "no part"});
+    refused(prepare_data(place.folder / "smaller", 400, 110), place.checkpoint(2), {}, {"vocab.txt", "120", "110"});
+    const fs::path same_size = prepare_data(place.folder / "same-size", 400, 120, 2);
+    refused(same_size, place.checkpoint(2), {}, {"vocab.txt: token ", "a model of another vocabulary"});
+    flip_bit(place.checkpoint(2) / "model.safetensors", 3000);
+    refused(place.data, place.checkpoint(2), {}, {"model.safetensors", "offset 0", "checksum"});
+}
 
-    TEST_CASE(
-        "data prepared anew from another text is not trained on unnoticed; from the same text it is the same data") {
-        const Place place;
-        const std::string text = (place.folder / "text.txt").string(),
-                          vocabulary = (place.folder / "vocab.txt").string();
-        fs::copy_file(place.data / "vocab.txt", vocabulary);
-        succeed(place.command(2));
-        const auto prepare = [&](const std::string& from) {
-            write_text(text, from);
-            succeed({"prepare", "--quiet", "--overwrite", "--text", text, "--vocab", vocabulary, "--out",
-                     place.data.string(), "--validation-fraction", "0.1"});
-            return data::hex(data::Dataset(place.data, data::Split::train).fingerprint());
-        };
-        const std::string original = read_text(text), here = prepare(original + "ba ne ti lo mu ra ke shi dor van ba.");
-        const auto before = files_below(place.out / "checkpoints");
-        const std::string there = SafetensorsFile(place.checkpoint(2) / "trainer.safetensors").metadata().at("data");
-        CHECK(there != here);
-        check_refused(place.command(4), 1,
-                      {place.checkpoint(2).string(), "other data", there, place.data.string(), here});
-        CHECK(files_below(place.out / "checkpoints") == before);
-        CHECK(prepare(original) == there);
-        succeed(place.command(4));
-    }
+TEST_CASE("a damaged checkpoint is refused; the older whole one that is offered goes on") {
+    const Place place;
+    const auto command = place.command(6, {"--set", "checkpoint.every=2"});
+    succeed(place.command(4, {"--set", "checkpoint.every=2"}));
+    const fs::path newest = place.checkpoint(4);
+    const std::string model = read_text(newest / "model.safetensors");
+    const std::string offer = "--resume " + place.checkpoint(2).string();
+    flip_bit(newest / "model.safetensors", model.size() - 100);
+    check_refused(command, 1, {"step 4 is damaged", "model.safetensors", "offset 0", "checksum", "expected", offer});
+    write_text(newest / "model.safetensors", model.substr(0, model.size() - 5));
+    check_refused(
+        command, 1,
+        {"model.safetensors", fmt::format("{} bytes expected, {} found", model.size(), model.size() - 5), offer});
+    write_text(newest / "model.safetensors", model);
+    flip_bit(newest / "trainer.safetensors", 200);
+    check_refused(command, 1, {"trainer.safetensors", "checksum", offer});
+    flip_bit(newest / "trainer.safetensors", 200);
+    fs::remove(newest / "vocab.txt");
+    check_refused(command, 1, {"vocab.txt: missing", offer});
+    const CommandResult resumed = succeed(command + Arguments{"--resume", place.checkpoint(2).string()});
+    CHECK(contains(resumed.error, "set aside: "));
+    CHECK(fs::exists(place.out / "checkpoints" / "set-aside-step-00000004"));
+    CHECK(damage(place.checkpoint(6)) == "");
 
-    TEST_CASE("--init: the weights of another model are refused by tensor, of another vocabulary by token") {
-        const Place place;
-        succeed(place.command(2));
-        const fs::path other = place.folder / "other";
-        const auto refused = [&](const fs::path& data, const fs::path& init, const Arguments& more,
-                                 std::initializer_list<std::string> parts) {
-            check_refused(pretrain_arguments(data, other, 4) + more + Arguments{"--init", init.string()}, 1, parts);
-            CHECK(!fs::exists(other));
-        };
-        refused(place.data, place.folder / "none", {}, {"none/config.json", "No such file"});
-        refused(place.data, place.checkpoint(2), {"--set", "model.hidden=64"},
-                {"bert.embeddings.word_embeddings", "64"});
-        refused(place.data, place.checkpoint(2), {"--set", "model.layers=3"}, {"bert.encoder.layer.2.", "missing"});
-        refused(place.data, place.checkpoint(2), {"--set", "model.layers=1"}, {"bert.encoder.layer.1.", "no part"});
-        refused(prepare_data(place.folder / "smaller", 400, 110), place.checkpoint(2), {}, {"vocab.txt", "120", "110"});
-        const fs::path same_size = prepare_data(place.folder / "same-size", 400, 120, 2);
-        refused(same_size, place.checkpoint(2), {}, {"vocab.txt: token ", "a model of another vocabulary"});
-        flip_bit(place.checkpoint(2) / "model.safetensors", 3000);
-        refused(place.data, place.checkpoint(2), {}, {"model.safetensors", "offset 0", "checksum"});
-    }
+    flip_bit(place.checkpoint(4) / "config.json", 5);
+    flip_bit(place.checkpoint(6) / "config.json", 5);
+    check_refused(place.command(8), 1, {"step 6 is damaged", "no older whole one"});
+}
 
-    TEST_CASE("a damaged checkpoint is refused; the older whole one that is offered goes on") {
-        const Place place;
-        const auto command = place.command(6, {"--set", "checkpoint.every=2"});
-        succeed(place.command(4, {"--set", "checkpoint.every=2"}));
-        const fs::path newest = place.checkpoint(4);
-        const std::string model = read_text(newest / "model.safetensors");
-        const std::string offer = "--resume " + place.checkpoint(2).string();
-        flip_bit(newest / "model.safetensors", model.size() - 100);
-        check_refused(command, 1,
-                      {"step 4 is damaged", "model.safetensors", "offset 0", "checksum", "expected", offer});
-        write_text(newest / "model.safetensors", model.substr(0, model.size() - 5));
-        check_refused(
-            command, 1,
-            {"model.safetensors", fmt::format("{} bytes expected, {} found", model.size(), model.size() - 5), offer});
-        write_text(newest / "model.safetensors", model);
-        flip_bit(newest / "trainer.safetensors", 200);
-        check_refused(command, 1, {"trainer.safetensors", "checksum", offer});
-        flip_bit(newest / "trainer.safetensors", 200);
-        fs::remove(newest / "vocab.txt");
-        check_refused(command, 1, {"vocab.txt: missing", offer});
-        const CommandResult resumed = succeed(command + Arguments{"--resume", place.checkpoint(2).string()});
-        CHECK(contains(resumed.error, "set aside: "));
-        CHECK(fs::exists(place.out / "checkpoints" / "set-aside-step-00000004"));
-        CHECK(damage(place.checkpoint(6)) == "");
+TEST_CASE("damaged data: the file, the place and the checksums; a run of that data keeps what it had") {
+    const Place place;
+    const fs::path shard = place.data / "train-00000.shard";
+    const std::string whole = read_text(shard), vocabulary = read_text(place.data / "vocab.txt");
+    truncate(shard, 9);
+    check_refused(place.command(3), 1, {shard.string(), "bytes"});
+    write_text(shard, whole);
+    flip_bit(shard, 17);
+    check_refused(place.command(3), 1, {shard.string(), "offset 0", "checksum", "expected"});
+    write_text(shard, whole);
+    write_text(place.data / "vocab.txt", vocabulary + "more\n");
+    check_refused(place.command(3), 1, {"vocab.txt", "checksum", "not the vocabulary of this data"});
+    write_text(place.data / "vocab.txt", vocabulary);
+    fs::rename(place.data / "dataset.json", place.folder / "dataset.json");
+    check_refused(place.command(3), 1, {"dataset.json"});
+    fs::rename(place.folder / "dataset.json", place.data / "dataset.json");
+    check_refused(pretrain_arguments(place.folder / "none", place.out, 3), 1, {"none"});
+    check_refused({"pretrain", "bert-tiny", "--out", place.out.string()}, 1, {"--data"});
+    CHECK(!fs::exists(place.out));
 
-        flip_bit(place.checkpoint(4) / "config.json", 5);
-        flip_bit(place.checkpoint(6) / "config.json", 5);
-        check_refused(place.command(8), 1, {"step 6 is damaged", "no older whole one"});
-    }
+    succeed(place.command(2));
+    flip_bit(shard, 5000);  // in the tokens: found when they are read
+    check_refused(place.command(4), 1, {shard.string(), "offset", "checksum", "expected"});
+    CHECK(damage(place.checkpoint(2)) == "");
+    write_text(shard, whole);
+    succeed(place.command(4));
+}
 
-    TEST_CASE("damaged data: the file, the place and the checksums; a run of that data keeps what it had") {
-        const Place place;
-        const fs::path shard = place.data / "train-00000.shard";
-        const std::string whole = read_text(shard), vocabulary = read_text(place.data / "vocab.txt");
-        truncate(shard, 9);
-        check_refused(place.command(3), 1, {shard.string(), "bytes"});
-        write_text(shard, whole);
-        flip_bit(shard, 17);
-        check_refused(place.command(3), 1, {shard.string(), "offset 0", "checksum", "expected"});
-        write_text(shard, whole);
-        write_text(place.data / "vocab.txt", vocabulary + "more\n");
-        check_refused(place.command(3), 1, {"vocab.txt", "checksum", "not the vocabulary of this data"});
-        write_text(place.data / "vocab.txt", vocabulary);
-        fs::rename(place.data / "dataset.json", place.folder / "dataset.json");
-        check_refused(place.command(3), 1, {"dataset.json"});
-        fs::rename(place.folder / "dataset.json", place.data / "dataset.json");
-        check_refused(pretrain_arguments(place.folder / "none", place.out, 3), 1, {"none"});
-        check_refused({"pretrain", "bert-tiny", "--out", place.out.string()}, 1, {"--data"});
-        CHECK(!fs::exists(place.out));
+TEST_CASE("vocabularies that BERT cannot use, and text that gives nothing to train on") {
+    const Place place;
+    const std::string text = (place.folder / "text.txt").string(), vocab = (place.folder / "vocab.txt").string();
+    const fs::path data = place.folder / "new-data";
+    const auto refused = [&](const std::string& vocabulary, std::initializer_list<std::string> parts) {
+        write_text(vocab, vocabulary);
+        check_refused({"prepare", "--quiet", "--text", text, "--out", data.string(), "--vocab", vocab}, 1, parts);
+        CHECK(!fs::exists(data));
+    };
+    refused("[PAD]\n[UNK]\n[CLS]\n[SEP]\nba\n", {vocab, "no [MASK]"});
+    refused("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nba\nne\nba\n", {vocab + ", line 8", "duplicate of line 6"});
+    write_text(place.folder / "empty.txt", "\n\n");
+    check_refused({"prepare", "--quiet", "--text", (place.folder / "empty.txt").string(), "--out", data.string(),
+                   "--vocab", (place.data / "vocab.txt").string()},
+                  1, {"not one token"});
+    write_text(place.folder / "short.txt", "bane");
+    succeed({"prepare", "--quiet", "--text", (place.folder / "short.txt").string(), "--out", data.string(), "--vocab",
+             (place.data / "vocab.txt").string(), "--validation-fraction", "0"});
+    check_refused(pretrain_arguments(data, place.out, 3), 1, {data.string(), "less than one sequence of 32 tokens"});
+    CHECK(!fs::exists(place.out));
+}
 
-        succeed(place.command(2));
-        flip_bit(shard, 5000);  // in the tokens: found when they are read
-        check_refused(place.command(4), 1, {shard.string(), "offset", "checksum", "expected"});
-        CHECK(damage(place.checkpoint(2)) == "");
-        write_text(shard, whole);
-        succeed(place.command(4));
-    }
+TEST_CASE("a loss that is not finite: the run stops, names the step, and keeps the last checkpoint") {
+    const Place place;
+    succeed(place.command(2));
+    const fs::path poisoned = place.folder / "poisoned", other = place.folder / "other";
+    fs::copy(place.checkpoint(2), poisoned);
+    poison(poisoned, "bert.encoder.layer.1.output.dense.weight");
+    check_refused(pretrain_arguments(place.data, other, 4) + Arguments{"--init", poisoned.string()}, 1,
+                  {"step 1: the loss is nan", "has no checkpoint"});
+    CHECK(list_checkpoints(other).empty());
 
-    TEST_CASE("vocabularies that BERT cannot use, and text that gives nothing to train on") {
-        const Place place;
-        const std::string text = (place.folder / "text.txt").string(), vocab = (place.folder / "vocab.txt").string();
-        const fs::path data = place.folder / "new-data";
-        const auto refused = [&](const std::string& vocabulary, std::initializer_list<std::string> parts) {
-            write_text(vocab, vocabulary);
-            check_refused({"prepare", "--quiet", "--text", text, "--out", data.string(), "--vocab", vocab}, 1, parts);
-            CHECK(!fs::exists(data));
-        };
-        refused("[PAD]\n[UNK]\n[CLS]\n[SEP]\nba\n", {vocab, "no [MASK]"});
-        refused("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nba\nne\nba\n", {vocab + ", line 8", "duplicate of line 6"});
-        write_text(place.folder / "empty.txt", "\n\n");
-        check_refused({"prepare", "--quiet", "--text", (place.folder / "empty.txt").string(), "--out", data.string(),
-                       "--vocab", (place.data / "vocab.txt").string()},
-                      1, {"not one token"});
-        write_text(place.folder / "short.txt", "bane");
-        succeed({"prepare", "--quiet", "--text", (place.folder / "short.txt").string(), "--out", data.string(),
-                 "--vocab", (place.data / "vocab.txt").string(), "--validation-fraction", "0"});
-        check_refused(pretrain_arguments(data, place.out, 3), 1,
-                      {data.string(), "less than one sequence of 32 tokens"});
-        CHECK(!fs::exists(place.out));
-    }
+    poison(place.checkpoint(2), "cls.predictions.bias");
+    const auto before = files_below(place.checkpoint(2));
+    check_refused(place.command(4), 1, {"step 3: the loss is nan", place.checkpoint(2).string()});
+    CHECK(list_checkpoints(place.out).size() == 1);
+    CHECK(files_below(place.checkpoint(2)) == before);
+}
 
-    TEST_CASE("a loss that is not finite: the run stops, names the step, and keeps the last checkpoint") {
-        const Place place;
-        succeed(place.command(2));
-        const fs::path poisoned = place.folder / "poisoned", other = place.folder / "other";
-        fs::copy(place.checkpoint(2), poisoned);
-        poison(poisoned, "bert.encoder.layer.1.output.dense.weight");
-        check_refused(pretrain_arguments(place.data, other, 4) + Arguments{"--init", poisoned.string()}, 1,
-                      {"step 1: the loss is nan", "has no checkpoint"});
-        CHECK(list_checkpoints(other).empty());
-
-        poison(place.checkpoint(2), "cls.predictions.bias");
-        const auto before = files_below(place.checkpoint(2));
-        check_refused(place.command(4), 1, {"step 3: the loss is nan", place.checkpoint(2).string()});
-        CHECK(list_checkpoints(place.out).size() == 1);
-        CHECK(files_below(place.checkpoint(2)) == before);
-    }
-
-    TEST_CASE("an interrupted run prints the command that goes on, and it does") {
-        const Place place;
-        const fs::path out = place.folder / "it's a run";
-        Command command(pretrain_arguments(place.data, out, 2'000'000) + Arguments{"--set", "log.every=1"});
-        while (!fs::exists(out / "metrics.jsonl") || fs::file_size(out / "metrics.jsonl") == 0) usleep(2000);
-        command.kill(SIGTERM);
-        const CommandResult result = command.wait();
-        CHECK(result.exit_code == 128 + SIGTERM);
-        CHECK(!contains(result.error, "error"));
-        const auto checkpoints = list_checkpoints(out);
-        REQUIRE(checkpoints.size() == 1);
-        CHECK(contains(result.error, fmt::format("interrupted after step {}; ", checkpoints[0].step)));
-        const size_t at = result.error.find("go on with: ");
-        REQUIRE(at != std::string::npos);
-        std::string line = result.error.substr(at + 12, result.error.find('\n', at) - at - 12);
-        CHECK(contains(line, "/it'\\''s a run' "));  // quoted for the shell
-        CHECK(line.ends_with(" --resume auto"));
-        const std::string steps = "2000000";
-        line.replace(line.find(steps), steps.size(), std::to_string(checkpoints[0].step + 1));
-        const std::string again = fmt::format("{} >'{}' 2>&1", line, (place.folder / "log").string());
-        CHECK(std::system(again.c_str()) == 0);
-        CHECK(contains(read_text(place.folder / "log"), fmt::format("resumed after step {} ", checkpoints[0].step)));
-    }
+TEST_CASE("an interrupted run prints the command that goes on, and it does") {
+    const Place place;
+    const fs::path out = place.folder / "it's a run";
+    Command command(pretrain_arguments(place.data, out, 2'000'000) + Arguments{"--set", "log.every=1"});
+    while (!fs::exists(out / "metrics.jsonl") || fs::file_size(out / "metrics.jsonl") == 0) usleep(2000);
+    command.kill(SIGTERM);
+    const CommandResult result = command.wait();
+    CHECK(result.exit_code == 128 + SIGTERM);
+    CHECK(!contains(result.error, "error"));
+    const auto checkpoints = list_checkpoints(out);
+    REQUIRE(checkpoints.size() == 1);
+    CHECK(contains(result.error, fmt::format("interrupted after step {}; ", checkpoints[0].step)));
+    const size_t at = result.error.find("go on with: ");
+    REQUIRE(at != std::string::npos);
+    std::string line = result.error.substr(at + 12, result.error.find('\n', at) - at - 12);
+    CHECK(contains(line, "/it'\\''s a run' "));  // quoted for the shell
+    CHECK(line.ends_with(" --resume auto"));
+    const std::string steps = "2000000";
+    line.replace(line.find(steps), steps.size(), std::to_string(checkpoints[0].step + 1));
+    const std::string again = fmt::format("{} >'{}' 2>&1", line, (place.folder / "log").string());
+    CHECK(std::system(again.c_str()) == 0);
+    CHECK(contains(read_text(place.folder / "log"), fmt::format("resumed after step {} ", checkpoints[0].step)));
+}
