@@ -41,14 +41,14 @@ TEST_CASE("rules between keys") {
 }
 
 TEST_CASE("rules of the methods that drop tokens; a dense run does not mind") {
-    const auto error = [](const char* method, std::vector<const char*> assignments) {
+    const auto error = [](const char* method, const std::vector<const char*>& assignments) {
         RunConfig config;
         config.set(fmt::format("train.method={}", method));
         for (const char* assignment : assignments) config.set(assignment);
         return message_of([&] { config.validate(); });
     };
     for (const char* method : {"token_dropping", "sctd"}) {
-        const auto refused = [&](std::vector<const char*> assignments, const std::string& expected) {
+        const auto refused = [&](const std::vector<const char*>& assignments, const std::string& expected) {
             CHECK(error(method, assignments) == expected);
             CHECK(error("dense", assignments).empty());
         };
