@@ -149,10 +149,10 @@ TEST_CASE("training lowers the loss on a batch it sees again") {
         options.optimizer = optimizer;
         TrainingStep step(parameters, StepPrograms(parameters, options), kernels::cpu());
         parameters.initialize(step.values(), 1);
-        const double first = step.backward(batch, 1).loss();
+        const double first = step.backward(batch, 1).loss;
         double last = first;
         for (int64_t i = 1; i <= 60; ++i) {
-            last = step.backward(batch, i).loss();
+            last = step.backward(batch, i).loss;
             step.update(i, optimizer == ops::Optimizer::lamb ? 3e-2 : 3e-3);
         }
         CHECK(last < 0.7 * first);
@@ -177,9 +177,10 @@ TEST_CASE("every preset's plans are proved, near their lower bound, and its coun
             const auto h = static_cast<double>(c.hidden), masked = static_cast<double>(m);
             const double forward = static_cast<double>(c.layers - 1) * layer(static_cast<double>(s)) + layer(masked) +
                                    masked * (2 * h * h + 2 * h * static_cast<double>(c.vocabulary));
-            CHECK(p.first.flops() == static_cast<double>(b) * 3 * forward);
-            CHECK(p.further.flops() == p.first.flops());
-            CHECK(p.flops() == 2 * p.first.flops());
+            const StepPrograms::Passes& passes = p.of(StepKind::dense);
+            CHECK(passes.first.program.flops() == static_cast<double>(b) * 3 * forward);
+            CHECK(passes.further->program.flops() == passes.first.program.flops());
+            CHECK(p.flops(StepKind::dense) == 2 * passes.first.program.flops());
         }
     }
 }
