@@ -11,6 +11,7 @@
 #include "base/philox.h"
 #include "bench/commands.h"
 #include "bench/op_times.h"
+#include "data/dataset.h"
 #include "engine/device.h"
 #include "kernels/cpu/gemm_peak.h"
 #include "model/run_plan.h"
@@ -22,21 +23,29 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct Options {
-    std::string model = "bert-mini", method = "dense", precision = "auto", keep;  // keep: empty: the model's
-    int64_t batch = 32, micro_batch = 0, sequence = 128, masked = 0, steps = 8, warmup = 2;
+    std::string model = "bert-mini";
+    std::map<std::string, std::string> given;  // configuration key → value
+    std::vector<std::string> settings;         // --set
+    int64_t steps = 8, warmup = 2;
     int threads = 0;
     bool against_dense = false, by_op = false, json = false;
 };
 
+/// A preset with a batch that fits everywhere, or a configuration as it is, with the vocabulary of its data.
 RunConfig run_config(const Options& o) {
     RunConfig c = RunConfig::load(o.model);
-    c.data.sequence = o.sequence;
-    if (o.masked > 0) c.data.max_predictions = o.masked;
-    c.train.batch = o.batch;
-    c.train.micro_batch = o.micro_batch;
-    c.set("train.precision=" + o.precision);
-    c.set("train.method=" + o.method);
-    if (!o.keep.empty()) c.set("dropping.keep=" + o.keep);
+    if (!fs::exists(o.model)) {
+        c.train.batch = 32;
+        c.data.sequence = 128;
+    }
+    std::vector<Setting> settings;
+    for (const auto& [key, value] : o.given) settings.push_back({key, value, "bench step"});
+    for (const std::string& s : o.settings) settings.push_back(Setting::parse(s));
+    c.set(settings);
+    if (!c.data.path.empty()) {
+        const data::Dataset dataset(c.data.path, data::Split::train);
+        take_vocabulary(c, dataset, data::Vocabulary::load(dataset.vocabulary_path()));
+    }
     return c;
 }
 
@@ -130,16 +139,16 @@ class StepBench {
         const auto ms = [&](auto pick) { return 1e3 * over_period([&](StepKind k) { return pick(times_.at(k)); }); };
         const double median = ms([](const Times& t) { return t.median(); });
         const double flops = over_period([&](StepKind k) { return flops_.at(k); });
-        const double sequences = static_cast<double>(o_.batch), rate = flops * sequences / median / 1e6;
+        const double sequences = static_cast<double>(batch_.sequences), rate = flops * sequences / median / 1e6;
         const int64_t rss = peak_rss_bytes();
         const double peak = kernels::on_cpu::gemm_peak_gflops(plan_.precision.dtype);
         Json r = {{"model", o_.model},
-                  {"method", o_.method},
+                  {"method", name_of(plan_.config.train.method)},
                   {"precision", name_of(plan_.precision.dtype)},
                   {"device", plan_.cpu.model},
                   {"threads", omp_get_max_threads()},
-                  {"batch", o_.batch},
-                  {"sequence", o_.sequence},
+                  {"batch", batch_.sequences},
+                  {"sequence", batch_.length},
                   {"masked", batch_.masked},
                   {"steps", o_.steps},
                   {"sequences_per_second", sequences / median * 1e3},
@@ -246,16 +255,20 @@ void run(const Options& o) {
 void add_step(CLI::App& app) {
     auto* command = app.add_subcommand("step", "Whole training steps on random data, the same code path as pretrain");
     auto o = std::make_shared<Options>();
-    command->add_option("--model", o->model, "Preset or configuration")->capture_default_str();
-    command->add_option("--method", o->method, "dense, token_dropping, sctd")->capture_default_str();
-    command->add_option("--keep", o->keep, "Tokens that stay: a count (64), or a share of the sequence (0.5)");
-    command->add_option("--precision", o->precision, "auto, bf16, f32")->capture_default_str();
-    command->add_option("--batch", o->batch, "Sequences a step")->check(CLI::PositiveNumber)->capture_default_str();
-    command->add_option("--micro-batch", o->micro_batch, "Sequences at a time (0: all)")->check(CLI::NonNegativeNumber);
-    command->add_option("--sequence", o->sequence, "Tokens a sequence")
-        ->check(CLI::Range(3, 1 << 16))
+    command->add_option("--model", o->model, "Preset (32 sequences of 128 tokens), or CONFIG.toml")
         ->capture_default_str();
-    command->add_option("--masked", o->masked, "Masked positions a sequence (0: 15 %)")->check(CLI::NonNegativeNumber);
+    const auto key = [&](const char* flag, const char* name, const char* help) {
+        command->add_option_function<std::string>(
+            flag, [o, name](const std::string& v) { o->given[name] = v; }, help);
+    };
+    key("--method", "train.method", "dense, token_dropping, sctd");
+    key("--keep", "dropping.keep", "Tokens that stay: a count (64), or a share of the sequence (0.5)");
+    key("--precision", "train.precision", "auto, bf16, f32");
+    key("--batch", "train.batch", "Sequences a step");
+    key("--micro-batch", "train.micro_batch", "Sequences at a time (0: all)");
+    key("--sequence", "data.sequence", "Tokens a sequence");
+    key("--masked", "data.max_predictions", "Masked positions a sequence (default: 15 %)");
+    command->add_option("--set", o->settings, "key=value, e.g. sctd.share_trunk=false")->expected(1)->take_all();
     command->add_option("--steps", o->steps, "Timed steps of each kind")
         ->check(CLI::PositiveNumber)
         ->capture_default_str();

@@ -88,6 +88,13 @@ free_run_folder() {
     printf '%s\n' "$run"
 }
 
+# savings CONFIG: what the run's method saves against dense training, measured: steps of both in turn.
+savings() {
+    if grep -q '^method = "dense"' "$1"; then return; fi
+    say "measuring what was saved: steps of each kind in turn, beside dense ones"
+    build/release/bin/bench step --model "$1" --against-dense --steps 40
+}
+
 demo() {
     local text=${DROPFORGE_TEXT:-$demo_cache/text} data run
     if [ -z "${DROPFORGE_TEXT:-}" ]; then gather_text; fi
@@ -102,12 +109,14 @@ demo() {
     build/release/bin/dropforge evaluate --model "$model" --data "$data" --sequence "$sequence"
     build/release/bin/dropforge fill --model "$model" "She was very [MASK] to see him." "It is a truth universally [MASK]." \
         "The query returns one [MASK] for each group." "This [MASK] takes two arguments."
+    savings "$run/config.toml"
     cat >&2 <<TEXT
 
 What next:
   Hugging Face opens the model as it is:  AutoModelForMaskedLM.from_pretrained("$model")
   ask it more:          build/release/bin/dropforge fill --model $model "Your [MASK] here."
   train it for longer:  ./dev pretrain --steps 60000
+  the other methods:    ./dev pretrain --method dense, ./dev pretrain --method token_dropping
   use your own text:    DROPFORGE_TEXT=FOLDER ./dev pretrain
 TEXT
 }
