@@ -69,6 +69,7 @@ struct SctdOptions {
     KlNormalization kl_normalization = KlNormalization::tokens;
     bool full_mlm = true;     // ½ MLM of each pass (the paper); false: MLM of the pass with dropped tokens (the code)
     bool share_trunk = true;  // layers before the first dropped token run once for both passes
+    bool recompute = false;   // the pass with dropped tokens runs forward twice: less memory (docs/architecture.md)
 
     int64_t last_interval() const { return interval_end.value_or(interval); }
     double last_lambda() const { return lambda_end.value_or(lambda); }

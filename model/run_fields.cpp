@@ -133,6 +133,7 @@ std::vector<Field> methods() {
          all(kKlNormalizationNames)},
         {"sctd", "full_mlm", [](Config& c) -> Slot { return &c.sctd.full_mlm; }},
         {"sctd", "share_trunk", [](Config& c) -> Slot { return &c.sctd.share_trunk; }},
+        {"sctd", "recompute", [](Config& c) -> Slot { return &c.sctd.recompute; }},
     };
     for (Field& field : fields)
         field.used_by = std::string_view(field.table) == "sctd" ? aligns_semantics : drops_tokens;

@@ -41,7 +41,7 @@ StepOptions step_options(const RunConfig& c, DType dtype, const StepSchedule& sc
     o.routing = make_routing(c.dropping.routing);
     o.keep = c.dropping.keep.of(c.data.sequence);
     o.importance_beta = c.dropping.importance_beta;
-    o.align = {c.sctd.pooled, c.sctd.full_mlm, c.sctd.share_trunk};
+    o.align = {c.sctd.pooled, c.sctd.full_mlm, c.sctd.share_trunk, c.sctd.recompute};
     o.kl_normalization = c.sctd.kl_normalization;
     return o;
 }

@@ -26,41 +26,42 @@ void trunk_backward(Graph& g, const Trunk& t, Tensor dy) {
     embeddings_backward(g, t.embeddings, layers_backward(g, t.layers, dy));
 }
 
-/// One pass from the trunk's output to the gradient of its own losses at the last layer's output.
+/// One pass from the trunk's output on.
 struct Pass {
+    LossRows rows;
     LayerStack middle;
     EncoderLayer last;
-    Tensor dy = {};  // absent: the pass has no loss of its own
+    Tensor dy = {};  // gradient of the pass's own losses at the last layer's output; absent: it has none
 };
 
-Pass pass_forward(Graph& g, Tensor x, const DroppedTokens& dropped, const Readers& readers, PassName name) {
+Pass pass_forward(Graph& g, Tensor x, const DroppedTokens& dropped, const Readers& readers) {
     const int64_t last = g.config.layers - 1;
-    const LossRows rows = loss_rows(g, readers);
-    Pass p{.middle = layers_forward(g, dropped.first, last, x, g.lengths, dropped.subsets), .last = {}};
-    p.last = encoder_layer_forward(g, last, merge_forward(g, p.middle), {g.lengths, rows.queries});
-    // The head's backward comes at once: its logits, the largest tensors of a step, are gone before the other pass.
-    if (readers.mlm) p.dy = loss_heads_backward(g, loss_heads_forward(g, p.last.y, rows, name));
+    Pass p{.rows = loss_rows(g, readers),
+           .middle = layers_forward(g, dropped.first, last, x, g.lengths, dropped.subsets),
+           .last = {}};
+    p.last = encoder_layer_forward(g, last, merge_forward(g, p.middle), {g.lengths, p.rows.queries});
     return p;
 }
 
-/// The divergence of two passes at one depth, and its gradients at both.
-struct Divergence {
-    ops::Pool dropped, full;
-    Tensor ddropped, dfull;  // f32 [B,h] at the pooled rows
-};
-
-Tensor pooled(Graph& g, const std::string& name, const ops::Pool& pool) {
-    const Tensor rows = g.program.planned(name, DType::f32, {g.options.batch, g.config.hidden});
-    ops::pool_forward(g.program, name, pool, rows);
-    return rows;
+/// Losses and at once their backward: the logits, a step's largest tensors, are gone before the other pass.
+void add_losses(Graph& g, Pass& p, PassName name) {
+    p.dy = loss_heads_backward(g, loss_heads_forward(g, p.last.y, p.rows, name));
 }
 
-Divergence divergence(Graph& g, const std::string& name, const ops::Pool& dropped, const ops::Pool& full) {
-    Divergence d{.dropped = dropped, .full = full, .ddropped = {}, .dfull = {}};
-    const Tensor input = pooled(g, name + ".dropped", dropped), target = pooled(g, name + ".full", full);
-    d.ddropped = g.program.planned(name + ".dropped_gradient", DType::f32, input.shape);
-    d.dfull = g.program.planned(name + ".full_gradient", DType::f32, target.shape);
-    ops::kl_divergence(g.program, name, target, input, g.input("kl_scale", DType::f32, {1}),
+/// What the divergences read of a pass, f32 [B,h]: behind layer L-2 and behind the last one.
+struct Pooled {
+    Tensor local, global;
+};
+
+/// A divergence's gradients at what it read of each pass.
+struct Divergence {
+    Tensor ddropped, dfull;
+};
+
+Divergence divergence(Graph& g, const std::string& name, Tensor dropped, Tensor full) {
+    const Divergence d{g.program.planned(name + ".dropped_gradient", DType::f32, dropped.shape),
+                       g.program.planned(name + ".full_gradient", DType::f32, full.shape)};
+    ops::kl_divergence(g.program, name, full, dropped, g.input("kl_scale", DType::f32, {1}),
                        g.input(name, DType::f32, {g.options.batch}), d.dfull, d.ddropped);
     return d;
 }
@@ -72,19 +73,21 @@ class AlignStep {
 
     void add() {
         const Trunk trunk = trunk_forward(g_, dropped_);
-        const Pass main = pass_forward(g_, trunk.layers.y, dropped_, readers(true), PassName::main);
-        record_importance(g_);
+        std::optional<Pass> main;
+        const Pooled dropped = options_.recompute ? pooled_ahead(trunk) : pooled(main.emplace(main_forward(trunk)));
         std::optional<Trunk> second;
         const Pass full = full_forward(trunk, second);
-        const Divergence local = divergence(g_, "kl_local", rows_of(main.middle), rows_of(full.middle)),
-                         global = divergence(g_, "kl_global", rows_of(main.last.y), rows_of(full.last.y));
+        const Pooled whole = full_pooled(full);
+        const Divergence local = divergence(g_, "kl_local", dropped.local, whole.local),
+                         global = divergence(g_, "kl_global", dropped.global, whole.global);
         Tensor dfull = full_backward(full, local, global);
         if (second) {
             const Program::Scope scope(g_.program, "full");
             trunk_backward(g_, *second, dfull);
             dfull = {};
         }
-        trunk_backward(g_, trunk, main_backward(main, local, global, dfull));
+        if (!main) main = main_forward(trunk);
+        trunk_backward(g_, trunk, main_backward(*main, local, global, dfull));
     }
 
   private:
@@ -94,14 +97,42 @@ class AlignStep {
         return {.mlm = mlm, .cls = !mean || g_.options.next_sentence, .all = mean};
     }
 
+    Pass main_forward(const Trunk& trunk) {
+        Pass p = pass_forward(g_, trunk.layers.y, dropped_, readers(true));
+        add_losses(g_, p, PassName::main);
+        record_importance(g_);
+        return p;
+    }
+
+    /// The pass with dropped tokens for the divergences alone: it runs again when its turn for backward comes, and
+    /// until then nothing of it is kept.
+    Pooled pooled_ahead(const Trunk& trunk) {
+        const Program::Scope scope(g_.program, "ahead");
+        return pooled(pass_forward(g_, trunk.layers.y, dropped_, readers(true)));
+    }
+
     Pass full_forward(const Trunk& trunk, std::optional<Trunk>& second) {
         const Program::Scope scope(g_.program, "full");
         if (!options_.share_trunk) {
             g_.draw_anew();
             second = trunk_forward(g_, everything_);
         }
-        return pass_forward(g_, second ? second->layers.y : trunk.layers.y, everything_, readers(options_.full_mlm),
-                            PassName::full);
+        Pass p = pass_forward(g_, second ? second->layers.y : trunk.layers.y, everything_, readers(options_.full_mlm));
+        if (options_.full_mlm) add_losses(g_, p, PassName::full);
+        return p;
+    }
+
+    Pooled pooled(const Pass& pass) {
+        return {mean_of("kl_local.rows", rows_of(pass.middle)), mean_of("kl_global.rows", rows_of(pass.last.y))};
+    }
+    Pooled full_pooled(const Pass& full) {
+        const Program::Scope scope(g_.program, "full");
+        return pooled(full);
+    }
+    Tensor mean_of(const std::string& name, const ops::Pool& pool) {
+        const Tensor rows = g_.program.planned(name, DType::f32, {g_.options.batch, g_.config.hidden});
+        ops::pool_forward(g_.program, name, pool, rows);
+        return rows;
     }
 
     /// [CLS] is row 0 of a sequence wherever it is (its value keeps it), and real rows come first.
@@ -113,28 +144,29 @@ class AlignStep {
     ops::Pool rows_of(Tensor y) const { return rows_of(y, g_.lengths); }
 
     /// The gradient at the last layer's output, with that of the divergence.
-    Tensor last_gradient(const Pass& pass, const std::string& name, const ops::Pool& pool, Tensor dpooled) {
+    Tensor last_gradient(const Pass& pass, Tensor dpooled) {
         const Tensor dy = pass.dy ? pass.dy : g_.activation("last.gradient", pass.last.y.shape);
-        ops::pool_backward(g_.program, name, pool, dpooled, dy, static_cast<bool>(pass.dy));
+        ops::pool_backward(g_.program, "kl_global.backward", rows_of(pass.last.y), dpooled, dy,
+                           static_cast<bool>(pass.dy));
         return dy;
     }
 
     /// Gradient at the trunk's output.
     Tensor full_backward(const Pass& full, const Divergence& local, const Divergence& global) {
         const Program::Scope scope(g_.program, "full");
-        const Tensor dy = last_gradient(full, "kl_global.backward", global.full, global.dfull);
+        const Tensor dy = last_gradient(full, global.dfull);
         const Tensor dx = encoder_layer_backward(g_, full.last, dy);
-        ops::pool_backward(g_.program, "kl_local.backward", local.full, local.dfull, dx, true);
+        ops::pool_backward(g_.program, "kl_local.backward", rows_of(full.middle), local.dfull, dx, true);
         return layers_backward(g_, full.middle, dx);
     }
 
     /// Gradient at the trunk's output; with that of the full pass, if given.
     Tensor main_backward(const Pass& main, const Divergence& local, const Divergence& global, Tensor dfull) {
         const bool drops = dropped_.first < g_.config.layers - 1;
-        const Tensor dy = last_gradient(main, "kl_global.backward", global.dropped, global.ddropped);
+        const Tensor dy = last_gradient(main, global.ddropped);
         const MergeGradients merge =
             merge_backward(g_, main.middle, encoder_layer_backward(g_, main.last, dy), drops ? dfull : Tensor{});
-        ops::pool_backward(g_.program, "kl_local.backward", local.dropped, local.ddropped, merge.dy, true);
+        ops::pool_backward(g_.program, "kl_local.backward", rows_of(main.middle), local.ddropped, merge.dy, true);
         const Tensor dx = layers_backward(g_, main.middle, merge.dy, merge.around);
         if (!drops && dfull) ops::add(g_.program, "passes.backward", dx, dfull);
         return dx;

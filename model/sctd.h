@@ -10,6 +10,7 @@ namespace dropforge {
 struct AlignOptions {
     Pooling pooled = Pooling::cls;
     bool full_mlm = true, share_trunk = true;
+    bool recompute = false;  // SctdOptions::recompute
 };
 
 /// Forward and backward of one micro-batch of a semantic-align step. Inputs and outputs of token_dropping_step, for the
