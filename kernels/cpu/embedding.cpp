@@ -57,6 +57,8 @@ void backward_rows(const EmbeddingBackward& e, const DropoutMask& mask, int64_t 
     }
 }
 
+constexpr int64_t kLine = 16;  // floats: two threads never write one cache line of an aligned row
+
 /// Columns begin … begin+size-1 of the table gradients.
 class TableColumns {
   public:
@@ -71,6 +73,7 @@ class TableColumns {
             const int64_t type = e_.types ? e_.types[row] : 0;
             if (type != run_type_ || row % kRun == 0) flush(type);
             const float* gradient = dsum_ + row * e_.columns + begin_;
+            if (row + kAhead < e_.rows) prefetch(at(e_.dword, e_.ids[row + kAhead]));
             float* word = at(e_.dword, e_.ids[row]);
             float* position = at(e_.dposition, row % e_.sequence);
             for_columns(size_, [&](int64_t j, auto count) {
@@ -87,6 +90,11 @@ class TableColumns {
     static constexpr int64_t kRun =
         64;  // a type has few rows that get many terms: rows are summed in runs first, which keeps rounding low
 
+    static constexpr int64_t kAhead = 24;  // rows: those of the word table lie all over memory
+
+    void prefetch(const float* row) const {
+        for (int64_t j = 0; j < size_; j += kLine) __builtin_prefetch(row + j, 1);
+    }
     float* at(float* table, int64_t row) const { return table + row * e_.columns + begin_; }
 
     void clear() {
@@ -110,7 +118,6 @@ class TableColumns {
 };
 
 void add_to_tables(const EmbeddingBackward& e, const float* dsum) {
-    constexpr int64_t kLine = 16;  // floats: two threads never write one cache line of an aligned row
     const int64_t lines = (e.columns + kLine - 1) / kLine;
     const int64_t wanted = std::max<int64_t>(
         omp_get_max_threads(), (e.columns + TableColumns::kMaxSize / 2 - 1) / (TableColumns::kMaxSize / 2));

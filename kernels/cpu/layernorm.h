@@ -21,12 +21,13 @@ inline f32v lane_sums(int64_t columns, Source&& z) {
 template <typename Source>
 inline Moments moments(int64_t columns, float epsilon, f32v total, Source&& z) {
     f32v squares{};
-    const float mean = sum(total) / static_cast<float>(columns);
+    const auto mean = static_cast<float>(double_sum(total) / static_cast<double>(columns));
     for_columns(columns, [&](int64_t j, auto count) {
         const f32v deviation = only(count, z(j, count) - mean);
         squares += deviation * deviation;
     });
-    return {mean, 1.0f / std::sqrt(sum(squares) / static_cast<float>(columns) + epsilon)};
+    const double variance = double_sum(squares) / static_cast<double>(columns);
+    return {mean, static_cast<float>(1.0 / std::sqrt(variance + epsilon))};
 }
 
 /// gain * (z - mean) * rstd + bias at one vector of columns.

@@ -39,11 +39,13 @@ inline __m512 multiply_add(bf16, __m512 a, __m512 b, __m512 c) {
 /// of the 8 rows side by side, the next word `stride` bytes further).
 enum class TileA { rows, columns };
 
-/// Words that one register adds up before the sum goes to memory. The rounding error of a sum of n terms grows with n;
-/// in f32, where it would be larger than that of PyTorch's libraries, pieces keep it down. bf16 operands are coarser
-/// anyway.
+/// Words that one register adds up before the sum goes to memory. In f32 the rounding error of a sum of n terms in
+/// pieces of p grows with p + n / p, and with p = n it would be larger than that of PyTorch's libraries. p = 16 costs
+/// some percent of speed, so only short sums, which it serves best, have it. bf16 operands are coarser anyway.
 template <typename T>
-constexpr int64_t kChain = sizeof(T) == sizeof(float) ? 32 : INT64_MAX;
+constexpr int64_t piece_of(int64_t words) {
+    return sizeof(T) < sizeof(float) ? words : words <= 128 ? 16 : 32;
+}
 
 template <typename T, int N>
 struct Tile {
@@ -52,13 +54,14 @@ struct Tile {
     /// c = a · b over `words` of k; b is a packed panel: [words][16·N].
     template <TileA layout>
     [[gnu::always_inline]] void multiply(int64_t words, const void* a, int64_t stride, const float* b) {
-        if (words <= kChain<T>) return chain<layout>(words, a, stride, b);
+        const int64_t piece = piece_of<T>(words);
+        if (words <= piece) return chain<layout>(words, a, stride, b);
         __m512 sums[kTileRows][N];
-        chain<layout>(kChain<T>, a, stride, b);
+        chain<layout>(piece, a, stride, b);
         std::memcpy(sums, c, sizeof sums);
-        for (int64_t k = kChain<T>; k < words; k += kChain<T>) {
+        for (int64_t k = piece; k < words; k += piece) {
             const char* from = static_cast<const char*>(a) + k * (layout == TileA::columns ? stride : 4);
-            chain<layout>(std::min(kChain<T>, words - k), from, stride, b + k * kLanes * N);
+            chain<layout>(std::min(piece, words - k), from, stride, b + k * kLanes * N);
 #pragma GCC unroll 8
             for (int i = 0; i < kTileRows; ++i)
 #pragma GCC unroll 3

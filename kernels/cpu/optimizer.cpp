@@ -46,13 +46,9 @@ void for_blocks(std::span<const Segment> segments, F&& f) {
 class SumOfSquares {
   public:
     void add(f32v x) {
-        struct Halves {
-            f32half low, high;
-        };
-        const auto [low, high] = std::bit_cast<Halves>(x);
-        const f64v a = __builtin_convertvector(low, f64v), b = __builtin_convertvector(high, f64v);
-        low_ += a * a;
-        high_ += b * b;
+        const auto [low, high] = in_double(x);
+        low_ += low * low;
+        high_ += high * high;
     }
     double total() const {
         const f64v lanes = low_ + high_;

@@ -46,6 +46,17 @@ inline f32v unfused(f32v product) {
     return product;
 }
 
+struct DoubleHalves {
+    f64v low, high;
+};
+inline DoubleHalves in_double(f32v x) {
+    struct Halves {
+        f32half low, high;
+    };
+    const auto [low, high] = std::bit_cast<Halves>(x);
+    return {__builtin_convertvector(low, f64v), __builtin_convertvector(high, f64v)};
+}
+
 inline i32v iota() {
     i32v lanes{};
     for (int i = 0; i < kLanes; ++i) lanes[i] = i;
@@ -182,6 +193,14 @@ inline float reduce(f32v x, Combine&& combine) {
 /// Sum of all lanes, always in the same order.
 inline float sum(f32v x) {
     return reduce(x, [](f32v a, f32v b) { return a + b; });
+}
+/// The same in double: for a sum whose error would be one of every element that is scaled by it.
+inline double double_sum(f32v x) {
+    const auto [low, high] = in_double(x);
+    const f64v lanes = low + high;
+    double total = 0;
+    for (int i = 0; i < kLanes / 2; ++i) total += lanes[i];
+    return total;
 }
 /// Largest lane; unspecified with a NaN.
 inline float largest(f32v x) {
