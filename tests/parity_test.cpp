@@ -2,12 +2,18 @@
 // PyTorch's own error.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <functional>
+#include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/error.h"
 #include "engine/safetensors.h"
+#include "model/checkpoint.h"
 #include "model/parity.h"
 #include "tests/temporary_folder.h"
 
@@ -22,6 +28,12 @@ std::vector<double> values(const SafetensorsFile& file, const std::string& name)
     std::vector<float> floats(static_cast<size_t>(file.info(name).size()));
     file.read(name, std::span<float>(floats));
     return {floats.begin(), floats.end()};
+}
+
+std::vector<int32_t> integers(const SafetensorsFile& file, const std::string& name) {
+    std::vector<int32_t> integers(static_cast<size_t>(file.info(name).size()));
+    file.read(name, std::span<int32_t>(integers), file.info(name).shape);
+    return integers;
 }
 
 /// What an expected tensor "base#view" holds of the whole tensor [rows, columns] (parity contract, "Golden cases").
@@ -53,20 +65,58 @@ double limit(const Json& entry, DType dtype) {
                              entry["bf16_mirror"]["relative_l2"].get<double>());
 }
 
+/// Place of `name` in one of model/method.h's lists of names.
+template <typename Enum, size_t N>
+Enum choice(const std::array<const char*, N>& names, const std::string& name) {
+    const auto found = std::ranges::find(names, name);
+    REQUIRE_MESSAGE(found != names.end(), name);
+    return static_cast<Enum>(found - names.begin());
+}
+
 ParityOptions options_of(const Json& arguments) {
     ParityOptions o;
+    using Value = const std::string&;
+    const std::map<std::string, std::function<void(Value)>> set = {
+        {"--method", [&](Value v) { o.method = choice<Method>(kMethodNames, v); }},
+        {"--steps", [&](Value v) { o.steps = std::stoll(v); }},
+        {"--optimizer", [&](Value v) { o.optimizer = v == "lamb" ? ops::Optimizer::lamb : ops::Optimizer::adamw; }},
+        {"--lr", [&](Value v) { o.lr = std::stod(v); }},
+        {"--weight-decay", [&](Value v) { o.weight_decay = std::stof(v); }},
+        {"--beta1", [&](Value v) { o.beta1 = std::stof(v); }},
+        {"--beta2", [&](Value v) { o.beta2 = std::stof(v); }},
+        {"--eps", [&](Value v) { o.epsilon = std::stof(v); }},
+        {"--clip", [&](Value v) { o.clip = std::stof(v); }},
+        {"--keep",
+         [&](Value v) {
+             o.dropping.keep = {std::stod(v), false};
+         }},
+        {"--lambda", [&](Value v) { o.sctd.lambda = std::stod(v); }},
+        {"--pooled", [&](Value v) { o.sctd.pooled = choice<Pooling>(kPoolingNames, v); }},
+        {"--kl-normalization",
+         [&](Value v) { o.sctd.kl_normalization = choice<KlNormalization>(kKlNormalizationNames, v); }},
+        {"--share-trunk", [&](Value v) { o.sctd.share_trunk = v == "on"; }}};
     for (size_t i = 0; i + 1 < arguments.size(); i += 2) {
-        const auto key = arguments[i].get<std::string>(), value = arguments[i + 1].get<std::string>();
-        if (key == "--steps") o.steps = std::stoll(value);
-        if (key == "--optimizer") o.optimizer = value == "lamb" ? ops::Optimizer::lamb : ops::Optimizer::adamw;
-        if (key == "--lr") o.lr = std::stod(value);
-        if (key == "--weight-decay") o.weight_decay = std::stof(value);
-        if (key == "--beta1") o.beta1 = std::stof(value);
-        if (key == "--beta2") o.beta2 = std::stof(value);
-        if (key == "--eps") o.epsilon = std::stof(value);
-        if (key == "--clip") o.clip = std::stof(value);
+        const auto found = set.find(arguments[i].get<std::string>());
+        REQUIRE_MESSAGE(found != set.end(), arguments[i]);
+        found->second(arguments[i + 1].get<std::string>());
     }
     return o;
+}
+
+/// Removes the entries that the run left as they were before it from both, after a check that they are equal.
+void leave_changed(const std::vector<double>& before, std::vector<double>& got, std::vector<double>& want) {
+    size_t kept = 0;
+    for (size_t i = 0; i < want.size(); ++i) {
+        if (want[i] == before[i]) {
+            CHECK_MESSAGE(got[i] == want[i], "entry " << i << " must not change");
+            continue;
+        }
+        got[kept] = got[i];
+        want[kept++] = want[i];
+    }
+    CHECK(kept > 0);
+    got.resize(kept);
+    want.resize(kept);
 }
 
 void check_no_other(const SafetensorsFile& result, const SafetensorsFile& expected, const std::string& prefix) {
@@ -89,7 +139,9 @@ void check_run(const fs::path& folder, const std::string& run, const Json& argum
     options.out = scratch.path() / "result.safetensors";
     options.dtype = dtype;
     parity(options);
-    const SafetensorsFile result(options.out), expected(folder / ("expected_" + run + ".safetensors"));
+    const SafetensorsFile result(options.out), expected(folder / ("expected_" + run + ".safetensors")),
+        batch(options.batch);
+    CHECK(result.has("kept_positions") == drops_tokens(options.method));
     const Json tolerances = Json::parse(read_text(folder / ("tolerances_" + run + ".json")));
     for (const auto& entry : expected.tensors()) {
         const std::string& name = entry.first;
@@ -97,9 +149,14 @@ void check_run(const fs::path& folder, const std::string& run, const Json& argum
         const size_t hash = name.find('#');
         const std::string base = name.substr(0, hash), kind = hash == std::string::npos ? "" : name.substr(hash + 1);
         REQUIRE(result.has(base));
-        const std::vector<double> got = view(kind, values(result, base), result.info(base).shape),
-                                  want = values(expected, name);
+        if (name == "kept_positions") {
+            CHECK(integers(result, name) == integers(expected, name));
+            continue;
+        }
+        std::vector<double> got = view(kind, values(result, base), result.info(base).shape),
+                            want = values(expected, name);
         REQUIRE(got.size() == want.size());
+        if (name == "importance_after") leave_changed(values(batch, "importance"), got, want);
         double squares = 0;
         for (size_t i = 0; i < got.size(); ++i) squares += (got[i] - want[i]) * (got[i] - want[i]);
         const double error = std::sqrt(squares) / tolerances[name]["scale"].get<double>();
@@ -116,7 +173,6 @@ void check_cases(DType dtype) {
         const Json cases = Json::parse(read_text(folder / "case.json"));
         for (const Json& run : cases["runs"]) {
             const auto id = run["name"].get<std::string>();
-            if (!id.starts_with("dense")) continue;
             CAPTURE(name);
             CAPTURE(id);
             check_run(folder, run.value("expected", id), run["arguments"], dtype);
@@ -149,6 +205,39 @@ TEST_CASE("a batch that does not fit the model is refused by name") {
                          doctest::Contains("lengths[1] is 3, must be 1 … 2"), Error);
     CHECK_THROWS_WITH_AS(read_batch(kCases / "a" / "model.safetensors", config, true), doctest::Contains("input_ids"),
                          Error);
+}
+
+TEST_CASE("an importance table that is missing, of another length, or not finite, is refused by name") {
+    const TemporaryFolder scratch;
+    const fs::path path = scratch.path() / "batch.safetensors";
+    const auto refused = [&](const std::vector<float>& given, const char* name, const char* what) {
+        SafetensorsWriter writer;
+        writer.add(name, std::span<const float>(given), {std::ssize(given)});
+        writer.write(path);
+        std::vector<float> table(4);
+        CHECK_THROWS_WITH_AS(read_importance(SafetensorsFile(path), table), doctest::Contains(what), Error);
+    };
+    const float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
+    refused({1, 2, 3, 4}, "unimportance", "batch.safetensors: no importance table");
+    refused({1, 2, 3}, "importance", "importance");
+    refused({1, 2, 3, 4, 5}, "importance", "importance");
+    refused({1, 2, nan, 4}, "importance", "importance[2] is nan, must be a finite number");
+    refused({1, 2, 3, -infinity}, "importance", "importance[3] is -inf");
+}
+
+TEST_CASE("options of token dropping and ScTD that are impossible are refused by name") {
+    const TemporaryFolder scratch;
+    ParityOptions options;
+    options.model = kCases / "a";
+    options.batch = kCases / "a" / "batch.safetensors";
+    options.out = scratch.path() / "result.safetensors";
+    options.method = Method::token_dropping;
+    for (const double keep : {0.0, 33.0}) {
+        options.dropping.keep = {keep, false};
+        CHECK_THROWS_WITH_AS(parity(options), doctest::Contains("it must be 1 … 32, the length of the sequences"),
+                             Error);
+    }
+    CHECK(!fs::exists(options.out));
 }
 
 }  // namespace

@@ -4,86 +4,21 @@
 #include <doctest/doctest.h>
 #include <omp.h>
 
-#include <cmath>
-#include <set>
+#include <iterator>
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/philox.h"
 #include "tests/count_allocations.h"
+#include "tests/step_fixture.h"
 
 namespace dropforge {
 namespace {
 
-BertConfig small_config(float dropout) {
-    BertConfig c;
-    c.vocabulary = 203;
-    c.hidden = 48;
-    c.layers = 2;
-    c.heads = 3;
-    c.intermediate = 96;
-    c.max_positions = 40;
-    c.hidden_dropout = c.attention_dropout = dropout;
-    return c;
-}
-
-/// Sequences with 1 … masked used slots each.
-data::Batch random_batch(const BertConfig& c, int64_t sequences, int64_t length, int64_t masked) {
-    data::Batch b{.sequences = sequences, .length = length, .masked = masked};
-    PhiloxStream random(7, 0);
-    const auto id = [&] { return static_cast<int32_t>(random.below(static_cast<uint32_t>(c.vocabulary))); };
-    for (int64_t i = 0; i < sequences * length; ++i) b.input_ids.push_back(id());
-    for (int64_t s = 0; s < sequences; ++s)
-        for (int64_t m = 0; m < masked; ++m) {
-            b.masked_positions.push_back(static_cast<int32_t>(m * length / masked));
-            b.masked_labels.push_back(id());
-            b.masked_weights.push_back(m <= s % masked ? 1.0f : 0.0f);
-        }
-    return b;
-}
-
-StepOptions options_for(const data::Batch& b, int64_t micro_batch, DType dtype = DType::f32) {
-    return {.batch = b.sequences,
-            .micro_batch = micro_batch,
-            .sequence = b.length,
-            .masked = b.masked,
-            .dtype = dtype,
-            .seed = 3};
-}
+using namespace test;
 
 /// Gradients of one backward pass from the same weights.
 std::vector<float> gradients(const Parameters& parameters, const data::Batch& batch, int64_t micro_batch) {
-    TrainingStep step(parameters, StepPrograms(parameters, options_for(batch, micro_batch)), kernels::cpu());
-    parameters.initialize(step.values(), 1);
-    step.weights_changed();
-    step.backward(batch, 5);
-    return {step.gradients(), step.gradients() + parameters.size()};
-}
-
-/// ‖a − b‖ / ‖b‖ of one tensor.
-double difference(const HfTensor& t, const std::vector<float>& a, const std::vector<float>& b) {
-    double d = 0, n = 0;
-    for (int64_t i = t.offset; i < t.offset + t.shape.size(); ++i) {
-        const auto j = static_cast<size_t>(i);
-        d += (double{a[j]} - b[j]) * (double{a[j]} - b[j]);
-        n += double{b[j]} * b[j];
-    }
-    return std::sqrt(d / n);
-}
-
-/// The same batch with its sequences in reverse order: the same gradients in exact arithmetic, so that what differs is
-/// f32 rounding.
-data::Batch reversed(const data::Batch& b) {
-    data::Batch r = b;
-    const auto reverse = [&](auto& to, const auto& from, int64_t n) {
-        for (int64_t s = 0; s < b.sequences; ++s)
-            std::copy_n(from.data() + (b.sequences - 1 - s) * n, n, to.data() + s * n);
-    };
-    reverse(r.input_ids, b.input_ids, b.length);
-    reverse(r.masked_positions, b.masked_positions, b.masked);
-    reverse(r.masked_labels, b.masked_labels, b.masked);
-    reverse(r.masked_weights, b.masked_weights, b.masked);
-    return r;
+    return backward(parameters, options_for(batch, micro_batch), batch).gradients;
 }
 
 TEST_CASE("1 x 64, 8 x 8 and 64 x 1 give the same gradients, to f32 rounding, with unequal masked counts and dropout") {
