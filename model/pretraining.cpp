@@ -1,6 +1,5 @@
 #include "model/pretraining.h"
 
-#include <chrono>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -9,25 +8,17 @@
 #include "base/interrupt.h"
 #include "data/loader.h"
 #include "engine/trace.h"
-#include "kernels/cpu/gemm_peak.h"
 #include "model/checkpoint.h"
 #include "model/huggingface.h"
 #include "model/manifest.h"
 #include "model/metrics.h"
 #include "model/run_folder.h"
 #include "model/run_plan.h"
+#include "model/step_meter.h"
 
 namespace dropforge {
 
 namespace {
-
-double now() {  // seconds since 1970
-    return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
-
-double monotonic() {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 data::LoaderOptions loader_options(const RunConfig& c) {
     return {.seed = static_cast<uint64_t>(c.train.seed),
@@ -89,11 +80,8 @@ class Pretraining {
     bool finished() const { return state_.step >= config_.train.steps; }
     void set_importance();
     void train_step(int64_t step, data::Loader& loader);
-    void count(StepKind kind, const StepResult& result);
-    StepMetrics metrics(int64_t step, const data::Loader& loader, double rate, double elapsed) const;
     void require_finite(const char* what, double value, int64_t step) const;
-    void measure_peak();
-    void report(int64_t step, const data::Loader& loader, bool log);
+    void report(int64_t step, bool log);
     void evaluate(int64_t step);
     void save(int64_t step);
     void trace(int64_t step);
@@ -114,12 +102,8 @@ class Pretraining {
     std::optional<MetricsLog> metrics_;
     std::optional<Evaluator> evaluator_;
     std::optional<ForwardPass> evaluation_;
-    double learning_rate_ = 0, gradient_norm_ = 0;
-    double gemm_peak_ = 0;  // FLOP/s, measured after the first step
-    double flops_ = 0;      // executed since the last logged step
-    // The clock's side of the metrics: since the last logged step.
-    double logged_at_ = 0, waited_at_log_ = 0;
-    int64_t logged_step_ = 0;
+    std::optional<StepMeter> meter_;
+    StepReport report_;  // of the last step
 };
 
 /// Weights and position: of a checkpoint, of --init, or fresh ones.
@@ -193,93 +177,41 @@ void Pretraining::train_step(int64_t step, data::Loader& loader) {
     const StepKind kind = plan_.schedule.kind(step);
     const StepResult result = step_.backward(loader.next(), step, kind, plan_.schedule.lambda(step));
     require_finite("loss", result.loss, step);
-    learning_rate_ = config_.train.learning_rate().at(step);
-    gradient_norm_ = step_.update(step, learning_rate_);
-    require_finite("gradient norm", gradient_norm_, step);
+    report_.learning_rate = config_.train.learning_rate().at(step);
+    report_.gradient_norm = step_.update(step, report_.learning_rate);
+    report_.seconds_waited = loader.seconds_waited();
+    require_finite("gradient norm", report_.gradient_norm, step);
     state_.step = step;
-    flops_ += step_.programs().flops(kind);
-    count(kind, result);
+    meter_->count(kind, result, step_.programs().flops(kind));
 }
 
-void Pretraining::count(StepKind kind, const StepResult& result) {
-    IntervalSums& s = state_.sums;
-    const StepPrograms& programs = step_.programs();
-    s.loss += result.mlm_loss;
-    s.count += result.mlm_count;
-    s.correct += result.mlm_correct;
-    s.steps += 1;
-    s.kept += kind == StepKind::dense
-                  ? 1
-                  : static_cast<double>(programs.kept()) / static_cast<double>(programs.options.sequence);
-    if (kind != StepKind::align) return;
-    s.align_steps += 1;
-    s.align_count += result.mlm_count;
-    s.loss_full += result.mlm_loss_full;
-    s.kl_local += result.kl_local;
-    s.kl_global += result.kl_global;
-}
-
-/// Not before the first step is done: a run starts at once.
-void Pretraining::measure_peak() {
-    const double start = monotonic();
-    gemm_peak_ = 1e9 * kernels::on_cpu::gemm_peak_gflops(plan_.precision.dtype);
-    logged_at_ += monotonic() - start;
-}
-
-StepMetrics Pretraining::metrics(int64_t step, const data::Loader& loader, double rate, double elapsed) const {
-    const IntervalSums& s = state_.sums;
-    const double count = std::max(s.count, 1.0);
-    StepMetrics m{.step = step,
-                  .tokens = step * config_.train.batch * config_.data.sequence,
-                  .loss = s.loss / count,
-                  .mlm_accuracy = s.correct / count,
-                  .lr = learning_rate_,
-                  .grad_norm = gradient_norm_,
-                  .time = now(),
-                  .sequences_per_second = rate,
-                  .tokens_per_second = rate * static_cast<double>(config_.data.sequence),
-                  .mfu = flops_ / elapsed / gemm_peak_,
-                  .seconds_waiting_for_data = loader.seconds_waited() - waited_at_log_};
-    if (drops_tokens(config_.train.method)) m.kept_fraction = s.kept / s.steps;
-    if (s.align_steps == 0) return m;
-    if (config_.sctd.full_mlm) m.mlm_loss_full = s.loss_full / std::max(s.align_count, 1.0);
-    m.kl_local = s.kl_local / s.align_steps;
-    m.kl_global = s.kl_global / s.align_steps;
-    m.lambda = plan_.schedule.lambda(step);
-    return m;
-}
-
-void Pretraining::report(int64_t step, const data::Loader& loader, bool log) {
-    const double elapsed = std::max(monotonic() - logged_at_, 1e-9);
-    if (gemm_peak_ == 0) measure_peak();
-    const double rate = static_cast<double>((step - logged_step_) * config_.train.batch) / elapsed;
-    const StepMetrics m = metrics(step, loader, rate, elapsed);
+void Pretraining::report(int64_t step, bool log) {
+    const StepMetrics m = meter_->metrics(step, report_);
     line_.show({.step = step,
                 .steps = config_.train.steps,
                 .loss = m.loss,
                 .unigram_entropy = inputs_.training.unigram_entropy(),
                 .accuracy = m.mlm_accuracy,
                 .lr = m.lr,
-                .sequences_per_second = rate,
+                .sequences_per_second = m.sequences_per_second,
                 .mfu = m.mfu,
-                .seconds_left = static_cast<double>((config_.train.steps - step) * config_.train.batch) / rate},
+                .seconds_left = meter_->seconds_left(m)},
                log);
     if (!log) return;
     metrics_->write(m);
-    state_.sums = {};
-    flops_ = 0;
-    logged_at_ = monotonic();
-    waited_at_log_ = loader.seconds_waited();
-    logged_step_ = step;
+    meter_->next_interval(step, report_);
 }
 
 void Pretraining::evaluate(int64_t step) {
-    const double start = monotonic();
+    const double start = monotonic_seconds();
     const EvaluationResult r = evaluator_->run(*evaluation_);
-    const double seconds = monotonic() - start;
-    logged_at_ += seconds;  // not the training's time
-    metrics_->write(EvalMetrics{
-        .step = step, .eval_loss = r.loss, .eval_accuracy = r.accuracy, .time = now(), .eval_seconds = seconds});
+    const double seconds = monotonic_seconds() - start;
+    meter_->leave_out(seconds);
+    metrics_->write(EvalMetrics{.step = step,
+                                .eval_loss = r.loss,
+                                .eval_accuracy = r.accuracy,
+                                .time = unix_seconds(),
+                                .eval_seconds = seconds});
     line_.note(fmt::format("step {}  validation: loss {:.4f}, accuracy {:.4f} (most frequent token: {:.4f})", step,
                            r.loss, r.accuracy, inputs_.validation.top_token_share()));
     result_.loss = r.loss;
@@ -287,14 +219,14 @@ void Pretraining::evaluate(int64_t step) {
 }
 
 void Pretraining::save(int64_t step) {
-    const double start = monotonic();
+    const double start = monotonic_seconds();
     metrics_->sync();
     CheckpointWriter writer(folder_, step);
     save_checkpoint(writer.path(), plan_.parameters, step_, state_, inputs_.training.vocabulary_path(),
                     inputs_.training.cased());
     result_.checkpoint = writer.commit().path;
     folder_.prune(config_.checkpoint.keep_last, config_.checkpoint.keep_every);
-    logged_at_ += monotonic() - start;
+    meter_->leave_out(monotonic_seconds() - start);
 }
 
 /// Clocks the first options_.trace_steps steps of this process and writes them to trace.json.
@@ -319,11 +251,11 @@ PretrainResult Pretraining::run() {
     data::Loader loader(inputs_.training, inputs_.vocabulary.special(), loader_options(config_),
                         static_cast<uint64_t>(state_.step));
     if (options_.trace_steps > 0) trace(0);
-    logged_at_ = monotonic();
-    const int64_t start = logged_step_ = state_.step;
+    const int64_t start = state_.step;
+    meter_.emplace(plan_, state_.sums, start);
     for (int64_t step = start + 1; step <= config_.train.steps; ++step) {
         train_step(step, loader);
-        report(step, loader, due(config_.log.every, step));
+        report(step, due(config_.log.every, step));
         if (options_.trace_steps > 0 && step - start <= options_.trace_steps) trace(step - start);
         if (evaluator_ && due(config_.eval.every, step)) evaluate(step);
         const bool last = step == config_.train.steps;

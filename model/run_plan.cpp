@@ -80,7 +80,8 @@ RunPlan::RunPlan(const RunConfig& given)
       parameters(config.model, {}),
       schedule(config.train.method, config.dropping, config.sctd, config.train.steps),
       programs(parameters, step_options(config, precision.dtype, schedule)),
-      evaluation(Evaluator::program(parameters, evaluation_options())) {}
+      evaluation(Evaluator::program(parameters, evaluation_options())),
+      kept_fraction_(static_cast<double>(programs.kept()) / static_cast<double>(config.data.sequence)) {}
 
 EvaluationOptions RunPlan::evaluation_options() const {
     return {.batch = config.train.sequences_per_pass(),

@@ -40,6 +40,8 @@ struct RunPlan {
     double flops_per_sequence(StepKind kind) const;
     /// The mean over the run's steps.
     double flops_per_sequence() const;
+    /// Share of a sequence's tokens that stay in a step that drops any.
+    double kept_fraction() const { return kept_fraction_; }
     /// Lines for people: model, precision, FLOPs, memory beside what is available.
     std::string text() const;
     /// The same figures for scripts.
@@ -50,6 +52,8 @@ struct RunPlan {
   private:
     std::string method_text() const;
     std::string flops_by_kind() const;
+
+    double kept_fraction_ = 1;
 };
 
 /// Completes a configuration from a data folder: vocabulary size, special ids, the folder's path.

@@ -1,0 +1,54 @@
+// What the steps since the last line of metrics.jsonl gave, and how long they took.
+#pragma once
+
+#include "model/metrics.h"
+#include "model/run_plan.h"
+
+namespace dropforge {
+
+/// The results' side, part of a checkpoint: a resumed run writes the same lines.
+struct IntervalSums {
+    double loss = 0, count = 0, correct = 0;  // of masked positions, of the pass with dropped tokens or the only one
+    double steps = 0, kept = 0;               // steps, and in each the share of the tokens that stayed
+    double align_steps = 0, align_count = 0;  // semantic-align steps, masked positions in them
+    double loss_full = 0, kl_local = 0, kl_global = 0;  // of align steps
+};
+
+/// What a step leaves beside its result.
+struct StepReport {
+    double learning_rate = 0, gradient_norm = 0;
+    double seconds_waited = 0;  // for data, since the process began
+};
+
+class StepMeter {
+  public:
+    /// `plan` and `sums` must outlive the meter. Its clock starts; steps after `step` are counted.
+    StepMeter(const RunPlan& plan, IntervalSums& sums, int64_t step);
+
+    /// A finished step of that kind, `flops` executed in it.
+    void count(StepKind kind, const StepResult& result, double flops);
+    /// These seconds were not the training's: evaluation, a checkpoint.
+    void leave_out(double seconds) { since_ += seconds; }
+    /// Of the steps since the last next_interval(), the last being `step`. The first call measures the GEMM peak, which
+    /// takes a moment: not before the first step is done, so that a run starts at once.
+    StepMetrics metrics(int64_t step, const StepReport& report);
+    /// Seconds that the rest of the run takes at the rate of these steps.
+    double seconds_left(const StepMetrics& metrics) const;
+    void next_interval(int64_t step, const StepReport& report);
+
+  private:
+    void add_method_terms(int64_t step, StepMetrics& m) const;
+
+    const RunPlan& plan_;
+    IntervalSums& sums_;
+    double gemm_peak_ = 0;  // FLOP/s
+    double flops_ = 0, since_ = 0, waited_ = 0;
+    int64_t first_ = 0;
+};
+
+/// Seconds of a clock that never jumps.
+double monotonic_seconds();
+/// Seconds since 1970.
+double unix_seconds();
+
+}  // namespace dropforge
