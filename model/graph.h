@@ -55,8 +55,8 @@ class Graph {
     /// the model.
     ops::DropoutSite hidden_dropout(uint32_t site);
     ops::DropoutSite attention_dropout(uint32_t site);
-    /// From now on all sites draw other numbers than before: a second pass with dropout of its own.
-    void draw_anew() { first_site_ += kSitesOfPass; }
+    /// From now on the sites are those of pass n (at first 0): a second pass with dropout of its own.
+    void dropout_of_pass(uint32_t n) { first_site_ = n * kSitesOfPass; }
 
     /// y [T,out] = x·Wᵀ + b.
     Tensor linear(const std::string& name, Tensor x, const Parameters::Linear& l);

@@ -114,11 +114,12 @@ class AlignStep {
     Pass full_forward(const Trunk& trunk, std::optional<Trunk>& second) {
         const Program::Scope scope(g_.program, "full");
         if (!options_.share_trunk) {
-            g_.draw_anew();
+            g_.dropout_of_pass(1);
             second = trunk_forward(g_, everything_);
         }
         Pass p = pass_forward(g_, second ? second->layers.y : trunk.layers.y, everything_, readers(options_.full_mlm));
         if (options_.full_mlm) add_losses(g_, p, PassName::full);
+        g_.dropout_of_pass(0);
         return p;
     }
 
