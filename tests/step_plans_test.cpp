@@ -50,7 +50,7 @@ struct Formula {
 };
 
 void check_flops(const StepPrograms& p, StepKind kind, double a_sequence) {
-    CAPTURE(name_of(kind));
+    CAPTURE(std::string(name_of(kind)));
     const StepPrograms::Passes& passes = p.of(kind);
     CHECK(passes.first.program.flops() == static_cast<double>(p.options.micro_batch) * a_sequence);
     CHECK(passes.further->program.flops() == passes.first.program.flops());
@@ -88,7 +88,7 @@ TEST_CASE("an align step's variants: FLOPs are the formula's") {
             for (const Pooling pooled : {Pooling::cls, Pooling::mean}) {
                 CAPTURE(share);
                 CAPTURE(full_mlm);
-                CAPTURE(name_of(pooled));
+                CAPTURE(std::string(name_of(pooled)));
                 StepOptions options = options_for(128, 51, DType::f32);
                 options.align = {pooled, full_mlm, share};
                 const Formula formula(parameters.config(), options);

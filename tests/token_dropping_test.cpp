@@ -184,7 +184,7 @@ TEST_CASE("every kind of step, a dense one too, records importance: the formula'
         StepOptions options = dropping_options_for(batch, 6, 12);
         options.importance_beta = beta;
         for (const StepKind kind : kKinds) {
-            CAPTURE(name_of(kind));
+            CAPTURE(std::string(name_of(kind)));
             ReadyStep step(parameters, options);
             check_update(step, batch, kind, beta);
         }

@@ -1,0 +1,263 @@
+// The semantic-align step of ScTD: its loss, and the gradient of that loss.
+#include "model/sctd.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "tests/finite_differences.h"
+#include "tests/step_fixture.h"
+
+namespace dropforge {
+namespace {
+
+using namespace test;
+
+constexpr double kLambda = 30;  // large enough for the divergences to count beside the MLM losses
+constexpr BatchParts kAllParts{.lengths = true, .types = true, .next_sentence = true};
+
+/// Four layers whose weights are large enough for dropped tokens to make a difference: λ times the divergences is about
+/// as large as the MLM loss.
+BertConfig strong_config(float dropout) {
+    BertConfig c = small_config(dropout, 4);
+    c.initializer_range = 0.15f;
+    return c;
+}
+
+StepOptions align_options(const data::Batch& batch, int64_t micro_batch, const AlignOptions& align = {},
+                          int64_t keep = 11) {
+    StepOptions o = dropping_options_for(batch, micro_batch, keep);
+    o.align = align;
+    return o;
+}
+
+double mean_loss(const StepResult& r) { return r.mlm_loss / r.mlm_count; }
+double mean_loss_full(const StepResult& r) { return r.mlm_loss_full / r.mlm_count; }
+
+/// Whether all gradients but those of the key biases, which are 0 in exact arithmetic, are equal to f32 rounding, of
+/// which `rounded` shows as much as another order of a sum makes. `sums`: partial sums that come on top.
+void check_same(const Parameters& parameters, const Backward& got, const Backward& want, const Backward& rounded,
+                double sums = 1) {
+    for (const HfTensor& t : parameters.tensors()) {
+        if (t.name.ends_with("key.bias")) continue;
+        CAPTURE(t.name);
+        const double error = difference(t, got.gradients, want.gradients),
+                     limit = 8 * difference(t, rounded.gradients, want.gradients) + sums * 0x1p-24;
+        const bool same = error <= limit;
+        CHECK_MESSAGE(same, error << " > " << limit);
+    }
+}
+
+/// Losses to f32 rounding; `sums` as above.
+void check_same_losses(const StepResult& got, const StepResult& want, double sums) {
+    const std::pair<double, double> pairs[] = {{got.loss, want.loss},
+                                               {got.mlm_loss, want.mlm_loss},
+                                               {got.nsp_loss, want.nsp_loss},
+                                               {got.mlm_loss_full, want.mlm_loss_full},
+                                               {got.nsp_loss_full, want.nsp_loss_full},
+                                               {got.kl_local, want.kl_local},
+                                               {got.kl_global, want.kl_global}};
+    for (size_t i = 0; i < std::size(pairs); ++i) {
+        CAPTURE(i);
+        const auto [a, b] = pairs[i];
+        // A loss or divergence is a difference of logs of size 1 … 10 that each come from about 20 roundings one after
+        // another; the first has the divergences times λ.
+        const double rounding = (20 + sums) * 0x1p-24 * std::max(std::abs(b), 1.0) * (i == 0 ? 1 + 2 * kLambda : 1);
+        const bool same = std::abs(a - b) <= rounding;
+        CHECK_MESSAGE(same, a << " against " << b);
+    }
+    CHECK(got.mlm_count == want.mlm_count);
+    CHECK(got.nsp_count == want.nsp_count);
+}
+
+TEST_CASE("keep = S: both passes are the same, dropout too, so the divergences are exactly 0") {
+    for (const BatchParts& parts : {BatchParts{}, kAllParts}) {
+        const data::Batch batch = random_batch(small_config(0), 6, 24, 5, parts);
+        for (const Pooling pooled : {Pooling::cls, Pooling::mean})
+            for (const float dropout : {0.1f, 0.0f}) {
+                CAPTURE(std::string(name_of(pooled)));
+                CAPTURE(dropout);
+                const Parameters parameters(strong_config(dropout), heads_for(batch));
+                const Backward align = backward(parameters, align_options(batch, 3, {.pooled = pooled}, batch.length),
+                                                batch, StepKind::align, kLambda);
+                CHECK(align.result.kl_local == 0);
+                CHECK(align.result.kl_global == 0);
+                CHECK(align.result.mlm_loss_full == align.result.mlm_loss);
+                CHECK(align.result.nsp_loss_full == align.result.nsp_loss);
+                if (dropout > 0) continue;
+                // What is left is the dense step. (Its last layer has other rows, and so other draws of dropout.)
+                const StepOptions options = options_for(batch, 3);
+                const Backward dense = backward(parameters, options, batch);
+                check_same_losses({.loss = align.result.loss}, {.loss = dense.result.loss}, 1);
+                check_same(parameters, align, dense, backward(parameters, options, reversed(batch)), 8);
+            }
+    }
+}
+
+TEST_CASE("a shared trunk and two are the same function, to f32 rounding, without dropout; with it they are not") {
+    for (const BatchParts& parts : {BatchParts{}, kAllParts}) {
+        const data::Batch batch = random_batch(small_config(0), 12, 24, 5, parts);
+        const Parameters parameters(strong_config(0), heads_for(batch)), dropped(strong_config(0.1f), heads_for(batch));
+        const auto align = [&](const Parameters& p, const data::Batch& b, Pooling pooled, bool share) {
+            return backward(p, align_options(b, 12, {.pooled = pooled, .share_trunk = share}), b, StepKind::align,
+                            kLambda);
+        };
+        for (const Pooling pooled : {Pooling::cls, Pooling::mean}) {
+            CAPTURE(std::string(name_of(pooled)));
+            const Backward one = align(parameters, batch, pooled, true), two = align(parameters, batch, pooled, false);
+            CHECK(kLambda * one.result.kl_local > 0.02);
+            CHECK(kLambda * one.result.kl_global > 0.02);
+            check_same_losses(two.result, one.result, 1);
+            check_same(parameters, two, one, align(parameters, reversed(batch), pooled, true));
+            // The second trunk draws dropout of its own, so that the passes differ by more than the dropped tokens.
+            CHECK(align(dropped, batch, pooled, false).result.kl_local >
+                  align(dropped, batch, pooled, true).result.kl_local);
+        }
+    }
+}
+
+TEST_CASE("1 x 12, 3 x 4 and 12 x 1 give the same losses and gradients, to f32 rounding") {
+    const data::Batch batch = random_batch(small_config(0), 12, 24, 5, kAllParts);
+    const Parameters plain(strong_config(0), heads_for(batch)), dropped(strong_config(0.1f), heads_for(batch));
+    const std::pair<Pooling, KlNormalization> variants[] = {{Pooling::cls, KlNormalization::tokens},
+                                                            {Pooling::mean, KlNormalization::sequences}};
+    for (const auto& [pooled, kl] : variants) {
+        CAPTURE(std::string(name_of(pooled)));
+        const auto align = [&, pooled = pooled, kl = kl](const Parameters& p, const data::Batch& b,
+                                                         int64_t micro_batch) {
+            StepOptions o = align_options(b, micro_batch, {.pooled = pooled});
+            o.kl_normalization = kl;
+            return backward(p, o, b, StepKind::align, kLambda);
+        };
+        const Backward whole = align(plain, batch, 12), rounded = align(plain, reversed(batch), 12),
+                       whole_dropped = align(dropped, batch, 12);
+        for (const int64_t micro_batch : {4, 1}) {
+            CAPTURE(micro_batch);
+            const Backward parts = align(plain, batch, micro_batch), parts_dropped = align(dropped, batch, micro_batch);
+            check_same_losses(parts.result, whole.result, 12);
+            check_same_losses(parts_dropped.result, whole_dropped.result, 12);
+            check_same(plain, parts, whole, rounded, 12);
+        }
+    }
+}
+
+TEST_CASE("the terms of the loss: normalisation, λ, MLM of both passes or of one") {
+    const data::Batch batch = random_batch(small_config(0), 6, 24, 5, kAllParts);
+    const Parameters parameters(strong_config(0), heads_for(batch));
+    const auto result = [&](KlNormalization kl, bool full_mlm, double lambda) {
+        StepOptions o = align_options(batch, 3, {.full_mlm = full_mlm});
+        o.kl_normalization = kl;
+        return backward(parameters, o, batch, StepKind::align, lambda).result;
+    };
+    const StepResult tokens = result(KlNormalization::tokens, true, kLambda),
+                     sequences = result(KlNormalization::sequences, true, kLambda),
+                     one = result(KlNormalization::tokens, false, kLambda),
+                     none = result(KlNormalization::tokens, false, 0);
+    CHECK(tokens.mlm_count != 6);
+    CHECK(tokens.kl_local * tokens.mlm_count == doctest::Approx(sequences.kl_local * 6).epsilon(1e-12));
+    CHECK(tokens.kl_global * tokens.mlm_count == doctest::Approx(sequences.kl_global * 6).epsilon(1e-12));
+    const auto main = [](const StepResult& r) { return mean_loss(r) + r.nsp_loss / 6; };
+    const auto full = [](const StepResult& r) { return mean_loss_full(r) + r.nsp_loss_full / 6; };
+    for (const StepResult& r : {tokens, sequences})
+        CHECK(r.loss ==
+              doctest::Approx(0.5 * main(r) + 0.5 * full(r) + kLambda * (r.kl_local + r.kl_global)).epsilon(1e-12));
+    CHECK(one.loss == doctest::Approx(main(one) + kLambda * (one.kl_local + one.kl_global)).epsilon(1e-12));
+    CHECK(one.mlm_loss_full == 0);
+    CHECK(none.loss == doctest::Approx(main(none)).epsilon(1e-12));
+    CHECK(one.mlm_loss == tokens.mlm_loss);
+    CHECK(one.kl_global == tokens.kl_global);
+
+    const StepPrograms programs(parameters, align_options(batch, 3, {.full_mlm = false}));
+    const Program& program = programs.of(StepKind::align).first.program;
+    CHECK(!program.has("mlm_totals_full"));
+    CHECK(!program.has("nsp_totals_full"));
+    for (const Op& op : program.ops()) CHECK(!op.name.starts_with("full/mlm"));
+}
+
+TEST_CASE("λ = 0 and no MLM of the full pass: the gradients of the token-dropping step") {
+    for (const BatchParts& parts : {BatchParts{}, kAllParts})
+        for (const bool share : {true, false}) {
+            CAPTURE(share);
+            const data::Batch batch = random_batch(small_config(0), 6, 24, 5, parts), other = reversed(batch);
+            const Parameters parameters(strong_config(0), heads_for(batch));
+            const StepOptions options = align_options(batch, 3, {.full_mlm = false, .share_trunk = share});
+            const Backward align = backward(parameters, options, batch, StepKind::align),
+                           dropping = backward(parameters, options, batch, StepKind::dropping);
+            CHECK(align.result.kl_local > 0);
+            check_same_losses({.loss = align.result.loss}, {.loss = dropping.result.loss}, 1);
+            check_same(parameters, align, dropping, backward(parameters, options, other, StepKind::dropping));
+        }
+}
+
+TEST_CASE("what stands in the padding makes no difference") {
+    const data::Batch batch = random_batch(small_config(0), 6, 24, 5, kAllParts);
+    data::Batch other = batch;
+    for (int64_t s = 0; s < batch.sequences; ++s)
+        for (int64_t i = batch.lengths[static_cast<size_t>(s)]; i < batch.length; ++i)
+            other.input_ids[static_cast<size_t>(s * batch.length + i)] = static_cast<int32_t>(100 + i);
+    const Parameters parameters(strong_config(0.1f), heads_for(batch));
+    for (const Pooling pooled : {Pooling::cls, Pooling::mean})
+        for (const int64_t keep : {11, 20})  // a sequence has 12 real tokens
+            for (const StepKind kind : {StepKind::dense, StepKind::dropping, StepKind::align}) {
+                CAPTURE(std::string(name_of(pooled)));
+                CAPTURE(keep);
+                CAPTURE(std::string(name_of(kind)));
+                const StepOptions options = align_options(batch, 3, {.pooled = pooled}, keep);
+                const Backward a = backward(parameters, options, batch, kind, kLambda),
+                               b = backward(parameters, options, other, kind, kLambda);
+                CHECK(a.result.loss == b.result.loss);
+                CHECK(a.gradients == b.gradients);
+            }
+}
+
+double norm(const std::vector<float>& x) {
+    double squares = 0;
+    for (const float v : x) squares += double{v} * v;
+    return std::sqrt(squares);
+}
+
+void check_gradient(const Parameters& parameters, const data::Batch& batch, StepKind kind, const AlignOptions& align,
+                    double limit) {
+    CAPTURE(std::string(name_of(kind)));
+    CAPTURE(std::string(name_of(align.pooled)));
+    CAPTURE(align.full_mlm);
+    CAPTURE(align.share_trunk);
+    ReadyStep step(parameters, align_options(batch, 2, align));
+    for (const auto& [part, error] : GradientCheck(parameters, step, batch, kind, kLambda).errors()) {
+        const bool right = error <= limit;
+        CHECK_MESSAGE(right, part << ": " << error << " > " << limit);
+    }
+}
+
+TEST_CASE("the gradient of the whole step is that of its loss, by finite differences") {
+    for (const BatchParts& parts : {BatchParts{}, kAllParts}) {
+        CAPTURE(parts.lengths);
+        const data::Batch batch = random_batch(small_config(0), 4, 24, 5, parts);
+        const Parameters parameters(strong_config(0.1f), heads_for(batch));
+        // The dense step shows how well the differences do in f32, where the loss is a mean of logs. The divergences
+        // are such means too, and come with λ times sequences / masked slots, twice.
+        ReadyStep dense(parameters, options_for(batch, 2));
+        const double limit = 4 * GradientCheck(parameters, dense, batch, StepKind::dense).worst(),
+                     count = std::accumulate(batch.masked_weights.begin(), batch.masked_weights.end(), 0.0),
+                     align_limit = limit * (1 + 2 * kLambda * static_cast<double>(batch.sequences) / count);
+        MESSAGE("limit " << limit << " and " << align_limit);
+        CHECK(align_limit < 1e-2);
+        // The divergences have a share in it that is seen.
+        const auto gradients = [&](double lambda) {
+            return backward(parameters, align_options(batch, 2), batch, StepKind::align, lambda).gradients;
+        };
+        std::vector<float> with = gradients(kLambda), without = gradients(0);
+        for (size_t i = 0; i < with.size(); ++i) without[i] -= with[i];
+        CHECK(norm(without) > 0.2 * norm(with));
+
+        check_gradient(parameters, batch, StepKind::dropping, {}, limit);
+        check_gradient(parameters, batch, StepKind::align, {Pooling::cls, true, true}, align_limit);
+        check_gradient(parameters, batch, StepKind::align, {Pooling::mean, true, false}, align_limit);
+        check_gradient(parameters, batch, StepKind::align, {Pooling::mean, false, true}, align_limit);
+        check_gradient(parameters, batch, StepKind::align, {Pooling::cls, false, false}, align_limit);
+    }
+}
+
+}  // namespace
+}  // namespace dropforge
