@@ -117,6 +117,31 @@ TEST_CASE("a shared trunk and two are the same function, to f32 rounding, withou
     }
 }
 
+TEST_CASE(
+    "running the pass with dropped tokens twice gives the same losses, and gradients to f32 rounding, in less memory") {
+    const data::Batch batch = random_batch(small_config(0), 12, 24, 5, kAllParts);
+    const Parameters parameters(strong_config(0.1f), heads_for(batch));
+    for (const bool share : {true, false})
+        for (const Pooling pooled : {Pooling::cls, Pooling::mean}) {
+            CAPTURE(share);
+            CAPTURE(std::string(name_of(pooled)));
+            AlignOptions align{.pooled = pooled, .share_trunk = share};
+            const StepOptions once = align_options(batch, 4, align);
+            align.recompute = true;
+            const StepOptions twice = align_options(batch, 4, align);
+            const Backward a = backward(parameters, once, batch, StepKind::align, kLambda),
+                           b = backward(parameters, twice, batch, StepKind::align, kLambda);
+            CHECK(b.result.loss == a.result.loss);
+            CHECK(b.result.kl_local == a.result.kl_local);
+            CHECK(b.result.kl_global == a.result.kl_global);
+            check_same(parameters, b, a, backward(parameters, once, reversed(batch), StepKind::align, kLambda), 8);
+            const auto bytes = [&](const StepOptions& o) {
+                return StepPrograms(parameters, o).of(StepKind::align).first.plan.bytes;
+            };
+            CHECK(bytes(twice) < bytes(once));
+        }
+}
+
 TEST_CASE("1 x 12, 3 x 4 and 12 x 1 give the same losses and gradients, to f32 rounding") {
     const data::Batch batch = random_batch(small_config(0), 12, 24, 5, kAllParts);
     const Parameters plain(strong_config(0), heads_for(batch)), dropped(strong_config(0.1f), heads_for(batch));
