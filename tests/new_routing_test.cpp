@@ -1,5 +1,6 @@
 // A routing that is not built in, with another number of tokens in every layer: tests/pyramid_routing.h, which
 // docs/new-routing.md shows.
+// one thread: many steps of a model so small that sharing out their work costs more than it gives.
 #include <doctest/doctest.h>
 
 #include <cmath>

@@ -1,4 +1,5 @@
 // The semantic-align step of ScTD: its loss, and the gradient of that loss.
+// one thread: many steps of a model so small that sharing out their work costs more than it gives.
 #include "model/sctd.h"
 
 #include <doctest/doctest.h>

@@ -92,7 +92,7 @@ inline StepOptions options_for(const data::Batch& b, int64_t micro_batch, DType 
 
 /// The same with dropped tokens, and steps of all kinds.
 inline StepOptions dropping_options_for(const data::Batch& b, int64_t micro_batch, int64_t keep,
-                                        DType dtype = DType::f32, RoutingKind routing = RoutingKind::importance) {
+                                        DType dtype = DType::f32, const std::string& routing = "importance") {
     StepOptions o = options_for(b, micro_batch, dtype);
     o.kinds = {StepKind::dense, StepKind::dropping, StepKind::align};
     o.routing = make_routing(routing);

@@ -5,9 +5,11 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <numeric>
 #include <set>
 
+#include "base/error.h"
 #include "tests/count_allocations.h"
 #include "tests/step_fixture.h"
 
@@ -84,7 +86,7 @@ TEST_CASE("1 x 16, 4 x 4 and 16 x 1 give the same gradients and importance, to f
     struct Pass : Backward {
         std::vector<float> importance;
     };
-    const auto pass = [&](const Parameters& p, const data::Batch& b, int64_t micro_batch, RoutingKind routing) {
+    const auto pass = [&](const Parameters& p, const data::Batch& b, int64_t micro_batch, const std::string& routing) {
         ReadyStep step(p, dropping_options_for(b, micro_batch, 11, DType::f32, routing));
         Pass r;
         r.result = step.backward(b, 5, StepKind::dropping);
@@ -93,14 +95,13 @@ TEST_CASE("1 x 16, 4 x 4 and 16 x 1 give the same gradients and importance, to f
         r.importance.assign(step.importance().begin(), step.importance().end());
         return r;
     };
-    const Pass whole = pass(plain, batch, 16, RoutingKind::importance),
-               rounded = pass(plain, reversed(batch), 16, RoutingKind::importance),
-               random = pass(dropped, batch, 16, RoutingKind::random);
+    const Pass whole = pass(plain, batch, 16, "importance"), rounded = pass(plain, reversed(batch), 16, "importance"),
+               random = pass(dropped, batch, 16, "random");
     const HfTensor table{"importance", {std::ssize(whole.importance)}, 0, false};
     for (const int64_t micro_batch : {4, 1}) {
         CAPTURE(micro_batch);
-        const Pass parts_of = pass(plain, batch, micro_batch, RoutingKind::importance),
-                   random_parts = pass(dropped, batch, micro_batch, RoutingKind::random);
+        const Pass parts_of = pass(plain, batch, micro_batch, "importance"),
+                   random_parts = pass(dropped, batch, micro_batch, "random");
         const Rounding shown{rounded.gradients, whole.gradients};
         check_same(plain, parts_of.gradients, whole.gradients, shown, 16);
         check_same(plain, random_parts.gradients, random.gradients, shown, 16);
@@ -180,7 +181,7 @@ TEST_CASE("a gradient that is not finite leaves the importance table as it was")
 TEST_CASE("random routing: other tokens at every step, the same at the same step; special ones always stay") {
     const data::Batch batch = random_batch(small_config(0), 8, 24, 5);
     const Parameters parameters(small_config(0, 4), {});
-    ReadyStep step(parameters, dropping_options_for(batch, 4, 12, DType::f32, RoutingKind::random));
+    ReadyStep step(parameters, dropping_options_for(batch, 4, 12, DType::f32, "random"));
     std::ranges::fill(step.importance(), 0.0f);
     for (const kernels::FixedValue& f : fixed_values(kSpecial)) step.importance()[static_cast<size_t>(f.id)] = f.value;
     std::set<std::vector<int32_t>> seen;
@@ -210,10 +211,16 @@ TEST_CASE("random routing: other tokens at every step, the same at the same step
     CHECK(std::ranges::equal(step.kept_positions(), third));
 }
 
+TEST_CASE("a routing that there is not is refused by name") {
+    for (const char* name : routing_names()) CHECK(make_routing(name) != nullptr);
+    CHECK_THROWS_WITH_AS(make_routing("best"), "there is no routing \"best\"; there are importance, random, frequency",
+                         Error);
+}
+
 TEST_CASE("frequency routing: rarer ids stay, and the table does not learn") {
     const data::Batch batch = random_batch(small_config(0), 8, 24, 5);
     const Parameters parameters(small_config(0, 4), {});
-    ReadyStep step(parameters, dropping_options_for(batch, 4, 12, DType::f32, RoutingKind::frequency));
+    ReadyStep step(parameters, dropping_options_for(batch, 4, 12, DType::f32, "frequency"));
     const Routing& routing = *step.programs().options.routing;
     CHECK(routing.wants_counts());
     std::vector<int64_t> counts;
