@@ -11,8 +11,6 @@
 namespace dropforge {
 
 enum class Method : uint8_t { dense, token_dropping, sctd };
-/// How the tokens that stay are chosen: model/routing.h.
-enum class RoutingKind : uint8_t { importance, random, frequency };
 /// Whose distributions ScTD compares: the [CLS] rows' (the paper), or those of the mean over all real rows.
 enum class Pooling : uint8_t { cls, mean };
 /// What ScTD's divergence is divided by: masked positions (as in the published runs), or sequences.
@@ -22,13 +20,11 @@ enum class StepKind : uint8_t { dense, dropping, align };
 
 // Their names in configurations, options and reports, in the order of each enum.
 inline constexpr std::array kMethodNames{"dense", "token_dropping", "sctd"};
-inline constexpr std::array kRoutingNames{"importance", "random", "frequency"};
 inline constexpr std::array kPoolingNames{"cls", "mean"};
 inline constexpr std::array kKlNormalizationNames{"tokens", "sequences"};
 inline constexpr std::array kStepKindNames{"dense", "dropping", "align"};
 
 constexpr const char* name_of(Method method) { return kMethodNames[static_cast<size_t>(method)]; }
-constexpr const char* name_of(RoutingKind routing) { return kRoutingNames[static_cast<size_t>(routing)]; }
 constexpr const char* name_of(Pooling pooling) { return kPoolingNames[static_cast<size_t>(pooling)]; }
 constexpr const char* name_of(KlNormalization kl) { return kKlNormalizationNames[static_cast<size_t>(kl)]; }
 constexpr const char* name_of(StepKind kind) { return kStepKindNames[static_cast<size_t>(kind)]; }
@@ -53,10 +49,10 @@ struct Keep {
 /// Token dropping; docs/algorithms.md, "Token dropping".
 struct DroppingOptions {
     Keep keep = {};
-    RoutingKind routing = RoutingKind::importance;
-    double importance_beta = 0.995;  // of the table's moving average; 0.995: the authors' code (0.95: ScTD's)
-    int64_t start_step = 0;          // the first so many steps are dense
-    int64_t end_step = 0;            // the steps after this one are dense; 0: none
+    std::string routing = "importance";  // how the tokens that stay are chosen: a name of model/routing.h
+    double importance_beta = 0.995;      // of the table's moving average; 0.995: the authors' code (0.95: ScTD's)
+    int64_t start_step = 0;              // the first so many steps are dense
+    int64_t end_step = 0;                // the steps after this one are dense; 0: none
 };
 
 /// ScTD; docs/algorithms.md, "ScTD". The two `_end` values turn a constant into a line over the steps of the run.

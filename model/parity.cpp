@@ -133,7 +133,7 @@ StepKind set_method(const ParityOptions& o, const Parameters& parameters, const 
             batch.length);
     const StepKind kind = aligns_semantics(o.method) ? StepKind::align : StepKind::dropping;
     step.kinds = {kind};
-    step.routing = make_routing(RoutingKind::importance);
+    step.routing = make_routing("importance");
     step.keep = keep;
     step.importance_beta = o.dropping.importance_beta;
     step.align = {o.sctd.pooled, o.sctd.full_mlm, o.sctd.share_trunk};

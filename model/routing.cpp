@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "base/error.h"
 
@@ -52,6 +53,23 @@ class FrequencyRouting final : public Routing {
     bool wants_counts() const override { return true; }
 };
 
+template <typename T>
+std::unique_ptr<Routing> make() {
+    return std::make_unique<T>();
+}
+
+struct NamedRouting {
+    const char* name;
+    std::unique_ptr<Routing> (*make)();
+};
+
+/// Every routing that a configuration may ask for; a new one is one line more.
+constexpr NamedRouting kRoutings[] = {
+    {"importance", make<ImportanceRouting>},
+    {"random", make<RandomRouting>},
+    {"frequency", make<FrequencyRouting>},
+};
+
 }  // namespace
 
 std::vector<kernels::FixedValue> fixed_values(const data::SpecialIds& s) {
@@ -70,16 +88,17 @@ std::vector<int64_t> Routing::rows(int64_t layers, int64_t sequence, int64_t kee
     return rows;
 }
 
-std::unique_ptr<Routing> make_routing(RoutingKind kind) {
-    switch (kind) {
-        case RoutingKind::importance:
-            return std::make_unique<ImportanceRouting>();
-        case RoutingKind::random:
-            return std::make_unique<RandomRouting>();
-        case RoutingKind::frequency:
-            return std::make_unique<FrequencyRouting>();
-    }
-    throw Error("no routing of that kind");
+std::vector<const char*> routing_names() {
+    std::vector<const char*> names;
+    for (const NamedRouting& r : kRoutings) names.push_back(r.name);
+    return names;
+}
+
+std::unique_ptr<Routing> make_routing(const std::string& name) {
+    const auto* found = std::ranges::find(kRoutings, name, &NamedRouting::name);
+    require(found != std::end(kRoutings), "there is no routing \"{}\"; there are {}", name,
+            fmt::join(routing_names(), ", "));
+    return found->make();
 }
 
 }  // namespace dropforge

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "model/graph.h"
@@ -37,6 +38,9 @@ class Routing {
     virtual std::vector<int64_t> rows(int64_t layers, int64_t sequence, int64_t keep) const;
 };
 
-std::unique_ptr<Routing> make_routing(RoutingKind kind);
+/// What dropping.routing of a configuration may be.
+std::vector<const char*> routing_names();
+/// Throws Error if it is none of these.
+std::unique_ptr<Routing> make_routing(const std::string& name);
 
 }  // namespace dropforge

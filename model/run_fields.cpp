@@ -1,8 +1,11 @@
 #include "model/run_fields.h"
 
+#include <algorithm>
 #include <array>
 #include <limits>
 #include <string_view>
+
+#include "model/routing.h"
 
 namespace dropforge::config {
 
@@ -20,6 +23,12 @@ using Config = RunConfig;
 template <typename Enum>
 Choice choice(Enum& value) {
     return {static_cast<size_t>(value), [&value](size_t chosen) { value = static_cast<Enum>(chosen); }};
+}
+
+/// Of a value that is its name.
+Choice choice(std::string& value, const std::vector<const char*>& names) {
+    return {static_cast<size_t>(std::ranges::find(names, value) - names.begin()),
+            [&value, names](size_t chosen) { value = names[chosen]; }};
 }
 
 template <size_t n>
@@ -102,7 +111,8 @@ std::vector<Field> training() {
 std::vector<Field> methods() {
     std::vector<Field> fields = {
         {"dropping", "keep", [](Config& c) -> Slot { return &c.dropping.keep; }, kAtLeastTwo},
-        {"dropping", "routing", [](Config& c) -> Slot { return choice(c.dropping.routing); }, kAny, all(kRoutingNames)},
+        {"dropping", "routing", [](Config& c) -> Slot { return choice(c.dropping.routing, routing_names()); }, kAny,
+         routing_names()},
         {"dropping", "importance_beta", [](Config& c) -> Slot { return &c.dropping.importance_beta; }, kBelowOne},
         {"dropping", "start_step", [](Config& c) -> Slot { return &c.dropping.start_step; }, {0, kMany}},
         {"dropping", "end_step", [](Config& c) -> Slot { return &c.dropping.end_step; }, {0, kMany}},

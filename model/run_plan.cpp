@@ -124,7 +124,7 @@ std::string RunPlan::method_text() const {
     const DroppingOptions& d = config.dropping;
     const SctdOptions& s = config.sctd;
     std::string text = fmt::format("{}: {} of {} tokens stay, chosen by {}", name_of(config.train.method),
-                                   programs.options.keep, config.data.sequence, name_of(d.routing));
+                                   programs.options.keep, config.data.sequence, d.routing);
     if (config.train.method == Method::sctd)
         text += fmt::format("; align steps every {}, lambda {}", s.interval, s.lambda);
     if (d.start_step > 0) text += fmt::format("; dense until step {}", d.start_step);

@@ -140,7 +140,6 @@ TEST_CASE("λ: constant, or a line from the first step to the last") {
 TEST_CASE("names, in the order of the enums") {
     CHECK(name_of(Method::token_dropping) == std::string("token_dropping"));
     CHECK(name_of(Method::sctd) == std::string("sctd"));
-    CHECK(name_of(RoutingKind::frequency) == std::string("frequency"));
     CHECK(name_of(Pooling::mean) == std::string("mean"));
     CHECK(name_of(KlNormalization::sequences) == std::string("sequences"));
     CHECK(name_of(StepKind::align) == std::string("align"));

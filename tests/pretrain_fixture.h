@@ -3,6 +3,10 @@
 
 #include <doctest/doctest.h>
 
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
 #include "cli_fixture.h"
 
 namespace dropforge::test {
@@ -22,6 +26,28 @@ inline CommandResult succeed(const Arguments& arguments) {
     CommandResult result = run_command(arguments);
     REQUIRE_MESSAGE(result.exit_code == 0, result.error);
     return result;
+}
+
+/// The lines of metrics.jsonl without what the clock decides.
+inline std::vector<nlohmann::ordered_json> metrics_lines(const fs::path& run) {
+    const std::string text = read_text(run / "metrics.jsonl");
+    std::vector<nlohmann::ordered_json> lines;
+    for (size_t begin = 0, end; begin < text.size(); begin = end + 1) {
+        end = text.find('\n', begin);
+        auto json = nlohmann::ordered_json::parse(text.substr(begin, end - begin));
+        for (const char* clock :
+             {"time", "sequences_per_second", "tokens_per_second", "mfu", "seconds_waiting_for_data", "eval_seconds"})
+            json.erase(clock);
+        lines.push_back(std::move(json));
+    }
+    return lines;
+}
+
+/// The same as text.
+inline std::string metrics_of(const fs::path& run) {
+    std::string text;
+    for (const auto& line : metrics_lines(run)) text += line.dump() + '\n';
+    return text;
 }
 
 }  // namespace dropforge::test

@@ -2,13 +2,15 @@
 // checkpoint, bit for bit.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "cli_fixture.h"
+#include "model/checkpoint.h"
 #include "model/manifest.h"
 #include "model/run_folder.h"
+#include "pretrain_fixture.h"
 
 using namespace dropforge;
 using namespace dropforge::test;
@@ -16,20 +18,6 @@ using namespace dropforge::test;
 namespace {
 
 constexpr int64_t kSteps = 100;
-
-/// metrics.jsonl without what the clock decides.
-std::string metrics_of(const fs::path& run) {
-    std::string text = read_text(run / "metrics.jsonl"), kept;
-    for (size_t begin = 0, end; begin < text.size(); begin = end + 1) {
-        end = text.find('\n', begin);
-        auto json = nlohmann::ordered_json::parse(text.substr(begin, end - begin));
-        for (const char* clock :
-             {"time", "sequences_per_second", "tokens_per_second", "mfu", "seconds_waiting_for_data", "eval_seconds"})
-            json.erase(clock);
-        kept += json.dump() + '\n';
-    }
-    return kept;
-}
 
 int64_t newest_step(const fs::path& run) {
     const auto all = list_checkpoints(run);
@@ -77,13 +65,15 @@ struct Kills {
     int all = 0, inside_a_checkpoint = 0;
 };
 
-/// Runs `command` to its end with a SIGKILL at 20 random moments: a third while it starts, the others some steps on.
-Kills run_with_kills(const Arguments& command, const fs::path& run, uint64_t seed) {
+/// Runs `command` to its end with a SIGKILL at so many random moments: a third while it starts, the others some steps
+/// on.
+Kills run_with_kills(const Arguments& command, const fs::path& run, uint64_t seed, int moments) {
     PhiloxStream random(seed, 0);
     Kills kills;
-    for (int i = 0; i < 20; ++i) {
+    for (int i = 0; i < moments; ++i) {
         Command process(command);
-        const int64_t step = std::min(newest_step(run) + 1 + random.below(kSteps / 15), kSteps);
+        const int64_t step =
+            std::min(newest_step(run) + 1 + random.below(static_cast<uint32_t>(kSteps * 4 / (3 * moments))), kSteps);
         if (i % 3 != 0) wait_until([&] { return newest_step(run) >= step; });
         usleep(random.below(i % 3 == 0 ? 200'000 : 10'000));
         process.kill(SIGKILL);
@@ -98,21 +88,51 @@ Kills run_with_kills(const Arguments& command, const fs::path& run, uint64_t see
     return kills;
 }
 
-void check_killed_runs(const std::string& precision, uint64_t seed) {
-    const TemporaryFolder folder;
-    const fs::path data = prepare_data(folder.path()), reference = folder / "reference", run = folder / "run";
-    complete(pretrain_arguments(data, reference, kSteps) + settings(precision, "1"));
-    const Kills kills = run_with_kills(pretrain_arguments(data, run, kSteps) + settings(precision, "1"), run, seed);
+/// Checks that a run with kills is one without. `more`: further settings of both.
+void check_killed_runs(const fs::path& folder, const std::string& precision, uint64_t seed, int moments,
+                       const Arguments& more = {}) {
+    const fs::path data = prepare_data(folder), reference = folder / "reference", run = folder / "run";
+    complete(pretrain_arguments(data, reference, kSteps) + settings(precision, "1") + more);
+    const Kills kills =
+        run_with_kills(pretrain_arguments(data, run, kSteps) + settings(precision, "1") + more, run, seed, moments);
     MESSAGE(precision << ": " << kills.all << " kills, " << kills.inside_a_checkpoint << " inside a checkpoint");
-    CHECK(kills.all >= 15);  // the others came when the run was done
+    CHECK(kills.all >= moments * 3 / 4);  // the others came when the run was done
     CHECK(kills.inside_a_checkpoint >= 1);
     check_same(run, reference);
 }
 
+/// Align steps every third step, log lines every second: with and without an align step, and it in each place.
+void check_killed_sctd(const std::string& precision, uint64_t seed) {
+    const TemporaryFolder folder;
+    Arguments sctd = {"--method", "sctd"};
+    for (const char* setting : {"model.layers=4", "sctd.interval=3", "log.every=2", "dropping.importance_beta=0.5",
+                                "dropping.start_step=7", "sctd.lambda=0.1", "sctd.lambda_end=1.0"})
+        sctd = sctd + Arguments{"--set", setting};
+    check_killed_runs(folder.path(), precision, seed, 12, sctd);
+    int64_t with = 0, without = 0;
+    for (const auto& line : metrics_lines(folder / "run")) {
+        if (!line.contains("loss")) continue;  // an evaluation
+        (line.contains("kl_local") ? with : without) += 1;
+    }
+    CHECK(with > kSteps / 4);
+    CHECK(without > kSteps / 10);
+    // The table has learned.
+    const auto table = load_importance(list_checkpoints(folder / "run").back().path);
+    CHECK(std::ranges::count_if(table, [](float v) { return v > 0 && v < 8; }) > 10);
+}
+
 }  // namespace
 
-TEST_CASE("SIGKILL at 20 random moments, also inside a checkpoint's writing: f32") { check_killed_runs("f32", 1); }
-TEST_CASE("SIGKILL at 20 random moments, also inside a checkpoint's writing: bf16") { check_killed_runs("bf16", 2); }
+TEST_CASE("SIGKILL at 20 random moments, also inside a checkpoint's writing: f32") {
+    const TemporaryFolder folder;
+    check_killed_runs(folder.path(), "f32", 1, 20);
+}
+TEST_CASE("SIGKILL at 20 random moments, also inside a checkpoint's writing: bf16") {
+    const TemporaryFolder folder;
+    check_killed_runs(folder.path(), "bf16", 2, 20);
+}
+TEST_CASE("SIGKILL across align steps and with an importance table: f32") { check_killed_sctd("f32", 4); }
+TEST_CASE("SIGKILL across align steps and with an importance table: bf16") { check_killed_sctd("bf16", 5); }
 
 TEST_CASE("SIGINT and SIGTERM: the step is finished, a checkpoint written, the exit code tells the signal") {
     const TemporaryFolder folder;

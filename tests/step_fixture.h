@@ -2,8 +2,11 @@
 // far two of them may be apart.
 #pragma once
 
+#include <doctest/doctest.h>
+
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <span>
 #include <utility>
 #include <vector>
@@ -89,7 +92,7 @@ inline StepOptions options_for(const data::Batch& b, int64_t micro_batch, DType 
 
 /// The same with dropped tokens, and steps of all kinds.
 inline StepOptions dropping_options_for(const data::Batch& b, int64_t micro_batch, int64_t keep,
-                                        DType dtype = DType::f32, RoutingKind routing = RoutingKind::importance) {
+                                        DType dtype = DType::f32, const std::string& routing = "importance") {
     StepOptions o = options_for(b, micro_batch, dtype);
     o.kinds = {StepKind::dense, StepKind::dropping, StepKind::align};
     o.routing = make_routing(routing);
@@ -143,6 +146,45 @@ inline double difference(const HfTensor& t, const std::vector<float>& a, const s
         n += double{b[j]} * b[j];
     }
     return d == 0 ? 0 : std::sqrt(d / n);
+}
+
+/// Two results that differ by f32 rounding alone.
+struct Rounding {
+    const std::vector<float>&a, &b;
+};
+
+/// Checks that gradients are equal to f32 rounding. `shown`: gradients of such a step, and the same with a sum in
+/// another order; `sums` partial sums stored to memory add as many roundings again.
+inline void check_same(const Parameters& parameters, const std::vector<float>& got, const std::vector<float>& want,
+                       const Rounding& shown, double sums) {
+    for (const HfTensor& t : parameters.tensors()) {
+        if (t.name.ends_with("key.bias")) continue;  // 0 in exact arithmetic: all rounding
+        CAPTURE(t.name);
+        const double error = difference(t, got, want), limit = 8 * difference(t, shown.a, shown.b) + sums * 0x1p-24;
+        const bool same = error <= limit;
+        CHECK_MESSAGE(same, error << " > " << limit);
+    }
+}
+
+/// Positions of one sequence that stay: the first by real before padding, larger value, lower position; ascending.
+inline std::vector<int32_t> sorted_choice(const std::vector<float>& values, int64_t length, int64_t keep) {
+    std::vector<int32_t> order(values.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::ranges::stable_sort(order, [&](int32_t a, int32_t b) {
+        if ((a < length) != (b < length)) return a < length;
+        return values[static_cast<size_t>(a)] > values[static_cast<size_t>(b)];
+    });
+    order.resize(static_cast<size_t>(keep));
+    std::ranges::sort(order);
+    return order;
+}
+
+/// The table's values of a sequence's tokens.
+inline std::vector<float> values_of(std::span<const float> table, const data::Batch& batch, int64_t sequence) {
+    std::vector<float> values;
+    for (int64_t i = sequence * batch.length; i < (sequence + 1) * batch.length; ++i)
+        values.push_back(table[static_cast<size_t>(batch.input_ids[static_cast<size_t>(i)])]);
+    return values;
 }
 
 }  // namespace dropforge::test

@@ -16,7 +16,7 @@ StepOptions options_for(int64_t sequence, int64_t keep, DType dtype) {
             .masked = (15 * sequence + 50) / 100,
             .dtype = dtype,
             .kinds = {std::begin(kKinds), std::end(kKinds)},
-            .routing = make_routing(RoutingKind::importance),
+            .routing = make_routing("importance"),
             .keep = keep};
 }
 
