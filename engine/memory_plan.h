@@ -35,7 +35,7 @@ void verify_plan(const Program& program, const MemoryPlan& plan);
 
 /// A Program with its plan, made and proved.
 struct PlannedProgram {
-    PlannedProgram(Program program);  // NOLINT(google-explicit-constructor): a Program and its plan are one thing to callers
+    PlannedProgram(Program made);  // implicit: a Program and its plan are one thing to callers
 
     Program program;
     MemoryPlan plan;
