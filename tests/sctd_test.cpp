@@ -47,7 +47,7 @@ void check_same_losses(const StepResult& got, const StepResult& want, double sum
                                                {got.kl_global, want.kl_global}};
     for (size_t i = 0; i < std::size(pairs); ++i) {
         CAPTURE(i);
-        const auto [a, b] = pairs[i];
+        const double a = pairs[i].first, b = pairs[i].second;
         // A loss or divergence is a difference of logs of size 1 … 10 that each come from about 20 roundings one after
         // another; the first has the divergences times λ.
         const double rounding = (20 + sums) * 0x1p-24 * std::max(std::abs(b), 1.0) * (i == 0 ? 1 + 2 * kLambda : 1);
