@@ -111,12 +111,11 @@ TEST_CASE("1 x 12, 3 x 4 and 12 x 1 give the same losses and gradients, to f32 r
     const Parameters plain(strong_config(0), heads_for(batch)), dropped(strong_config(0.1f), heads_for(batch));
     const std::pair<Pooling, KlNormalization> variants[] = {{Pooling::cls, KlNormalization::tokens},
                                                             {Pooling::mean, KlNormalization::sequences}};
-    for (const auto& [pooled, kl] : variants) {
-        CAPTURE(std::string(name_of(pooled)));
-        const auto align = [&, pooled = pooled, kl = kl](const Parameters& p, const data::Batch& b,
-                                                         int64_t micro_batch) {
-            StepOptions o = align_options(b, micro_batch, {.pooled = pooled});
-            o.kl_normalization = kl;
+    for (const auto& variant : variants) {
+        CAPTURE(std::string(name_of(variant.first)));
+        const auto align = [&](const Parameters& p, const data::Batch& b, int64_t micro_batch) {
+            StepOptions o = align_options(b, micro_batch, {.pooled = variant.first});
+            o.kl_normalization = variant.second;
             return backward(p, o, b, StepKind::align, kLambda);
         };
         const Backward whole = align(plain, batch, 12), rounded = align(plain, reversed(batch), 12),
