@@ -93,9 +93,9 @@ inline double gradient_error_limit(const Parameters& parameters, const data::Bat
 inline void check_gradient(const Parameters& parameters, TrainingStep& step, const data::Batch& batch, StepKind kind,
                            double lambda, double limit) {
     CAPTURE(std::string(name_of(kind)));
-    for (const auto& [part, error] : GradientCheck(parameters, step, batch, kind, lambda).errors()) {
-        const bool right = error <= limit;
-        CHECK_MESSAGE(right, part << ": " << error << " > " << limit);
+    for (const auto& part : GradientCheck(parameters, step, batch, kind, lambda).errors()) {
+        const bool right = part.second <= limit;
+        CHECK_MESSAGE(right, part.first << ": " << part.second << " > " << limit);
     }
 }
 

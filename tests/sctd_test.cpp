@@ -47,7 +47,7 @@ void check_same_losses(const StepResult& got, const StepResult& want, double sum
                                                {got.kl_global, want.kl_global}};
     for (size_t i = 0; i < std::size(pairs); ++i) {
         CAPTURE(i);
-        const auto [a, b] = pairs[i];
+        const double a = pairs[i].first, b = pairs[i].second;
         // A loss or divergence is a difference of logs of size 1 … 10 that each come from about 20 roundings one after
         // another; the first has the divergences times λ.
         const double rounding = (20 + sums) * 0x1p-24 * std::max(std::abs(b), 1.0) * (i == 0 ? 1 + 2 * kLambda : 1);
@@ -137,12 +137,11 @@ TEST_CASE("1 x 12, 3 x 4 and 12 x 1 give the same losses and gradients, to f32 r
     const Parameters plain(strong_config(0), heads_for(batch)), dropped(strong_config(0.1f), heads_for(batch));
     const std::pair<Pooling, KlNormalization> variants[] = {{Pooling::cls, KlNormalization::tokens},
                                                             {Pooling::mean, KlNormalization::sequences}};
-    for (const auto& [pooled, kl] : variants) {
-        CAPTURE(std::string(name_of(pooled)));
-        const auto align = [&, pooled = pooled, kl = kl](const Parameters& p, const data::Batch& b,
-                                                         int64_t micro_batch) {
-            StepOptions o = align_options(b, micro_batch, {.pooled = pooled});
-            o.kl_normalization = kl;
+    for (const auto& variant : variants) {
+        CAPTURE(std::string(name_of(variant.first)));
+        const auto align = [&](const Parameters& p, const data::Batch& b, int64_t micro_batch) {
+            StepOptions o = align_options(b, micro_batch, {.pooled = variant.first});
+            o.kl_normalization = variant.second;
             return backward(p, o, b, StepKind::align, kLambda);
         };
         const Backward whole = align(plain, batch, 12), rounded = align(plain, reversed(batch), 12),
