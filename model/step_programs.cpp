@@ -109,7 +109,8 @@ int64_t StepPrograms::arena_lower_bound() const {
 }
 
 double StepPrograms::flops(StepKind kind) const {
-    return of(kind).first.program.flops() * static_cast<double>(options.batch / options.micro_batch);
+    const int64_t micro_batches = options.batch / options.micro_batch;
+    return of(kind).first.program.flops() * static_cast<double>(micro_batches);
 }
 
 }  // namespace dropforge

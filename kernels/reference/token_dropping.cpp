@@ -27,7 +27,7 @@ bool goes_before(const float* values, int64_t length, int32_t a, int32_t b) {
     const bool a_is_real = a < length, b_is_real = b < length;
     if (a_is_real != b_is_real) return a_is_real;
     const std::strong_ordering order = std::strong_order(values[a] + 0.0f, values[b] + 0.0f);
-    return order == 0 ? a < b : order > 0;
+    return std::is_eq(order) ? a < b : std::is_gt(order);
 }
 
 }  // namespace
