@@ -11,9 +11,12 @@ ln -s "$repository/build" build
 ln -s "$repository/configs" configs
 printf '#!/bin/sh\nexec "%s/dev" "$@"\n' "$repository" >dev
 chmod +x dev
-mkdir my-texts
-cp "$repository"/{README,CONTRIBUTING}.md "$repository"/docs/*.md my-texts/
-cp "$repository/LICENSE" my-texts/licence.txt
+# Several times, so that the hundredth that is held back for validation is enough for a sequence, whatever the pages say.
+for copy in 1 2 3 4 5 6 7 8; do
+    mkdir -p my-texts/$copy
+    cp "$repository"/{README,CONTRIBUTING}.md "$repository"/docs/*.md my-texts/$copy/
+    cp "$repository/LICENSE" my-texts/$copy/licence.txt
+done
 export DROPFORGE_TEXT=$scratch/my-texts DROPFORGE_CACHE=$scratch/cache DROPFORGE_RUNS=$scratch/runs DROPFORGE_VOCAB=1000
 
 # The same command, short: few steps, a vocabulary that so little text can fill, one quick test.
