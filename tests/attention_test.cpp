@@ -35,7 +35,8 @@ const std::vector<const KernelTable*>& with_portable() {
         return table;
     }();
     static const std::vector<const KernelTable*> tables = [] {
-        std::vector<const KernelTable*> all = backends();
+        std::vector<const KernelTable*> all =
+            backends(&KernelTable::attention_forward, &KernelTable::attention_backward);
         all.push_back(&portable);
         return all;
     }();

@@ -61,7 +61,7 @@ TEST_CASE("dropout: the share that is dropped") {
 }
 
 TEST_CASE("dropout: the mask of layernorm, forward and backward") {
-    for (const KernelTable* backend : backends()) {
+    for (const KernelTable* backend : backends(&KernelTable::layernorm_forward, &KernelTable::layernorm_backward)) {
         for (const DType dtype : kFloatTypes) {
             for (const int64_t columns : {1, 7, 8, 33, 100}) {
                 INFO(text(*backend), " ", text(dtype), " columns ", columns);
@@ -96,7 +96,7 @@ TEST_CASE("dropout: the mask of layernorm, forward and backward") {
 
 TEST_CASE("dropout: the mask of the embeddings, forward and backward") {
     constexpr int64_t sequence = 7, rows = 3 * sequence, columns = 34;
-    for (const KernelTable* backend : backends()) {
+    for (const KernelTable* backend : backends(&KernelTable::embedding_forward, &KernelTable::embedding_backward)) {
         INFO(text(*backend));
         Setup s(*backend, DType::f32, DType::f32, 0);
         Array table = filled(DType::f32, sequence, columns, 1), gain = filled(DType::f32, 1, columns, 1),
@@ -146,7 +146,7 @@ TEST_CASE("dropout: the mask of attention, forward and backward") {
     // Equal scores, and one-hot values (or one-hot output gradients), lay the mask bare: out[i,j] = m[i,j]/keys =
     // dv[j,i].
     constexpr int64_t batch = 2, heads = 3, size = 16, rows_q = 5, rows_kv = 13, width = heads * size;
-    for (const KernelTable* backend : backends()) {
+    for (const KernelTable* backend : backends(&KernelTable::attention_forward, &KernelTable::attention_backward)) {
         for (const DType dtype : kFloatTypes) {
             INFO(text(*backend), " ", text(dtype));
             Setup s(*backend, dtype, dtype, 0);

@@ -52,7 +52,7 @@ const std::vector<const KernelTable*>& with_onednn() {
         return table;
     }();
     static const std::vector<const KernelTable*> tables = [] {
-        std::vector<const KernelTable*> all = backends();
+        std::vector<const KernelTable*> all = backends(&KernelTable::gemm);
         all.push_back(&onednn);
         return all;
     }();
@@ -70,7 +70,7 @@ TEST_CASE("gemm: small integers are exact in every layout") {
     // [1 2 3; 4 5 6] · [7 8; 9 10; 11 12] = [58 64; 139 154]; all of it exact in bf16
     const double a[2][3] = {{1, 2, 3}, {4, 5, 6}}, b[3][2] = {{7, 8}, {9, 10}, {11, 12}},
                  c[2][2] = {{58, 64}, {139, 154}};
-    for (const KernelTable* backend : backends()) {
+    for (const KernelTable* backend : backends(&KernelTable::gemm)) {
         for (const DType dtype : kFloatTypes) {
             for (int layout = 0; layout < 4; ++layout) {
                 INFO(text(*backend), " ", text(dtype), " layout ", layout);

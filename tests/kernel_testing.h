@@ -7,7 +7,8 @@
 // difference,
 //     error ≤ 2 · error of straightforward() + half an ulp of the output's storage at the scale of the output.
 // NaN fails. Outputs and scratch are NaN before the call, and so is the padding between rows, which must stay as it
-// was. A second run with another number of threads must give the same bits.
+// was. A second run with another number of threads must give the same bits. Where the CUDA Toolkit's headers are, the
+// CUDA kernels run too, on tests/simt, with their threads in three orders that must give the same bits.
 //
 // Gradients of reference() itself are checked against finite differences of its forward (check_gradient).
 #pragma once
@@ -33,11 +34,25 @@
 #include "base/philox.h"
 #include "kernels/kernels.h"
 #include "kernels/reference/loops.h"
+#if DROPFORGE_CUDA_EMULATED
+#include "kernels/cuda/functions.h"
+#include "tests/simt/simt.h"
+#endif
 
 namespace dropforge::kernels {
 
-/// The backends that every test runs.
-inline std::vector<const KernelTable*> backends() { return {&reference(), &cpu()}; }
+/// The backends that a test runs. One that needs operations which the CUDA backend lacks names them, and runs without
+/// it.
+template <typename... Operations>
+std::vector<const KernelTable*> backends(Operations KernelTable::*... needed) {
+    std::vector<const KernelTable*> tables = {&reference(), &cpu()};
+#if DROPFORGE_CUDA_EMULATED
+    tables.push_back(&cuda());
+#endif
+    std::erase_if(tables,
+                  [&]([[maybe_unused]] const KernelTable* table) { return !((table->*needed != nullptr) && ...); });
+    return tables;
+}
 
 constexpr uint64_t kSeeds = 8;
 constexpr DType kFloatTypes[] = {DType::f32, DType::bf16};
@@ -267,25 +282,64 @@ inline Expected expect(DType dtype, const RunOperation& run) {
 
 enum class Repeat : uint8_t { other_threads, same_threads };
 
+/// While it lives, kernels run by schedule 0, 1 or 2, which must not matter: another number of threads (unless the same
+/// is asked for), another order of CUDA's.
+class Scheduled {
+  public:
+    Scheduled(size_t schedule, Repeat repeat)
+#if DROPFORGE_CUDA_EMULATED
+        : order_(orders[schedule])
+#endif
+    {
+        if (repeat == Repeat::other_threads) omp_set_num_threads(schedule == 0 ? 1 : 3);
+    }
+    ~Scheduled() { omp_set_num_threads(threads_); }
+    Scheduled(const Scheduled&) = delete;
+    Scheduled& operator=(const Scheduled&) = delete;
+
+    /// How many of them differ for a backend.
+    static size_t count([[maybe_unused]] const KernelTable& backend) {
+#if DROPFORGE_CUDA_EMULATED
+        if (&backend == &cuda()) return 3;
+#endif
+        return 2;
+    }
+
+  private:
+#if DROPFORGE_CUDA_EMULATED
+    static constexpr simt::Order orders[] = {simt::Order::forward, simt::Order::reverse, simt::Order::random};
+    simt::ScopedOrder order_;
+#endif
+    int threads_ = omp_get_max_threads();
+};
+
 /// Runs the operation on every backend and applies the rule; `label` says which case failed.
 inline void check_backends(const std::string& label, DType dtype, const RunOperation& run,
                            Repeat repeat = Repeat::other_threads,
                            const std::vector<const KernelTable*>& tables = backends()) {
     const Expected expected = expect(dtype, run);
-    const int threads = omp_get_max_threads();
     for (const KernelTable* backend : tables) {
         INFO(text(*backend), " ", text(dtype), ": ", label);
-        Setup first(*backend, dtype, dtype, 0), second(*backend, dtype, dtype, 0);
-        if (repeat == Repeat::other_threads) omp_set_num_threads(1);
-        const Outputs results = run(first);
-        if (repeat == Repeat::other_threads) omp_set_num_threads(3);
-        const Outputs again = run(second);
-        omp_set_num_threads(threads);
-        for (size_t i = 0; i < results.size(); ++i) {
-            compare(results[i], expected.truth[i].array, expected.yardstick[i]);
-            CHECK(results[i].array == again[i].array);
+        Outputs results;
+        for (size_t schedule = 0; schedule < Scheduled::count(*backend); ++schedule) {
+            const Scheduled scheduled(schedule, repeat);
+            Setup setup(*backend, dtype, dtype, 0);
+            Outputs these = run(setup);
+            if (schedule == 0) {
+                results = std::move(these);
+                continue;
+            }
+            INFO("schedule ", schedule);
+            for (size_t i = 0; i < results.size(); ++i) CHECK(results[i].array == these[i].array);
         }
+        for (size_t i = 0; i < results.size(); ++i) compare(results[i], expected.truth[i].array, expected.yardstick[i]);
     }
+}
+
+/// The same on chosen backends.
+inline void check_backends(const std::vector<const KernelTable*>& tables, const std::string& label, DType dtype,
+                           const RunOperation& run) {
+    check_backends(label, dtype, run, Repeat::other_threads, tables);
 }
 
 /// Σ weight·y over the elements, and Σ |weight·y|: a loss whose gradient at y is `weight`.

@@ -143,14 +143,16 @@ constexpr Case kCases[] = {
 TEST_CASE("layernorm: forward") {
     for (const DType dtype : kFloatTypes) {
         for (const Case& k : kCases) {
-            check_backends(label(k), dtype, [&](Setup& s) {
-                Forward f(s, k);
-                f.run(s, k);
-                Outputs all = outputs("y", std::move(f.y), "mean", std::move(f.mean), "rstd", std::move(f.rstd));
-                if (k.saved != Saved::none)
-                    add_outputs(all, "z", k.saved == Saved::apart ? std::move(f.z) : std::move(f.x));
-                return all;
-            });
+            check_backends(backends(&KernelTable::layernorm_forward, &KernelTable::layernorm_backward), label(k), dtype,
+                           [&](Setup& s) {
+                               Forward f(s, k);
+                               f.run(s, k);
+                               Outputs all =
+                                   outputs("y", std::move(f.y), "mean", std::move(f.mean), "rstd", std::move(f.rstd));
+                               if (k.saved != Saved::none)
+                                   add_outputs(all, "z", k.saved == Saved::apart ? std::move(f.z) : std::move(f.x));
+                               return all;
+                           });
         }
     }
 }
@@ -158,21 +160,22 @@ TEST_CASE("layernorm: forward") {
 TEST_CASE("layernorm: backward") {
     for (const DType dtype : kFloatTypes) {
         for (const Case& k : kCases) {
-            check_backends(label(k), dtype, [&](Setup& s) {
-                Setup exact(reference(), dtype, s.storage, 0);  // the saved tensors: the same for all
-                Case plain = k;
-                plain.saved = Saved::apart;
-                Forward f(s, plain);
-                f.run(exact, plain);
-                f.z.fill([&](int64_t r, int64_t c) { return s.rounded(f.z.at(r, c)); });
-                Backward b(s, k);
-                b.run(s, k, f);
-                Outputs all = outputs("dz", k.in_place ? std::move(b.dy) : std::move(b.dz), "dgain", std::move(b.dgain),
-                                      "dbias", std::move(b.dbias));
-                if (k.dropout > 0) add_outputs(all, "dx", std::move(b.dx));
-                if (k.sum) add_outputs(all, "dx_sum", std::move(b.dx_sum));
-                return all;
-            });
+            check_backends(backends(&KernelTable::layernorm_forward, &KernelTable::layernorm_backward), label(k), dtype,
+                           [&](Setup& s) {
+                               Setup exact(reference(), dtype, s.storage, 0);  // the saved tensors: the same for all
+                               Case plain = k;
+                               plain.saved = Saved::apart;
+                               Forward f(s, plain);
+                               f.run(exact, plain);
+                               f.z.fill([&](int64_t r, int64_t c) { return s.rounded(f.z.at(r, c)); });
+                               Backward b(s, k);
+                               b.run(s, k, f);
+                               Outputs all = outputs("dz", k.in_place ? std::move(b.dy) : std::move(b.dz), "dgain",
+                                                     std::move(b.dgain), "dbias", std::move(b.dbias));
+                               if (k.dropout > 0) add_outputs(all, "dx", std::move(b.dx));
+                               if (k.sum) add_outputs(all, "dx_sum", std::move(b.dx_sum));
+                               return all;
+                           });
         }
     }
 }

@@ -1,0 +1,56 @@
+// Sums over rows in a fixed order, in two stages: each block of kernels/blocks.h's row blocks leaves the sums of its
+// rows in scratch, then add_partials adds up the blocks in order.
+#pragma once
+
+#include "kernels/blocks.h"
+#include "kernels/cuda/device.cuh"
+
+namespace dropforge::kernels::on_cuda {
+
+constexpr int kSumWarps = 8;  // of a block of the first stage
+
+/// The rows first … last-1 of this warp. Row blocks, and the shares of the warps in one, are contiguous: what cancels
+/// in neighbouring rows cancels early.
+struct RowRange {
+    __device__ explicit RowRange(int64_t rows) {
+        const int64_t begin = rows * blockIdx.y / gridDim.y, size = rows * (blockIdx.y + 1) / gridDim.y - begin;
+        first = begin + size * threadIdx.y / kSumWarps;
+        last = begin + size * (threadIdx.y + 1) / kSumWarps;
+    }
+    int64_t first, last;
+};
+
+/// Ends the first stage. A block is kSumWarps warps side by side, a lane has N columns from `column` on, and each warp
+/// brings the sums of its share of the rows: adds the warps up in order and writes partials[column + i].
+template <int N>
+__device__ inline void add_warps(const float (&sum)[N], int64_t column, int64_t columns, float* partials) {
+    DROPFORGE_SHARED(float, of_warp, [kSumWarps][N][kWarp]);  // lanes side by side: no bank conflicts
+    const int lane = threadIdx.x, warp = threadIdx.y;
+#pragma unroll
+    for (int i = 0; i < N; ++i) of_warp[warp][i][lane] = sum[i];
+    __syncthreads();
+    for (int i = warp; i < N; i += kSumWarps) {  // N columns a lane are dealt out to the warps
+        float total = 0;
+#pragma unroll
+        for (int w = 0; w < kSumWarps; ++w) total += of_warp[w][i][lane];
+        if (column + i < columns) partials[column + i] = total;
+    }
+}
+
+/// The grid and the block of the first stage.
+inline Shape sum_shape(int64_t columns, int64_t blocks, int pack, const char* file = __builtin_FILE(),
+                       unsigned line = __builtin_LINE()) {
+    return {dim3(blocks_for(columns, int64_t{kWarp} * pack), static_cast<unsigned>(blocks)), dim3(kWarp, kSumWarps),
+            file, line};
+}
+
+/// What the second stage gives: up to three sums whose partials lie side by side.
+struct ColumnSums {
+    float* to[3];  // [columns]; nullptr: not asked for
+    int count;
+};
+/// to[s][c] (+)= Σ over blocks of partials[(block * count + s) * columns + c].
+void add_partials(const float* partials, int64_t blocks, int64_t columns, ColumnSums sums, bool accumulate,
+                  Context& context);
+
+}  // namespace dropforge::kernels::on_cuda

@@ -1,0 +1,29 @@
+// The functions of the CUDA backend; kernels/kernels.h says what each does. Each only queues kernels on the context's
+// stream: pointers are device memory, but for those that kernels.h calls spans.
+#pragma once
+
+#include "kernels/kernels.h"
+
+namespace dropforge::kernels {
+
+/// Operations that are not written yet are nullptr.
+const KernelTable& cuda();
+
+namespace on_cuda {
+
+void gelu_forward(const GeluForward&, Context&);
+void gelu_backward(const GeluBackward&, Context&);
+void tanh_forward(const TanhForward&, Context&);
+void tanh_backward(const TanhBackward&, Context&);
+void column_sum(const ColumnSum&, Context&);
+void gather_rows(const GatherRows&, Context&);
+void scatter_rows(const ScatterRows&, Context&);
+void merge_rows(const MergeRows&, Context&);
+void split_rows(const SplitRows&, Context&);
+void cross_entropy(const CrossEntropy&, Context&);
+void loss_totals(const LossTotals&, Context&);
+void cast(const Cast&, Context&);
+void add(const Add&, Context&);
+
+}  // namespace on_cuda
+}  // namespace dropforge::kernels

@@ -1,0 +1,30 @@
+// The table of the CUDA backend, as far as it goes.
+#include "kernels/cuda/device.cuh"
+#include "kernels/cuda/functions.h"
+
+namespace dropforge::kernels {
+
+const KernelTable& cuda() {
+    static const KernelTable table = [] {
+        KernelTable t{};  // what is not named here is nullptr
+        t.name = "cuda";
+        t.create_context = []() -> std::unique_ptr<Context> { return std::make_unique<on_cuda::CudaContext>(); };
+        t.gelu_forward = on_cuda::gelu_forward;
+        t.gelu_backward = on_cuda::gelu_backward;
+        t.tanh_forward = on_cuda::tanh_forward;
+        t.tanh_backward = on_cuda::tanh_backward;
+        t.column_sum = on_cuda::column_sum;
+        t.gather_rows = on_cuda::gather_rows;
+        t.scatter_rows = on_cuda::scatter_rows;
+        t.cross_entropy = on_cuda::cross_entropy;
+        t.loss_totals = on_cuda::loss_totals;
+        t.cast = on_cuda::cast;
+        t.add = on_cuda::add;
+        t.merge_rows = on_cuda::merge_rows;
+        t.split_rows = on_cuda::split_rows;
+        return t;
+    }();
+    return table;
+}
+
+}  // namespace dropforge::kernels
