@@ -22,7 +22,7 @@ int64_t embedding_backward_scratch_bytes(int64_t rows, int64_t columns) {
 }
 
 int64_t layernorm_backward_scratch_bytes(int64_t rows, int64_t columns) {
-    return row_blocks(rows) * 3 * columns * kFloat;
+    return device_row_blocks(rows) * 3 * columns * kFloat;  // no less than row_blocks, the CPU's
 }
 
 int64_t column_sum_scratch_bytes(int64_t rows, int64_t columns) { return row_blocks(rows) * columns * kFloat; }

@@ -12,7 +12,7 @@ mapfile -t files < <(while read -r file; do if [ -f "$file" ]; then echo "$file"
 nothing_is_fine() { "$@" || [ $? = 1 ]; }
 select_files() { printf '%s\n' "${files[@]}" | nothing_is_fine grep -E "$1"; }
 
-formatting() { select_files '\.(cpp|h)$' | xargs clang-format --dry-run --Werror; }
+formatting() { select_files '\.(cpp|h|cu|cuh)$' | xargs clang-format --dry-run --Werror; }
 
 # violation WHAT [FINE]: prints the lines of stdin under that heading; false if there are any other than FINE.
 violation() {
@@ -32,14 +32,14 @@ search() {
 
 house_rules() {
     local status=0 text tab=$'\t'
-    text=$(select_files '(\.(cpp|h|md|toml|json|sh|pl|txt)|^dev|^\.ci/run)$' | grep -v '^tests/golden/')
+    text=$(select_files '(\.(cpp|h|cu|cuh|md|toml|json|sh|pl|txt)|^dev|^\.ci/run)$' | grep -v '^tests/golden/')
     search -nE "$tab| +\$" <<<"$text" | violation "tabs or trailing spaces" || status=1
     # The places where someone happens to work mean nothing to a reader.
     search -nE '(^|[^A-Za-z0-9_.$}/-])/(work|home|root|tmp|mnt)/[A-Za-z]' <<<"$text" | violation "a path of one machine" || status=1
     search -nwE '(TO''DO|FIX''ME|X''XX)' <<<"$text" | violation "unfinished" || status=1
-    search -nE '^ *using namespace' <<<"$(grep '\.h$' <<<"$text")" | violation "using namespace in a header" || status=1
-    search -L '^#pragma once' <<<"$(grep '\.h$' <<<"$text")" | violation "headers without #pragma once" || status=1
-    xargs wc -l <<<"$(grep -E '\.(cpp|h|sh|pl)$' <<<"$text")" | awk '$2 != "total" && $1 > 400' | violation "more than 400 lines" || status=1
+    search -nE '^ *using namespace' <<<"$(grep -E '\.(h|cuh)$' <<<"$text")" | violation "using namespace in a header" || status=1
+    search -L '^#pragma once' <<<"$(grep -E '\.(h|cuh)$' <<<"$text")" | violation "headers without #pragma once" || status=1
+    xargs wc -l <<<"$(grep -E '\.(cpp|h|cu|cuh|sh|pl)$' <<<"$text")" | awk '$2 != "total" && $1 > 400' | violation "more than 400 lines" || status=1
     return $status
 }
 

@@ -138,6 +138,8 @@ constexpr Case kCases[] = {
     {.rows = 17, .columns = 768, .dropout = 0.1f, .in_place = true},
     {.rows = 3, .columns = 1003, .offset = -1000, .sum = false},
     {.rows = 1025, .columns = 24, .dropout = 0.1f, .accumulate = true},
+    {.rows = 7, .columns = 1024, .dropout = 0.1f},
+    {.rows = 5, .columns = 1032, .dropout = 0.1f, .offset = 10},
 };
 
 TEST_CASE("layernorm: forward") {

@@ -14,10 +14,7 @@
 #include <initializer_list>
 #include <type_traits>
 
-#if defined(__CUDACC__)
-#define FMT_CONSTEVAL  // nvcc 13 cannot check format strings
-#endif
-#include "base/error.h"
+#include "kernels/cuda/refuse.h"
 #include "kernels/kernels.h"
 
 #if defined(__CUDACC__)
@@ -67,7 +64,7 @@ void launch(void (*kernel)(Parameters...), Context& context, const Shape& shape,
     config.blockDim = shape.block;
     config.stream = static_cast<CudaContext&>(context).stream;
     const cudaError_t status = cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
-    require(status == cudaSuccess, "{}:{}: launch: {}", shape.file, shape.line, cudaGetErrorString(status));
+    if (status != cudaSuccess) refuse_launch(cudaGetErrorString(status), shape.file, shape.line);
 #else
     static_cast<void>(context);
     simt::launch(kernel, {shape.grid, shape.block, 0, {shape.file, shape.line}}, static_cast<Parameters>(arguments)...);
@@ -77,7 +74,8 @@ void launch(void (*kernel)(Parameters...), Context& context, const Shape& shape,
 /// Blocks of `size` that cover n, as the x extent of a grid.
 inline unsigned blocks_for(int64_t n, int64_t size) {
     const int64_t blocks = (n + size - 1) / size;
-    require(blocks <= 0x7fffffff, "{} elements are too many for a grid of blocks of {}", n, size);
+    constexpr int64_t kLimit = 0x7fffffff;
+    if (blocks > kLimit) refuse_size("elements of one launch", n, kLimit * size);
     return static_cast<unsigned>(blocks);
 }
 

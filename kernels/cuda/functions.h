@@ -11,6 +11,8 @@ const KernelTable& cuda();
 
 namespace on_cuda {
 
+void layernorm_forward(const LayerNormForward&, Context&);
+void layernorm_backward(const LayerNormBackward&, Context&);
 void gelu_forward(const GeluForward&, Context&);
 void gelu_backward(const GeluBackward&, Context&);
 void tanh_forward(const TanhForward&, Context&);

@@ -4,16 +4,24 @@
 
 namespace dropforge::kernels::on_cuda {
 
-// A warp has a row: the row's index is read once, and the lanes' packs lie side by side. Blocks of 8 rows; with at most
-// 32 registers a thread, 8 blocks fill a multiprocessor.
+// A warp has a row: the row's index is read once, and the lanes' packs lie side by side. Blocks of 8 rows of one
+// sequence (blockIdx.y): no division. With 32 registers a thread, 8 blocks fill a multiprocessor.
 constexpr int kRowWarps = 8;
 constexpr int kRowThreads = kRowWarps * kWarp;
 
-__device__ inline int64_t row_of_warp() { return int64_t{blockIdx.x} * kRowWarps + threadIdx.x / kWarp; }
+/// The row of this warp within its sequence.
+__device__ inline int row_of_warp() { return static_cast<int>(blockIdx.x * kRowWarps + threadIdx.x / kWarp); }
 __device__ inline int lane_of_thread() { return static_cast<int>(threadIdx.x % kWarp); }
+/// Row `row` of this block's sequence, of those that have `per_sequence` rows, in elements or words of `width` a row.
+__device__ inline int64_t offset_of(int per_sequence, int row, int width) {
+    return (int64_t{blockIdx.y} * per_sequence + row) * width;
+}
 
-inline Shape row_shape(int64_t rows, const char* file = __builtin_FILE(), unsigned line = __builtin_LINE()) {
-    return {blocks_for(rows, kRowWarps), kRowThreads, file, line};
+inline Shape row_shape(int64_t batch, int64_t rows, const char* file = __builtin_FILE(),
+                       unsigned line = __builtin_LINE()) {
+    constexpr int64_t kLimit = 65535;  // of a grid's y extent
+    if (batch > kLimit) refuse_size("sequences", batch, kLimit);
+    return {dim3(blocks_for(rows, kRowWarps), static_cast<unsigned>(batch)), kRowThreads, file, line};
 }
 
 /// Calls f(word type) with the widest type that rows of these bytes can be copied in: what moves bits needs no dtype.
@@ -28,32 +36,32 @@ void with_word(int64_t row_bytes, std::initializer_list<const void*> pointers, F
 }
 
 template <typename Word>
-__device__ inline void copy_row(Word* to, const Word* from, int64_t words) {
-    for (int64_t i = lane_of_thread(); i < words; i += kWarp) to[i] = from[i];
+__device__ inline void copy_row(Word* to, const Word* from, int words) {
+    for (int i = lane_of_thread(); i < words; i += kWarp) to[i] = from[i];
 }
 template <typename Word>
-__device__ inline void clear_row(Word* to, int64_t words) {
-    for (int64_t i = lane_of_thread(); i < words; i += kWarp) to[i] = Word{};
+__device__ inline void clear_row(Word* to, int words) {
+    for (int i = lane_of_thread(); i < words; i += kWarp) to[i] = Word{};
 }
 
-/// The entries of a sequence's index that point to one row: for the whole warp, which looks at 32 of them at a time.
+/// The entries of this sequence's index that point to one row: for the whole warp, which looks at 32 of them at a time.
 class Sources {
   public:
-    __device__ Sources(const int32_t* index, int64_t count, int64_t row) : index_(index), count_(count), row_(row) {}
+    __device__ Sources(const int32_t* index, int count, int row)
+        : index_(index + int64_t{blockIdx.y} * count), count_(count), row_(row) {}
 
     /// Which of the entries first … first+31 point to the row.
-    __device__ unsigned among(int64_t first) const {
-        const int64_t i = first + lane_of_thread();
+    __device__ unsigned among(int first) const {
+        const int i = first + lane_of_thread();
         return __ballot_sync(kAllLanes, i < count_ && index_[i] == row_);
     }
     /// How many there are, and the last one (-1: none).
     struct Found {
-        int64_t last;
-        int count;
+        int last, count;
     };
     __device__ Found find() const {
         Found found{-1, 0};
-        for (int64_t first = 0; first < count_; first += kWarp) {
+        for (int first = 0; first < count_; first += kWarp) {
             const unsigned hits = among(first);
             if (hits != 0) found.last = first + 31 - __clz(static_cast<int>(hits));
             found.count += __popc(hits);
@@ -63,26 +71,27 @@ class Sources {
 
   private:
     const int32_t* index_;
-    int64_t count_, row_;
+    int count_, row_;
 };
 
 // -------------------------------------------------------------------------------------------------------------- gather
 template <typename Word>
 __global__ void __launch_bounds__(kRowThreads)
-    gather_kernel(const Word* __restrict__ from, const int32_t* __restrict__ index, Word* __restrict__ to, int64_t rows,
-                  int64_t count, int64_t per_sequence, int64_t words) {
-    const int64_t row = row_of_warp();
-    if (row >= rows) return;
-    copy_row(to + row * words, from + (row / count * per_sequence + index[row]) * words, words);
+    gather_kernel(const Word* __restrict__ from, const int32_t* __restrict__ index, Word* __restrict__ to, int count,
+                  int per_sequence, int words) {
+    const int row = row_of_warp();
+    if (row >= count) return;
+    const int source = index[int64_t{blockIdx.y} * count + row];
+    copy_row(to + offset_of(count, row, words), from + offset_of(per_sequence, source, words), words);
 }
 
 void gather_rows(const GatherRows& g, Context& context) {
-    const int64_t rows = g.batch * g.count, bytes = g.columns * static_cast<int64_t>(size_of(g.dtype));
-    if (rows == 0) return;
+    if (g.batch * g.count == 0) return;
+    const int64_t bytes = g.columns * static_cast<int64_t>(size_of(g.dtype));
     with_word(bytes, {g.from, g.to}, [&](auto type) {
         using Word = typename decltype(type)::type;
-        launch(gather_kernel<Word>, context, row_shape(rows), static_cast<const Word*>(g.from), g.index,
-               static_cast<Word*>(g.to), rows, g.count, g.per_sequence, bytes / static_cast<int64_t>(sizeof(Word)));
+        launch(gather_kernel<Word>, context, row_shape(g.batch, g.count), static_cast<const Word*>(g.from), g.index,
+               static_cast<Word*>(g.to), g.count, g.per_sequence, bytes / static_cast<int64_t>(sizeof(Word)));
     });
 }
 
@@ -90,52 +99,50 @@ void gather_rows(const GatherRows& g, Context& context) {
 /// A warp has a row of the large side and looks for what belongs there: no atomics, and duplicates in order.
 template <typename T, int N>
 __global__ void __launch_bounds__(kRowThreads)
-    scatter_kernel(const T* __restrict__ from, const int32_t* __restrict__ index, T* __restrict__ to, int64_t rows,
-                   int64_t count, int64_t per_sequence, int64_t columns, bool accumulate, bool clear) {
-    const int64_t row = row_of_warp();
-    if (row >= rows) return;
-    const int64_t batch = row / per_sequence;
-    const Sources sources(index + batch * count, count, row - batch * per_sequence);
-    const auto found = sources.find();
+    scatter_kernel(const T* __restrict__ from, const int32_t* __restrict__ index, T* __restrict__ to, int count,
+                   int per_sequence, int columns, bool accumulate, bool clear) {
     using Word = Pack<T, N>;
-    auto* target = reinterpret_cast<Word*>(to + row * columns);
-    const T* origin = from + batch * count * columns;
-    const int64_t packs = columns / N;
+    const int row = row_of_warp();
+    if (row >= per_sequence) return;
+    const Sources sources(index, count, row);
+    const auto found = sources.find();
+    to += offset_of(per_sequence, row, columns);
     if (found.count == 0) {
-        if (clear) clear_row(target, packs);
+        if (clear) clear_row(reinterpret_cast<Word*>(to), columns / N);
         return;
     }
     if (!accumulate || (clear && found.count == 1)) {
-        copy_row(target, reinterpret_cast<const Word*>(origin + found.last * columns), packs);
+        const T* source = from + offset_of(count, found.last, columns);
+        copy_row(reinterpret_cast<Word*>(to), reinterpret_cast<const Word*>(source), columns / N);
         return;
     }
-    for (int64_t begin = 0; begin < packs; begin += kWarp) {  // all lanes vote, also those past the end
-        const int64_t column = (begin + lane_of_thread()) * N;
+    for (int begin = 0; begin < columns; begin += kWarp * N) {  // all lanes vote, also those past the end
+        const int column = begin + lane_of_thread() * N;
         const bool inside = column < columns;
         float sum[N] = {};
-        if (inside && !clear) load<N>(to + row * columns + column, sum);
-        for (int64_t first = 0; first <= found.last; first += kWarp) {
+        if (inside && !clear) load<N>(to + column, sum);
+        for (int first = 0; first <= found.last; first += kWarp) {
             for (unsigned hits = sources.among(first); hits != 0; hits &= hits - 1) {
-                const int64_t r = first + __ffs(static_cast<int>(hits)) - 1;
+                const int r = first + __ffs(static_cast<int>(hits)) - 1;
                 if (!inside) continue;
                 float value[N];
-                load<N>(origin + r * columns + column, value);
+                load<N>(from + offset_of(count, r, columns) + column, value);
 #pragma unroll
                 for (int i = 0; i < N; ++i) sum[i] += value[i];
             }
         }
-        if (inside) store<N>(to + row * columns + column, sum);
+        if (inside) store<N>(to + column, sum);
     }
 }
 
 void scatter_rows(const ScatterRows& s, Context& context) {
-    const int64_t rows = s.batch * s.per_sequence;
-    if (rows == 0) return;
+    if (s.batch * s.per_sequence == 0) return;
     with_device_type(s.dtype, [&](auto type) {
         using T = typename decltype(type)::type;
         with_pack<T>(s.columns, {s.from, s.to}, [&](auto pack) {
-            launch(scatter_kernel<T, pack()>, context, row_shape(rows), static_cast<const T*>(s.from), s.index,
-                   static_cast<T*>(s.to), rows, s.count, s.per_sequence, s.columns, s.accumulate, s.clear);
+            launch(scatter_kernel<T, pack()>, context, row_shape(s.batch, s.per_sequence),
+                   static_cast<const T*>(s.from), s.index, static_cast<T*>(s.to), s.count, s.per_sequence, s.columns,
+                   s.accumulate, s.clear);
         });
     });
 }
@@ -144,24 +151,24 @@ void scatter_rows(const ScatterRows& s, Context& context) {
 template <typename Word>
 __global__ void __launch_bounds__(kRowThreads)
     merge_kernel(const Word* __restrict__ rows, const int32_t* __restrict__ index, const Word* rest, Word* all,
-                 int64_t total, int64_t count, int64_t per_sequence, int64_t words) {
-    const int64_t row = row_of_warp();
-    if (row >= total) return;
-    const int64_t batch = row / per_sequence;
-    const auto found = Sources(index + batch * count, count, row - batch * per_sequence).find();
-    if (found.count > 0)
-        copy_row(all + row * words, rows + (batch * count + found.last) * words, words);
+                 int count, int per_sequence, int words) {
+    const int row = row_of_warp();
+    if (row >= per_sequence) return;
+    const int source = Sources(index, count, row).find().last;
+    const int64_t at = offset_of(per_sequence, row, words);
+    if (source >= 0)
+        copy_row(all + at, rows + offset_of(count, source, words), words);
     else if (all != rest)
-        copy_row(all + row * words, rest + row * words, words);
+        copy_row(all + at, rest + at, words);
 }
 
 void merge_rows(const MergeRows& m, Context& context) {
-    const int64_t total = m.batch * m.per_sequence, bytes = m.columns * static_cast<int64_t>(size_of(m.dtype));
-    if (total == 0) return;
+    if (m.batch * m.per_sequence == 0) return;
+    const int64_t bytes = m.columns * static_cast<int64_t>(size_of(m.dtype));
     with_word(bytes, {m.rows, m.rest, m.all}, [&](auto type) {
         using Word = typename decltype(type)::type;
-        launch(merge_kernel<Word>, context, row_shape(total), static_cast<const Word*>(m.rows), m.index,
-               static_cast<const Word*>(m.rest), static_cast<Word*>(m.all), total, m.count, m.per_sequence,
+        launch(merge_kernel<Word>, context, row_shape(m.batch, m.per_sequence), static_cast<const Word*>(m.rows),
+               m.index, static_cast<const Word*>(m.rest), static_cast<Word*>(m.all), m.count, m.per_sequence,
                bytes / static_cast<int64_t>(sizeof(Word)));
     });
 }
@@ -169,40 +176,39 @@ void merge_rows(const MergeRows& m, Context& context) {
 /// rest may be all: a lane has read what it writes.
 template <typename T, int N>
 __global__ void __launch_bounds__(kRowThreads)
-    split_kernel(const T* all, const int32_t* __restrict__ index, T* __restrict__ rows, T* rest, int64_t total,
-                 int64_t count, int64_t per_sequence, int64_t columns, bool accumulate) {
-    const int64_t row = row_of_warp();
-    if (row >= total) return;
-    const int64_t batch = row / per_sequence, packs = columns / N;
-    const auto found = Sources(index + batch * count, count, row - batch * per_sequence).find();
+    split_kernel(const T* all, const int32_t* __restrict__ index, T* __restrict__ rows, T* rest, int count,
+                 int per_sequence, int columns, bool accumulate) {
     using Word = Pack<T, N>;
-    const auto* from = reinterpret_cast<const Word*>(all + row * columns);
-    auto* to = reinterpret_cast<Word*>(rest + row * columns);
-    if (found.count > 0) {
-        copy_row(reinterpret_cast<Word*>(rows + (batch * count + found.last) * columns), from, packs);
-        if (!accumulate) clear_row(to, packs);
+    const int row = row_of_warp();
+    if (row >= per_sequence) return;
+    const int picked = Sources(index, count, row).find().last;
+    all += offset_of(per_sequence, row, columns);
+    rest += offset_of(per_sequence, row, columns);
+    const auto* from = reinterpret_cast<const Word*>(all);
+    if (picked >= 0) {
+        copy_row(reinterpret_cast<Word*>(rows + offset_of(count, picked, columns)), from, columns / N);
+        if (!accumulate) clear_row(reinterpret_cast<Word*>(rest), columns / N);
     } else if (accumulate) {
-        for (int64_t column = int64_t{lane_of_thread()} * N; column < columns; column += kWarp * N) {
+        for (int column = lane_of_thread() * N; column < columns; column += kWarp * N) {
             float sum[N], value[N];
-            load<N>(rest + row * columns + column, sum);
-            load<N>(all + row * columns + column, value);
+            load<N>(rest + column, sum);
+            load<N>(all + column, value);
 #pragma unroll
             for (int i = 0; i < N; ++i) sum[i] += value[i];
-            store<N>(rest + row * columns + column, sum);
+            store<N>(rest + column, sum);
         }
     } else if (all != rest) {
-        copy_row(to, from, packs);
+        copy_row(reinterpret_cast<Word*>(rest), from, columns / N);
     }
 }
 
 void split_rows(const SplitRows& s, Context& context) {
-    const int64_t total = s.batch * s.per_sequence;
-    if (total == 0) return;
+    if (s.batch * s.per_sequence == 0) return;
     with_device_type(s.dtype, [&](auto type) {
         using T = typename decltype(type)::type;
         with_pack<T>(s.columns, {s.all, s.rows, s.rest}, [&](auto pack) {
-            launch(split_kernel<T, pack()>, context, row_shape(total), static_cast<const T*>(s.all), s.index,
-                   static_cast<T*>(s.rows), static_cast<T*>(s.rest), total, s.count, s.per_sequence, s.columns,
+            launch(split_kernel<T, pack()>, context, row_shape(s.batch, s.per_sequence), static_cast<const T*>(s.all),
+                   s.index, static_cast<T*>(s.rows), static_cast<T*>(s.rest), s.count, s.per_sequence, s.columns,
                    s.accumulate);
         });
     });
