@@ -68,7 +68,7 @@ class Device {
     int barrier(bool vote, Location where);
     Exchange exchange(uint32_t mask, uint64_t value, WarpOperation operation, Location where);
     /// Ends the launch from inside a thread.
-    [[noreturn]] void fail(const char* what, Location where);
+    [[noreturn]] void fail(std::string&& what, Location where);
     void thread_main();
 
     int lane() const { return static_cast<int>(running_ % kWarp); }

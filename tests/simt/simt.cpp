@@ -17,9 +17,10 @@ bool same(Location a, Location b) { return a.line == b.line && std::string_view(
 
 }  // namespace
 
-void Device::fail(const char* what, Location where) {
+void Device::fail(std::string&& what, Location where) {
     const uint3 t = threads_[running_].index;
     failure_ = fmt::format("{}:{}: {} [thread ({}, {}, {})]", where.file, where.line, what, t.x, t.y, t.z);
+    std::string().swap(what);  // nothing on the stack of a thread that is given up is destroyed
     leave(false);
     std::abort();  // a launch that failed is not resumed
 }
@@ -29,8 +30,7 @@ int Device::barrier(bool vote, Location where) {
     if (at_barrier_ == 0)
         barrier_at_ = where;
     else if (!same(barrier_at_, where))
-        fail(fmt::format("divergent __syncthreads: other threads wait at {}:{}", barrier_at_.file, barrier_at_.line)
-                 .c_str(),
+        fail(fmt::format("divergent __syncthreads: other threads wait at {}:{}", barrier_at_.file, barrier_at_.line),
              where);
     ++at_barrier_;
     votes_ += vote;
@@ -53,8 +53,7 @@ Exchange Device::exchange(uint32_t mask, uint64_t value, WarpOperation operation
     const size_t warp = running_ / kWarp, lane = running_ % kWarp;
     Thread& t = threads_[running_];
     Warp& w = warps_[warp];
-    if ((mask >> lane & 1) == 0)
-        fail(fmt::format("lane {} is not in its own mask {:#010x}", lane, mask).c_str(), where);
+    if ((mask >> lane & 1) == 0) fail(fmt::format("lane {} is not in its own mask {:#010x}", lane, mask), where);
     auto found = std::ranges::find(w.meetings, mask, [](const auto& m) { return m->mask; });
     if (found == w.meetings.end()) {
         w.meetings.push_back(std::make_unique<Meeting>());
@@ -67,8 +66,7 @@ Exchange Device::exchange(uint32_t mask, uint64_t value, WarpOperation operation
         m.where = where;
     } else if (m.operation != operation || !same(m.where, where)) {
         fail(fmt::format("lanes of one mask meet in different warp operations: others wait at {}:{}", m.where.file,
-                         m.where.line)
-                 .c_str(),
+                         m.where.line),
              where);
     }
     auto& values = m.values[m.round % 2];
@@ -127,7 +125,7 @@ Exchange exchange(uint32_t mask, uint64_t value, WarpOperation operation, Locati
 uint64_t shuffle(uint32_t mask, uint64_t value, int source, Location where) {
     const Exchange e = device().exchange(mask, value, WarpOperation::shuffle, where);
     if ((e.present >> source & 1) == 0)
-        device().fail(fmt::format("shuffle from lane {}, which does not take part", source).c_str(), where);
+        device().fail(fmt::format("shuffle from lane {}, which does not take part", source), where);
     return e.values[source];
 }
 

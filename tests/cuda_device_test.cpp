@@ -1,0 +1,169 @@
+// What the CUDA kernels share, kernels/cuda/device.cuh and dropout.cuh: access in packs, rounding, reductions, Philox;
+// and what launchers refuse.
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <bit>
+#include <cstring>
+
+#include "kernel_testing.h"
+#include "kernels/cuda/dropout.cuh"
+#include "kernels/dropout.h"
+#include "message_of.h"
+
+namespace dropforge::kernels::on_cuda {
+namespace {
+
+template <typename T, int N>
+__global__ void copy_kernel(const float* from, T* narrow, float* back, int n) {
+    const int first = static_cast<int>(threadIdx.x) * N;
+    if (first >= n) return;
+    float value[N];
+    load<N>(from + first, value);
+    store<N>(narrow + first, value);
+    load<N>(narrow + first, value);
+    store<N>(back + first, value);
+}
+
+constexpr int kNumbers = 256;
+
+template <typename T>
+struct Copied {
+    alignas(16) float from[kNumbers], back[kNumbers];
+    alignas(16) T narrow[kNumbers];
+
+    /// Numbers of every size and sign, then the special ones.
+    Copied() {
+        PhiloxStream stream(1, 2);
+        for (float& f : from) {
+            do f = std::bit_cast<float>(stream.next());
+            while (std::isnan(f));
+        }
+        const float special[] = {0.0f, -0.0f, 1 + 0x1p-8f, 1 + 0x3p-8f, 3.4e38f, -3.4e38f, 0x1p-140f, INFINITY};
+        std::memcpy(from, special, sizeof special);
+    }
+    template <int N>
+    void run() {
+        CudaContext context;
+        launch(copy_kernel<T, N>, context, {1, kNumbers}, from, narrow, back, kNumbers);
+    }
+};
+
+TEST_CASE("packs: bf16 has the bits of the engine's bf16, whatever the width of the access") {
+    const auto check = [](auto width) {
+        Copied<__nv_bfloat16> c;
+        c.run<width()>();
+        for (int i = 0; i < kNumbers; ++i) {
+            uint16_t bits;
+            std::memcpy(&bits, &c.narrow[i], 2);
+            CHECK(bits == bf16(c.from[i]).bits);
+            CHECK(c.back[i] == static_cast<float>(bf16(c.from[i])));
+        }
+    };
+    check(std::integral_constant<int, 1>{});
+    check(std::integral_constant<int, 8>{});
+}
+
+TEST_CASE("packs: f32 is kept, fp16 is rounded to the nearest") {
+    Copied<float> wide;
+    wide.run<4>();
+    CHECK(std::memcmp(wide.from, wide.back, sizeof wide.from) == 0);
+    Copied<__half> one, eight;
+    for (int i = 0; i < kNumbers; ++i) one.from[i] = eight.from[i] = static_cast<float>(i - 100) * 1.0009765625f;
+    one.run<1>();
+    eight.run<8>();
+    for (int i = 0; i < kNumbers; ++i) {
+        CHECK(one.back[i] == eight.back[i]);
+        CHECK(std::abs(one.back[i] - one.from[i]) <= std::abs(one.from[i]) * 0x1p-11f);
+    }
+}
+
+TEST_CASE("aligned: pointers and rows both count") {
+    alignas(16) const char bytes[32] = {};
+    CHECK(aligned(16, 32, {bytes, bytes + 16, nullptr}));
+    CHECK(!aligned(16, 32, {bytes, bytes + 8}));
+    CHECK(!aligned(16, 24, {bytes}));
+}
+
+__global__ void reduce_kernel(const float* x, float* sums, float* largest) {
+    sums[threadIdx.x] = block_reduce(x[threadIdx.x], Sum{});
+    largest[threadIdx.x] = block_reduce(x[threadIdx.x], Maximum{});
+}
+
+TEST_CASE("block_reduce: every thread has the sum and the maximum, in every order") {
+    for (const simt::Order order : {simt::Order::forward, simt::Order::reverse, simt::Order::random}) {
+        for (const unsigned threads : {32u, 96u, 1024u}) {
+            const simt::ScopedOrder scope(order);
+            std::vector<float> x(threads), sums(threads), largest(threads);
+            for (unsigned i = 0; i < threads; ++i) x[i] = i == threads / 2 ? -1.0f : -2.0f - static_cast<float>(i % 7);
+            double sum = 0;
+            for (const float f : x) sum += static_cast<double>(f);
+            CudaContext context;
+            launch(reduce_kernel, context, {1, threads}, x.data(), sums.data(), largest.data());
+            for (unsigned i = 0; i < threads; ++i) CHECK((sums[i] == static_cast<float>(sum) && largest[i] == -1.0f));
+        }
+    }
+}
+
+__global__ void philox_kernel(uint4 counter, uint2 key, uint4* words) { *words = on_cuda::philox4x32(counter, key); }
+
+TEST_CASE("philox4x32 has the words of base/philox.h") {
+    PhiloxStream stream(3, 4);
+    CudaContext context;
+    for (int i = 0; i < 100; ++i) {
+        const Philox4 counter = {stream.next(), stream.next(), stream.next(), stream.next()};
+        const uint2 key = make_uint2(stream.next(), stream.next());
+        uint4 words;
+        launch(philox_kernel, context, {1, 1}, make_uint4(counter[0], counter[1], counter[2], counter[3]), key, &words);
+        CHECK(Philox4{words.x, words.y, words.z, words.w} ==
+              dropforge::philox4x32(counter, key.x | uint64_t{key.y} << 32));
+    }
+}
+
+template <int N>
+__global__ void dropout_kernel(DropoutArgument dropout, float* factors, int columns) {
+    const DropoutDraws draws(dropout);
+    const int column = static_cast<int>(threadIdx.x) * N;
+    float value[N];
+    for (int i = 0; i < N; ++i) value[i] = 1;
+    draws.apply<N>(value, blockIdx.x, column);
+    for (int i = 0; i < N; ++i) factors[static_cast<int>(blockIdx.x) * columns + column + i] = value[i];
+}
+
+TEST_CASE("dropout draws the bits of kernels/dropout.h in packs of 1, 4 and 8") {
+    const DropoutSource source;
+    constexpr int rows = 5, columns = 64, per_sequence = 0x70000001;  // the first row passes 2^32
+    const auto check = [&](auto width, float probability) {
+        const Dropout d = source.with(probability);
+        std::vector<float> factors(rows * columns);
+        CudaContext context;
+        launch(dropout_kernel<width()>, context, {rows, columns / width()}, DropoutArgument(d, per_sequence),
+               factors.data(), columns);
+        for (int r = 0; r < rows; ++r)
+            for (int c = 0; c < columns; ++c)
+                CHECK(factors[static_cast<size_t>(r * columns + c)] ==
+                      dropout_factor(d, first_row(d, per_sequence) + static_cast<uint64_t>(r), c));
+    };
+    for (const float probability : {0.0f, 0.1f, 0.5f}) {
+        check(std::integral_constant<int, 1>{}, probability);
+        check(std::integral_constant<int, 4>{}, probability);
+        check(std::integral_constant<int, 8>{}, probability);
+    }
+}
+
+TEST_CASE("launchers refuse what does not fit a grid") {
+    const auto message = [](auto&& action) { return test::message_of(action); };
+    CHECK(message([] { blocks_for(int64_t{1} << 40, 256); }) ==
+          "1099511627776 elements of one launch: the CUDA backend takes at most 549755813632");
+    CudaContext context;
+    const GatherRows wide{nullptr, nullptr, nullptr, 65536, 1, 1, 8, DType::f32};
+    CHECK(message([&] { cuda().gather_rows(wide, context); }) ==
+          "65536 sequences: the CUDA backend takes at most 65535");
+    LayerNormBackward norm{};
+    norm.rows = 1, norm.columns = 2049, norm.dtype = DType::f32;
+    CHECK(message([&] { cuda().layernorm_backward(norm, context); }) ==
+          "2049 columns of a LayerNorm: the CUDA backend takes at most 2048");
+}
+
+}  // namespace
+}  // namespace dropforge::kernels::on_cuda
