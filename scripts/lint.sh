@@ -5,8 +5,12 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # A check runs as the condition of an `if`, where bash's -e has no effect: each step says itself what its failure means.
-listed=$(git ls-files --cached --others --exclude-standard)
-mapfile -t files < <(while read -r file; do if [ -f "$file" ]; then echo "$file"; fi; done <<<"$listed")
+# list_files: sets `files` to those of the repository. Not when this file is sourced: that needs no git.
+list_files() {
+    local listed file
+    listed=$(git ls-files --cached --others --exclude-standard) || return
+    mapfile -t files < <(while read -r file; do if [ -f "$file" ]; then echo "$file"; fi; done <<<"$listed")
+}
 
 # 1 is grep's word for "nothing found"; more is an error.
 nothing_is_fine() { "$@" || [ $? = 1 ]; }
@@ -81,6 +85,7 @@ tidy() {
 
 main() {
     local status=0 check start output
+    list_files || { echo "lint: git cannot list the files"; return 1; }
     for check in formatting house_rules scripts tidy; do
         start=$SECONDS
         if output=$($check 2>&1); then
