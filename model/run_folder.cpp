@@ -158,6 +158,7 @@ RunFolder::RunFolder(const fs::path& path, const RunConfig& config, bool resume)
     try {
         require_own_folder(path, config, resume);  // again, as nobody else can change it now
         remove_unfinished(path);
+        if (fs::exists(path / kConfig)) config_before_ = read_text(path / kConfig);
         write_text(path / kConfig, config.to_toml());
         fs::create_directory(path / kCheckpoints);
         remove_unfinished(path / kCheckpoints);
@@ -170,6 +171,7 @@ RunFolder::RunFolder(const fs::path& path, const RunConfig& config, bool resume)
 RunFolder::~RunFolder() { close(lock_); }
 
 void RunFolder::undo() {
+    if (config_before_) write_text(path_ / kConfig, *config_before_);
     std::error_code error;
     if (!made_ || !fs::is_empty(path_ / kCheckpoints, error)) return;
     for (const auto& entry : fs::directory_iterator(path_, error)) {

@@ -42,8 +42,8 @@ class RunFolder {
     RunFolder& operator=(const RunFolder&) = delete;
 
     const fs::path& path() const { return path_; }
-    /// Takes back a folder that this object made, if nothing was written into it since: a run that could not begin
-    /// leaves no trace.
+    /// Takes back what the constructor wrote: the folder if this object made it and nothing came into it since, else
+    /// the configuration that was there. A run that could not begin leaves no trace.
     void undo();
     /// Renames the checkpoints after `step` to set-aside-step-…: a run that goes on from an older one has another
     /// future. Returns the new names.
@@ -54,7 +54,8 @@ class RunFolder {
 
   private:
     fs::path path_;
-    bool made_ = false;  // by this object
+    bool made_ = false;                         // by this object
+    std::optional<std::string> config_before_;  // what config.toml held
     int lock_ = -1;
 };
 

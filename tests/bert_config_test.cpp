@@ -5,24 +5,15 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "message_of.h"
 
 using namespace dropforge;
+using dropforge::test::message_of;
 using Json = nlohmann::json;
 
 namespace {
 
 const std::string kMlm = "BertForMaskedLM";
-
-/// The message of the Error that `action` throws; "" if none.
-template <typename Action>
-std::string message_of(const Action& action) {
-    try {
-        action();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return {};
-}
 
 /// The error of reading a good config.json with one key replaced (null: removed).
 std::string error_with(const char* key, const Json& value) {

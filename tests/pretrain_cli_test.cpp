@@ -173,11 +173,11 @@ TEST_CASE("data prepared anew from another text is not trained on unnoticed; fro
         return data::hex(data::Dataset(place.data, data::Split::train).fingerprint());
     };
     const std::string original = read_text(text), here = prepare(original + "ba ne ti lo mu ra ke shi dor van ba.");
-    const auto before = files_below(place.out / "checkpoints");
+    const auto before = files_below(place.out);
     const std::string there = SafetensorsFile(place.checkpoint(2) / "trainer.safetensors").metadata().at("data");
     CHECK(there != here);
     check_refused(place.command(4), 1, {place.checkpoint(2).string(), "other data", there, place.data.string(), here});
-    CHECK(files_below(place.out / "checkpoints") == before);
+    CHECK(files_below(place.out) == before);
     CHECK(prepare(original) == there);
     succeed(place.command(4));
 }

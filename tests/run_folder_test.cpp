@@ -12,23 +12,14 @@
 
 #include "base/error.h"
 #include "base/philox.h"
+#include "message_of.h"
 #include "model/manifest.h"
 #include "temporary_folder.h"
 
 using namespace dropforge;
+using dropforge::test::message_of;
 
 namespace {
-
-/// The message of the Error that `action` throws; "" if none.
-template <typename Action>
-std::string message_of(const Action& action) {
-    try {
-        action();
-    } catch (const Error& error) {
-        return error.what();
-    }
-    return {};
-}
 
 std::string content(int64_t step, size_t size) {
     std::string text(size, '\0');
