@@ -36,11 +36,7 @@ void StepMeter::count(StepKind kind, const StepResult& result, double flops) {
 StepMetrics StepMeter::metrics(int64_t step, const StepReport& report) {
     const RunConfig& c = plan_.config;
     const double elapsed = std::max(monotonic_seconds() - since_, 1e-9), count = std::max(sums_.count, 1.0);
-    if (gemm_peak_ == 0) {
-        const double start = monotonic_seconds();
-        gemm_peak_ = 1e9 * kernels::on_cpu::gemm_peak_gflops(plan_.precision.dtype);
-        leave_out(monotonic_seconds() - start);
-    }
+    if (gemm_peak_ == 0) measure_peak();
     const double rate = static_cast<double>((step - first_) * c.train.batch) / elapsed;
     StepMetrics m{.step = step,
                   .tokens = step * c.train.batch * c.data.sequence,
@@ -70,7 +66,16 @@ double StepMeter::seconds_left(const StepMetrics& m) const {
     return static_cast<double>((plan_.config.train.steps - m.step) * plan_.config.train.batch) / m.sequences_per_second;
 }
 
+/// The best that was seen: others may have had the cores.
+void StepMeter::measure_peak() {
+    const double start = monotonic_seconds();
+    gemm_peak_ = std::max(gemm_peak_, 1e9 * kernels::on_cpu::gemm_peak_gflops(plan_.precision.dtype));
+    leave_out(monotonic_seconds() - start);
+}
+
 void StepMeter::next_interval(int64_t step, const StepReport& report) {
+    // A peak that training beats was measured while others had the cores.
+    if (flops_ > gemm_peak_ * (monotonic_seconds() - since_)) measure_peak();
     sums_ = {};
     flops_ = 0;
     since_ = monotonic_seconds();

@@ -37,6 +37,7 @@ class StepMeter {
     void next_interval(int64_t step, const StepReport& report);
 
   private:
+    void measure_peak();
     void add_method_terms(int64_t step, StepMetrics& m) const;
 
     const RunPlan& plan_;

@@ -72,7 +72,7 @@ StepPrograms::StepPrograms(const Parameters& parameters, const StepOptions& o)
 
 const StepPrograms::Passes& StepPrograms::of(StepKind kind) const {
     const auto found = std::ranges::find(passes, kind, &Passes::kind);
-    require(found != passes.end(), "this run was built without steps of kind {}", static_cast<int>(kind));
+    require(found != passes.end(), "this run was built without {} steps", name_of(kind));
     return *found;
 }
 
