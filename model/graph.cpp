@@ -1,5 +1,7 @@
 #include "model/graph.h"
 
+#include "base/error.h"
+
 namespace dropforge {
 
 Graph::Graph(Program& program, const Parameters& parameters, const GraphOptions& options)
@@ -19,7 +21,12 @@ Graph::Graph(Program& program, const Parameters& parameters, const GraphOptions&
 }
 
 Tensor Graph::input(const std::string& name, DType dtype, const Shape& shape) {
-    return program.has(name) ? Tensor{program.find(name), dtype, 0, shape} : program.bound(name, dtype, shape);
+    if (!program.has(name)) return program.bound(name, dtype, shape);
+    const Tensor tensor{program.find(name), dtype, 0, shape};
+    const Storage& storage = program.storages()[static_cast<size_t>(tensor.storage)];
+    require(storage.owner == Owner::caller && storage.bytes == tensor.bytes(), "{}: {} is there already, with {} bytes",
+            program.name(), name, storage.bytes);
+    return tensor;
 }
 
 Tensor Graph::parameter(std::vector<Tensor>& cache, Parameters::Index p, const std::string& name, DType dtype) {
