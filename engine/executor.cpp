@@ -1,13 +1,8 @@
 #include "engine/executor.h"
 
 #include <omp.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
-#include <cstring>
-#include <utility>
 
 #include "base/error.h"
 
@@ -15,55 +10,12 @@ namespace dropforge {
 
 namespace {
 
-constexpr size_t kHugePage = size_t{2} << 20;
-
-/// Bytes that a Buffer takes from the system: whole pages, and whole huge pages where it is large enough for them to
-/// matter.
-size_t mapped_bytes(int64_t bytes) {
-    const auto size = static_cast<size_t>(bytes);
-    const size_t page = size >= 2 * kHugePage ? kHugePage : static_cast<size_t>(sysconf(_SC_PAGESIZE));
-    return (size + page - 1) / page * page;
-}
-
 int64_t now_ns() {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
         .count();
 }
 
 }  // namespace
-
-Buffer::Buffer(int64_t bytes) : bytes_(bytes) {
-    require(bytes >= 0, "a buffer of {} bytes", bytes);
-    if (bytes == 0) return;
-    const size_t size = mapped_bytes(bytes);
-    const bool huge = size >= 2 * kHugePage;
-    const size_t reserved = huge ? size + kHugePage : size;  // some slack to begin at a huge page's border
-    void* map = mmap(nullptr, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (map == MAP_FAILED)
-        throw Error("cannot get {} bytes ({:.2f} GB) of memory: {}", bytes, static_cast<double>(bytes) / 1e9,
-                    std::strerror(errno));
-    data_ = map;
-    if (!huge) return;
-    auto* start = static_cast<char*>(map);
-    const size_t before = (kHugePage - reinterpret_cast<uintptr_t>(map) % kHugePage) % kHugePage;
-    if (before > 0) munmap(start, before);
-    munmap(start + before + size, reserved - size - before);
-    data_ = start + before;
-    madvise(data_, size, MADV_HUGEPAGE);  // a wish: without huge pages it is only slower
-}
-
-Buffer::~Buffer() {
-    if (data_ != nullptr) munmap(data_, mapped_bytes(bytes_));
-}
-
-Buffer::Buffer(Buffer&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
-
-Buffer& Buffer::operator=(Buffer&& other) noexcept {
-    std::swap(data_, other.data_);
-    std::swap(bytes_, other.bytes_);
-    return *this;
-}
 
 Executor::Executor(const Program& program, const MemoryPlan& plan, void* arena, const kernels::KernelTable& table,
                    kernels::Context& context)

@@ -7,30 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "engine/buffer.h"
 #include "engine/memory_plan.h"
 #include "engine/program.h"
 
 namespace dropforge {
-
-/// Aligned memory, zeroed, in huge pages where the system grants them; freed at the end.
-class Buffer {
-  public:
-    Buffer() = default;
-    explicit Buffer(int64_t bytes);
-    ~Buffer();
-    Buffer(Buffer&& other) noexcept;
-    Buffer& operator=(Buffer&& other) noexcept;
-
-    template <typename T = void>
-    T* as() const {
-        return static_cast<T*>(data_);
-    }
-    int64_t bytes() const { return bytes_; }
-
-  private:
-    void* data_ = nullptr;
-    int64_t bytes_ = 0;
-};
 
 /// Time of one op over the runs that were clocked.
 struct OpTime {

@@ -12,6 +12,7 @@
 #include <memory>
 #include <span>
 
+#include "kernels/context.h"
 #include "kernels/dropping.h"
 #include "kernels/dtype.h"
 
@@ -288,12 +289,6 @@ struct Add {
 };
 
 // --------------------------------------------------------------------------------------------------------------- table
-/// What a backend keeps between calls (a stream, cached GEMM plans). One context is used by one thread at a time.
-class Context {
-  public:
-    virtual ~Context() = default;
-};
-
 struct KernelTable {
     const char* name;  // "cpu", "reference", "cuda"
     std::unique_ptr<Context> (*create_context)();
