@@ -15,7 +15,7 @@
 #include "bench/commands.h"
 #include "kernels/cpu/functions.h"
 #include "kernels/cpu/gemm.h"
-#include "kernels/cpu/gemm_peak.h"
+#include "kernels/gemm_peak.h"
 #include "model/bert_config.h"
 
 namespace dropforge {
@@ -95,7 +95,7 @@ double rate_of(const Product& p, DType dtype, void (*gemm)(const Gemm&, CpuConte
 }
 
 nlohmann::ordered_json measure(const std::vector<Product>& products, DType dtype, bool print) {
-    const double peak = kernels::on_cpu::gemm_peak_gflops(dtype);
+    const double peak = kernels::gemm_peak_gflops(kernels::cpu(), dtype);
     if (print)
         fmt::print("{}: best {:.0f} GFLOP/s\n{:<28}{:>22}{:>10}{:>8}{:>10}\n", name_of(dtype), peak, "", "m x n x k",
                    "GFLOP/s", "", "oneDNN");
