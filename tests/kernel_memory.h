@@ -1,6 +1,6 @@
 // Memory for the operands of kernels under test: the host's, in blocks of exactly the bytes asked for, so that an
-// overrun is seen by the address sanitizer. Where the tests run on a real GPU (DROPFORGE_CUDA_DEVICE) it is page-locked,
-// which kernels and the host both reach: slow for kernels, but no test has to copy.
+// overrun is seen by the address sanitizer. Where the tests run on a real GPU (DROPFORGE_CUDA_DEVICE) it is
+// page-locked, which kernels and the host both reach: slow for kernels, but no test has to copy.
 #pragma once
 
 #include <cstddef>
