@@ -2,9 +2,9 @@
 // conversion of storage types, reductions in a fixed order.
 //
 // A kernel file is CUDA C++ that a plain C++ compiler takes as well (docs/gpu-without-a-gpu.md): shared memory by
-// DROPFORGE_SHARED, launches by launch(), warp functions in their _sync forms, no inline assembly. Compilers must not
-// join products and sums (-fmad=false, -ffp-contract=off): a kernel says fmaf where it means it, so that a formula has
-// the same bits in every kernel that uses it.
+// DROPFORGE_SHARED, launches by launch(), warp functions in their _sync forms, inline assembly in mma.cuh alone, where
+// each piece has a twin in C++. Compilers must not join products and sums (-fmad=false, -ffp-contract=off): a kernel
+// says fmaf where it means it, so that a formula has the same bits in every kernel that uses it.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -23,9 +23,9 @@
 #include "tests/simt/cuda.h"
 #endif
 
-// DROPFORGE_SHARED(float, sums, [8][32]); is `__shared__ float sums[8][32];`.
+// DROPFORGE_SHARED(float, sums, [8][32]); is `__shared__ float sums[8][32];`, on a 16-byte border.
 #if defined(__CUDACC__)
-#define DROPFORGE_SHARED(type, name, ...) __shared__ type name __VA_ARGS__
+#define DROPFORGE_SHARED(type, name, ...) alignas(16) __shared__ type name __VA_ARGS__
 #else
 #define DROPFORGE_SHARED(type, name, ...)                                             \
     using name##_array = type __VA_ARGS__;                                            \

@@ -13,6 +13,8 @@ namespace on_cuda {
 
 void layernorm_forward(const LayerNormForward&, Context&);
 void layernorm_backward(const LayerNormBackward&, Context&);
+void attention_forward(const AttentionForward&, Context&);
+void attention_backward(const AttentionBackward&, Context&);
 void gelu_forward(const GeluForward&, Context&);
 void gelu_backward(const GeluBackward&, Context&);
 void tanh_forward(const TanhForward&, Context&);

@@ -11,6 +11,8 @@ const KernelTable& cuda() {
         t.create_context = []() -> std::unique_ptr<Context> { return std::make_unique<on_cuda::CudaContext>(); };
         t.layernorm_forward = on_cuda::layernorm_forward;
         t.layernorm_backward = on_cuda::layernorm_backward;
+        t.attention_forward = on_cuda::attention_forward;
+        t.attention_backward = on_cuda::attention_backward;
         t.gelu_forward = on_cuda::gelu_forward;
         t.gelu_backward = on_cuda::gelu_backward;
         t.tanh_forward = on_cuda::tanh_forward;
