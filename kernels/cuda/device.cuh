@@ -12,8 +12,10 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <type_traits>
 
+#include "kernels/cuda/constants.h"
 #include "kernels/cuda/refuse.h"
 #include "kernels/kernels.h"
 
@@ -43,7 +45,14 @@ constexpr unsigned kAllLanes = 0xffffffffu;
 class CudaContext : public Context {
   public:
     cudaStream_t stream = nullptr;
+    Constants constants{*this};  // the last member: it is freed through the others
 };
+
+/// The span in device memory, as long as the context lives (kernels/cuda/constants.h).
+template <typename T>
+const T* constants(std::span<const T> values, Context& context) {
+    return static_cast<CudaContext&>(context).constants.find(values);
+}
 
 /// Grid and block of a launch, and the line that asks for it.
 struct Shape {
@@ -165,7 +174,8 @@ void with_pack(int64_t columns, std::initializer_list<const void*> pointers, F&&
 
 // ---------------------------------------------------------------------------------------------------------- reductions
 // A butterfly adds the same two numbers in both lanes of a pair: all lanes end with the same bits.
-__device__ inline float warp_sum(float value) {
+template <typename T>
+__device__ inline T warp_sum(T value) {
 #pragma unroll
     for (int offset = kWarp / 2; offset > 0; offset /= 2) value += __shfl_xor_sync(kAllLanes, value, offset);
     return value;
@@ -179,22 +189,25 @@ __device__ inline float warp_max(float value) {
 
 struct Sum {
     static constexpr float kNeutral = 0;
-    __device__ float operator()(float value) const { return warp_sum(value); }
+    template <typename T>
+    __device__ T operator()(T value) const {
+        return warp_sum(value);
+    }
 };
 struct Maximum {
     static constexpr float kNeutral = -3.402823466e38f;
     __device__ float operator()(float value) const { return warp_max(value); }
 };
 /// Over all threads of a block of whole warps, for all of them: first in the warps, then over the warps.
-template <typename Reduction>
-__device__ inline float block_reduce(float value, Reduction reduce) {
-    DROPFORGE_SHARED(float, of_warp, [kWarp]);
+template <typename T, typename Reduction>
+__device__ inline T block_reduce(T value, Reduction reduce) {
+    DROPFORGE_SHARED(T, of_warp, [kWarp]);
     const unsigned lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, warps = blockDim.x / kWarp;
     value = reduce(value);
     __syncthreads();  // the call before may still be reading
     if (lane == 0) of_warp[warp] = value;
     __syncthreads();
-    return reduce(lane < warps ? of_warp[lane] : Reduction::kNeutral);
+    return reduce(lane < warps ? of_warp[lane] : T{Reduction::kNeutral});
 }
 
 }  // namespace dropforge::kernels::on_cuda

@@ -26,6 +26,9 @@ void merge_rows(const MergeRows&, Context&);
 void split_rows(const SplitRows&, Context&);
 void cross_entropy(const CrossEntropy&, Context&);
 void loss_totals(const LossTotals&, Context&);
+void global_norm(const GlobalNorm&, Context&);
+void adamw(const Update&, Context&);
+void lamb(const Update&, Context&);
 void cast(const Cast&, Context&);
 void add(const Add&, Context&);
 

@@ -22,6 +22,9 @@ const KernelTable& cuda() {
         t.scatter_rows = on_cuda::scatter_rows;
         t.cross_entropy = on_cuda::cross_entropy;
         t.loss_totals = on_cuda::loss_totals;
+        t.global_norm = on_cuda::global_norm;
+        t.adamw = on_cuda::adamw;
+        t.lamb = on_cuda::lamb;
         t.cast = on_cuda::cast;
         t.add = on_cuda::add;
         t.merge_rows = on_cuda::merge_rows;
