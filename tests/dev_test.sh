@@ -32,7 +32,6 @@ pretend() { PATH="$scratch/bin:$PATH" outcome "$@"; }
 wrong_use() {
     expect "unknown call" "2 usage: ./dev CALL [ARGUMENTS]" "$(outcome ./dev fly)"
     expect "unknown preset" "1 error: unknown preset 'fast'; the presets are release, debug, asan, tsan" "$(outcome ./dev build fast)"
-    expect "no CUDA" "1 error: this version has no CUDA backend; the presets are release, debug, asan, tsan" "$(outcome ./dev build cuda)"
     expect "wrong set-up" "1 error: setup takes nothing or lint, not 'everything'" "$(outcome ./dev setup everything)"
 }
 
