@@ -16,6 +16,7 @@
 #include <type_traits>
 
 #include "kernels/cuda/constants.h"
+#include "kernels/cuda/context.h"
 #include "kernels/cuda/refuse.h"
 #include "kernels/kernels.h"
 
@@ -42,12 +43,6 @@ constexpr int kWarp = 32;
 constexpr unsigned kAllLanes = 0xffffffffu;
 
 // ------------------------------------------------------------------------------------------------------------ launches
-class CudaContext : public Context {
-  public:
-    cudaStream_t stream = nullptr;
-    Constants constants{*this};  // the last member: it is freed through the others
-};
-
 /// The span in device memory, as long as the context lives (kernels/cuda/constants.h).
 template <typename T>
 const T* constants(std::span<const T> values, Context& context) {
@@ -71,12 +66,15 @@ void launch(void (*kernel)(Parameters...), Context& context, const Shape& shape,
     cudaLaunchConfig_t config{};
     config.gridDim = shape.grid;
     config.blockDim = shape.block;
-    config.stream = static_cast<CudaContext&>(context).stream;
+    config.stream = static_cast<CudaContext&>(context).stream();
     const cudaError_t status = cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
     if (status != cudaSuccess) refuse_launch(cudaGetErrorString(status), shape.file, shape.line);
 #else
-    static_cast<void>(context);
-    simt::launch(kernel, {shape.grid, shape.block, 0, {shape.file, shape.line}}, static_cast<Parameters>(arguments)...);
+    simt::enqueue(static_cast<CudaContext&>(context).stream(),
+                  [=, call = std::tuple<Parameters...>(static_cast<Parameters>(arguments)...)] {
+                      const simt::Shape at{shape.grid, shape.block, 0, {shape.file, shape.line}};
+                      std::apply([&](auto... a) { simt::launch(kernel, at, a...); }, call);
+                  });
 #endif
 }
 

@@ -1,5 +1,4 @@
 // The table of the CUDA backend, as far as it goes.
-#include "kernels/cuda/device.cuh"
 #include "kernels/cuda/functions.h"
 
 namespace dropforge::kernels {
@@ -8,7 +7,8 @@ const KernelTable& cuda() {
     static const KernelTable table = [] {
         KernelTable t{};  // what is not named here is nullptr
         t.name = "cuda";
-        t.create_context = []() -> std::unique_ptr<Context> { return std::make_unique<on_cuda::CudaContext>(); };
+        t.create_context = []() -> std::unique_ptr<Context> { return on_cuda::create_context({}); };
+        t.gemm = on_cuda::gemm;
         t.layernorm_forward = on_cuda::layernorm_forward;
         t.layernorm_backward = on_cuda::layernorm_backward;
         t.attention_forward = on_cuda::attention_forward;

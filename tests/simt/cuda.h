@@ -14,6 +14,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "tests/simt/mock_runtime.h"
 #include "tests/simt/simt.h"
 
 #ifndef __launch_bounds__
@@ -22,9 +23,6 @@
 
 extern thread_local constinit uint3 threadIdx, blockIdx;
 extern thread_local constinit dim3 blockDim, gridDim;
-
-struct CUstream_st;
-using cudaStream_t = CUstream_st*;
 
 #define DROPFORGE_HERE dropforge::simt::Location where = dropforge::simt::Location::current()
 
