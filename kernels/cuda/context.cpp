@@ -1,5 +1,8 @@
 #include "kernels/cuda/context.h"
 
+#include <cuda_profiler_api.h>
+#include <nvtx3/nvToolsExt.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -216,6 +219,14 @@ void CudaContext::wait(int64_t mark) {
     require(mark <= last_mark_, "mark {} of a context that has given {}", mark, last_mark_);
     if (mark <= 0) return;  // before all
     check(cudaEventSynchronize(marks_[static_cast<size_t>(mark) % kMarks].get()), "wait for the GPU");
+}
+
+void CudaContext::begin_range(const char* name) { nvtxRangePushA(name); }
+void CudaContext::end_range() { nvtxRangePop(); }
+
+void CudaContext::profiler(bool on) {
+    synchronize();  // what was queued before is on its side of the border
+    check(on ? cudaProfilerStart() : cudaProfilerStop(), "tell the profiler");
 }
 
 std::unique_ptr<Recording> CudaContext::record(const std::function<void()>& calls) {
