@@ -11,6 +11,8 @@ const KernelTable& cuda();
 
 namespace on_cuda {
 
+void embedding_forward(const EmbeddingForward&, Context&);
+void embedding_backward(const EmbeddingBackward&, Context&);
 void layernorm_forward(const LayerNormForward&, Context&);
 void layernorm_backward(const LayerNormBackward&, Context&);
 void gelu_forward(const GeluForward&, Context&);

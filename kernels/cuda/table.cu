@@ -9,6 +9,8 @@ const KernelTable& cuda() {
         KernelTable t{};  // what is not named here is nullptr
         t.name = "cuda";
         t.create_context = []() -> std::unique_ptr<Context> { return std::make_unique<on_cuda::CudaContext>(); };
+        t.embedding_forward = on_cuda::embedding_forward;
+        t.embedding_backward = on_cuda::embedding_backward;
         t.layernorm_forward = on_cuda::layernorm_forward;
         t.layernorm_backward = on_cuda::layernorm_backward;
         t.gelu_forward = on_cuda::gelu_forward;
