@@ -8,12 +8,13 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "apps/choose_device.h"
 #include "base/philox.h"
 #include "bench/commands.h"
 #include "bench/op_times.h"
 #include "data/dataset.h"
 #include "engine/device.h"
-#include "kernels/cpu/gemm_peak.h"
+#include "kernels/gemm_peak.h"
 #include "model/run_plan.h"
 
 namespace dropforge {
@@ -29,6 +30,7 @@ struct Options {
     int64_t steps = 8, warmup = 2;
     int threads = 0;
     bool against_dense = false, by_op = false, json = false;
+    std::string device = "auto";
 };
 
 /// A preset with a batch that fits everywhere, or a configuration as it is, with the vocabulary of its data.
@@ -84,7 +86,9 @@ struct Times {
 class StepBench {
   public:
     explicit StepBench(const Options& o)
-        : o_(o), plan_(with_dense(run_config(o), o.against_dense)), batch_(random_batch(plan_.config)) {
+        : o_(o),
+          plan_(with_dense(run_config(o), o.against_dense), choose_device(o.device)),
+          batch_(random_batch(plan_.config)) {
         plan_.require_fit();
         for (const StepPrograms::Passes& p : plan_.programs.passes) kinds_.push_back(p.kind);
     }
@@ -93,19 +97,17 @@ class StepBench {
         plan_bytes_ = plan_.programs.arena_bytes();
         lower_bound_ = plan_.programs.arena_lower_bound();
         for (const StepKind kind : kinds_) flops_[kind] = plan_.flops_per_sequence(kind);
-        TrainingStep step(plan_.parameters, std::move(plan_.programs), kernels::cpu());
+        TrainingStep step(plan_.parameters, std::move(plan_.programs), *plan_.device.kernels);
         plan_.parameters.initialize(step.values(), 1);
-        step.weights_changed();
-        for (int64_t i = 0; i < o_.warmup + o_.steps; ++i) {
-            if (o_.by_op && i == o_.warmup)
-                for (Executor* e : step.executors()) e->clock(true);
-            for (const StepKind kind : kinds_) {
-                const double seconds = timed_step(step, kind);
-                if (i >= o_.warmup) times_[kind].seconds.push_back(seconds);
-            }
-        }
+        step.store_states();
+        for (int64_t i = 0; i < o_.warmup; ++i)
+            for (const StepKind kind : kinds_) timed_step(step, kind);
+        if (o_.by_op)
+            for (Executor* e : step.executors()) e->clock(true);
+        for (int64_t i = 0; i < o_.steps; ++i)
+            for (const StepKind kind : kinds_) times_[kind].seconds.push_back(timed_step(step, kind));
         Json report = results();
-        if (o_.by_op) report["by_op"] = op_times(step, static_cast<double>(o_.steps));
+        if (o_.by_op) report["by_op"] = op_times(step, static_cast<double>(o_.steps * steps_at_once()));
         return report;
     }
 
@@ -118,12 +120,22 @@ class StepBench {
         return c;
     }
 
+    /// Seconds of one step. Where steps are only queued, of kQueued steps, each queued while the one before runs, as in
+    /// training; the share of one.
     double timed_step(TrainingStep& step, StepKind kind) {
         const auto start = std::chrono::steady_clock::now();
-        step.backward(batch_, ++done_, kind, plan_.config.sctd.lambda);
-        step.update(done_, 1e-4);
-        return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        const int64_t runs = steps_at_once();
+        for (int64_t i = 0; i < runs; ++i) {
+            step.queue(batch_,
+                       {.step = ++done_, .kind = kind, .lambda = plan_.config.sctd.lambda, .learning_rate = 1e-4});
+            if (!step.may_queue()) step.collect();
+        }
+        while (step.queued() > 0) step.collect();
+        return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() /
+               static_cast<double>(runs);
     }
+
+    int64_t steps_at_once() const { return plan_.device.kind == "cpu" ? 1 : kQueued; }
 
     /// Mean of a figure over a period of the method's own steps: interval - 1 with dropped tokens, one that aligns.
     template <typename Figure>
@@ -141,11 +153,11 @@ class StepBench {
         const double flops = over_period([&](StepKind k) { return flops_.at(k); });
         const double sequences = static_cast<double>(batch_.sequences), rate = flops * sequences / median / 1e6;
         const int64_t rss = peak_rss_bytes();
-        const double peak = kernels::on_cpu::gemm_peak_gflops(plan_.precision.dtype);
+        const double peak = kernels::gemm_peak_gflops(*plan_.device.kernels, plan_.precision.dtype);
         Json r = {{"model", o_.model},
                   {"method", name_of(plan_.config.train.method)},
                   {"precision", name_of(plan_.precision.dtype)},
-                  {"device", plan_.cpu.model},
+                  {"device", plan_.device.model},
                   {"threads", omp_get_max_threads()},
                   {"batch", batch_.sequences},
                   {"sequence", batch_.length},
@@ -193,6 +205,8 @@ class StepBench {
                 {"speedup_min", speedups.min()},           {"speedup_median", speedups.median()},
                 {"speedup_max", speedups.max()},           {"share_of_flop_ratio", speedups.median() / flop_ratio}};
     }
+
+    static constexpr int64_t kQueued = 8;
 
     const Options& o_;
     RunPlan plan_;
@@ -275,6 +289,7 @@ void add_step(CLI::App& app) {
     command->add_option("--warmup", o->warmup, "Steps before them")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
+    add_device(*command, o->device);
     command->add_option("--threads", o->threads, "Threads (default: physical cores)")->check(CLI::PositiveNumber);
     command->add_flag("--against-dense", o->against_dense, "Dense steps in turn with the method's, and the speed-up");
     command->add_flag("--by-op", o->by_op, "Time by operation");

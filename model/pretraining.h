@@ -12,7 +12,8 @@ namespace dropforge {
 
 struct PretrainOptions {
     RunConfig config;  // with data.path
-    fs::path out;      // run folder
+    Device device = cpu_device();
+    fs::path out;  // run folder
     std::string resume =
         "auto";  // "auto": go on from the newest whole checkpoint if the folder has one; "off"; a checkpoint's path
     fs::path initial;  // checkpoint whose weights a new run starts from; empty: random
@@ -28,7 +29,7 @@ struct PretrainResult {
 };
 
 /// The plan of such a run, for a report; nothing is written. `config` with data.path. Throws Error for bad input.
-RunPlan plan_pretraining(const RunConfig& config);
+RunPlan plan_pretraining(const RunConfig& config, const Device& device);
 
 /// Runs to config.train.steps; says so if the run is there already. Notes and progress go to stderr. Throws Error for
 /// bad input, a run that does not fit (a new folder is not left behind), a loss that is not finite (naming the step;

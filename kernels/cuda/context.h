@@ -11,6 +11,7 @@
 
 #include "kernels/context.h"
 #include "kernels/cuda/backend.h"
+#include "kernels/cuda/constants.h"
 
 namespace dropforge::kernels::on_cuda {
 
@@ -86,6 +87,9 @@ class CudaContext final : public Context {
     DeviceMemory workspace_;
     int64_t workspace_bytes_ = 0;
     bool recording_ = false;
+
+  public:
+    Constants constants{*this};  // the last member: it is freed through the others
 };
 
 }  // namespace dropforge::kernels::on_cuda

@@ -14,6 +14,8 @@ bool compiled_for_this_device();
 
 void layernorm_forward(const LayerNormForward&, Context&);
 void layernorm_backward(const LayerNormBackward&, Context&);
+void attention_forward(const AttentionForward&, Context&);
+void attention_backward(const AttentionBackward&, Context&);
 void gelu_forward(const GeluForward&, Context&);
 void gelu_backward(const GeluBackward&, Context&);
 void tanh_forward(const TanhForward&, Context&);
@@ -25,6 +27,9 @@ void merge_rows(const MergeRows&, Context&);
 void split_rows(const SplitRows&, Context&);
 void cross_entropy(const CrossEntropy&, Context&);
 void loss_totals(const LossTotals&, Context&);
+void global_norm(const GlobalNorm&, Context&);
+void adamw(const Update&, Context&);
+void lamb(const Update&, Context&);
 void cast(const Cast&, Context&);
 void add(const Add&, Context&);
 

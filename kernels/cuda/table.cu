@@ -11,6 +11,8 @@ const KernelTable& cuda() {
         t.gemm = on_cuda::gemm;
         t.layernorm_forward = on_cuda::layernorm_forward;
         t.layernorm_backward = on_cuda::layernorm_backward;
+        t.attention_forward = on_cuda::attention_forward;
+        t.attention_backward = on_cuda::attention_backward;
         t.gelu_forward = on_cuda::gelu_forward;
         t.gelu_backward = on_cuda::gelu_backward;
         t.tanh_forward = on_cuda::tanh_forward;
@@ -20,6 +22,9 @@ const KernelTable& cuda() {
         t.scatter_rows = on_cuda::scatter_rows;
         t.cross_entropy = on_cuda::cross_entropy;
         t.loss_totals = on_cuda::loss_totals;
+        t.global_norm = on_cuda::global_norm;
+        t.adamw = on_cuda::adamw;
+        t.lamb = on_cuda::lamb;
         t.cast = on_cuda::cast;
         t.add = on_cuda::add;
         t.merge_rows = on_cuda::merge_rows;
