@@ -151,6 +151,33 @@ TEST_CASE("dropout draws the bits of kernels/dropout.h in packs of 1, 4 and 8") 
     }
 }
 
+class CountingContext : public Context {
+  public:
+    int allocated = 0, released = 0, uploads = 0;
+
+    void* allocate(int64_t bytes) override { return ++allocated, Context::allocate(bytes); }
+    void release(void* memory, int64_t bytes) noexcept override { ++released, Context::release(memory, bytes); }
+    void upload(void* to, const void* host, int64_t bytes) override { ++uploads, Context::upload(to, host, bytes); }
+};
+
+TEST_CASE("constants are found again by what they hold, and freed") {
+    CountingContext context;
+    {
+        Constants constants(context);
+        const std::vector<int> numbers = {1, 2, 3}, same = numbers, longer = {1, 2, 3, 4};
+        const int* copy = constants.find(std::span(numbers));
+        REQUIRE(copy != numbers.data());
+        CHECK(std::equal(numbers.begin(), numbers.end(), copy));
+        CHECK(constants.find(std::span(same)) == copy);
+        CHECK(constants.find(std::span(longer)) != copy);
+        CHECK(constants.find(std::span(longer).first(3)) == copy);
+        CHECK(constants.find(std::span(numbers)) == copy);  // the copies stay where they are
+        CHECK(constants.find(std::span<const int>()) == nullptr);
+        CHECK((context.allocated == 2 && context.uploads == 2 && context.released == 0));
+    }
+    CHECK(context.released == 2);
+}
+
 TEST_CASE("launchers refuse what does not fit a grid") {
     const auto message = [](auto&& action) { return test::message_of(action); };
     CHECK(message([] { blocks_for(int64_t{1} << 40, 256); }) ==

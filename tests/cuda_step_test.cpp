@@ -3,7 +3,7 @@
 #include <map>
 #include <string>
 
-#include "kernels/cuda/functions.h"
+#include "kernels/cuda/backend.h"
 #include "tests/step_fixture.h"
 
 namespace dropforge {
@@ -25,7 +25,8 @@ class Trainings {
     Trainings(StepKind kind, float dropout)
         : kind_(kind),
           parameters_(small_config(dropout, 4), {.mlm = true, .pooler = true, .next_sentence = true}),
-          batch_(random_batch(parameters_.config(), 6, 24, 5, {.lengths = true, .types = true, .next_sentence = true})) {}
+          batch_(
+              random_batch(parameters_.config(), 6, 24, 5, {.lengths = true, .types = true, .next_sentence = true})) {}
 
     Training run(const kernels::KernelTable& table, DType dtype, const data::Batch& batch) const {
         TrainingStep step(parameters_, StepPrograms(parameters_, dropping_options_for(batch, 3, 12, dtype)), table);

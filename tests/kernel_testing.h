@@ -8,7 +8,8 @@
 //     error ≤ 2 · error of straightforward() + half an ulp of the output's storage at the scale of the output.
 // NaN fails. Outputs and scratch are NaN before the call, and so is the padding between rows, which must stay as it
 // was. A second run with another number of threads must give the same bits. Where the CUDA Toolkit's headers are, the
-// CUDA kernels run too, on tests/simt, with their threads in three orders that must give the same bits.
+// CUDA kernels run too: on tests/simt, with their threads in three orders that must give the same bits, or, in a build
+// for that (DROPFORGE_TEST_DEVICE=cuda), on a GPU.
 //
 // Gradients of reference() itself are checked against finite differences of its forward (check_gradient).
 #pragma once
@@ -34,8 +35,11 @@
 #include "base/philox.h"
 #include "kernels/kernels.h"
 #include "kernels/reference/loops.h"
+#include "tests/kernel_memory.h"
+#if DROPFORGE_CUDA_TESTED
+#include "kernels/cuda/backend.h"
+#endif
 #if DROPFORGE_CUDA_EMULATED
-#include "kernels/cuda/functions.h"
 #include "tests/simt/simt.h"
 #endif
 
@@ -46,7 +50,7 @@ namespace dropforge::kernels {
 template <typename... Operations>
 std::vector<const KernelTable*> backends(Operations KernelTable::*... needed) {
     std::vector<const KernelTable*> tables = {&reference(), &cpu()};
-#if DROPFORGE_CUDA_EMULATED
+#if DROPFORGE_CUDA_TESTED
     tables.push_back(&cuda());
 #endif
     std::erase_if(tables,
@@ -135,7 +139,7 @@ class Array {
 
     DType dtype_;
     int64_t rows_, columns_, stride_;
-    std::vector<std::byte> bytes_;
+    std::vector<std::byte, KernelMemory<std::byte>> bytes_;
 };
 
 /// A [1, n] array of given numbers.
@@ -193,6 +197,7 @@ class Setup {
     void call(void (*kernel)(const Operation&, Context&), const Operation& operation) {
         require(kernel != nullptr, "backend {} lacks this operation", kernels.name);
         kernel(operation, *context_);
+        context_->synchronize();
     }
 
   private:

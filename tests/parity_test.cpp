@@ -14,7 +14,7 @@
 #include "base/error.h"
 #include "engine/safetensors.h"
 #if DROPFORGE_CUDA_TESTED
-#include "kernels/cuda/functions.h"
+#include "kernels/cuda/backend.h"
 #endif
 #include "model/checkpoint.h"
 #include "model/parity.h"
@@ -134,8 +134,8 @@ void check_no_other(const SafetensorsFile& result, const SafetensorsFile& expect
     }
 }
 
-void check_run(const kernels::KernelTable& table, const fs::path& folder, const std::string& run,
-               const Json& arguments, DType dtype) {
+void check_run(const kernels::KernelTable& table, const fs::path& folder, const std::string& run, const Json& arguments,
+               DType dtype) {
     const TemporaryFolder scratch;
     ParityOptions options = options_of(arguments);
     options.model = folder;

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 #include <map>
 #include <tuple>
 
@@ -49,7 +51,7 @@ void Device::release_barrier() {
         if (threads_[i].state == State::at_barrier) make_ready(i);
 }
 
-Exchange Device::exchange(uint32_t mask, uint64_t value, WarpOperation operation, Location where) {
+Meeting& Device::arrive(uint32_t mask, uint64_t value, WarpOperation operation, Location where) {
     const size_t warp = running_ / kWarp, lane = running_ % kWarp;
     Thread& t = threads_[running_];
     Warp& w = warps_[warp];
@@ -69,15 +71,36 @@ Exchange Device::exchange(uint32_t mask, uint64_t value, WarpOperation operation
                          m.where.line),
              where);
     }
-    auto& values = m.values[m.round % 2];
-    values[lane] = value;
+    m.values[m.round % 2][lane] = value;
     m.arrived |= 1u << lane;
     t.state = State::in_warp_operation;
     t.where = where;
     t.mask = mask;
-    if (complete(w, m)) release(warp, m);
+    return m;
+}
+
+Exchange Device::exchange(uint32_t mask, uint64_t value, WarpOperation operation, Location where) {
+    Meeting& m = arrive(mask, value, operation, where);
+    const auto& values = m.values[m.round % 2];
+    const size_t warp = running_ / kWarp;
+    if (complete(warps_[warp], m)) release(warp, m);
     leave(false);
     return {values.data(), m.present};
+}
+
+void Device::together(void* mine, void (*body)(void* const* lanes), Location where) {
+    constexpr uint32_t kAll = 0xffffffffu;
+    Meeting& m = arrive(kAll, std::bit_cast<uintptr_t>(mine), WarpOperation::together, where);
+    const size_t warp = running_ / kWarp;
+    if (m.arrived == kAll) {
+        std::array<void*, kWarp> lanes;
+        std::ranges::transform(m.values[m.round % 2], lanes.begin(),
+                               [](uint64_t value) { return std::bit_cast<void*>(uintptr_t{value}); });
+        body(lanes.data());
+    }
+    if (complete(warps_[warp], m)) release(warp, m);
+    leave(false);
+    if (m.present != kAll) fail("an operation of a whole warp, some of whose lanes have ended", where);
 }
 
 void Device::release(size_t warp, Meeting& m) {
@@ -127,6 +150,27 @@ uint64_t shuffle(uint32_t mask, uint64_t value, int source, Location where) {
     if ((e.present >> source & 1) == 0)
         device().fail(fmt::format("shuffle from lane {}, which does not take part", source), where);
     return e.values[source];
+}
+
+void together(void* mine, void (*body)(void* const* lanes), Location where) { device().together(mine, body, where); }
+
+void copy_later(void* to, const void* from, size_t bytes) {
+    Thread& t = device().thread();
+    t.copies.push_back({to, from, bytes, t.group});
+}
+
+void end_copy_group() { ++device().thread().group; }
+
+void wait_for_copies(unsigned pending) {
+    Thread& t = device().thread();
+    std::erase_if(t.copies, [&](const Copy& c) {
+        if (c.group + pending >= t.group) return false;
+        if (c.from)
+            std::memcpy(c.to, c.from, c.bytes);
+        else
+            std::memset(c.to, 0, c.bytes);
+        return true;
+    });
 }
 
 int lane() { return device().lane(); }
