@@ -96,7 +96,7 @@ TEST_CASE("dropout: the mask of layernorm, forward and backward") {
 
 TEST_CASE("dropout: the mask of the embeddings, forward and backward") {
     constexpr int64_t sequence = 7, rows = 3 * sequence, columns = 34;
-    for (const KernelTable* backend : backends(&KernelTable::embedding_forward, &KernelTable::embedding_backward)) {
+    for (const KernelTable* backend : backends()) {
         INFO(text(*backend));
         Setup s(*backend, DType::f32, DType::f32, 0);
         Array table = filled(DType::f32, sequence, columns, 1), gain = filled(DType::f32, 1, columns, 1),
