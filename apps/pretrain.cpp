@@ -127,6 +127,10 @@ void add_pretrain(CLI::App& app, CommonOptions& common) {
     add_shorthand(*command, options, "--sequence", "data.sequence", "Tokens of a sequence");
     add_shorthand(*command, options, "--seed", "train.seed", "Seed of weights, order, masks and dropout");
     add_device(*command, options->device);
+    command
+        ->add_option("--require", options->run.required,
+                     "cuda, cublaslt, cudnn, bf16: an error instead of a substitute")
+        ->delimiter(',');
     command->add_option("--resume", options->run.resume, "auto, off, or a checkpoint's path")->capture_default_str();
     command->add_option("--init", options->run.initial, "Checkpoint whose weights a new run starts from");
     command->add_option("--set", options->settings, "key=value, e.g. train.lr=1e-4")->expected(1)->take_all();

@@ -1,5 +1,6 @@
 #include "model/pretraining.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -10,6 +11,7 @@
 #include "engine/trace.h"
 #include "model/checkpoint.h"
 #include "model/huggingface.h"
+#include "model/kernel_report.h"
 #include "model/manifest.h"
 #include "model/metrics.h"
 #include "model/run_folder.h"
@@ -81,6 +83,7 @@ class Pretraining {
     void set_importance();
     void queue_step(int64_t step, data::Loader& loader);
     void finish_step();
+    void report_kernels(StepKind kind);
     void after_step(int64_t start, int signal);
     bool pauses_after(int64_t step, int64_t start) const;
     void require_finite(const char* what, double value, int64_t step) const;
@@ -106,7 +109,8 @@ class Pretraining {
     std::optional<Evaluator> evaluator_;
     std::optional<ForwardPass> evaluation_;
     std::optional<StepMeter> meter_;
-    StepReport report_;  // of the last step
+    StepReport report_;           // of the last step
+    std::vector<StepKind> seen_;  // kinds that have run
 };
 
 /// Weights and position: of a checkpoint, of --init, or fresh ones.
@@ -192,7 +196,17 @@ void Pretraining::finish_step() {
     report_.learning_rate = settings.learning_rate;
     report_.gradient_norm = norm;
     state_.step = settings.step;
+    if (std::ranges::count(seen_, settings.kind) == 0) report_kernels(settings.kind);
     meter_->count(settings.kind, result, step_.programs().flops(settings.kind));
+}
+
+/// After the first step of a kind: kernels.tsv says what serves its operations.
+void Pretraining::report_kernels(StepKind kind) {
+    seen_.push_back(kind);
+    const std::vector<kernels::KernelChoice> choices = step_.kernel_choices();
+    if (choices.empty()) return;
+    write_text(options_.out / "kernels.tsv", kernel_table(choices));
+    check_requirements(options_.required, choices);
 }
 
 void Pretraining::report(int64_t step, bool log) {
@@ -315,6 +329,7 @@ RunPlan plan_pretraining(const RunConfig& config, const Device& device) {
 PretrainResult pretrain(const PretrainOptions& options) {
     Inputs inputs(resumed_config(options), options.device);
     if (!options.quiet) fmt::print(stderr, "{}", inputs.plan.text());
+    check_requirements(options.required, inputs.plan);
     inputs.plan.require_fit();
     return Pretraining(options, inputs).run();
 }

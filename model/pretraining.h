@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <string>
+#include <vector>
 
 #include "base/file.h"
 #include "model/run_config.h"
@@ -16,7 +17,8 @@ struct PretrainOptions {
     fs::path out;  // run folder
     std::string resume =
         "auto";  // "auto": go on from the newest whole checkpoint if the folder has one; "off"; a checkpoint's path
-    fs::path initial;  // checkpoint whose weights a new run starts from; empty: random
+    fs::path initial;                        // checkpoint whose weights a new run starts from; empty: random
+    std::vector<std::string> required = {};  // of requirement_names(): a run that would do without is an error
     bool quiet = false;
     std::string revision;     // of the program's source, for the checkpoints
     int64_t trace_steps = 0;  // steps from the first one on whose ops go into trace.json

@@ -84,6 +84,8 @@ class TrainingStep {
     std::span<const int32_t> kept_positions() const { return kept_positions_; }
 
     const StepPrograms& programs() const { return programs_; }
+    /// Which kernels serve the operations that have run.
+    std::vector<kernels::KernelChoice> kernel_choices() const { return context_->choices(); }
     /// Of every Program, the update's last.
     std::vector<Executor*> executors();
     /// What a forward pass between steps may borrow; the arena has at least `arena_bytes` of the constructor.

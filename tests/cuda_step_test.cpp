@@ -3,7 +3,7 @@
 #include <map>
 #include <string>
 
-#include "kernels/cuda/functions.h"
+#include "kernels/cuda/backend.h"
 #include "tests/step_fixture.h"
 
 namespace dropforge {

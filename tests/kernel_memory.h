@@ -10,7 +10,7 @@
 #include <vector>
 
 #if DROPFORGE_CUDA_DEVICE
-#include "kernels/cuda/functions.h"
+#include "kernels/cuda/backend.h"
 #endif
 
 namespace dropforge::kernels {

@@ -37,7 +37,7 @@
 #include "kernels/reference/loops.h"
 #include "tests/kernel_memory.h"
 #if DROPFORGE_CUDA_TESTED
-#include "kernels/cuda/functions.h"
+#include "kernels/cuda/backend.h"
 #endif
 #if DROPFORGE_CUDA_EMULATED
 #include "tests/simt/simt.h"

@@ -14,7 +14,7 @@
 #include "base/error.h"
 #include "engine/safetensors.h"
 #if DROPFORGE_CUDA_TESTED
-#include "kernels/cuda/functions.h"
+#include "kernels/cuda/backend.h"
 #endif
 #include "model/checkpoint.h"
 #include "model/parity.h"

@@ -15,6 +15,7 @@
 #include <span>
 #include <type_traits>
 
+#include "kernels/cuda/constants.h"
 #include "kernels/cuda/context.h"
 #include "kernels/cuda/refuse.h"
 #include "kernels/kernels.h"
