@@ -239,6 +239,10 @@ std::unique_ptr<Recording> CudaContext::record(const std::function<void()>& call
     return std::make_unique<Graph>(graph, stream());
 }
 
+std::vector<KernelChoice> CudaContext::choices() const {
+    return gemm_plans ? gemm_plans->choices() : std::vector<KernelChoice>{};
+}
+
 std::unique_ptr<Context> create_context(const CudaOptions& options) { return std::make_unique<CudaContext>(options); }
 
 }  // namespace dropforge::kernels::on_cuda

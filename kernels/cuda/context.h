@@ -54,6 +54,7 @@ class CudaContext final : public Context {
     int64_t mark() override;
     void wait(int64_t mark) override;
     std::unique_ptr<Recording> record(const std::function<void()>& calls) override;
+    std::vector<KernelChoice> choices() const override;
 
     cudaStream_t stream() const { return compute_.get(); }
     const CudaOptions& options() const { return options_; }
