@@ -29,9 +29,14 @@ struct CudaDevice {
 /// Without one that can be used: nothing, and `why_not` says why in one line. Never throws.
 std::optional<CudaDevice> find_cuda_device(std::string& why_not);
 
+/// Which kernels serve attention: cuDNN's where they are there, right and not slower to trust than our own; or one of
+/// both throughout (f32 is always by our own). Their dropout draws other bits.
+enum class AttentionUse : uint8_t { automatic, cudnn, own };
+
 struct CudaOptions {
     /// f32 products by TF32 tensor cores: faster by far, operands rounded to 10 bits of fraction.
     bool tf32 = false;
+    AttentionUse attention = AttentionUse::automatic;
 };
 /// A context on that GPU; Error if there is none. The table's create_context does this with the default options.
 std::unique_ptr<Context> create_context(const CudaOptions& options);

@@ -13,8 +13,8 @@ const KernelTable& cuda() {
         t.embedding_backward = on_cuda::embedding_backward;
         t.layernorm_forward = on_cuda::layernorm_forward;
         t.layernorm_backward = on_cuda::layernorm_backward;
-        t.attention_forward = on_cuda::attention_forward;
-        t.attention_backward = on_cuda::attention_backward;
+        t.attention_forward = on_cuda::chosen_attention_forward;
+        t.attention_backward = on_cuda::chosen_attention_backward;
         t.gelu_forward = on_cuda::gelu_forward;
         t.gelu_backward = on_cuda::gelu_backward;
         t.tanh_forward = on_cuda::tanh_forward;
