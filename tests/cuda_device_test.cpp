@@ -5,9 +5,11 @@
 
 #include <bit>
 #include <cstring>
+#include <numeric>
 
 #include "kernel_testing.h"
 #include "kernels/cuda/dropout.cuh"
+#include "kernels/cuda/sort_rows.cuh"
 #include "kernels/dropout.h"
 #include "message_of.h"
 
@@ -148,6 +150,29 @@ TEST_CASE("dropout draws the bits of kernels/dropout.h in packs of 1, 4 and 8") 
         check(std::integral_constant<int, 1>{}, probability);
         check(std::integral_constant<int, 4>{}, probability);
         check(std::integral_constant<int, 8>{}, probability);
+    }
+}
+
+TEST_CASE("sort_rows: by id, equal ids in order of rows, in every order") {
+    PhiloxStream random(5, 0);
+    for (const simt::Order order : {simt::Order::forward, simt::Order::reverse, simt::Order::random}) {
+        for (const int rows : {1, 2, 31, 33, 1024, 1025, 9000}) {
+            for (const uint32_t below : {1u, 3u, 256u, 257u, 30522u, 0x10001u, 0x80000000u}) {
+                INFO(rows, " rows of ids below ", below);
+                const simt::ScopedOrder scope(order);
+                std::vector<int32_t> ids;
+                for (int i = 0; i < rows; ++i) ids.push_back(static_cast<int32_t>(random.below(below)));
+                std::vector<IdRow> sorted(ids.size()), other(ids.size());
+                CudaContext context;
+                sort_rows(ids.data(), rows, sorted.data(), other.data(), context);
+                std::vector<int32_t> expected(ids.size());
+                std::iota(expected.begin(), expected.end(), 0);
+                std::ranges::stable_sort(expected, {}, [&](int32_t row) { return ids[static_cast<size_t>(row)]; });
+                for (size_t i = 0; i < ids.size(); ++i)
+                    if (sorted[i].row != expected[i] || sorted[i].id != ids[static_cast<size_t>(expected[i])])
+                        FAIL_CHECK("place ", i);
+            }
+        }
     }
 }
 

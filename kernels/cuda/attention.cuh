@@ -71,20 +71,30 @@ struct BackwardArgument : AttentionSizes {
 /// The head of a sequence that this block works for, and which of its blocks of rows. Blocks of one head are
 /// neighbours, so that they find its keys and values in the second-level cache.
 struct Head {
-    __device__ Head(const AttentionSizes& a, int blocks_of_head) {
-        const unsigned task = blockIdx.x / static_cast<unsigned>(blocks_of_head);
-        block = static_cast<int>(blockIdx.x % static_cast<unsigned>(blocks_of_head));
-        const int64_t sequence = task / static_cast<unsigned>(a.heads);
-        const int column = static_cast<int>(task % static_cast<unsigned>(a.heads)) * a.head_size;
-        q = sequence * a.rows_q * a.stride_q + column;
-        kv = sequence * a.rows_kv * a.stride_kv + column;
-        out = sequence * a.rows_q * a.stride_out + column;
-        row = int64_t{task} * a.rows_q;
-        keys = a.lengths ? a.lengths[sequence] : a.rows_kv;
+    __device__ Head(const AttentionSizes& a, int blocks_of_head)
+        : task(static_cast<int>(blockIdx.x / static_cast<unsigned>(blocks_of_head))),
+          block(static_cast<int>(blockIdx.x % static_cast<unsigned>(blocks_of_head))),
+          sequence(task / a.heads),
+          column(task % a.heads * a.head_size),
+          keys(a.lengths ? a.lengths[sequence] : a.rows_kv) {}
+    int task, block, sequence, column;
+    int keys;  // how many are seen; what lies beyond is not read
+
+    // Element offsets of a row; made where they are needed, since registers are scarce.
+    __device__ int64_t q(const AttentionSizes& a, int row) const { return at(a.rows_q, a.stride_q, row); }
+    __device__ int64_t kv(const AttentionSizes& a, int row) const { return at(a.rows_kv, a.stride_kv, row); }
+    __device__ int64_t out(const AttentionSizes& a, int row) const { return at(a.rows_q, a.stride_out, row); }
+    /// A query's place in lse.
+    __device__ int64_t row(const AttentionSizes& a, int query) const { return int64_t{task} * a.rows_q + query; }
+    /// Its row of dropout, modulo 2^32 as the counter takes it.
+    __device__ unsigned dropout_row(const AttentionSizes& a, int query) const {
+        return static_cast<unsigned>(task) * static_cast<unsigned>(a.rows_q) + static_cast<unsigned>(query);
     }
-    int64_t q, kv, out;  // element offsets of its first row
-    int64_t row;         // of lse and of dropout: that of query 0
-    int block, keys;     // keys: how many are seen; what lies beyond is not read
+
+  private:
+    __device__ int64_t at(int rows, int stride, int row) const {
+        return (int64_t{sequence} * rows + row) * stride + column;
+    }
 };
 
 /// A block of threads for each `rows` of `of` rows of every head.
@@ -100,7 +110,8 @@ constexpr float kLog2E = 1.442695040888963f, kLn2 = 0.6931471805599453f;
 
 /// What a lane is in the fragments of mma.cuh.
 struct Lane {
-    int lane = static_cast<int>(threadIdx.x % kWarp), g = lane / 4, t = lane % 4;
+    int lane = static_cast<int>(threadIdx.x % kWarp), g = static_cast<int>(threadIdx.x % kWarp / 4),
+        t = static_cast<int>(threadIdx.x % 4);
 };
 
 /// Rows of kColumns elements of 16 bits in shared memory, in packs of 16 bytes. Packs are permuted in a row, so that
@@ -109,7 +120,8 @@ template <typename T, int kColumns>
 struct Tile {
     static constexpr int kPacks = kColumns / 8;
     __device__ static int permuted(int row, int pack) {
-        return pack ^ (kPacks >= 8 ? row % 8 : row / (8 / kPacks) % kPacks);
+        const auto r = static_cast<unsigned>(row);
+        return pack ^ static_cast<int>(kPacks >= 8 ? r % 8 : r / (8 / kPacks) % kPacks);
     }
     /// Where pack `pack` of a row is, in elements.
     __device__ static int at(int row, int pack) { return row * kColumns + permuted(row, pack) * 8; }
@@ -128,10 +140,11 @@ struct Tile {
 /// Queues copies of rows 0 … kRows-1 of `from` to a tile; from `valid` on they are 0.
 template <typename T, int kColumns, int kRows, int kThreads>
 __device__ inline void copy_tile(T* tile, const T* from, int stride, int valid) {
-    constexpr int kPacks = kColumns / 8, kAll = kRows * kPacks;
+    constexpr unsigned kPacks = kColumns / 8, kAll = kRows * kPacks;
 #pragma unroll
-    for (int first = 0; first < kAll; first += kThreads) {
-        const int i = first + static_cast<int>(threadIdx.x), row = i / kPacks, pack = i % kPacks;
+    for (unsigned first = 0; first < kAll; first += kThreads) {
+        const unsigned i = first + threadIdx.x;
+        const int row = static_cast<int>(i / kPacks), pack = static_cast<int>(i % kPacks);
         if (kAll % kThreads != 0 && i >= kAll) return;
         const bool there = row < valid;
         copy_pack(tile + Tile<T, kColumns>::at(row, pack), from + int64_t{there ? row : 0} * stride + pack * 8, there);
@@ -168,11 +181,12 @@ __device__ inline void store_rows(T* tile, const float (&sum)[kColumns / 8][4], 
 /// query lane % 16 and keys 8·(lane / 16) …, and eight votes bring the bits to where scores are held. So a lane draws
 /// once for the eight scores that it holds.
 struct TileDropout {
-    unsigned low = 0, high = 0;  // whether a score stays: the highest bits of bytes
+    unsigned low = ~0u, high = ~0u;  // whether a score stays: the highest bits of bytes
 
     /// For scores [16 queries, 16 keys]: byte 2·j + h is of key block j (of 8), query g + 8·h; low, high: keys 2t, 2t
     /// + 1.
     __device__ static TileDropout by_query(const DropoutDraws& draws, unsigned row, unsigned key, const Lane& l) {
+        if (!draws.active()) return {};
         unsigned kept[8];
         votes(draws, row, key, l, kept);
         const int shift = 7 - l.g;
@@ -182,6 +196,7 @@ struct TileDropout {
     /// For scores [16 keys, 16 queries]: byte 2·h + j is of query block j (of 8), key g + 8·h; low, high: queries 2t,
     /// 2t + 1.
     __device__ static TileDropout by_key(const DropoutDraws& draws, unsigned row, unsigned key, const Lane& l) {
+        if (!draws.active()) return {};
         unsigned kept[8];
         votes(draws, row, key, l, kept);
         const unsigned mine = l.g < 4 ? choose(kept[0], kept[1], kept[2], kept[3], l.g)

@@ -90,6 +90,7 @@ struct KeysWarp {
     __device__ void add_queries(const T* keys, const T* queries, const T* douts, const float* lse, const float* delta,
                                 const DropoutDraws& draws, unsigned row, unsigned key, float exponent,
                                 unsigned (&ds)[4]) {
+        const auto kept = TileDropout::by_key(draws, row, key, lane);
         float s[2][4]{}, dp[2][4]{};
 #pragma unroll
         for (int d = 0; d < kHead / 16; ++d) {
@@ -98,8 +99,6 @@ struct KeysWarp {
             add_product(s, a, queries, 2 * d);
             add_product(dp, value[d], douts, 2 * d);
         }
-        TileDropout kept;
-        if (draws.active()) kept = TileDropout::by_key(draws, row, key, lane);
         unsigned p[4];
 #pragma unroll
         for (int j = 0; j < 2; ++j) {
@@ -110,13 +109,8 @@ struct KeysWarp {
                 const auto byte = static_cast<unsigned>(2 * h + j);
                 const float p0 = seen[h] ? fast_exp2(fmaf(s[j][2 * h], exponent, -of_lse.x)) : 0.0f;
                 const float p1 = seen[h] ? fast_exp2(fmaf(s[j][2 * h + 1], exponent, -of_lse.y)) : 0.0f;
-                float dp0 = dp[j][2 * h], dp1 = dp[j][2 * h + 1];
-                p[2 * j + h] = pair_of<T>(p0, p1);
-                if (draws.active()) {
-                    p[2 * j + h] = kept.pair(p[2 * j + h], byte);
-                    dp0 = kept.first(dp0, byte);
-                    dp1 = kept.second(dp1, byte);
-                }
+                const float dp0 = kept.first(dp[j][2 * h], byte), dp1 = kept.second(dp[j][2 * h + 1], byte);
+                p[2 * j + h] = kept.pair(pair_of<T>(p0, p1), byte);
                 ds[2 * j + h] = pair_of<T>(p0 * (dp0 - of_delta.x), p1 * (dp1 - of_delta.y));
             }
         }
@@ -169,17 +163,18 @@ template <typename T, int kHead>
 __device__ inline void row_sums(const BackwardArgument<T>& a, const Head& head, int first, float factor, float* lse,
                                 float* delta) {
     constexpr int kPacks = kHead / 8, kThreads = KeysBlock<kHead>::kThreads, kRows = KeysBlock<kHead>::kRows;
-#pragma unroll
-    for (int i = 0; i < kRows * kPacks / kThreads; ++i) {
-        const int piece = i * kThreads + static_cast<int>(threadIdx.x), row = piece / kPacks, pack = piece % kPacks;
+    const int pack = static_cast<int>(threadIdx.x % kPacks);
+    int row = static_cast<int>(threadIdx.x / kPacks);
+#pragma unroll 2
+    for (int i = 0; i < kRows * kPacks / kThreads; ++i, row += kThreads / kPacks) {
         const int query = first + row;
-        const int64_t offset = head.out + int64_t{query} * a.stride_out + 8 * pack;
+        const int64_t offset = head.out(a, query) + 8 * pack;
         float sum = query < a.rows_q ? product_of_packs(a.dout + offset, a.out + offset) : 0.0f;
 #pragma unroll
         for (int bit = 1; bit < kPacks; bit *= 2) sum += __shfl_xor_sync(kAllLanes, sum, bit);
         if (pack != 0) continue;
         delta[row] = sum / factor;
-        lse[row] = query < a.rows_q ? a.lse[head.row + query] * kLog2E : INFINITY;
+        lse[row] = query < a.rows_q ? a.lse[head.row(a, query)] * kLog2E : INFINITY;
     }
 }
 
@@ -197,7 +192,7 @@ __global__ void __launch_bounds__(KeysBlock<kHead>::kThreads, 2) attention_keys_
     DROPFORGE_SHARED(float, delta, [kRows]);
 
     const Head head(a, (a.rows_kv + kKeys - 1) / kKeys);
-    const int first_key = head.block * kKeys, warp = static_cast<int>(threadIdx.x) / kWarp;
+    const int first_key = kAllKeys ? 0 : head.block * kKeys, warp = static_cast<int>(threadIdx.x / kWarp);
     const int seen_keys = head.keys - first_key, my_key = first_key + 16 * warp;
     const bool idle = my_key >= head.keys;
     const DropoutDraws draws(a.dropout);
@@ -205,19 +200,16 @@ __global__ void __launch_bounds__(KeysBlock<kHead>::kThreads, 2) attention_keys_
 
     const auto copy_queries = [&](int query) {
         const int tile = query / kQueries % 2, valid = a.rows_q - query;
-        copy_tile<T, kHead, kQueries, kThreads>(queries[tile], a.q + head.q + int64_t{query} * a.stride_q, a.stride_q,
-                                                valid);
-        copy_tile<T, kHead, kQueries, kThreads>(douts[tile], a.dout + head.out + int64_t{query} * a.stride_out,
-                                                a.stride_out, valid);
+        copy_tile<T, kHead, kQueries, kThreads>(queries[tile], a.q + head.q(a, query), a.stride_q, valid);
+        copy_tile<T, kHead, kQueries, kThreads>(douts[tile], a.dout + head.out(a, query), a.stride_out, valid);
         end_copy_group();
     };
     KeysWarp<T, kHead> w;
     T* const my_keys = keys + 16 * warp * kHead;
     if (seen_keys > 0) {
-        copy_tile<T, kHead, kKeys, kThreads>(keys, a.k + head.kv + int64_t{first_key} * a.stride_kv, a.stride_kv,
-                                             seen_keys);
+        copy_tile<T, kHead, kKeys, kThreads>(keys, a.k + head.kv(a, first_key), a.stride_kv, seen_keys);
         copy_queries(0);
-        w.load_values(a.v + head.kv + int64_t{my_key} * a.stride_kv, a.stride_kv, head.keys - my_key);
+        w.load_values(a.v + head.kv(a, my_key), a.stride_kv, head.keys - my_key);
     }
     const int rows_q = seen_keys > 0 ? a.rows_q : 0;
     for (int query = 0; query < rows_q; query += kQueries) {
@@ -234,7 +226,7 @@ __global__ void __launch_bounds__(KeysBlock<kHead>::kThreads, 2) attention_keys_
             for (int i = 0; i < kQueries; i += 16) {
                 unsigned ds[4];
                 w.add_queries(my_keys, queries[tile] + i * kHead, douts[tile] + i * kHead, lse + query % kRows + i,
-                              delta + query % kRows + i, draws, static_cast<unsigned>(head.row + query + i),
+                              delta + query % kRows + i, draws, head.dropout_row(a, query + i),
                               static_cast<unsigned>(my_key), factor.exponent, ds);
                 if constexpr (kAllKeys) w.store_gradients(gradients + 16 * warp * kQueries, i, ds);
             }
@@ -242,13 +234,14 @@ __global__ void __launch_bounds__(KeysBlock<kHead>::kThreads, 2) attention_keys_
         if constexpr (kAllKeys) {
             __syncthreads();
             constexpr int kParts = kQueries / 16;
-            w.store_queries(gradients, keys, warp % kParts * 16, warp / kParts * Sizes::kColumns, seen_keys,
-                            factor.score, a.dq + head.q + int64_t{query} * a.stride_q, a.stride_q, a.rows_q - query);
+            w.store_queries(gradients, keys, static_cast<int>(threadIdx.x / kWarp % kParts) * 16,
+                            static_cast<int>(threadIdx.x / kWarp / kParts) * Sizes::kColumns, seen_keys, factor.score,
+                            a.dq + head.q(a, query), a.stride_q, a.rows_q - query);
         }
     }
     __syncthreads();  // all are done with the keys
     const int valid = a.rows_kv - my_key;
-    const int64_t offset = head.kv + int64_t{my_key} * a.stride_kv;
+    const int64_t offset = head.kv(a, my_key);
     store_rows<T, kHead>(my_keys, w.dk, factor.score, factor.score, a.dk + offset, a.stride_kv, valid);
     store_rows<T, kHead>(my_keys, w.dv, factor.value, factor.value, a.dv + offset, a.stride_kv, valid);
 }
@@ -282,7 +275,7 @@ struct QueriesWarp {
             const int row = first + lane.g + 8 * h;
             float sum = 0;
             if (row < a.rows_q) {
-                const int64_t offset = head.out + int64_t{row} * a.stride_out;
+                const int64_t offset = head.out(a, row);
 #pragma unroll
                 for (int d = 8 * lane.t; d < kHead; d += 32)
                     sum += product_of_packs(a.dout + offset + d, a.out + offset + d);
@@ -290,7 +283,7 @@ struct QueriesWarp {
             sum += __shfl_xor_sync(kAllLanes, sum, 1);
             sum += __shfl_xor_sync(kAllLanes, sum, 2);
             delta[h] = sum / factor;
-            lse[h] = row < a.rows_q ? a.lse[head.row + row] * kLog2E : INFINITY;
+            lse[h] = row < a.rows_q ? a.lse[head.row(a, row)] * kLog2E : INFINITY;
         }
     }
 
@@ -311,8 +304,7 @@ struct QueriesWarp {
             add_product(s, query[d], keys, 2 * d);
             add_product(dp, dout[d], values, 2 * d);
         }
-        TileDropout kept;
-        if (draws.active()) kept = TileDropout::by_query(draws, row, key, lane);
+        const auto kept = TileDropout::by_query(draws, row, key, lane);
         unsigned ds[4];
 #pragma unroll
         for (int j = 0; j < 2; ++j) {
@@ -322,11 +314,7 @@ struct QueriesWarp {
                 const auto byte = static_cast<unsigned>(2 * j + h);
                 const float p0 = column < valid ? fast_exp2(fmaf(s[j][2 * h], exponent, -lse[h])) : 0.0f;
                 const float p1 = column + 1 < valid ? fast_exp2(fmaf(s[j][2 * h + 1], exponent, -lse[h])) : 0.0f;
-                float dp0 = dp[j][2 * h], dp1 = dp[j][2 * h + 1];
-                if (draws.active()) {
-                    dp0 = kept.first(dp0, byte);
-                    dp1 = kept.second(dp1, byte);
-                }
+                const float dp0 = kept.first(dp[j][2 * h], byte), dp1 = kept.second(dp[j][2 * h + 1], byte);
                 ds[2 * j + h] = pair_of<T>(p0 * (dp0 - delta[h]), p1 * (dp1 - delta[h]));
             }
         }
@@ -350,23 +338,22 @@ __global__ void __launch_bounds__(kQueryThreads, kHead <= 64 ? 4 : 2) attention_
     DROPFORGE_SHARED(T, values, [2][kKeys * kHead]);
 
     const Head head(a, (a.rows_q + kQueriesOfBlock - 1) / kQueriesOfBlock);
-    const int first = head.block * kQueriesOfBlock, warp = static_cast<int>(threadIdx.x) / kWarp * 16;
+    const int first = head.block * kQueriesOfBlock, warp = static_cast<int>(threadIdx.x / kWarp * 16);
     const auto copy_keys = [&](int key) {
-        const int64_t offset = head.kv + int64_t{key} * a.stride_kv;
+        const int64_t offset = head.kv(a, key);
         const int tile = key / kKeys % 2, valid = head.keys - key;
         copy_tile<T, kHead, kKeys, kQueryThreads>(keys[tile], a.k + offset, a.stride_kv, valid);
         copy_tile<T, kHead, kKeys, kQueryThreads>(values[tile], a.v + offset, a.stride_kv, valid);
     };
-    copy_tile<T, kHead, kQueriesOfBlock, kQueryThreads>(queries, a.q + head.q + int64_t{first} * a.stride_q, a.stride_q,
+    copy_tile<T, kHead, kQueriesOfBlock, kQueryThreads>(queries, a.q + head.q(a, first), a.stride_q, a.rows_q - first);
+    copy_tile<T, kHead, kQueriesOfBlock, kQueryThreads>(douts, a.dout + head.out(a, first), a.stride_out,
                                                         a.rows_q - first);
-    copy_tile<T, kHead, kQueriesOfBlock, kQueryThreads>(douts, a.dout + head.out + int64_t{first} * a.stride_out,
-                                                        a.stride_out, a.rows_q - first);
     copy_keys(0);
     end_copy_group();
 
     const DropoutDraws draws(a.dropout);
     const Factors factor(a, draws);
-    const auto row = static_cast<unsigned>(head.row + first + warp);
+    const unsigned row = head.dropout_row(a, first + warp);
     const bool idle = first + warp >= a.rows_q;
     QueriesWarp<T, kHead> w;
     w.row_sums(a, head, first + warp, factor.value);
@@ -384,8 +371,8 @@ __global__ void __launch_bounds__(kQueryThreads, kHead <= 64 ? 4 : 2) attention_
                        factor.exponent, head.keys - key - i);
     }
     if (idle) return;
-    store_rows<T, kHead>(queries + warp * kHead, w.dq, factor.score, factor.score,
-                         a.dq + head.q + int64_t{first + warp} * a.stride_q, a.stride_q, a.rows_q - first - warp);
+    store_rows<T, kHead>(queries + warp * kHead, w.dq, factor.score, factor.score, a.dq + head.q(a, first + warp),
+                         a.stride_q, a.rows_q - first - warp);
 }
 
 template <int kHead>

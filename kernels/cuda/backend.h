@@ -1,34 +1,14 @@
-// What programs need of the CUDA backend, without CUDA's headers.
+// What programs may say to the CUDA backend beyond kernels.h, and ask of it; without CUDA's headers.
 #pragma once
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "kernels/kernels.h"
+#include "kernels/cuda/find_device.h"
 
-namespace dropforge::kernels {
-
-/// Operations that are not written yet are nullptr. Nothing of CUDA is touched before a context is made.
-const KernelTable& cuda();
-
-namespace on_cuda {
-
-/// The first GPU (CUDA_VISIBLE_DEVICES says which that is), and what drives it.
-struct CudaDevice {
-    std::string name;
-    int compute_capability = 0;  // 90: 9.0
-    int64_t memory = 0, free_memory = 0;
-    int driver = 0, runtime = 0;  // versions of CUDA, 13000: 13.0; `driver`: the newest that the driver knows
-    int multiprocessors = 0;
-    double clock_mhz = 0;
-    int memory_bus_bits = 0;
-    double memory_gb_per_s = 0;  // two transfers a clock
-};
-/// Without one that can be used: nothing, and `why_not` says why in one line. Never throws.
-std::optional<CudaDevice> find_cuda_device(std::string& why_not);
+namespace dropforge::kernels::on_cuda {
 
 struct CudaOptions {
     /// f32 products by TF32 tensor cores: faster by far, operands rounded to 10 bits of fraction.
@@ -49,5 +29,4 @@ std::vector<GemmChoice> gemm_choices(const Context& context);
 /// Version of the cuBLASLt that serves it, 130100: 13.1.0; 0 before the first product.
 int64_t gemm_library_version(const Context& context);
 
-}  // namespace on_cuda
-}  // namespace dropforge::kernels
+}  // namespace dropforge::kernels::on_cuda

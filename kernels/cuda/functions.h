@@ -12,6 +12,8 @@ void gemm_small(const Gemm&, Context&);
 /// Whether this program has code that the first GPU can run.
 bool compiled_for_this_device();
 
+void embedding_forward(const EmbeddingForward&, Context&);
+void embedding_backward(const EmbeddingBackward&, Context&);
 void layernorm_forward(const LayerNormForward&, Context&);
 void layernorm_backward(const LayerNormBackward&, Context&);
 void attention_forward(const AttentionForward&, Context&);

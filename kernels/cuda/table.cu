@@ -9,6 +9,8 @@ const KernelTable& cuda() {
         t.name = "cuda";
         t.create_context = []() -> std::unique_ptr<Context> { return on_cuda::create_context({}); };
         t.gemm = on_cuda::gemm;
+        t.embedding_forward = on_cuda::embedding_forward;
+        t.embedding_backward = on_cuda::embedding_backward;
         t.layernorm_forward = on_cuda::layernorm_forward;
         t.layernorm_backward = on_cuda::layernorm_backward;
         t.attention_forward = on_cuda::attention_forward;
