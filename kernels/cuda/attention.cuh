@@ -86,7 +86,9 @@ struct Head {
     __device__ int64_t kv(const AttentionSizes& a, int row) const { return at(a, a.rows_kv, a.stride_kv, row); }
     __device__ int64_t out(const AttentionSizes& a, int row) const { return at(a, a.rows_q, a.stride_out, row); }
     /// A query's place in lse.
-    __device__ int64_t lse(const AttentionSizes& a, int query) const { return int64_t{task(a)} * a.rows_q + query; }
+    __device__ unsigned lse(const AttentionSizes& a, int query) const {
+        return dropout_row(a) + static_cast<unsigned>(query);
+    }
     /// Query 0's row of dropout, modulo 2^32.
     __device__ unsigned dropout_row(const AttentionSizes& a) const { return task(a) * static_cast<unsigned>(a.rows_q); }
 
@@ -95,7 +97,8 @@ struct Head {
         return blockIdx.z * static_cast<unsigned>(a.heads) + blockIdx.y;
     }
     __device__ static int64_t at(const AttentionSizes& a, int rows, int stride, int row) {
-        return (int64_t{blockIdx.z} * rows + row) * stride + static_cast<int>(blockIdx.y) * a.head_size;
+        const unsigned of_call = blockIdx.z * static_cast<unsigned>(rows) + static_cast<unsigned>(row);
+        return int64_t{of_call} * stride + static_cast<int>(blockIdx.y) * a.head_size;
     }
 };
 

@@ -172,9 +172,15 @@ __device__ inline void row_sums(const BackwardArgument<T>& a, const Head& head, 
 }
 
 /// Two blocks, at head size 64 of 256 threads, run on a multiprocessor with 128 registers a thread, which are the
-/// limit; shared memory would let more in on most devices.
+/// limit; shared memory would let more in on most devices. Compute capability 7.5 has shared memory for one block.
+#if defined(DROPFORGE_CUDA_FP16)
+constexpr int kKeysBlocks = 1;
+#else
+constexpr int kKeysBlocks = 2;
+#endif
 template <typename T, int kHead, bool kAllKeys>
-__global__ void __launch_bounds__(KeysBlock<kHead>::kThreads, 2) attention_keys_kernel(BackwardArgument<T> a) {
+__global__ void __launch_bounds__(KeysBlock<kHead>::kThreads, kKeysBlocks)
+    attention_keys_kernel(BackwardArgument<T> a) {
     using Sizes = KeysBlock<kHead>;
     constexpr int kKeys = Sizes::kKeys, kThreads = Sizes::kThreads, kQueries = Sizes::kQueries, kRows = Sizes::kRows;
     DROPFORGE_SHARED(DropoutKeys, draws);
@@ -192,7 +198,7 @@ __global__ void __launch_bounds__(KeysBlock<kHead>::kThreads, 2) attention_keys_
     draws.fill(a.dropout, head.dropout_row(a));
 
     const auto copy_queries = [&](int query) {
-        const int tile = static_cast<int>(static_cast<unsigned>(query) / kQueries % 2), valid = a.rows_q - query;
+        const int tile = query / kQueries & 1, valid = a.rows_q - query;
         copy_tile<T, kHead, kQueries, kThreads>(queries[tile], a.q + head.q(a, query), a.stride_q, valid);
         copy_tile<T, kHead, kQueries, kThreads>(douts[tile], a.dout + head.out(a, query), a.stride_out, valid);
         end_copy_group();
@@ -213,14 +219,15 @@ __global__ void __launch_bounds__(KeysBlock<kHead>::kThreads, 2) attention_keys_
         wait_for_copies<0>();
         __syncthreads();
         if (query + kQueries < a.rows_q) copy_queries(query + kQueries);
-        const int tile = static_cast<int>(static_cast<unsigned>(query) / kQueries % 2);
+        const int tile = query / kQueries & 1;
         if (my_key < head.keys(a)) {
 #pragma unroll 1
             for (int i = 0; i < kQueries; i += 16) {
                 unsigned ds[4];
-                w.add_queries(my_keys, queries[tile] + i * kHead, douts[tile] + i * kHead, lse + query % kRows + i,
-                              delta + query % kRows + i, a.dropout, draws, static_cast<unsigned>(query + i),
-                              static_cast<unsigned>(my_key), a.exponent, ds);
+                const int row = (query + i) & (kRows - 1);
+                w.add_queries(my_keys, queries[tile] + i * kHead, douts[tile] + i * kHead, lse + row, delta + row,
+                              a.dropout, draws, static_cast<unsigned>(query + i), static_cast<unsigned>(my_key),
+                              a.exponent, ds);
                 if constexpr (kAllKeys) w.store_gradients(gradients + 16 * warp * kQueries, i, ds);
             }
         }
