@@ -33,15 +33,15 @@ void check_sizes(const Attention& a) {
 void attention_forward(const AttentionForward& a, Context& context) {
     if (a.batch * a.heads * a.rows_q == 0) return;
     check_sizes(a);
-    tensor_supports(a, {a.q, a.k, a.v, a.out}) ? attention_forward_tensor(a, context)
-                                               : attention_forward_plain(a, context);
+    tensor_supports(a, {a.q, a.k, a.v, a.out}) ? attention::forward_tensor(a, context)
+                                               : attention::forward_plain(a, context);
 }
 
 void attention_backward(const AttentionBackward& a, Context& context) {
     if (a.batch * a.heads * a.rows_kv == 0) return;
     check_sizes(a);
-    tensor_supports(a, {a.q, a.k, a.v, a.out, a.dout, a.dq, a.dk, a.dv}) ? attention_backward_tensor(a, context)
-                                                                         : attention_backward_plain(a, context);
+    tensor_supports(a, {a.q, a.k, a.v, a.out, a.dout, a.dq, a.dk, a.dv}) ? attention::backward_tensor(a, context)
+                                                                         : attention::backward_plain(a, context);
 }
 
 }  // namespace dropforge::kernels::on_cuda

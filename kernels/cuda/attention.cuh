@@ -5,14 +5,14 @@
 #include "kernels/cuda/dropout.cuh"
 #include "kernels/cuda/mma.cuh"
 
-namespace dropforge::kernels::on_cuda {
+namespace dropforge::kernels::on_cuda::attention {
 
 // Tensor cores; 16-bit storage, head sizes 32, 64, 128, rows on 16-byte borders.
-void attention_forward_tensor(const AttentionForward&, Context&);
-void attention_backward_tensor(const AttentionBackward&, Context&);
+void forward_tensor(const AttentionForward&, Context&);
+void backward_tensor(const AttentionBackward&, Context&);
 // f32 arithmetic, any storage and strides, head sizes up to kMaxPlainHead.
-void attention_forward_plain(const AttentionForward&, Context&);
-void attention_backward_plain(const AttentionBackward&, Context&);
+void forward_plain(const AttentionForward&, Context&);
+void backward_plain(const AttentionBackward&, Context&);
 constexpr int kMaxPlainHead = 128;
 
 constexpr float kLog2E = 1.442695040888963f, kLn2 = 0.6931471805599453f;
@@ -261,4 +261,4 @@ struct TileDropout {
     }
 };
 
-}  // namespace dropforge::kernels::on_cuda
+}  // namespace dropforge::kernels::on_cuda::attention

@@ -8,9 +8,7 @@
 // outer c, the softmax scale and dv's c are factors of finished sums.
 #include "kernels/cuda/attention.cuh"
 
-namespace dropforge::kernels::on_cuda {
-
-namespace {
+namespace dropforge::kernels::on_cuda::attention {
 
 /// Of the pack `pack` of a row: Σ dout·out.
 template <typename T>
@@ -179,8 +177,7 @@ constexpr int kKeysBlocks = 1;
 constexpr int kKeysBlocks = 2;
 #endif
 template <typename T, int kHead, bool kAllKeys>
-__global__ void __launch_bounds__(KeysBlock<kHead>::kThreads, kKeysBlocks)
-    attention_keys_kernel(BackwardArgument<T> a) {
+__global__ void __launch_bounds__(KeysBlock<kHead>::kThreads, kKeysBlocks) keys_kernel(BackwardArgument<T> a) {
     using Sizes = KeysBlock<kHead>;
     constexpr int kKeys = Sizes::kKeys, kThreads = Sizes::kThreads, kQueries = Sizes::kQueries, kRows = Sizes::kRows;
     DROPFORGE_SHARED(DropoutKeys, draws);
@@ -328,9 +325,9 @@ struct QueriesWarp {
     }
 };
 
-/// Where a head has more keys than a block of attention_keys_kernel: dq of 64 queries, as the forward makes its output.
+/// Where a head has more keys than a block of keys_kernel: dq of 64 queries, as the forward makes its output.
 template <typename T, int kHead>
-__global__ void __launch_bounds__(QueriesBlock<kHead>::kThreads, 4) attention_queries_kernel(BackwardArgument<T> a) {
+__global__ void __launch_bounds__(QueriesBlock<kHead>::kThreads, 4) queries_kernel(BackwardArgument<T> a) {
     using Sizes = QueriesBlock<kHead>;
     constexpr int kQueries = Sizes::kQueries, kKeys = Sizes::kKeys, kThreads = Sizes::kThreads;
     DROPFORGE_SHARED(DropoutKeys, draws);
@@ -380,19 +377,17 @@ void backward(const AttentionBackward& a, Context& context) {
     using Sizes = KeysBlock<kHead>;
     const BackwardArgument<Float16> argument(a);
     const Shape shape = shape_of_heads(a, a.rows_kv, Sizes::kKeys, Sizes::kThreads);
-    if (a.rows_kv <= Sizes::kKeys) return launch(attention_keys_kernel<Float16, kHead, true>, context, shape, argument);
-    launch(attention_keys_kernel<Float16, kHead, false>, context, shape, argument);
+    if (a.rows_kv <= Sizes::kKeys) return launch(keys_kernel<Float16, kHead, true>, context, shape, argument);
+    launch(keys_kernel<Float16, kHead, false>, context, shape, argument);
     if (a.rows_q > 0)
-        launch(attention_queries_kernel<Float16, kHead>, context,
+        launch(queries_kernel<Float16, kHead>, context,
                shape_of_heads(a, a.rows_q, QueriesBlock<kHead>::kQueries, QueriesBlock<kHead>::kThreads), argument);
 }
 
-}  // namespace
-
-void attention_backward_tensor(const AttentionBackward& a, Context& context) {
+void backward_tensor(const AttentionBackward& a, Context& context) {
     a.head_size == 32   ? backward<32>(a, context)
     : a.head_size == 64 ? backward<64>(a, context)
                         : backward<128>(a, context);
 }
 
-}  // namespace dropforge::kernels::on_cuda
+}  // namespace dropforge::kernels::on_cuda::attention

@@ -3,9 +3,7 @@
 // registers.
 #include "kernels/cuda/attention.cuh"
 
-namespace dropforge::kernels::on_cuda {
-
-namespace {
+namespace dropforge::kernels::on_cuda::attention {
 
 /// Two tiles of keys, two of values and the queries fit 48 KiB; at head size 64 they are 40 KiB.
 template <int kHead>
@@ -118,7 +116,7 @@ struct ForwardWarp {
 /// one waits for its first tiles or writes, others compute.
 template <typename T, int kHead>
 __global__ void __launch_bounds__(ForwardBlock<kHead>::kThreads, kHead <= 64 ? 4 : 5)
-    attention_forward_kernel(ForwardArgument<T> a) {
+    forward_kernel(ForwardArgument<T> a) {
     using Sizes = ForwardBlock<kHead>;
     constexpr int kQueries = Sizes::kQueries, kKeys = Sizes::kKeys, kThreads = Sizes::kThreads;
     DROPFORGE_SHARED(DropoutKeys, draws);
@@ -176,16 +174,14 @@ __global__ void __launch_bounds__(ForwardBlock<kHead>::kThreads, kHead <= 64 ? 4
 template <int kHead>
 void forward(const AttentionForward& a, Context& context) {
     using Sizes = ForwardBlock<kHead>;
-    launch(attention_forward_kernel<Float16, kHead>, context,
-           shape_of_heads(a, a.rows_q, Sizes::kQueries, Sizes::kThreads), ForwardArgument<Float16>(a));
+    launch(forward_kernel<Float16, kHead>, context, shape_of_heads(a, a.rows_q, Sizes::kQueries, Sizes::kThreads),
+           ForwardArgument<Float16>(a));
 }
 
-}  // namespace
-
-void attention_forward_tensor(const AttentionForward& a, Context& context) {
+void forward_tensor(const AttentionForward& a, Context& context) {
     a.head_size == 32   ? forward<32>(a, context)
     : a.head_size == 64 ? forward<64>(a, context)
                         : forward<128>(a, context);
 }
 
-}  // namespace dropforge::kernels::on_cuda
+}  // namespace dropforge::kernels::on_cuda::attention
