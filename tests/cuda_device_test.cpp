@@ -211,6 +211,9 @@ TEST_CASE("launchers refuse what does not fit a grid") {
     const GatherRows wide{nullptr, nullptr, nullptr, 65536, 1, 1, 8, DType::f32};
     CHECK(message([&] { cuda().gather_rows(wide, context); }) ==
           "65536 sequences: the CUDA backend takes at most 65535");
+    const TopK longest{nullptr, nullptr, nullptr, nullptr, 1, 8193, 1};
+    CHECK(message([&] { cuda().top_k(longest, context); }) ==
+          "8193 positions of a sequence: the CUDA backend takes at most 8192");
     LayerNormBackward norm{};
     norm.rows = 1, norm.columns = 2049, norm.dtype = DType::f32;
     CHECK(message([&] { cuda().layernorm_backward(norm, context); }) ==

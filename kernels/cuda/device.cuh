@@ -195,6 +195,8 @@ void with_pack(int64_t columns, std::initializer_list<const void*> pointers, F&&
         f(std::integral_constant<int, 1>{});
 }
 
+__device__ inline bool is_finite(float x) { return fabsf(x) <= 3.402823466e38f; }
+
 // ---------------------------------------------------------------------------------------------------------- reductions
 // A butterfly adds the same two numbers in both lanes of a pair: all lanes end with the same bits.
 template <typename T>
