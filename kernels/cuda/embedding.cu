@@ -145,7 +145,7 @@ __global__ void __launch_bounds__(kBackwardThreads)
 
 void embedding_backward(const EmbeddingBackward& e, Context& context) {
     if (e.rows == 0) return;
-    const int64_t blocks = embedding_row_blocks(e.rows);
+    const int64_t blocks = device_row_blocks(e.rows);
     const EmbeddingScratch scratch(e);
     with_device_type(e.dtype, [&](auto type) {
         using T = typename decltype(type)::type;
