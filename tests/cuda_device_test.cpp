@@ -5,9 +5,11 @@
 
 #include <bit>
 #include <cstring>
+#include <numeric>
 
 #include "kernel_testing.h"
 #include "kernels/cuda/dropout.cuh"
+#include "kernels/cuda/sort_rows.cuh"
 #include "kernels/dropout.h"
 #include "message_of.h"
 
@@ -151,6 +153,29 @@ TEST_CASE("dropout draws the bits of kernels/dropout.h in packs of 1, 4 and 8") 
     }
 }
 
+TEST_CASE("sort_rows: by id, equal ids in order of rows, in every order") {
+    PhiloxStream random(5, 0);
+    for (const simt::Order order : {simt::Order::forward, simt::Order::reverse, simt::Order::random}) {
+        for (const int rows : {1, 2, 31, 33, 1024, 1025, 9000}) {
+            for (const uint32_t below : {1u, 3u, 256u, 257u, 30522u, 0x10001u, 0x80000000u}) {
+                INFO(rows, " rows of ids below ", below);
+                const simt::ScopedOrder scope(order);
+                std::vector<int32_t> ids;
+                for (int i = 0; i < rows; ++i) ids.push_back(static_cast<int32_t>(random.below(below)));
+                std::vector<IdRow> sorted(ids.size()), other(ids.size());
+                CudaContext context;
+                sort_rows(ids.data(), rows, sorted.data(), other.data(), context);
+                std::vector<int32_t> expected(ids.size());
+                std::iota(expected.begin(), expected.end(), 0);
+                std::ranges::stable_sort(expected, {}, [&](int32_t row) { return ids[static_cast<size_t>(row)]; });
+                for (size_t i = 0; i < ids.size(); ++i)
+                    if (sorted[i].row != expected[i] || sorted[i].id != ids[static_cast<size_t>(expected[i])])
+                        FAIL_CHECK("place ", i);
+            }
+        }
+    }
+}
+
 class CountingContext : public Context {
   public:
     int allocated = 0, released = 0, uploads = 0;
@@ -186,6 +211,9 @@ TEST_CASE("launchers refuse what does not fit a grid") {
     const GatherRows wide{nullptr, nullptr, nullptr, 65536, 1, 1, 8, DType::f32};
     CHECK(message([&] { cuda().gather_rows(wide, context); }) ==
           "65536 sequences: the CUDA backend takes at most 65535");
+    const TopK longest{nullptr, nullptr, nullptr, nullptr, 1, 8193, 1};
+    CHECK(message([&] { cuda().top_k(longest, context); }) ==
+          "8193 positions of a sequence: the CUDA backend takes at most 8192");
     LayerNormBackward norm{};
     norm.rows = 1, norm.columns = 2049, norm.dtype = DType::f32;
     CHECK(message([&] { cuda().layernorm_backward(norm, context); }) ==

@@ -85,23 +85,23 @@ __global__ void __launch_bounds__(Plain<kHead>::kThreads) attention_forward_plai
     DROPFORGE_SHARED(typename Sizes::Rows, values);
     DROPFORGE_SHARED(typename Sizes::Square, weights);
 
-    const Head head(a, (a.rows_q + kRows - 1) / kRows);
+    const Head head;
     const Place p;
     const DropoutDraws draws(a.dropout);
-    const int first = head.block * kRows, query = first + p.row;
-    load_tile<kHead>(queries, a.q + head.q + int64_t{first} * a.stride_q, a.stride_q, a.head_size, a.rows_q - first);
+    const int first = static_cast<int>(blockIdx.x) * kRows, query = first + p.row;
+    load_tile<kHead>(queries, a.q + head.q(a, first), a.stride_q, a.head_size, a.rows_q - first);
     float largest = -INFINITY, total = 0, sum[Sizes::kSums]{};
-    for (int key = 0; key < head.keys; key += kRows) {
-        const int64_t offset = head.kv + int64_t{key} * a.stride_kv;
-        load_tile<kHead>(keys, a.k + offset, a.stride_kv, a.head_size, head.keys - key);
-        load_tile<kHead>(values, a.v + offset, a.stride_kv, a.head_size, head.keys - key);
-        load_factors<kHead>(weights, draws, head.row + first, key);
+    for (int key = 0; key < head.keys(a); key += kRows) {
+        const int64_t offset = head.kv(a, key);
+        load_tile<kHead>(keys, a.k + offset, a.stride_kv, a.head_size, head.keys(a) - key);
+        load_tile<kHead>(values, a.v + offset, a.stride_kv, a.head_size, head.keys(a) - key);
+        load_factors<kHead>(weights, draws, head.lse(a, first), key);
         __syncthreads();
         float score[Sizes::kScores], ahead = largest;
 #pragma unroll
         for (int i = 0; i < Sizes::kScores; ++i) {
             const int j = p.lane + kLanes * i;
-            score[i] = key + j < head.keys ? a.scale * dot(queries[p.row], keys[j], a.head_size) : -INFINITY;
+            score[i] = key + j < head.keys(a) ? a.scale * dot(queries[p.row], keys[j], a.head_size) : -INFINITY;
             ahead = fmaxf(ahead, score[i]);
         }
 #pragma unroll
@@ -123,8 +123,8 @@ __global__ void __launch_bounds__(Plain<kHead>::kThreads) attention_forward_plai
     }
     total = sum_of_row(total);
     if (query >= a.rows_q) return;
-    store_row<kHead>(a.out + head.out + int64_t{query} * a.stride_out, sum, 1 / total, a.head_size);
-    if (p.lane == 0) a.lse[head.row + query] = largest + logf(total);
+    store_row<kHead>(a.out + head.out(a, query), sum, 1 / total, a.head_size);
+    if (p.lane == 0) a.lse[head.lse(a, query)] = largest + logf(total);
 }
 
 // ------------------------------------------------------------------------------------------------------------ backward
@@ -138,14 +138,14 @@ struct BackwardTiles {
     template <typename T>
     __device__ void load_queries(const BackwardArgument<T>& a, const Head& head, int first) {
         const int valid = a.rows_q - first;
-        load_tile<kHead>(queries, a.q + head.q + int64_t{first} * a.stride_q, a.stride_q, a.head_size, valid);
-        load_tile<kHead>(douts, a.dout + head.out + int64_t{first} * a.stride_out, a.stride_out, a.head_size, valid);
+        load_tile<kHead>(queries, a.q + head.q(a, first), a.stride_q, a.head_size, valid);
+        load_tile<kHead>(douts, a.dout + head.out(a, first), a.stride_out, a.head_size, valid);
     }
     template <typename T>
     __device__ void load_keys(const BackwardArgument<T>& a, const Head& head, int first) {
-        const int64_t offset = head.kv + int64_t{first} * a.stride_kv;
-        load_tile<kHead>(keys, a.k + offset, a.stride_kv, a.head_size, head.keys - first);
-        load_tile<kHead>(values, a.v + offset, a.stride_kv, a.head_size, head.keys - first);
+        const int64_t offset = head.kv(a, first);
+        load_tile<kHead>(keys, a.k + offset, a.stride_kv, a.head_size, head.keys(a) - first);
+        load_tile<kHead>(values, a.v + offset, a.stride_kv, a.head_size, head.keys(a) - first);
     }
 
     /// dout·out of this thread's query.
@@ -154,7 +154,7 @@ struct BackwardTiles {
         const Place p;
         float sum = 0;
         if (query < a.rows_q) {
-            const int64_t offset = head.out + int64_t{query} * a.stride_out;
+            const int64_t offset = head.out(a, query);
             for (int d = p.lane; d < a.head_size; d += kLanes)
                 sum = fmaf(static_cast<float>(a.dout[offset + d]), static_cast<float>(a.out[offset + d]), sum);
         }
@@ -166,10 +166,10 @@ struct BackwardTiles {
     __device__ void make_scores(const BackwardArgument<T>& a, const Head& head, int query, int key, float delta) {
         const Place p;
         const bool there = query + p.row < a.rows_q;
-        const float lse = there ? a.lse[head.row + query + p.row] : 0.0f;
+        const float lse = there ? a.lse[head.lse(a, query + p.row)] : 0.0f;
         for (int j = p.lane; j < Sizes::kRows; j += kLanes) {
             float probability = 0;
-            if (there && key + j < head.keys)
+            if (there && key + j < head.keys(a))
                 probability = expf(a.scale * dot(queries[p.row], keys[j], a.head_size) - lse);
             const float factor = dropped[p.row][j], dp = dot(douts[p.row], values[j], a.head_size);
             dropped[p.row][j] = probability * factor;
@@ -182,39 +182,39 @@ template <typename T, int kHead>
 __global__ void __launch_bounds__(Plain<kHead>::kThreads) attention_queries_plain_kernel(BackwardArgument<T> a) {
     using Sizes = Plain<kHead>;
     DROPFORGE_SHARED(BackwardTiles<kHead>, tiles);
-    const Head head(a, (a.rows_q + Sizes::kRows - 1) / Sizes::kRows);
+    const Head head;
     const Place p;
     const DropoutDraws draws(a.dropout);
-    const int first = head.block * Sizes::kRows, query = first + p.row;
+    const int first = static_cast<int>(blockIdx.x) * Sizes::kRows, query = first + p.row;
     tiles.load_queries(a, head, first);
     const float delta = tiles.delta(a, head, query);
     float dq[Sizes::kSums]{};
-    for (int key = 0; key < head.keys; key += Sizes::kRows) {
+    for (int key = 0; key < head.keys(a); key += Sizes::kRows) {
         tiles.load_keys(a, head, key);
-        load_factors<kHead>(tiles.dropped, draws, head.row + first, key);
+        load_factors<kHead>(tiles.dropped, draws, head.lse(a, first), key);
         __syncthreads();
         tiles.make_scores(a, head, first, key, delta);
         __syncthreads();
         add_rows<kHead>(dq, tiles.gradients[p.row], 1, tiles.keys, Sizes::kRows, a.head_size);
         __syncthreads();
     }
-    if (query < a.rows_q) store_row<kHead>(a.dq + head.q + int64_t{query} * a.stride_q, dq, a.scale, a.head_size);
+    if (query < a.rows_q) store_row<kHead>(a.dq + head.q(a, query), dq, a.scale, a.head_size);
 }
 
 template <typename T, int kHead>
 __global__ void __launch_bounds__(Plain<kHead>::kThreads) attention_keys_plain_kernel(BackwardArgument<T> a) {
     using Sizes = Plain<kHead>;
     DROPFORGE_SHARED(BackwardTiles<kHead>, tiles);
-    const Head head(a, (a.rows_kv + Sizes::kRows - 1) / Sizes::kRows);
+    const Head head;
     const Place p;
     const DropoutDraws draws(a.dropout);
-    const int first = head.block * Sizes::kRows, key = first + p.row;
+    const int first = static_cast<int>(blockIdx.x) * Sizes::kRows, key = first + p.row;
     tiles.load_keys(a, head, first);
     float dk[Sizes::kSums]{}, dv[Sizes::kSums]{};
-    const int rows_q = first < head.keys ? a.rows_q : 0;
+    const int rows_q = first < head.keys(a) ? a.rows_q : 0;
     for (int query = 0; query < rows_q; query += Sizes::kRows) {
         tiles.load_queries(a, head, query);
-        load_factors<kHead>(tiles.dropped, draws, head.row + query, first);
+        load_factors<kHead>(tiles.dropped, draws, head.lse(a, query), first);
         const float delta = tiles.delta(a, head, query + p.row);
         __syncthreads();
         tiles.make_scores(a, head, query, first, delta);
@@ -224,7 +224,7 @@ __global__ void __launch_bounds__(Plain<kHead>::kThreads) attention_keys_plain_k
         __syncthreads();
     }
     if (key >= a.rows_kv) return;
-    const int64_t offset = head.kv + int64_t{key} * a.stride_kv;
+    const int64_t offset = head.kv(a, key);
     store_row<kHead>(a.dk + offset, dk, a.scale, a.head_size);
     store_row<kHead>(a.dv + offset, dv, 1, a.head_size);
 }

@@ -5,7 +5,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "kernels/kernels.h"
 
@@ -41,18 +40,6 @@ struct CudaOptions {
 };
 /// A context on that GPU; Error if there is none. The table's create_context does this with the default options.
 std::unique_ptr<Context> create_context(const CudaOptions& options);
-
-/// How the products of one shape are made: for a table at the start of a run.
-struct GemmChoice {
-    std::string product;      // "bf16 128x768x768 NT ldc 768 bias"
-    std::string algorithm;    // "cublasLt 66 tile 20 stages 35 split-K 1", or "own kernel"
-    std::string origin;       // "timed", "stored", "first proposal", "the only one"
-    double microseconds = 0;  // 0: not timed
-};
-/// Those of a context of cuda(), in no special order.
-std::vector<GemmChoice> gemm_choices(const Context& context);
-/// Version of the cuBLASLt that serves it, 130100: 13.1.0; 0 before the first product.
-int64_t gemm_library_version(const Context& context);
 
 }  // namespace on_cuda
 }  // namespace dropforge::kernels

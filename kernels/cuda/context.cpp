@@ -1,6 +1,10 @@
 #include "kernels/cuda/context.h"
 
+#include <cuda_profiler_api.h>
+#include <nvtx3/nvToolsExt.h>
+
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/error.h"
@@ -221,6 +225,14 @@ void CudaContext::wait(int64_t mark) {
     check(cudaEventSynchronize(marks_[static_cast<size_t>(mark) % kMarks].get()), "wait for the GPU");
 }
 
+void CudaContext::begin_range(const char* name) { nvtxRangePushA(name); }
+void CudaContext::end_range() { nvtxRangePop(); }
+
+void CudaContext::profiler(bool on) {
+    synchronize();  // what was queued before is on its side of the border
+    check(on ? cudaProfilerStart() : cudaProfilerStop(), "tell the profiler");
+}
+
 std::unique_ptr<Recording> CudaContext::record(const std::function<void()>& calls) {
     refuse_recording("record");
     check(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal), "record calls");
@@ -244,7 +256,8 @@ std::unique_ptr<Recording> CudaContext::record(const std::function<void()>& call
 
 std::vector<KernelChoice> CudaContext::choices() const {
     std::vector<KernelChoice> all;
-    if (attention) all = attention->choices();
+    if (gemm_plans) all = gemm_plans->choices();
+    if (attention) std::ranges::copy(attention->choices(), std::back_inserter(all));
     return all;
 }
 

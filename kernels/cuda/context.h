@@ -55,6 +55,9 @@ class CudaContext final : public Context {
     void feed(void* to, const void* host, int64_t bytes) override;
     int64_t mark() override;
     void wait(int64_t mark) override;
+    void begin_range(const char* name) override;
+    void end_range() override;
+    void profiler(bool on) override;
     std::unique_ptr<Recording> record(const std::function<void()>& calls) override;
     std::vector<KernelChoice> choices() const override;
 

@@ -12,6 +12,8 @@ void gemm_small(const Gemm&, Context&);
 /// Whether this program has code that the first GPU can run.
 bool compiled_for_this_device();
 
+void embedding_forward(const EmbeddingForward&, Context&);
+void embedding_backward(const EmbeddingBackward&, Context&);
 void layernorm_forward(const LayerNormForward&, Context&);
 void layernorm_backward(const LayerNormBackward&, Context&);
 /// By our own kernels.
@@ -37,6 +39,13 @@ void loss_totals(const LossTotals&, Context&);
 void global_norm(const GlobalNorm&, Context&);
 void adamw(const Update&, Context&);
 void lamb(const Update&, Context&);
+void token_values(const TokenValues&, Context&);
+void top_k(const TopK&, Context&);
+void importance_sums(const ImportanceSums&, Context&);
+void importance_update(const ImportanceUpdate&, Context&);
+void pool_forward(const PoolForward&, Context&);
+void pool_backward(const PoolBackward&, Context&);
+void kl_divergence(const KlDivergence&, Context&);
 void cast(const Cast&, Context&);
 void add(const Add&, Context&);
 

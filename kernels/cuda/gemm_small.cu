@@ -4,8 +4,6 @@
 
 namespace dropforge::kernels::on_cuda {
 
-namespace {
-
 constexpr int kTile = 32;
 /// A warp a row of the tile, four rows a thread: as many loads in flight, with few registers, so that blocks enough
 /// are resident to hide them.
@@ -14,8 +12,8 @@ constexpr int kRows = kThreads / kWarp, kEach = kTile / kRows;
 
 /// A tile [32 rows, 32 of the sum] of op(x), 0 beyond its ends; columns of the tile are one apart in banks either way.
 template <typename T>
-__device__ inline void load_tile(float (&tile)[kTile][kTile + 1], const T* x, int64_t rows, int64_t terms, int64_t ld,
-                                 bool transposed, int64_t row0, int64_t term0) {
+__device__ inline void load_gemm_tile(float (&tile)[kTile][kTile + 1], const T* x, int64_t rows, int64_t terms,
+                                      int64_t ld, bool transposed, int64_t row0, int64_t term0) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
 #pragma unroll
     for (int i = warp; i < kTile; i += kRows) {  // the lanes of a warp read what lies side by side
@@ -37,8 +35,8 @@ __global__ void __launch_bounds__(kThreads)
     const int64_t i0 = int64_t{blockIdx.x} / tiles_n * kTile, j0 = int64_t{blockIdx.x} % tiles_n * kTile;
     float sum[kEach] = {};
     for (int64_t l0 = 0; l0 < k; l0 += kTile) {
-        load_tile(left, a, m, k, lda, transpose_a, i0, l0);
-        load_tile(right, b, n, k, ldb, !transpose_b, j0, l0);
+        load_gemm_tile(left, a, m, k, lda, transpose_a, i0, l0);
+        load_gemm_tile(right, b, n, k, ldb, !transpose_b, j0, l0);
         __syncthreads();
 #pragma unroll 8
         for (int l = 0; l < kTile; ++l)
@@ -57,8 +55,6 @@ __global__ void __launch_bounds__(kThreads)
         c[i * ldc + j] = static_cast<Out>(value);
     }
 }
-
-}  // namespace
 
 void gemm_small(const Gemm& g, Context& context) {
     const int64_t tiles_m = (g.m + kTile - 1) / kTile, tiles_n = (g.n + kTile - 1) / kTile;

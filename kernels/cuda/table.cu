@@ -9,6 +9,8 @@ const KernelTable& cuda() {
         t.name = "cuda";
         t.create_context = []() -> std::unique_ptr<Context> { return on_cuda::create_context({}); };
         t.gemm = on_cuda::gemm;
+        t.embedding_forward = on_cuda::embedding_forward;
+        t.embedding_backward = on_cuda::embedding_backward;
         t.layernorm_forward = on_cuda::layernorm_forward;
         t.layernorm_backward = on_cuda::layernorm_backward;
         t.attention_forward = on_cuda::chosen_attention_forward;
@@ -27,8 +29,15 @@ const KernelTable& cuda() {
         t.lamb = on_cuda::lamb;
         t.cast = on_cuda::cast;
         t.add = on_cuda::add;
+        t.token_values = on_cuda::token_values;
+        t.top_k = on_cuda::top_k;
+        t.importance_sums = on_cuda::importance_sums;
+        t.importance_update = on_cuda::importance_update;
         t.merge_rows = on_cuda::merge_rows;
         t.split_rows = on_cuda::split_rows;
+        t.pool_forward = on_cuda::pool_forward;
+        t.pool_backward = on_cuda::pool_backward;
+        t.kl_divergence = on_cuda::kl_divergence;
         return t;
     }();
     return table;
