@@ -104,7 +104,7 @@ TEST_CASE("token_values: every backend") {
             constexpr int64_t batch = 40, vocabulary = 1003;
             Array table = s.floats(1, vocabulary, 5, 3), ids = s.integers(batch, sequence, vocabulary),
                   values = s.float_output(batch, sequence);
-            s.call(s.kernels.token_values, TokenValues{ids.data<int32_t>(), table.data<float>(), source.state.data(),
+            s.call(s.kernels.token_values, TokenValues{ids.data<int32_t>(), table.data<float>(), source.state(),
                                                        values.data<float>(), batch, sequence, kSite});
             return outputs("values", std::move(values));
         });
