@@ -348,7 +348,8 @@ inline void check_backends(const std::string& label, DType dtype, const RunOpera
             INFO("schedule ", schedule);
             for (size_t i = 0; i < results.size(); ++i) CHECK(results[i].array == these[i].array);
         }
-        for (size_t i = 0; i < results.size(); ++i) compare(results[i], expected.truth[i].array, expected.yardstick[i], cuts_sums_off(*backend, dtype));
+        for (size_t i = 0; i < results.size(); ++i)
+            compare(results[i], expected.truth[i].array, expected.yardstick[i], cuts_sums_off(*backend, dtype));
     }
 }
 
