@@ -37,9 +37,9 @@ struct Device {
 
 /// Plans and what they work in.
 struct Planned {
+    std::string why_not;  // there before the plan, which writes to it
     std::unique_ptr<AttentionPlan> plan;
     DeviceMemory workspace;
-    std::string why_not;
 
     Planned(AttentionLibrary& library, const AttentionShape& shape) : plan(library.plan(shape, why_not)) {
         if (plan) workspace = device_memory(std::max<int64_t>(plan->workspace_bytes(), 1));

@@ -5,14 +5,14 @@
 #include "kernels/cuda/dropout.cuh"
 #include "kernels/cuda/mma.cuh"
 
-namespace dropforge::kernels::on_cuda {
+namespace dropforge::kernels::on_cuda::attention {
 
 // Tensor cores; 16-bit storage, head sizes 32, 64, 128, rows on 16-byte borders.
-void attention_forward_tensor(const AttentionForward&, Context&);
-void attention_backward_tensor(const AttentionBackward&, Context&);
+void forward_tensor(const AttentionForward&, Context&);
+void backward_tensor(const AttentionBackward&, Context&);
 // f32 arithmetic, any storage and strides, head sizes up to kMaxPlainHead.
-void attention_forward_plain(const AttentionForward&, Context&);
-void attention_backward_plain(const AttentionBackward&, Context&);
+void forward_plain(const AttentionForward&, Context&);
+void backward_plain(const AttentionBackward&, Context&);
 constexpr int kMaxPlainHead = 128;
 
 constexpr float kLog2E = 1.442695040888963f, kLn2 = 0.6931471805599453f;
@@ -184,9 +184,11 @@ __device__ inline void store_rows(T* tile, const float (&sum)[kColumns / 8][4], 
 struct DropoutKeys {
     uint2 round[kPhiloxRounds];
     unsigned step, first_row;
+    unsigned threshold;  // of a draw in the upper half of a word; 0: dropout is off
 
     /// By all threads of a block; to be followed by a barrier. `head_row` is that of the head's first query.
     __device__ void fill(const DropoutArgument& d, unsigned head_row) {
+        if (threadIdx.x == 0) threshold = d.threshold << 16;
         if (d.threshold == 0 || threadIdx.x >= kPhiloxRounds) return;
         round[threadIdx.x] = philox_key(make_uint2(d.state[0], d.state[1]), threadIdx.x);
         if (threadIdx.x > 0) return;
@@ -210,22 +212,22 @@ struct TileDropout {
 
     /// For scores [16 queries, 16 keys]: byte 2·j + h is of key block j (of 8), query g + 8·h; low, high: keys 2t, 2t
     /// + 1.
-    __device__ static TileDropout by_query(const DropoutArgument& d, const DropoutKeys& keys, unsigned row,
-                                           unsigned key, const Lane& l) {
-        if (d.threshold == 0) return {};
+    __device__ static TileDropout by_query(const DropoutKeys& keys, unsigned site, unsigned row, unsigned key,
+                                           const Lane& l) {
+        if (keys.threshold == 0) return {};
         unsigned kept[8];
-        votes(d, keys, row, key, l, kept);
+        votes(keys, site, row, key, l, kept);
         const int shift = 7 - l.g;
         return {choose(kept[0], kept[2], kept[4], kept[6], l.t) << shift,
                 choose(kept[1], kept[3], kept[5], kept[7], l.t) << shift};
     }
     /// For scores [16 keys, 16 queries]: byte 2·h + j is of query block j (of 8), key g + 8·h; low, high: queries 2t,
     /// 2t + 1.
-    __device__ static TileDropout by_key(const DropoutArgument& d, const DropoutKeys& keys, unsigned row, unsigned key,
+    __device__ static TileDropout by_key(const DropoutKeys& keys, unsigned site, unsigned row, unsigned key,
                                          const Lane& l) {
-        if (d.threshold == 0) return {};
+        if (keys.threshold == 0) return {};
         unsigned kept[8];
-        votes(d, keys, row, key, l, kept);
+        votes(keys, site, row, key, l, kept);
         const unsigned mine = l.g < 4 ? choose(kept[0], kept[1], kept[2], kept[3], l.g)
                                       : choose(kept[4], kept[5], kept[6], kept[7], l.g - 4);
         return {mine << (7 - 2 * l.t), mine << (6 - 2 * l.t)};
@@ -246,17 +248,17 @@ struct TileDropout {
         return which < 2 ? (which == 0 ? a : b) : (which == 2 ? c : d);
     }
     /// kept[i], bit l: whether the score of key + 8·(l / 16) + i and query row + l % 16 stays.
-    __device__ static void votes(const DropoutArgument& d, const DropoutKeys& keys, unsigned row, unsigned key,
-                                 const Lane& l, unsigned (&kept)[8]) {
+    __device__ static void votes(const DropoutKeys& keys, unsigned site, unsigned row, unsigned key, const Lane& l,
+                                 unsigned (&kept)[8]) {
         const uint4 drawn =
-            keys.draw(row + static_cast<unsigned>(l.lane % 16), key / 8 + static_cast<unsigned>(l.lane / 16), d.site);
-        const unsigned word[4] = {drawn.x, drawn.y, drawn.z, drawn.w}, threshold = d.threshold << 16;
+            keys.draw(row + static_cast<unsigned>(l.lane % 16), key / 8 + static_cast<unsigned>(l.lane / 16), site);
+        const unsigned word[4] = {drawn.x, drawn.y, drawn.z, drawn.w};
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-            kept[2 * i] = __ballot_sync(kAllLanes, word[i] << 16 >= threshold);
-            kept[2 * i + 1] = __ballot_sync(kAllLanes, word[i] >= threshold);
+            kept[2 * i] = __ballot_sync(kAllLanes, word[i] << 16 >= keys.threshold);
+            kept[2 * i + 1] = __ballot_sync(kAllLanes, word[i] >= keys.threshold);
         }
     }
 };
 
-}  // namespace dropforge::kernels::on_cuda
+}  // namespace dropforge::kernels::on_cuda::attention

@@ -8,9 +8,7 @@
 // outer c, the softmax scale and dv's c are factors of finished sums.
 #include "kernels/cuda/attention.cuh"
 
-namespace dropforge::kernels::on_cuda {
-
-namespace {
+namespace dropforge::kernels::on_cuda::attention {
 
 /// Of the pack `pack` of a row: Σ dout·out.
 template <typename T>
@@ -82,9 +80,9 @@ struct KeysWarp {
 
     /// 16 queries: adds to dk and dv, and gives ds as an operand. `key` is this warp's first.
     __device__ void add_queries(const T* keys, const T* queries, const T* douts, const float* lse, const float* delta,
-                                const DropoutArgument& dropout, const DropoutKeys& draws, unsigned row, unsigned key,
-                                float exponent, unsigned (&ds)[4]) {
-        const auto kept = TileDropout::by_key(dropout, draws, row, key, lane);
+                                const DropoutKeys& draws, unsigned site, unsigned row, unsigned key, float exponent,
+                                unsigned (&ds)[4]) {
+        const auto kept = TileDropout::by_key(draws, site, row, key, lane);
         float s[2][4]{}, dp[2][4]{};
 #pragma unroll
         for (int d = 0; d < kHead / 16; ++d) {
@@ -179,8 +177,7 @@ constexpr int kKeysBlocks = 1;
 constexpr int kKeysBlocks = 2;
 #endif
 template <typename T, int kHead, bool kAllKeys>
-__global__ void __launch_bounds__(KeysBlock<kHead>::kThreads, kKeysBlocks)
-    attention_keys_kernel(BackwardArgument<T> a) {
+__global__ void __launch_bounds__(KeysBlock<kHead>::kThreads, kKeysBlocks) keys_kernel(BackwardArgument<T> a) {
     using Sizes = KeysBlock<kHead>;
     constexpr int kKeys = Sizes::kKeys, kThreads = Sizes::kThreads, kQueries = Sizes::kQueries, kRows = Sizes::kRows;
     DROPFORGE_SHARED(DropoutKeys, draws);
@@ -198,7 +195,7 @@ __global__ void __launch_bounds__(KeysBlock<kHead>::kThreads, kKeysBlocks)
     draws.fill(a.dropout, head.dropout_row(a));
 
     const auto copy_queries = [&](int query) {
-        const int tile = query / kQueries & 1, valid = a.rows_q - query;
+        const int tile = (query & kQueries) / kQueries, valid = a.rows_q - query;
         copy_tile<T, kHead, kQueries, kThreads>(queries[tile], a.q + head.q(a, query), a.stride_q, valid);
         copy_tile<T, kHead, kQueries, kThreads>(douts[tile], a.dout + head.out(a, query), a.stride_out, valid);
         end_copy_group();
@@ -219,14 +216,14 @@ __global__ void __launch_bounds__(KeysBlock<kHead>::kThreads, kKeysBlocks)
         wait_for_copies<0>();
         __syncthreads();
         if (query + kQueries < a.rows_q) copy_queries(query + kQueries);
-        const int tile = query / kQueries & 1;
+        const int tile = (query & kQueries) / kQueries;
         if (my_key < head.keys(a)) {
 #pragma unroll 1
             for (int i = 0; i < kQueries; i += 16) {
                 unsigned ds[4];
                 const int row = (query + i) & (kRows - 1);
                 w.add_queries(my_keys, queries[tile] + i * kHead, douts[tile] + i * kHead, lse + row, delta + row,
-                              a.dropout, draws, static_cast<unsigned>(query + i), static_cast<unsigned>(my_key),
+                              draws, a.dropout.site, static_cast<unsigned>(query + i), static_cast<unsigned>(my_key),
                               a.exponent, ds);
                 if constexpr (kAllKeys) w.store_gradients(gradients + 16 * warp * kQueries, i, ds);
             }
@@ -296,15 +293,15 @@ struct QueriesWarp {
     }
 
     /// 16 keys, of which `valid` are seen.
-    __device__ void add_keys(const T* keys, const T* values, const DropoutArgument& dropout, const DropoutKeys& draws,
-                             unsigned row, unsigned key, float exponent, int valid) {
+    __device__ void add_keys(const T* keys, const T* values, const DropoutKeys& draws, unsigned site, unsigned row,
+                             unsigned key, float exponent, int valid) {
         float s[2][4]{}, dp[2][4]{};
 #pragma unroll
         for (int d = 0; d < kHead / 16; ++d) {
             add_product(s, query[d], keys, 2 * d);
             add_product(dp, dout[d], values, 2 * d);
         }
-        const auto kept = TileDropout::by_query(dropout, draws, row, key, lane);
+        const auto kept = TileDropout::by_query(draws, site, row, key, lane);
         unsigned ds[4];
 #pragma unroll
         for (int j = 0; j < 2; ++j) {
@@ -328,9 +325,9 @@ struct QueriesWarp {
     }
 };
 
-/// Where a head has more keys than a block of attention_keys_kernel: dq of 64 queries, as the forward makes its output.
+/// Where a head has more keys than a block of keys_kernel: dq of 64 queries, as the forward makes its output.
 template <typename T, int kHead>
-__global__ void __launch_bounds__(QueriesBlock<kHead>::kThreads, 4) attention_queries_kernel(BackwardArgument<T> a) {
+__global__ void __launch_bounds__(QueriesBlock<kHead>::kThreads, 4) queries_kernel(BackwardArgument<T> a) {
     using Sizes = QueriesBlock<kHead>;
     constexpr int kQueries = Sizes::kQueries, kKeys = Sizes::kKeys, kThreads = Sizes::kThreads;
     DROPFORGE_SHARED(DropoutKeys, draws);
@@ -344,7 +341,7 @@ __global__ void __launch_bounds__(QueriesBlock<kHead>::kThreads, 4) attention_qu
     const int first = static_cast<int>(blockIdx.x) * kQueries, warp = static_cast<int>(threadIdx.x / kWarp * 16);
     const auto copy_keys = [&](int key) {
         const int64_t offset = head.kv(a, key);
-        const int tile = key / kKeys % 2, valid = seen - key;
+        const int tile = (key & kKeys) / kKeys, valid = seen - key;
         copy_tile<T, kHead, kKeys, kThreads>(keys[tile], a.k + offset, a.stride_kv, valid);
         copy_tile<T, kHead, kKeys, kThreads>(values[tile], a.v + offset, a.stride_kv, valid);
     };
@@ -364,10 +361,10 @@ __global__ void __launch_bounds__(QueriesBlock<kHead>::kThreads, 4) attention_qu
         end_copy_group();
         if (idle) continue;
         if (key == 0) w.load_rows(queries + warp * kHead, douts + warp * kHead);
-        const int tile = key / kKeys % 2, end = seen - key < kKeys ? seen - key : kKeys;
+        const int tile = (key & kKeys) / kKeys, end = seen - key < kKeys ? seen - key : kKeys;
 #pragma unroll 1
         for (int i = 0; i < end; i += 16)
-            w.add_keys(keys[tile] + i * kHead, values[tile] + i * kHead, a.dropout, draws,
+            w.add_keys(keys[tile] + i * kHead, values[tile] + i * kHead, draws, a.dropout.site,
                        static_cast<unsigned>(first + warp), static_cast<unsigned>(key + i), a.exponent, seen - key - i);
     }
     if (idle) return;
@@ -380,19 +377,17 @@ void backward(const AttentionBackward& a, Context& context) {
     using Sizes = KeysBlock<kHead>;
     const BackwardArgument<Float16> argument(a);
     const Shape shape = shape_of_heads(a, a.rows_kv, Sizes::kKeys, Sizes::kThreads);
-    if (a.rows_kv <= Sizes::kKeys) return launch(attention_keys_kernel<Float16, kHead, true>, context, shape, argument);
-    launch(attention_keys_kernel<Float16, kHead, false>, context, shape, argument);
+    if (a.rows_kv <= Sizes::kKeys) return launch(keys_kernel<Float16, kHead, true>, context, shape, argument);
+    launch(keys_kernel<Float16, kHead, false>, context, shape, argument);
     if (a.rows_q > 0)
-        launch(attention_queries_kernel<Float16, kHead>, context,
+        launch(queries_kernel<Float16, kHead>, context,
                shape_of_heads(a, a.rows_q, QueriesBlock<kHead>::kQueries, QueriesBlock<kHead>::kThreads), argument);
 }
 
-}  // namespace
-
-void attention_backward_tensor(const AttentionBackward& a, Context& context) {
+void backward_tensor(const AttentionBackward& a, Context& context) {
     a.head_size == 32   ? backward<32>(a, context)
     : a.head_size == 64 ? backward<64>(a, context)
                         : backward<128>(a, context);
 }
 
-}  // namespace dropforge::kernels::on_cuda
+}  // namespace dropforge::kernels::on_cuda::attention

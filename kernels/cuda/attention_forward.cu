@@ -3,9 +3,7 @@
 // registers.
 #include "kernels/cuda/attention.cuh"
 
-namespace dropforge::kernels::on_cuda {
-
-namespace {
+namespace dropforge::kernels::on_cuda::attention {
 
 /// Two tiles of keys, two of values and the queries fit 48 KiB; at head size 64 they are 40 KiB.
 template <int kHead>
@@ -93,14 +91,14 @@ struct ForwardWarp {
     }
 
     /// out += dropout(p) · v, but for the scale of dropout.
-    __device__ void add_values(const T* values, const float (&p)[kKeys / 8][4], const DropoutArgument& dropout,
-                               const DropoutKeys& draws, unsigned row, unsigned key) {
+    __device__ void add_values(const T* values, const float (&p)[kKeys / 8][4], const DropoutKeys& draws, unsigned site,
+                               unsigned row, unsigned key) {
 #pragma unroll
         for (int j = 0; j < kKeys / 16; ++j) {
             const float(&left)[4] = p[2 * j], (&right)[4] = p[2 * j + 1];
             unsigned a[4] = {pair_of<T>(left[0], left[1]), pair_of<T>(left[2], left[3]), pair_of<T>(right[0], right[1]),
                              pair_of<T>(right[2], right[3])};
-            const auto kept = TileDropout::by_query(dropout, draws, row, key + 16 * j, lane);
+            const auto kept = TileDropout::by_query(draws, site, row, key + 16 * j, lane);
 #pragma unroll
             for (int i = 0; i < 4; ++i) a[i] = kept.pair(a[i], static_cast<unsigned>(i));
 #pragma unroll
@@ -118,7 +116,7 @@ struct ForwardWarp {
 /// one waits for its first tiles or writes, others compute.
 template <typename T, int kHead>
 __global__ void __launch_bounds__(ForwardBlock<kHead>::kThreads, kHead <= 64 ? 4 : 5)
-    attention_forward_kernel(ForwardArgument<T> a) {
+    forward_kernel(ForwardArgument<T> a) {
     using Sizes = ForwardBlock<kHead>;
     constexpr int kQueries = Sizes::kQueries, kKeys = Sizes::kKeys, kThreads = Sizes::kThreads;
     DROPFORGE_SHARED(DropoutKeys, draws);
@@ -131,8 +129,8 @@ __global__ void __launch_bounds__(ForwardBlock<kHead>::kThreads, kHead <= 64 ? 4
     const int first_query = static_cast<int>(blockIdx.x) * kQueries, warp = static_cast<int>(threadIdx.x / kWarp * 16);
     const auto copy_keys = [&](int key) {
         const int64_t offset = head.kv(a, key);
-        copy_tile<T, kHead, kKeys, kThreads>(keys[key / kKeys % 2], a.k + offset, a.stride_kv, seen - key);
-        copy_tile<T, kHead, kKeys, kThreads>(values[key / kKeys % 2], a.v + offset, a.stride_kv, seen - key);
+        copy_tile<T, kHead, kKeys, kThreads>(keys[(key & kKeys) / kKeys], a.k + offset, a.stride_kv, seen - key);
+        copy_tile<T, kHead, kKeys, kThreads>(values[(key & kKeys) / kKeys], a.v + offset, a.stride_kv, seen - key);
     };
     draws.fill(a.dropout, head.dropout_row(a));
     copy_tile<T, kHead, kQueries, kThreads>(queries, a.q + head.q(a, first_query), a.stride_q, a.rows_q - first_query);
@@ -148,14 +146,14 @@ __global__ void __launch_bounds__(ForwardBlock<kHead>::kThreads, kHead <= 64 ? 4
         __syncthreads();
         if (!idle) {
             float s[kKeys / 8][4], correction[2];
-            w.scores(queries + warp * kHead, keys[key / kKeys % 2], a.exponent, seen - key, s);
+            w.scores(queries + warp * kHead, keys[(key & kKeys) / kKeys], a.exponent, seen - key, s);
             w.softmax.exponentials(s, correction);
 #pragma unroll
             for (int d = 0; d < kHead / 8; ++d)
 #pragma unroll
                 for (int i = 0; i < 4; ++i) w.out[d][i] *= correction[i / 2];
-            w.add_values(values[key / kKeys % 2], s, a.dropout, draws, static_cast<unsigned>(first_query + warp),
-                         static_cast<unsigned>(key));
+            w.add_values(values[(key & kKeys) / kKeys], s, draws, a.dropout.site,
+                         static_cast<unsigned>(first_query + warp), static_cast<unsigned>(key));
         }
         __syncthreads();
     }
@@ -176,16 +174,14 @@ __global__ void __launch_bounds__(ForwardBlock<kHead>::kThreads, kHead <= 64 ? 4
 template <int kHead>
 void forward(const AttentionForward& a, Context& context) {
     using Sizes = ForwardBlock<kHead>;
-    launch(attention_forward_kernel<Float16, kHead>, context,
-           shape_of_heads(a, a.rows_q, Sizes::kQueries, Sizes::kThreads), ForwardArgument<Float16>(a));
+    launch(forward_kernel<Float16, kHead>, context, shape_of_heads(a, a.rows_q, Sizes::kQueries, Sizes::kThreads),
+           ForwardArgument<Float16>(a));
 }
 
-}  // namespace
-
-void attention_forward_tensor(const AttentionForward& a, Context& context) {
+void forward_tensor(const AttentionForward& a, Context& context) {
     a.head_size == 32   ? forward<32>(a, context)
     : a.head_size == 64 ? forward<64>(a, context)
                         : forward<128>(a, context);
 }
 
-}  // namespace dropforge::kernels::on_cuda
+}  // namespace dropforge::kernels::on_cuda::attention

@@ -3,9 +3,7 @@
 // (queries) come by in shared memory. Sums run in order, as products and sums of f32.
 #include "kernels/cuda/attention.cuh"
 
-namespace dropforge::kernels::on_cuda {
-
-namespace {
+namespace dropforge::kernels::on_cuda::attention {
 
 constexpr int kLanes = 8;  // threads of a row
 
@@ -77,7 +75,7 @@ __device__ void store_row(T* to, const float (&sum)[Plain<kHead>::kSums], float 
 
 // ------------------------------------------------------------------------------------------------------------- forward
 template <typename T, int kHead>
-__global__ void __launch_bounds__(Plain<kHead>::kThreads) attention_forward_plain_kernel(ForwardArgument<T> a) {
+__global__ void __launch_bounds__(Plain<kHead>::kThreads, 2) forward_plain_kernel(ForwardArgument<T> a) {
     using Sizes = Plain<kHead>;
     constexpr int kRows = Sizes::kRows;
     DROPFORGE_SHARED(typename Sizes::Rows, queries);
@@ -179,7 +177,7 @@ struct BackwardTiles {
 };
 
 template <typename T, int kHead>
-__global__ void __launch_bounds__(Plain<kHead>::kThreads) attention_queries_plain_kernel(BackwardArgument<T> a) {
+__global__ void __launch_bounds__(Plain<kHead>::kThreads, 2) queries_plain_kernel(BackwardArgument<T> a) {
     using Sizes = Plain<kHead>;
     DROPFORGE_SHARED(BackwardTiles<kHead>, tiles);
     const Head head;
@@ -202,7 +200,7 @@ __global__ void __launch_bounds__(Plain<kHead>::kThreads) attention_queries_plai
 }
 
 template <typename T, int kHead>
-__global__ void __launch_bounds__(Plain<kHead>::kThreads) attention_keys_plain_kernel(BackwardArgument<T> a) {
+__global__ void __launch_bounds__(Plain<kHead>::kThreads, 2) keys_plain_kernel(BackwardArgument<T> a) {
     using Sizes = Plain<kHead>;
     DROPFORGE_SHARED(BackwardTiles<kHead>, tiles);
     const Head head;
@@ -241,27 +239,25 @@ void with_kernel(const Attention& a, F&& f) {
     });
 }
 
-}  // namespace
-
-void attention_forward_plain(const AttentionForward& a, Context& context) {
+void forward_plain(const AttentionForward& a, Context& context) {
     with_kernel(a, [&](auto type, auto head) {
         using T = typename decltype(type)::type;
         using Sizes = Plain<head()>;
-        launch(attention_forward_plain_kernel<T, head()>, context,
-               shape_of_heads(a, a.rows_q, Sizes::kRows, Sizes::kThreads), ForwardArgument<T>(a));
+        launch(forward_plain_kernel<T, head()>, context, shape_of_heads(a, a.rows_q, Sizes::kRows, Sizes::kThreads),
+               ForwardArgument<T>(a));
     });
 }
 
-void attention_backward_plain(const AttentionBackward& a, Context& context) {
+void backward_plain(const AttentionBackward& a, Context& context) {
     with_kernel(a, [&](auto type, auto head) {
         using T = typename decltype(type)::type;
         using Sizes = Plain<head()>;
-        launch(attention_keys_plain_kernel<T, head()>, context,
-               shape_of_heads(a, a.rows_kv, Sizes::kRows, Sizes::kThreads), BackwardArgument<T>(a));
+        launch(keys_plain_kernel<T, head()>, context, shape_of_heads(a, a.rows_kv, Sizes::kRows, Sizes::kThreads),
+               BackwardArgument<T>(a));
         if (a.rows_q > 0)
-            launch(attention_queries_plain_kernel<T, head()>, context,
-                   shape_of_heads(a, a.rows_q, Sizes::kRows, Sizes::kThreads), BackwardArgument<T>(a));
+            launch(queries_plain_kernel<T, head()>, context, shape_of_heads(a, a.rows_q, Sizes::kRows, Sizes::kThreads),
+                   BackwardArgument<T>(a));
     });
 }
 
-}  // namespace dropforge::kernels::on_cuda
+}  // namespace dropforge::kernels::on_cuda::attention
