@@ -1,5 +1,6 @@
 // What the CUDA kernels share, kernels/cuda/device.cuh and dropout.cuh: access in packs, rounding, reductions, Philox;
 // and what launchers refuse.
+// label: simt-quick
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 

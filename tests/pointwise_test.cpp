@@ -1,4 +1,5 @@
 // GELU, tanh and column sums: values, slopes, in-place forms, sizes that no vector width divides.
+// label: simt-quick
 #include "kernel_testing.h"
 
 namespace dropforge::kernels {

@@ -1,4 +1,5 @@
 // Gathers, scatters, merges and splits of rows: copies are exact. Casts and additions.
+// label: simt-quick
 #include "kernel_testing.h"
 
 namespace dropforge::kernels {
@@ -256,6 +257,7 @@ TEST_CASE("cast rounds to nearest even and keeps specials") {
                 CHECK(back.at(0, c) == narrow.at(0, c));
             }
             Array nan(DType::f32, 1, n);
+            nan.fill([](int64_t, int64_t) { return std::numeric_limits<double>::quiet_NaN(); });
             s.call(s.kernels.cast, Cast{nan.data(), narrow.data(), n, DType::f32, DType::bf16});
             for (int64_t c = 0; c < n; ++c) CHECK(std::isnan(narrow.at(0, c)));
         }

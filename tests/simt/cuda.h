@@ -124,6 +124,17 @@ void __stcs(T* p, T value) {
     *p = value;
 }
 
+/// Of 4 or 8 bytes.
+template <typename T>
+T atomicAdd(T* p, std::type_identity_t<T> value) {
+    const uint64_t word = dropforge::simt::load_atomically(p, sizeof(T));
+    T before;
+    std::memcpy(&before, &word, sizeof before);
+    dropforge::simt::store_atomically(p, sizeof(T), dropforge::simt::to_word(static_cast<T>(before + value)));
+    return before;
+}
+inline void __threadfence() { dropforge::simt::thread_fence(); }
+
 inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>(uint64_t{a} * b >> 32); }
 inline int __popc(unsigned x) { return std::popcount(x); }
 inline int __clz(int x) { return std::countl_zero(static_cast<unsigned>(x)); }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tests/simt/fiber.h"
+#include "tests/simt/observer.h"
 #include "tests/simt/shared_memory.h"
 #include "tests/simt/simt.h"
 
@@ -72,8 +73,11 @@ class Device {
     void thread_main();
 
     int lane() const { return static_cast<int>(running_ % kWarp); }
+    std::byte* shared_array(const void* tag, const char* name, size_t bytes, Location where);
+    void note(const void* p, size_t bytes, AccessKind kind, const void* site);
+    void fence();
 
-    SharedMemory shared;
+    Observer* observer = nullptr;
     std::byte* dynamic = nullptr;
 
   private:
@@ -93,6 +97,7 @@ class Device {
     }
     std::string waiting() const;
 
+    SharedMemory shared_;
     void (*body_)(void*) = nullptr;
     void* argument_ = nullptr;
     std::vector<Thread> threads_;
@@ -104,6 +109,8 @@ class Device {
     std::vector<std::byte*> free_stacks_;  // threads that never wait all use the last one
     Continuation scheduler_;
     size_t running_ = 0, alive_ = 0, at_barrier_ = 0;
+    bool in_thread_ = false;  // and not in the scheduler, or in the program that launches
+    uint32_t block_ = 0;      // that runs
     int votes_ = 0, last_votes_ = 0;
     Location barrier_at_;
     std::string failure_;

@@ -45,6 +45,7 @@ void Device::release_barrier() {
     last_votes_ = votes_;
     votes_ = 0;
     at_barrier_ = 0;
+    if (observer) observer->barrier();
     for (size_t i = 0; i < threads_.size(); ++i)
         if (threads_[i].state == State::at_barrier) make_ready(i);
 }
@@ -83,6 +84,7 @@ Exchange Device::exchange(uint32_t mask, uint64_t value, WarpOperation operation
 void Device::release(size_t warp, Meeting& m) {
     for (size_t lane = 0; lane < kWarp; ++lane)
         if (m.arrived >> lane & 1) make_ready(warp * kWarp + lane);
+    if (observer) observer->warp_operation(warp, m.arrived, m.operation);
     m.present = m.arrived;
     m.arrived = 0;
     ++m.round;
@@ -111,7 +113,7 @@ std::string Device::waiting() const {
 }
 
 void* shared_array(const void* tag, const char* name, size_t bytes, Location where) {
-    return device().shared.array(tag, name, bytes, where);
+    return device().shared_array(tag, name, bytes, where);
 }
 
 void* dynamic_shared() { return device().dynamic; }

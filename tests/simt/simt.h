@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <tuple>
 #include <utility>
 
@@ -96,5 +97,22 @@ Exchange exchange(uint32_t mask, uint64_t value, WarpOperation operation, Locati
 uint64_t shuffle(uint32_t mask, uint64_t value, int source, Location where);
 
 int lane();
+
+/// The two halves of an atomic function, of 4 or 8 bytes: no other thread runs in between.
+uint64_t load_atomically(const void* p, size_t bytes);
+void store_atomically(void* p, size_t bytes, uint64_t value);
+void thread_fence();
+
+// ------------------------------------------------------------------------------------------- observers (observer.h)
+/// Whether an observer looks at this host thread's launches.
+bool observed();
+/// What an observer is told of memory that kernels use: nothing has been written to it yet, or it has. Memory of which
+/// nothing is said counts as written. Without an observer these do nothing.
+void declare_unwritten(const void* p, size_t bytes);
+void declare_written(const void* p, size_t bytes);
+/// All memory has been written: code ran that no observer sees.
+void declare_all_written();
+/// What the observer has found since this was last asked; empty if nothing is wrong.
+std::string complaints();
 
 }  // namespace dropforge::simt
