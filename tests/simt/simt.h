@@ -55,13 +55,15 @@ struct Shape {
     dim3 grid, block;
     size_t dynamic_bytes = 0;
     Location where;
+    const void* kernel = nullptr;  // which function; launch() sets it
 };
 /// Runs body(argument) in every thread of every block.
 void run(const Shape& shape, void (*body)(void*), void* argument);
 
 /// kernel<<<…>>>(arguments…).
 template <typename... Parameters, typename... Arguments>
-void launch(void (*kernel)(Parameters...), const Shape& shape, Arguments&&... arguments) {
+void launch(void (*kernel)(Parameters...), Shape shape, Arguments&&... arguments) {
+    shape.kernel = reinterpret_cast<const void*>(kernel);
     struct Call {
         void (*kernel)(Parameters...);
         std::tuple<Parameters...> arguments;

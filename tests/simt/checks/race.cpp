@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "tests/simt/checks/source_line.h"
+#include "tests/simt/checks/program_file.h"
 
 namespace dropforge::simt {
 

@@ -53,7 +53,7 @@ class ByteMap {
     Page* recent_ = nullptr;
 };
 
-class RaceDetector final : public Observer {
+class RaceDetector : public Observer {
   public:
     void launch_begins(const Shape&) override;
     void launch_ends() override;
