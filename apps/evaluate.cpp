@@ -5,6 +5,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "apps/choose_device.h"
 #include "apps/commands.h"
 #include "base/error.h"
 #include "model/evaluation.h"
@@ -19,6 +20,7 @@ struct Options {
     fs::path model, data;
     int64_t sequence = 128, batch = 32, sequences = 0;
     DType dtype = DType::f32;
+    std::string device = "auto";
 };
 
 void evaluate(const Options& o, const CommonOptions& common) {
@@ -38,8 +40,8 @@ void evaluate(const Options& o, const CommonOptions& common) {
         .sequences = o.sequences,
         .dtype = o.dtype};
     Evaluator evaluator(model.parameters, dataset, vocabulary.special(), options);
-    ForwardPass pass(model.parameters, Evaluator::program(model.parameters, options), model.values.as<float>(),
-                     o.dtype);
+    ForwardPass pass(model.parameters, Evaluator::program(model.parameters, options), model.values.as<float>(), o.dtype,
+                     *choose_device(o.device).kernels);
     const EvaluationResult r = evaluator.run(pass);
     if (common.json) {
         const nlohmann::ordered_json json = {{"mlm_loss", r.loss},
@@ -76,6 +78,7 @@ void add_evaluate(CLI::App& app, CommonOptions& common) {
     command->add_option("--sequences", options->sequences, "At most so many sequences (0: all)")
         ->check(CLI::NonNegativeNumber);
     add_choice(*command, "--precision", options->dtype, kPrecisionNames, "Of weights and activations");
+    add_device(*command, options->device);
     add_common(*command, common);
     command->footer("Example: dropforge evaluate --model runs/demo/checkpoints/step-00001000 --data DATA");
     command->callback([options, &common] {

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "apps/choose_device.h"
 #include "apps/commands.h"
 #include "base/error.h"
 #include "model/run_fields.h"
@@ -53,6 +54,7 @@ void add_parity(CLI::App& app, CommonOptions& common) {
     auto* command =
         app.add_subcommand("parity", "One step on a given batch: states, losses, gradients, updated weights");
     auto options = std::make_shared<ParityOptions>();
+    auto device = std::make_shared<std::string>("cpu");
     command->add_option("--model", options->model, "Hugging Face directory")->required();
     command->add_option("--batch", options->batch, "Batch file (safetensors)")->required();
     command->add_option("--out", options->out, "Result file (safetensors)")->required();
@@ -69,12 +71,14 @@ void add_parity(CLI::App& app, CommonOptions& common) {
     command->add_option("--clip", options->clip, "Gradient norm, 0 = off")
         ->check(in(kNotNegative))
         ->capture_default_str();
+    add_device(*command, *device);
     add_common(*command, common);
     command->footer(
         "Example: dropforge parity --model DIR --batch batch.safetensors --method dense --precision f32 --out "
         "result.safetensors");
-    command->callback([options, &common] {
+    command->callback([options, device, &common] {
         use_threads(common);
+        options->kernels = choose_device(*device).kernels;
         parity(*options);
     });
 }

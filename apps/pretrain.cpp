@@ -6,6 +6,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "apps/choose_device.h"
 #include "apps/commands.h"
 #include "base/interrupt.h"
 #include "base/startup/revision.h"
@@ -18,7 +19,7 @@ namespace {
 struct Options {
     PretrainOptions run;
     bool dry_run = false;
-    std::string config;
+    std::string config, device = "auto";
     std::vector<std::string> settings;          // --set
     std::map<std::string, Setting> shorthands;  // by key, of the options that stand for one
 };
@@ -90,9 +91,10 @@ void run(Options& o, const CommonOptions& common) {
     if (o.run.out.empty() && !o.dry_run) throw CLI::RequiredError("--out");
     o.run.config = RunConfig::load(o.config);
     o.run.config.set(settings(o));
+    o.run.device = choose_device(o.device);
     o.run.quiet = common.quiet;
     o.run.revision = kRevision;
-    if (o.dry_run) return report(plan_pretraining(o.run.config), common);
+    if (o.dry_run) return report(plan_pretraining(o.run.config, o.run.device), common);
     const PretrainResult r = train(o.run, common);
     if (common.json) {
         const auto number = [](double x) {
@@ -124,8 +126,11 @@ void add_pretrain(CLI::App& app, CommonOptions& common) {
     add_shorthand(*command, options, "--batch", "train.batch", "Sequences a step");
     add_shorthand(*command, options, "--sequence", "data.sequence", "Tokens of a sequence");
     add_shorthand(*command, options, "--seed", "train.seed", "Seed of weights, order, masks and dropout");
-    command->add_option("--device", "cpu; auto takes the CPU, the one backend of this build")
-        ->check(CLI::IsMember({"auto", "cpu"}));
+    add_device(*command, options->device);
+    command
+        ->add_option("--require", options->run.required,
+                     "cuda, cublaslt, cudnn, bf16: an error instead of a substitute")
+        ->delimiter(',');
     command->add_option("--resume", options->run.resume, "auto, off, or a checkpoint's path")->capture_default_str();
     command->add_option("--init", options->run.initial, "Checkpoint whose weights a new run starts from");
     command->add_option("--set", options->settings, "key=value, e.g. train.lr=1e-4")->expected(1)->take_all();

@@ -11,10 +11,12 @@ int main(int argc, char** argv) {
         add_kernels(app);
         add_gemm(app);
         add_step(app);
+        add_predict(app);
     };
-    return run_command_line({.name = "bench",
-                             .description = "Measures what Dropforge's parts deliver on this machine.",
-                             .version = [] { return build_info("bench", kRevision); },
-                             .add_subcommands = add_subcommands},
-                            argc, argv);
+    return run_command_line(
+        {.name = "bench",
+         .description = "Measures what Dropforge's parts deliver on this machine, and predicts it for GPUs.",
+         .version = [] { return build_info("bench", kRevision); },
+         .add_subcommands = add_subcommands},
+        argc, argv);
 }

@@ -9,5 +9,6 @@ void add_data(CLI::App& app);
 void add_kernels(CLI::App& app);
 void add_gemm(CLI::App& app);
 void add_step(CLI::App& app);
+void add_predict(CLI::App& app);
 
 }  // namespace dropforge

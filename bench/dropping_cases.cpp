@@ -15,9 +15,9 @@ double bytes_of(int64_t elements, DType dtype) {
 /// Half of each sequence's rows, as token dropping keeps them.
 const int32_t* kept_rows(const ModelShape& s, KernelMemory& m) {
     const int64_t count = s.sequence / 2, n = s.rows / 2;
-    auto* index = m.integers(n, 2);
-    for (int64_t i = 0; i < n; ++i) index[i] += static_cast<int32_t>(i % count * 2);
-    return index;
+    std::vector<int32_t> index(static_cast<size_t>(n));
+    for (int64_t i = 0; i < n; ++i) index[static_cast<size_t>(i)] = static_cast<int32_t>(i % count * 2 + i * 7 % 5 % 2);
+    return m.stored<int32_t>(index);
 }
 KernelCase gather_rows(const ModelShape& s, const KernelMemoryPtr& m, DType dtype) {
     const int64_t kept = s.rows / 2 * s.hidden;
@@ -115,10 +115,10 @@ KernelCase importance_sums(const ModelShape& s, const KernelMemoryPtr& m, DType)
     return make_case(m, x, &KernelTable::importance_sums);
 }
 KernelCase importance_update(const ModelShape& s, const KernelMemoryPtr& m, DType) {
-    float* counts = m->floats(s.vocabulary, 0, 0);
-    for (int64_t i = 0; i < s.masked; ++i) counts[i * s.vocabulary / s.masked] = 1;
+    std::vector<float> counts(static_cast<size_t>(s.vocabulary));
+    for (int64_t i = 0; i < s.masked; ++i) counts[static_cast<size_t>(i * s.vocabulary / s.masked)] = 1;
     const ImportanceUpdate u{.sums = m->floats(s.vocabulary, 0, 12),
-                             .counts = counts,
+                             .counts = m->stored<float>(counts),
                              .table = m->floats(s.vocabulary, 0, 12),
                              .norm = m->floats(1, 1, 2),
                              .fixed = {},

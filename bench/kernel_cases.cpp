@@ -12,28 +12,35 @@ namespace dropforge {
 
 using namespace kernels;
 
+Gemm gemm_operands(KernelMemory& m, DType dtype, DType out, int64_t rows, int64_t columns, int64_t depth,
+                   bool transpose_a, bool transpose_b) {
+    return {.a = m.values(rows * depth),
+            .b = m.values(depth * columns),
+            .c = m.scratch(rows * columns * static_cast<int64_t>(size_of(out))),
+            .bias = nullptr,
+            .m = rows,
+            .n = columns,
+            .k = depth,
+            .lda = transpose_a ? rows : depth,
+            .ldb = transpose_b ? depth : columns,
+            .ldc = columns,
+            .transpose_a = transpose_a,
+            .transpose_b = transpose_b,
+            .accumulate = false,
+            .dtype = dtype,
+            .out = out};
+}
+
+double flops_of(const Gemm& g) {
+    return 2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) * static_cast<double>(g.k);
+}
+
 namespace {
 
 // -------------------------------------------------------------------------------------------------- GEMM and attention
-KernelCase gemm(const KernelMemoryPtr& m, DType dtype, DType out, int64_t rows, int64_t columns, int64_t depth,
-                bool transpose_a, bool transpose_b) {
-    Gemm g{.a = m->values(rows * depth),
-           .b = m->values(depth * columns),
-           .c = out == DType::f32 ? m->floats(rows * columns) : m->values(rows * columns),
-           .bias = nullptr,
-           .m = rows,
-           .n = columns,
-           .k = depth,
-           .lda = transpose_a ? rows : depth,
-           .ldb = transpose_b ? depth : columns,
-           .ldc = columns,
-           .transpose_a = transpose_a,
-           .transpose_b = transpose_b,
-           .accumulate = false,
-           .dtype = dtype,
-           .out = out};
-    return make_case(m, g, &KernelTable::gemm,
-                     2.0 * static_cast<double>(rows) * static_cast<double>(columns) * static_cast<double>(depth));
+KernelCase gemm(const KernelMemoryPtr& m, const Gemm& g) {
+    m->count(static_cast<double>(g.m * g.n) * static_cast<double>(size_of(g.out)));
+    return make_case(m, g, &KernelTable::gemm, flops_of(g));
 }
 
 /// The parts that AttentionForward and AttentionBackward share: one fused [rows, 3h] tensor of q, k and v.
@@ -258,15 +265,13 @@ KernelCase update(const ModelShape& s, const KernelMemoryPtr& m, void (*KernelTa
                                 .correction1 = 0.1f,
                                 .correction2 = 0.001f,
                                 .clip = 1};
-    auto* stored = static_cast<UpdateScalars*>(m->scratch(sizeof(UpdateScalars)));
-    *stored = scalars;
     const Update u{.parameters = m->floats(n),
                    .gradients = m->floats(n),
                    .moment1 = m->floats(n),
                    .moment2 = m->floats(n, 0, 1),
                    .copy = static_cast<bf16*>(m->scratch(2 * n)),
                    .norm = m->floats(1, 1, 2),
-                   .scalars = stored,
+                   .scalars = m->stored<UpdateScalars>({&scalars, 1}),
                    .segments = segments,
                    .scratch = m->scratch(lamb_scratch_bytes(segments))};
     m->count(static_cast<double>(n) * (3 * 4 + 2));  // all but the gradients are written too
@@ -285,15 +290,22 @@ KernelCase cast(const ModelShape& s, const KernelMemoryPtr& m, DType) {
 std::vector<KernelCaseMaker> kernel_cases(const ModelShape& shape, DType dtype) {
     std::vector<KernelCaseMaker> cases;
     const auto add = [&](const std::string& name, auto build) {
-        cases.push_back({name, [=] { return build(std::make_shared<KernelMemory>(dtype)); }});
+        cases.push_back(
+            {name, [=](Context& context) { return build(std::make_shared<KernelMemory>(dtype, context)); }});
     };
     const auto add_of_shape = [&](const std::string& name, CaseOfShape build) {
         cases.push_back(case_of_shape(name, shape, dtype, build));
     };
+    const auto add_gemm = [&](const std::string& name, DType out, int64_t rows, int64_t columns, int64_t depth,
+                              bool transpose_a, bool transpose_b) {
+        add(name, [=](const KernelMemoryPtr& m) {
+            return gemm(m, gemm_operands(*m, dtype, out, rows, columns, depth, transpose_a, transpose_b));
+        });
+    };
     const int64_t t = shape.rows, h = shape.hidden;
-    add("gemm forward", [=](const KernelMemoryPtr& m) { return gemm(m, dtype, dtype, t, 4 * h, h, false, false); });
-    add("gemm dx", [=](const KernelMemoryPtr& m) { return gemm(m, dtype, dtype, t, h, 4 * h, false, true); });
-    add("gemm dw", [=](const KernelMemoryPtr& m) { return gemm(m, dtype, DType::f32, h, 4 * h, t, true, false); });
+    add_gemm("gemm forward", dtype, t, 4 * h, h, false, false);
+    add_gemm("gemm dx", dtype, t, h, 4 * h, false, true);
+    add_gemm("gemm dw", DType::f32, h, 4 * h, t, true, false);
     add_of_shape("attention_forward", attention_forward);
     add_of_shape("attention_backward", attention_backward);
     add_of_shape("embedding_forward", embedding_forward);

@@ -19,15 +19,16 @@ struct ModelShape {
 
 struct KernelCase {
     double bytes;      // each operand read once, each result written once
+    double allocated;  // of all its buffers
     double flops = 0;  // of GEMM and attention, which arithmetic bounds; 0: memory does
     std::shared_ptr<void> memory;
     std::function<bool(const kernels::KernelTable&, kernels::Context&)> run;  // false: the backend lacks it
 };
 
-/// Builds its buffers when called, so that only one case is in memory at a time.
+/// Builds its buffers, in a context's memory, when called, so that only one case is in memory at a time.
 struct KernelCaseMaker {
     std::string name;  // the KernelTable's entry, and a word if there are several
-    std::function<KernelCase()> make;
+    std::function<KernelCase(kernels::Context&)> make;
 };
 
 std::vector<KernelCaseMaker> kernel_cases(const ModelShape& shape, DType dtype);

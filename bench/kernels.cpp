@@ -1,126 +1,170 @@
-// bench kernels: the time of every kernel at model shapes, against the memory bandwidth measured beside it.
+// bench kernels: the time of every kernel at model shapes, against the memory bandwidth or the GEMM rate measured
+// beside it.
 #include <fmt/format.h>
 #include <omp.h>
 
 #include <algorithm>
-#include <chrono>
+#include <functional>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "apps/choose_device.h"
 #include "base/error.h"
 #include "bench/commands.h"
 #include "bench/kernel_cases.h"
+#include "bench/kernel_memory.h"
+#include "bench/timing.h"
+#include "kernels/gemm_peak.h"
+#include "model/bert_config.h"
 
 namespace dropforge {
 
 namespace {
 
 struct KernelOptions {
-    std::string filter, backend = "cpu";
+    std::string filter, backend = "cpu", model;
+    int64_t batch = 32, sequence = 128;
     bool json = false;
 };
 
-struct Seconds {
-    double median, least;
-};
-
-/// Of a call, over at least 5 calls and 0.2 seconds; the first call is not counted.
-template <typename F>
-Seconds measure(F&& call) {
-    using Clock = std::chrono::steady_clock;
-    static constexpr double kEnoughSeconds = 0.2;
-    static constexpr size_t kFewestCalls = 5;
-    call();
-    std::vector<double> seconds;
-    for (double total = 0; total < kEnoughSeconds || seconds.size() < kFewestCalls; total += seconds.back()) {
-        const auto start = Clock::now();
-        call();
-        seconds.push_back(std::chrono::duration<double>(Clock::now() - start).count());
-    }
-    std::ranges::sort(seconds);
-    return {seconds[seconds.size() / 2], seconds[0]};
-}
-
-/// Bytes per second, read and written, of a += b over arrays far larger than the caches: what an operation that updates
-/// in place can reach.
-double memory_bandwidth() {
-    constexpr int64_t kElements = 1 << 25;
-    std::vector<float> a(kElements), b(kElements);
-    const Seconds seconds = measure([&] {
-#pragma omp parallel for simd schedule(static)
-        for (int64_t i = 0; i < kElements; ++i) a[static_cast<size_t>(i)] += b[static_cast<size_t>(i)];
-    });
-    return 3.0 * sizeof(float) * kElements / seconds.least;
-}
-
-void report(const KernelOptions& options, nlohmann::json& results, const std::string& name, const ModelShape& shape,
-            DType dtype, const KernelCase& kernel, Seconds seconds, double bandwidth) {
-    const double gbytes = kernel.bytes / seconds.median / 1e9, gflops = kernel.flops / seconds.median / 1e9;
-    if (options.json) {
-        nlohmann::json result = {{"kernel", name},
-                                 {"model", shape.name},
-                                 {"dtype", name_of(dtype)},
-                                 {"ms", seconds.median * 1e3},
-                                 {"ms_min", seconds.least * 1e3},
-                                 {"gbytes_per_second", gbytes},
-                                 {"bandwidth_share", gbytes * 1e9 / bandwidth}};
-        if (kernel.flops > 0) result["gflops"] = gflops;
-        results.push_back(std::move(result));
-        return;
-    }
-    const std::string rate = kernel.flops > 0
-                                 ? fmt::format("{:8.1f} GFLOP/s", gflops)
-                                 : fmt::format("{:8.1f} GB/s  {:4.0f} %", gbytes, 100e9 * gbytes / bandwidth);
-    fmt::print("{:<20} {:<10} {:<5} {:9.3f} ms (best {:9.3f}) {}\n", name, shape.name, name_of(dtype),
-               seconds.median * 1e3, seconds.least * 1e3, rate);
-}
-
-void bench_kernels(const KernelOptions& options) {
-    const kernels::KernelTable& table = options.backend == "cpu" ? kernels::cpu() : kernels::reference();
+/// Bytes per second, read and written, of the table's a += b over arrays far larger than the caches: what an operation
+/// that updates in place can reach.
+double memory_bandwidth(const kernels::KernelTable& table) {
     const std::unique_ptr<kernels::Context> context = table.create_context();
-    const double bandwidth = memory_bandwidth();
-    if (!options.json) {
-        fmt::print("{} threads, memory {:.1f} GB/s (more than 100 % of it: the operands fit in a cache)\n",
-                   omp_get_max_threads(), bandwidth / 1e9);
-    }
-    nlohmann::json results = nlohmann::json::array();
-    bool matched = false;
-    for (const ModelShape& shape : {ModelShape{"bert-mini", 256, 4}, ModelShape{"bert-base", 768, 12}}) {
-        for (const DType dtype : {DType::f32, DType::bf16}) {
-            for (const KernelCaseMaker& maker : kernel_cases(shape, dtype)) {
-                if (maker.name.find(options.filter) == std::string::npos) continue;
-                matched = true;
-                const KernelCase kernel = maker.make();
-                if (!kernel.run(table, *context)) continue;
-                const Seconds seconds = measure([&] { kernel.run(table, *context); });
-                report(options, results, maker.name, shape, dtype, kernel, seconds, bandwidth);
-            }
-        }
-    }
-    require(matched, "no kernel has \"{}\" in its name", options.filter);
-    if (!options.json) return;
-    const nlohmann::json result = {{"backend", table.name},
-                                   {"threads", omp_get_max_threads()},
-                                   {"memory_gbytes_per_second", bandwidth / 1e9},
-                                   {"kernels", results}};
-    fmt::print("{}\n", result.dump());
+    const int64_t n = context->on_host() ? 1 << 25 : 1 << 27;
+    KernelMemory memory(DType::f32, *context);
+    const kernels::Add add{.to = memory.floats(n), .x = memory.floats(n), .n = n, .dtype = DType::f32};
+    return 3.0 * sizeof(float) * static_cast<double>(n) /
+           time_calls(*context, {[&] { table.add(add, *context); }}).least;
 }
+
+class KernelBench {
+  public:
+    explicit KernelBench(const KernelOptions& options)
+        : options_(options),
+          table_(options.backend == "reference" ? kernels::reference() : *device_.kernels),
+          context_(table_.create_context()),
+          bandwidth_(memory_bandwidth(*device_.kernels)) {
+        if (!options.json)
+            fmt::print("{}: memory {:.1f} GB/s (more than 100 % of it: the operands fit in a cache)\n", where(),
+                       bandwidth_ / 1e9);
+    }
+
+    void run() {
+        for (const ModelShape& shape : shapes())
+            for (const DType dtype : {DType::f32, DType::bf16})
+                for (const KernelCaseMaker& maker : kernel_cases(shape, dtype)) {
+                    if (maker.name.find(options_.filter) == std::string::npos) continue;
+                    matched_ = true;
+                    run_case(maker, shape, dtype);
+                }
+        require(matched_, "no kernel has \"{}\" in its name", options_.filter);
+        if (!options_.json) return;
+        const nlohmann::json result = {{"backend", table_.name},
+                                       {"device", device_.model},
+                                       {"threads", omp_get_max_threads()},
+                                       {"memory_gbytes_per_second", bandwidth_ / 1e9},
+                                       {"kernels", results_}};
+        fmt::print("{}\n", result.dump());
+    }
+
+  private:
+    std::vector<ModelShape> shapes() const {
+        std::vector<ModelShape> shapes;
+        for (const std::string& name : options_.model.empty() ? std::vector<std::string>{"bert-mini", "bert-base"}
+                                                              : std::vector<std::string>{options_.model}) {
+            const BertConfig config = BertConfig::preset(name);
+            shapes.push_back({.name = name,
+                              .hidden = config.hidden,
+                              .heads = config.heads,
+                              .rows = options_.batch * options_.sequence,
+                              .sequence = options_.sequence,
+                              .masked = options_.batch * std::max<int64_t>(options_.sequence * 5 / 32, 1),
+                              .positions = std::max<int64_t>(options_.sequence, 512)});
+        }
+        return shapes;
+    }
+
+    std::string where() const {
+        return context_->on_host() ? fmt::format("{} threads", omp_get_max_threads()) : device_.text;
+    }
+
+    void run_case(const KernelCaseMaker& maker, const ModelShape& shape, DType dtype) {
+        std::vector<KernelCase> cases = {maker.make(*context_)};
+        if (!cases[0].run(table_, *context_)) return;
+        // In a step a device's caches have been through other operands; here as many copies take turns as do not fit.
+        constexpr double kBeyondCaches = 256e6;
+        constexpr size_t kMost = 16;
+        if (!context_->on_host() && cases[0].flops == 0)
+            while (cases.size() < kMost && static_cast<double>(cases.size()) * cases[0].allocated < kBeyondCaches)
+                cases.push_back(maker.make(*context_));
+        std::vector<std::function<void()>> calls;
+        for (const KernelCase& c : cases) calls.emplace_back([&] { c.run(table_, *context_); });
+        report(maker.name, shape, dtype, cases[0], time_calls(*context_, calls));
+    }
+
+    /// FLOPs per second of the device's best GEMM, measured when first asked for.
+    double gemm_peak(DType dtype) {
+        const auto [found, made] = gemm_peaks_.try_emplace(dtype);
+        if (made) found->second = 1e9 * kernels::gemm_peak_gflops(*device_.kernels, dtype);
+        return found->second;
+    }
+
+    void report(const std::string& name, const ModelShape& shape, DType dtype, const KernelCase& kernel,
+                Seconds seconds) {
+        const bool arithmetic = kernel.flops > 0;
+        const double bytes = kernel.bytes / seconds.median, flops = kernel.flops / seconds.median;
+        const double share = arithmetic ? flops / gemm_peak(dtype) : bytes / bandwidth_;
+        if (options_.json) {
+            nlohmann::json result = {{"kernel", name},
+                                     {"model", shape.name},
+                                     {"dtype", name_of(dtype)},
+                                     {"ms", seconds.median * 1e3},
+                                     {"ms_min", seconds.least * 1e3},
+                                     {"gbytes_per_second", bytes / 1e9},
+                                     {"bandwidth_share", bytes / bandwidth_}};
+            if (arithmetic) result["gflops"] = flops / 1e9, result["gemm_share"] = share;
+            results_.push_back(std::move(result));
+            return;
+        }
+        const std::string rate =
+            arithmetic ? fmt::format("{:9.1f} GFLOP/s", flops / 1e9) : fmt::format("{:9.1f} GB/s   ", bytes / 1e9);
+        fmt::print("{:<20} {:<10} {:<5} {:9.4f} ms (best {:9.4f}) {} {:4.0f} %\n", name, shape.name, name_of(dtype),
+                   seconds.median * 1e3, seconds.least * 1e3, rate, 100 * share);
+    }
+
+    const KernelOptions& options_;
+    Device device_ = choose_device(options_.backend == "cuda" ? "cuda" : "cpu");
+    const kernels::KernelTable& table_;
+    std::unique_ptr<kernels::Context> context_;
+    double bandwidth_;                    // bytes per second
+    std::map<DType, double> gemm_peaks_;  // FLOPs per second
+    nlohmann::json results_ = nlohmann::json::array();
+    bool matched_ = false;
+};
 
 }  // namespace
 
 void add_kernels(CLI::App& app) {
-    CLI::App& command =
-        *app.add_subcommand("kernels", "Every kernel, forward and backward, at the shapes of bert-mini and bert-base");
-    command.footer("Example: bench kernels --filter layernorm");
+    CLI::App& command = *app.add_subcommand("kernels", "Every kernel, forward and backward, at the shapes of a BERT");
+    command.footer(
+        "Examples: bench kernels --filter layernorm\n"
+        "          bench kernels --backend cuda --model bert-base --batch 128");
     auto options = std::make_shared<KernelOptions>();
     command.add_option("--filter", options->filter, "Only kernels with this in their name");
     command.add_option("--backend", options->backend, "Whose kernels")
-        ->check(CLI::IsMember({"reference", "cpu"}))
+        ->check(CLI::IsMember({"reference", "cpu", "cuda"}))
+        ->capture_default_str();
+    command.add_option("--model", options->model, "Preset whose shapes are taken (default: bert-mini and bert-base)");
+    command.add_option("--batch", options->batch, "Sequences")->check(CLI::PositiveNumber)->capture_default_str();
+    command.add_option("--sequence", options->sequence, "Tokens of a sequence")
+        ->check(CLI::PositiveNumber)
         ->capture_default_str();
     command.add_flag("--json", options->json, "One JSON object on stdout");
-    command.callback([options] { bench_kernels(*options); });
+    command.callback([options] { KernelBench(*options).run(); });
 }
 
 }  // namespace dropforge

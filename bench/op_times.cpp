@@ -3,20 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace dropforge {
 
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-/// Times of the ops that differ only in the layer's number, added up.
-struct OpGroup {
-    double seconds = 0, flops = 0, bytes = 0;
-};
 
 /// "layer3/fc1" → "layer*/fc1", also after a scope.
 std::string group_name(const std::string& op) {
@@ -28,48 +24,55 @@ std::string group_name(const std::string& op) {
     return op.substr(0, layer + kLayer.size()) + "*" + op.substr(slash);
 }
 
-std::map<std::string, OpGroup> groups_of(TrainingStep& step, double steps) {
-    std::map<std::string, OpGroup> groups;
-    for (const Executor* executor : step.executors()) {
-        const auto times = executor->times();
-        for (size_t i = 0; i < times.size(); ++i) {
-            const Op& op = executor->program().ops()[i];
-            OpGroup& g = groups[group_name(op.name)];
-            const double runs = static_cast<double>(times[i].runs) / steps;
-            g.seconds += times[i].seconds / steps;
-            g.flops += op.flops * runs;
-            g.bytes += op.bytes * runs;
-        }
-    }
-    return groups;
-}
-
 }  // namespace
 
-Json op_times(TrainingStep& step, double steps) {
-    const auto groups = groups_of(step, steps);
+void OpTimes::add(const Op& op, double runs, double seconds, double floor) {
+    Group& g = groups_[group_name(op.name)];
+    g.seconds += seconds, g.floor += floor;
+    g.flops += op.flops * runs, g.bytes += op.bytes * runs;
+}
+
+void OpTimes::add(const std::string& name, double seconds) { groups_[name].seconds += seconds; }
+
+Json OpTimes::json() const {
     double total = 0;
-    for (const auto& [name, g] : groups) total += g.seconds;
-    std::vector<std::pair<std::string, OpGroup>> order(groups.begin(), groups.end());
+    for (const auto& [name, g] : groups_) total += g.seconds;
+    std::vector<std::pair<std::string, Group>> order(groups_.begin(), groups_.end());
     std::stable_sort(order.begin(), order.end(),
                      [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
     Json list = Json::array();
-    for (const auto& [name, g] : order)
-        if (g.seconds > 0)
-            list.push_back({{"op", name},
-                            {"ms", g.seconds * 1e3},
-                            {"gflops", g.flops / g.seconds / 1e9},
-                            {"gbytes_per_second", g.bytes / g.seconds / 1e9},
-                            {"share", g.seconds / total}});
+    for (const auto& [name, g] : order) {
+        if (g.seconds <= 0) continue;
+        list.push_back({{"op", name},
+                        {"ms", g.seconds * 1e3},
+                        {"gflops", g.flops / g.seconds / 1e9},
+                        {"gbytes_per_second", g.bytes / g.seconds / 1e9},
+                        {"share", g.seconds / total}});
+        if (g.floor > 0) list.back()["floor_ms"] = g.floor * 1e3;
+    }
     return list;
 }
 
+OpTimes op_times(TrainingStep& step, double steps) {
+    OpTimes times;
+    for (const Executor* executor : step.executors()) {
+        const auto clocked = executor->times();
+        for (size_t i = 0; i < clocked.size(); ++i)
+            times.add(executor->program().ops()[i], static_cast<double>(clocked[i].runs) / steps,
+                      clocked[i].seconds / steps);
+    }
+    return times;
+}
+
 void print_op_times(const Json& list) {
-    fmt::print("\n  {:<36} {:>9} {:>8} {:>9} {:>8}\n", "op", "ms", "share", "GFLOP/s", "GB/s");
+    const bool floors = std::ranges::any_of(list, [](const Json& op) { return op.contains("floor_ms"); });
+    fmt::print("\n  {:<36} {:>9} {:>8} {:>9} {:>8}{}\n", "op", "ms", "share", "GFLOP/s", "GB/s",
+               floors ? fmt::format(" {:>9}", "floor ms") : "");
     for (const Json& op : list)
-        fmt::print("  {:<36} {:>9.3f} {:>7.1f}% {:>9.1f} {:>8.1f}\n", op["op"].get<std::string>(),
+        fmt::print("  {:<36} {:>9.3f} {:>7.1f}% {:>9.1f} {:>8.1f}{}\n", op["op"].get<std::string>(),
                    op["ms"].get<double>(), 100 * op["share"].get<double>(), op["gflops"].get<double>(),
-                   op["gbytes_per_second"].get<double>());
+                   op["gbytes_per_second"].get<double>(),
+                   op.contains("floor_ms") ? fmt::format(" {:>9.3f}", op["floor_ms"].get<double>()) : "");
 }
 
 }  // namespace dropforge

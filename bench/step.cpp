@@ -8,12 +8,14 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "apps/choose_device.h"
 #include "base/philox.h"
 #include "bench/commands.h"
 #include "bench/op_times.h"
-#include "data/dataset.h"
+#include "bench/study.h"
+#include "data/batch.h"
 #include "engine/device.h"
-#include "kernels/cpu/gemm_peak.h"
+#include "kernels/gemm_peak.h"
 #include "model/run_plan.h"
 
 namespace dropforge {
@@ -23,31 +25,12 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct Options {
-    std::string model = "bert-mini";
-    std::map<std::string, std::string> given;  // configuration key → value
-    std::vector<std::string> settings;         // --set
+    Study study{.model = "bert-mini"};
     int64_t steps = 8, warmup = 2;
     int threads = 0;
     bool against_dense = false, by_op = false, json = false;
+    std::string device = "auto";
 };
-
-/// A preset with a batch that fits everywhere, or a configuration as it is, with the vocabulary of its data.
-RunConfig run_config(const Options& o) {
-    RunConfig c = RunConfig::load(o.model);
-    if (!fs::exists(o.model)) {
-        c.train.batch = 32;
-        c.data.sequence = 128;
-    }
-    std::vector<Setting> settings;
-    for (const auto& [key, value] : o.given) settings.push_back({key, value, "bench step"});
-    for (const std::string& s : o.settings) settings.push_back(Setting::parse(s));
-    c.set(settings);
-    if (!c.data.path.empty()) {
-        const data::Dataset dataset(c.data.path, data::Split::train);
-        take_vocabulary(c, dataset, data::Vocabulary::load(dataset.vocabulary_path()));
-    }
-    return c;
-}
 
 /// Uniform ids, distinct ascending masked positions.
 data::Batch random_batch(const RunConfig& c) {
@@ -84,7 +67,9 @@ struct Times {
 class StepBench {
   public:
     explicit StepBench(const Options& o)
-        : o_(o), plan_(with_dense(run_config(o), o.against_dense)), batch_(random_batch(plan_.config)) {
+        : o_(o),
+          plan_(run_config(o.study, "bench step", o.against_dense), choose_device(o.device)),
+          batch_(random_batch(plan_.config)) {
         plan_.require_fit();
         for (const StepPrograms::Passes& p : plan_.programs.passes) kinds_.push_back(p.kind);
     }
@@ -93,59 +78,51 @@ class StepBench {
         plan_bytes_ = plan_.programs.arena_bytes();
         lower_bound_ = plan_.programs.arena_lower_bound();
         for (const StepKind kind : kinds_) flops_[kind] = plan_.flops_per_sequence(kind);
-        TrainingStep step(plan_.parameters, std::move(plan_.programs), kernels::cpu());
+        TrainingStep step(plan_.parameters, std::move(plan_.programs), *plan_.device.kernels);
         plan_.parameters.initialize(step.values(), 1);
-        step.weights_changed();
-        for (int64_t i = 0; i < o_.warmup + o_.steps; ++i) {
-            if (o_.by_op && i == o_.warmup)
-                for (Executor* e : step.executors()) e->clock(true);
-            for (const StepKind kind : kinds_) {
-                const double seconds = timed_step(step, kind);
-                if (i >= o_.warmup) times_[kind].seconds.push_back(seconds);
-            }
-        }
+        step.store_states();
+        for (int64_t i = 0; i < o_.warmup; ++i)
+            for (const StepKind kind : kinds_) timed_step(step, kind);
+        if (o_.by_op)
+            for (Executor* e : step.executors()) e->clock(true);
+        for (int64_t i = 0; i < o_.steps; ++i)
+            for (const StepKind kind : kinds_) times_[kind].seconds.push_back(timed_step(step, kind));
         Json report = results();
-        if (o_.by_op) report["by_op"] = op_times(step, static_cast<double>(o_.steps));
+        if (o_.by_op) report["by_op"] = op_times(step, static_cast<double>(o_.steps * steps_at_once())).json();
         return report;
     }
 
   private:
-    /// A schedule that has dense steps too, if they are to be timed beside the method's.
-    static RunConfig with_dense(RunConfig c, bool against_dense) {
-        c.train.steps = 1000 * c.sctd.interval;
-        c.train.warmup_steps = 0;
-        if (against_dense && drops_tokens(c.train.method)) c.dropping.start_step = 1;
-        return c;
-    }
-
+    /// Seconds of one step. Where steps are only queued, of kQueued steps, each queued while the one before runs, as in
+    /// training; the share of one.
     double timed_step(TrainingStep& step, StepKind kind) {
         const auto start = std::chrono::steady_clock::now();
-        step.backward(batch_, ++done_, kind, plan_.config.sctd.lambda);
-        step.update(done_, 1e-4);
-        return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        const int64_t runs = steps_at_once();
+        for (int64_t i = 0; i < runs; ++i) {
+            step.queue(batch_,
+                       {.step = ++done_, .kind = kind, .lambda = plan_.config.sctd.lambda, .learning_rate = 1e-4});
+            if (!step.may_queue()) step.collect();
+        }
+        while (step.queued() > 0) step.collect();
+        return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() /
+               static_cast<double>(runs);
     }
 
-    /// Mean of a figure over a period of the method's own steps: interval - 1 with dropped tokens, one that aligns.
-    template <typename Figure>
-    double over_period(const Figure& figure) const {
-        const Method method = plan_.config.train.method;
-        if (!drops_tokens(method)) return figure(StepKind::dense);
-        if (!aligns_semantics(method)) return figure(StepKind::dropping);
-        const auto n = static_cast<double>(plan_.config.sctd.interval);
-        return ((n - 1) * figure(StepKind::dropping) + figure(StepKind::align)) / n;
-    }
+    int64_t steps_at_once() const { return plan_.device.kind == "cpu" ? 1 : kQueued; }
 
     Json results() const {
-        const auto ms = [&](auto pick) { return 1e3 * over_period([&](StepKind k) { return pick(times_.at(k)); }); };
+        const auto ms = [&](auto pick) {
+            return 1e3 * over_period(plan_.config, [&](StepKind k) { return pick(times_.at(k)); });
+        };
         const double median = ms([](const Times& t) { return t.median(); });
-        const double flops = over_period([&](StepKind k) { return flops_.at(k); });
+        const double flops = over_period(plan_.config, [&](StepKind k) { return flops_.at(k); });
         const double sequences = static_cast<double>(batch_.sequences), rate = flops * sequences / median / 1e6;
         const int64_t rss = peak_rss_bytes();
-        const double peak = kernels::on_cpu::gemm_peak_gflops(plan_.precision.dtype);
-        Json r = {{"model", o_.model},
+        const double peak = kernels::gemm_peak_gflops(*plan_.device.kernels, plan_.precision.dtype);
+        Json r = {{"model", o_.study.model},
                   {"method", name_of(plan_.config.train.method)},
                   {"precision", name_of(plan_.precision.dtype)},
-                  {"device", plan_.cpu.model},
+                  {"device", plan_.device.model},
                   {"threads", omp_get_max_threads()},
                   {"batch", batch_.sequences},
                   {"sequence", batch_.length},
@@ -186,13 +163,15 @@ class StepBench {
         Times speedups;
         for (size_t i = 0; i < dense.seconds.size(); ++i)
             speedups.seconds.push_back(dense.seconds[i] /
-                                       over_period([&](StepKind k) { return times_.at(k).seconds[i]; }));
+                                       over_period(plan_.config, [&](StepKind k) { return times_.at(k).seconds[i]; }));
         const double flop_ratio = flops_.at(StepKind::dense) / flops;
         return {{"dense_ms_median", dense.median() * 1e3}, {"time_saved", 1 - median / dense.median() / 1e3},
                 {"flops_saved", 1 - 1 / flop_ratio},       {"flop_ratio", flop_ratio},
                 {"speedup_min", speedups.min()},           {"speedup_median", speedups.median()},
                 {"speedup_max", speedups.max()},           {"share_of_flop_ratio", speedups.median() / flop_ratio}};
     }
+
+    static constexpr int64_t kQueued = 8;
 
     const Options& o_;
     RunPlan plan_;
@@ -255,26 +234,14 @@ void run(const Options& o) {
 void add_step(CLI::App& app) {
     auto* command = app.add_subcommand("step", "Whole training steps on random data, the same code path as pretrain");
     auto o = std::make_shared<Options>();
-    command->add_option("--model", o->model, "Preset (32 sequences of 128 tokens), or CONFIG.toml")
-        ->capture_default_str();
-    const auto key = [&](const char* flag, const char* name, const char* help) {
-        command->add_option_function<std::string>(
-            flag, [o, name](const std::string& v) { o->given[name] = v; }, help);
-    };
-    key("--method", "train.method", "dense, token_dropping, sctd");
-    key("--keep", "dropping.keep", "Tokens that stay: a count (64), or a share of the sequence (0.5)");
-    key("--precision", "train.precision", "auto, bf16, f32");
-    key("--batch", "train.batch", "Sequences a step");
-    key("--micro-batch", "train.micro_batch", "Sequences at a time (0: all)");
-    key("--sequence", "data.sequence", "Tokens a sequence");
-    key("--masked", "data.max_predictions", "Masked positions a sequence (default: 15 %)");
-    command->add_option("--set", o->settings, "key=value, e.g. sctd.share_trunk=false")->expected(1)->take_all();
+    add_study_options(*command, o->study);
     command->add_option("--steps", o->steps, "Timed steps of each kind")
         ->check(CLI::PositiveNumber)
         ->capture_default_str();
     command->add_option("--warmup", o->warmup, "Steps before them")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
+    add_device(*command, o->device);
     command->add_option("--threads", o->threads, "Threads (default: physical cores)")->check(CLI::PositiveNumber);
     command->add_flag("--against-dense", o->against_dense, "Dense steps in turn with the method's, and the speed-up");
     command->add_flag("--by-op", o->by_op, "Time by operation");

@@ -159,6 +159,14 @@ MemoryInfo memory_info(const fs::path& root) {
     return info;
 }
 
+Device cpu_device() {
+    const CpuInfo cpu = cpu_info();
+    return {.model = cpu.model,
+            .text = fmt::format("{}, {} cores", cpu.model, cpu.physical_cores),
+            .bf16 = cpu.bf16,
+            .available = memory_info().available};
+}
+
 int64_t peak_rss_bytes() {
     // Not getrusage first: its maximum survives exec, so a small program started by a large one would report the large
     // one's.

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/file.h"
+#include "kernels/kernels.h"
 
 namespace dropforge {
 
@@ -26,6 +27,18 @@ struct MemoryInfo {
 /// `root`: where /proc and /sys are found, for tests. What cannot be read keeps the values above.
 CpuInfo cpu_info(const fs::path& root = "/");
 MemoryInfo memory_info(const fs::path& root = "/");
+
+/// Where a run computes. The CUDA backend is a library of its own that only the programs link: they choose.
+struct Device {
+    const kernels::KernelTable* kernels = &kernels::cpu();
+    std::string kind = "cpu";  // or "cuda"
+    std::string model;         // as the system names it
+    std::string text;          // for people: model, cores or multiprocessors, and why this device was taken
+    bool bf16 = false;         // products of 16-bit numbers in hardware; else they are emulated, slower than f32
+    int64_t available = 0;     // bytes of memory that a run can have
+};
+/// The CPU with the cores and the memory that this process may use.
+Device cpu_device();
 
 /// The most memory that this process has had at once, in bytes.
 int64_t peak_rss_bytes();

@@ -20,6 +20,7 @@ int64_t now_ns() {
 Executor::Executor(const Program& program, const MemoryPlan& plan, void* arena, const kernels::KernelTable& table,
                    kernels::Context& context)
     : program_(program),
+      context_(context),
       pointers_(program.storages().size()),
       run_(pointers_.data(), table, context),
       times_(program.ops().size()),
@@ -39,6 +40,7 @@ void Executor::bind(std::string_view name, void* pointer) {
             program_.name(), name);
     require(pointer != nullptr || program_.storages()[storage].bytes == 0, "{}: {} bound to no memory", program_.name(),
             name);
+    if (pointers_[storage] != pointer) recording_.reset();
     pointers_[storage] = pointer;
 }
 
@@ -57,15 +59,31 @@ void Executor::run() {
     if (!checked_) check_bound();
     require(omp_get_max_threads() <= program_.max_threads(), "{}: {} threads to run on, but its scratch is for {}",
             program_.name(), omp_get_max_threads(), program_.max_threads());
-    if (!clocked_) {
-        for (const Op& op : program_.ops()) op.run(run_);
-        return;
+    if (clocked_) return run_clocked();
+    if (ran_ && records_ && !recording_) {
+        recording_ = context_.record([this] { run_ops(); });
+        records_ = recording_ != nullptr;
     }
+    if (recording_)
+        recording_->run();
+    else
+        run_ops();
+    ran_ = true;
+}
+
+void Executor::run_ops() {
+    for (const Op& op : program_.ops()) op.run(run_);
+}
+
+/// Each op by itself: where kernels are only queued, each is waited for.
+void Executor::run_clocked() {
     const size_t count = program_.ops().size();
     const bool keep = keep_events_ && events_.capacity() - events_.size() >= count;
+    context_.synchronize();
     int64_t start = now_ns();
     for (size_t i = 0; i < count; ++i) {
         program_.ops()[i].run(run_);
+        context_.synchronize();
         const int64_t end = now_ns();
         const double seconds = static_cast<double>(end - start) * 1e-9;
         times_[i].seconds += seconds;
@@ -73,6 +91,7 @@ void Executor::run() {
         if (keep) events_.push_back({static_cast<int32_t>(i), static_cast<double>(start - epoch_ns_) * 1e-9, seconds});
         start = end;
     }
+    ran_ = true;
 }
 
 void Executor::clock(bool on, bool events) {

@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "engine/buffer.h"
 #include "engine/memory_plan.h"
 #include "engine/program.h"
 
@@ -40,8 +39,9 @@ class Executor {
     /// Gives a caller-owned storage its memory, also again later. Throws Error for an unknown name, one that the plan
     /// owns, or nullptr.
     void bind(std::string_view name, void* pointer);
-    /// Runs all ops. Throws Error, the first time, naming a storage that was never bound, and if the number of OpenMP
-    /// threads has grown since the program was built. Allocates nothing.
+    /// Queues all ops; on a backend that records (a GPU), from the second run on as one recording. Throws Error, the
+    /// first time, naming a storage that was never bound, and if the number of OpenMP threads has grown since the
+    /// program was built. Allocates nothing after the second run.
     void run();
 
     /// Clock every op from now on (or stop). With events, also keep start and length of each for a trace.
@@ -54,11 +54,16 @@ class Executor {
 
   private:
     void check_bound();
+    void run_ops();
+    void run_clocked();
 
     const Program& program_;
+    kernels::Context& context_;
     std::vector<void*> pointers_;
     Run run_;
     bool checked_ = false, clocked_ = false, keep_events_ = false;
+    bool ran_ = false, records_ = true;              // whether every op has run once; whether the backend can record
+    std::unique_ptr<kernels::Recording> recording_;  // with the pointers that are bound
     std::vector<OpTime> times_;
     std::vector<OpEvent> events_;
     int64_t epoch_ns_;

@@ -15,7 +15,7 @@ void gemm(Program& program, const std::string& name, const GemmArguments& g) {
             g.b.shape.text(), g.transpose_b ? "ᵀ" : "", g.c.shape.text());
     require(!g.bias || g.bias.shape.size() >= n, "{}: a bias of {} values for {} columns", name, g.bias.shape.size(),
             n);
-    Access access{.reads = {g.a, g.b, g.bias}, .writes = {g.c}};
+    Access access{.reads = {g.a, g.b, g.bias}, .writes = {g.c}, .work = {Work::Kind::gemm, 1, m, n, k}};
     access.flops = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
     if (g.accumulate) access.reads.push_back(g.c);
     program.add(name, access, [=](const Run& r) {
@@ -25,9 +25,19 @@ void gemm(Program& program, const std::string& name, const GemmArguments& g) {
     });
 }
 
+namespace {
+
+/// What `rows` look-ups touch of a table at most.
+Tensor looked_up(Tensor table, int64_t rows) {
+    return table.shape[0] <= rows ? table : table.view(0, {rows, table.shape[1]});
+}
+
+}  // namespace
+
 void embedding_forward(Program& program, const std::string& name, const Embedding& e) {
-    const Access access{.reads = {e.ids, e.types, e.word, e.position, e.type, e.gain, e.bias, e.dropout.state},
-                        .writes = {e.y, e.mean, e.rstd}};
+    const Access access{
+        .reads = {e.ids, e.types, looked_up(e.word, rows(e.y)), e.position, e.type, e.gain, e.bias, e.dropout.state},
+        .writes = {e.y, e.mean, e.rstd}};
     program.add(name, access, [=](const Run& r) {
         r.kernels.embedding_forward(
             {r.at<int32_t>(e.ids), r.at<int32_t>(e.types), r.at<float>(e.word), r.at<float>(e.position),
@@ -40,9 +50,9 @@ void embedding_forward(Program& program, const std::string& name, const Embeddin
 void embedding_backward(Program& program, const std::string& name, const Embedding& e, const EmbeddingGradients& g) {
     const int64_t t = rows(g.dy), h = columns(g.dy);
     const Tensor scratch = program.scratch(name + ".scratch", kernels::embedding_backward_scratch_bytes(t, h));
-    Access access{
-        .reads = {g.dy, e.ids, e.types, e.word, e.position, e.type, e.gain, e.mean, e.rstd, e.dropout.state, g.dword},
-        .writes = {g.dword, g.dposition, g.dtype, g.dgain, g.dbias, scratch}};
+    Access access{.reads = {g.dy, e.ids, e.types, looked_up(e.word, t), e.position, e.type, e.gain, e.mean, e.rstd,
+                            e.dropout.state, looked_up(g.dword, t)},
+                  .writes = {looked_up(g.dword, t), g.dposition, g.dtype, g.dgain, g.dbias, scratch}};
     if (g.accumulate) access.reads.insert(access.reads.end(), {g.dposition, g.dtype, g.dgain, g.dbias});
     program.add(name, access, [=](const Run& r) {
         r.kernels.embedding_backward({r.at(g.dy),
@@ -108,6 +118,10 @@ double attention_flops(const Attention& a) {  // of the forward pass: two produc
     return 4.0 * static_cast<double>(a.batch * a.rows_q) * static_cast<double>(a.rows_kv * a.heads * a.head_size);
 }
 
+Work attention_work(const Attention& a, Work::Kind kind) {
+    return {kind, a.batch * a.heads, a.rows_q, a.rows_kv, a.head_size};
+}
+
 float attention_scale(const Attention& a) { return 1.0f / std::sqrt(static_cast<float>(a.head_size)); }
 
 int64_t attention_scratch(const Attention& a) {
@@ -120,7 +134,8 @@ void attention_forward(Program& program, const std::string& name, const Attentio
     const Tensor scratch = program.scratch(name + ".scratch", attention_scratch(a));
     const Access access{.reads = {a.q, a.k, a.v, a.lengths, a.dropout.state},
                         .writes = {a.out, a.lse, scratch},
-                        .flops = attention_flops(a)};
+                        .flops = attention_flops(a),
+                        .work = attention_work(a, Work::Kind::attention_forward)};
     program.add(name, access, [=](const Run& r) {
         r.kernels.attention_forward(
             {r.at(a.q), r.at(a.k), r.at(a.v), r.at<int32_t>(a.lengths), r.at(a.out), r.at<float>(a.lse), r.at(scratch),
@@ -135,7 +150,8 @@ void attention_backward(Program& program, const std::string& name, const Attenti
     const Tensor scratch = program.scratch(name + ".scratch", attention_scratch(a));
     const Access access{.reads = {a.q, a.k, a.v, a.out, g.dout, a.lengths, a.lse, a.dropout.state},
                         .writes = {g.dq, g.dk, g.dv, scratch},
-                        .flops = 2 * attention_flops(a)};
+                        .flops = 2 * attention_flops(a),
+                        .work = attention_work(a, Work::Kind::attention_backward)};
     program.add(name, access, [=](const Run& r) {
         r.kernels.attention_backward({r.at(a.q),
                                       r.at(a.k),

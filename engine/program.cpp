@@ -16,11 +16,11 @@ void add_once(std::vector<int32_t>& list, int32_t storage) {
 
 }  // namespace
 
-Tensor Program::add_storage(const std::string& name, DType dtype, const Shape& shape, Owner owner) {
+Tensor Program::add_storage(const std::string& name, DType dtype, const Shape& shape, Owner owner, bool scratch) {
     const std::string full = owner == Owner::plan ? prefix_ + name : name;
     Tensor tensor{static_cast<int32_t>(storages_.size()), dtype, 0, shape};
     require(by_name_.emplace(full, tensor.storage).second, "{}: a second tensor named {}", name_, full);
-    storages_.push_back({full, tensor.bytes(), owner});
+    storages_.push_back({full, tensor.bytes(), owner, scratch});
     written_.push_back(owner == Owner::caller);
     return tensor;
 }
@@ -36,11 +36,11 @@ Tensor Program::planned(const std::string& name, DType dtype, const Shape& shape
 Tensor Program::scratch(const std::string& name, int64_t bytes) {
     if (bytes == 0) return {};
     max_threads_ = std::min(max_threads_, omp_get_max_threads());
-    return add_storage(name, DType::i32, {(bytes + 3) / 4}, Owner::plan);
+    return add_storage(name, DType::i32, {(bytes + 3) / 4}, Owner::plan, true);
 }
 
 void Program::add(std::string name, const Access& access, std::function<void(const Run&)> run) {
-    Op op{prefix_ + std::move(name), {}, {}, {}, access.flops, 0, std::move(run)};
+    Op op{prefix_ + std::move(name), {}, {}, {}, access.flops, 0, access.work, std::move(run)};
     for (const Tensor& t : access.reads) {
         if (!t) continue;
         require(written_[static_cast<size_t>(t.storage)], "{}: {} reads {} before anything has written it", name_,
@@ -52,7 +52,7 @@ void Program::add(std::string name, const Access& access, std::function<void(con
         if (!t) continue;
         written_[static_cast<size_t>(t.storage)] = true;
         add_once(op.writes, t.storage);
-        op.bytes += static_cast<double>(t.bytes());
+        if (!storages_[static_cast<size_t>(t.storage)].scratch) op.bytes += static_cast<double>(t.bytes());
     }
     for (const auto& [output, input] : access.inplace) op.inplace.emplace_back(output.storage, input.storage);
     ops_.push_back(std::move(op));

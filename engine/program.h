@@ -24,6 +24,7 @@ struct Storage {
     std::string name;
     int64_t bytes;
     Owner owner;
+    bool scratch = false;
 };
 
 /// What an op sees when it runs: bound pointers and the backend.
@@ -46,13 +47,22 @@ class Run {
     void* const* pointers_;
 };
 
+/// What an op computes where arithmetic may bound it: `count` products of [m,k] by [k,n], or as many attentions of m
+/// queries to n keys with heads of size k. Predictions of its time ask for this.
+struct Work {
+    enum class Kind : uint8_t { elementwise, gemm, attention_forward, attention_backward };
+    Kind kind = Kind::elementwise;
+    int64_t count = 0, m = 0, n = 0, k = 0;
+};
+
 struct Op {
     std::string name;                    // "layer3/ffn/fc1.backward"
     std::vector<int32_t> reads, writes;  // storages; accumulated outputs are in both
     std::vector<std::pair<int32_t, int32_t>>
         inplace;   // (output, input): the output may take the input's memory if it dies here
     double flops;  // multiply-adds count 2; GEMMs and attention only (docs/algorithms.md)
-    double bytes;  // read and written once each
+    double bytes;  // read and written once each; without scratch
+    Work work;
     std::function<void(const Run&)> run;
 };
 
@@ -61,6 +71,7 @@ struct Access {
     std::vector<Tensor> reads, writes;
     std::vector<std::pair<Tensor, Tensor>> inplace = {};
     double flops = 0;
+    Work work = {};
 };
 
 class Program {
@@ -102,7 +113,7 @@ class Program {
     int max_threads() const { return max_threads_; }
 
   private:
-    Tensor add_storage(const std::string& name, DType dtype, const Shape& shape, Owner owner);
+    Tensor add_storage(const std::string& name, DType dtype, const Shape& shape, Owner owner, bool scratch = false);
 
     std::string name_, prefix_;
     std::vector<Storage> storages_;

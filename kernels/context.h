@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 namespace dropforge::kernels {
 
@@ -17,6 +19,14 @@ class Recording {
     Recording& operator=(const Recording&) = delete;
     /// Queues all of them again, with the pointers of the recording.
     virtual void run() = 0;
+};
+
+/// Which kernel serves an operation on a context, chosen when it first ran, and why that one.
+struct KernelChoice {
+    std::string operation;  // "gemm bf16 128x768x768 NT bias", "attention_backward bf16 …"
+    std::string library;    // "cuBLASLt 13.1", "cuDNN 9.19", "own kernel"
+    std::string kernel;     // "algorithm 66, tile 128x256"
+    std::string reason;     // "fastest of 8: 52 us"
 };
 
 /// One context is used by one thread at a time. Kernels, copies and recordings are carried out in the order in which
@@ -55,6 +65,10 @@ class Context {
     /// Records what `calls` queues, without running it. All shapes must have run before (so that plans are chosen and
     /// memory is there). nullptr: this backend does not record, calls are to be made again each time.
     virtual std::unique_ptr<Recording> record(const std::function<void()>&) { return nullptr; }
+
+    /// Of the operations for which there was a choice, those that have run. Empty: this backend has one kernel for
+    /// each.
+    virtual std::vector<KernelChoice> choices() const { return {}; }
 };
 
 }  // namespace dropforge::kernels

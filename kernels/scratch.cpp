@@ -17,8 +17,10 @@ constexpr auto kFloat = static_cast<int64_t>(sizeof(float));
 }  // namespace
 
 int64_t embedding_backward_scratch_bytes(int64_t rows, int64_t columns) {
-    return (rows * columns + row_blocks(rows) * 2 * columns) *
-           kFloat;  // gradient before LayerNorm; partial gain and bias sums
+    // Gradients before LayerNorm; partial sums, no fewer than the CPU's row_blocks; on a GPU, each row twice as an id
+    // and its number.
+    constexpr int64_t kSorted = 2 * 2 * static_cast<int64_t>(sizeof(int32_t));
+    return (rows * columns + embedding_row_blocks(rows) * 2 * columns) * kFloat + rows * kSorted;
 }
 
 int64_t layernorm_backward_scratch_bytes(int64_t rows, int64_t columns) {

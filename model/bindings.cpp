@@ -17,18 +17,25 @@ void bind_parameters(Executor& executor, const Parameters& parameters, float* va
     }
 }
 
-void bind_batch(Executor& executor, const data::Batch& b, int64_t first) {
-    const auto bind = [&](std::string_view name, const auto& values, int64_t per_sequence) {
-        if (executor.program().has(name))
-            executor.bind(name, const_cast<void*>(static_cast<const void*>(values.data() + first * per_sequence)));
+bool names_parameter(std::string_view name) {
+    for (const std::string& prefix : {Graph::master_name(""), Graph::copy_name(""), Graph::gradient_name("")})
+        if (name.starts_with(prefix)) return true;
+    return false;
+}
+
+void stage_batch(const Staging& staging, const data::Batch& b, int64_t first, int64_t sequences) {
+    const auto stage = [&](std::string_view name, const auto& values, int64_t per_sequence) {
+        if (values.empty()) return;
+        staging.set(name, std::span(values).subspan(static_cast<size_t>(first * per_sequence),
+                                                    static_cast<size_t>(sequences * per_sequence)));
     };
-    bind("input_ids", b.input_ids, b.length);
-    bind("token_type_ids", b.token_type_ids, b.length);
-    bind("lengths", b.lengths, 1);
-    bind("masked_positions", b.masked_positions, b.masked);
-    bind("masked_labels", b.masked_labels, b.masked);
-    bind("masked_weights", b.masked_weights, b.masked);
-    bind("next_sentence_labels", b.next_sentence_labels, 1);
+    stage("input_ids", b.input_ids, b.length);
+    stage("token_type_ids", b.token_type_ids, b.length);
+    stage("lengths", b.lengths, 1);
+    stage("masked_positions", b.masked_positions, b.masked);
+    stage("masked_labels", b.masked_labels, b.masked);
+    stage("masked_weights", b.masked_weights, b.masked);
+    stage("next_sentence_labels", b.next_sentence_labels, 1);
 }
 
 void check_batch(const Program& program, const data::Batch& b, int64_t sequences, int64_t length, int64_t masked) {

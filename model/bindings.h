@@ -6,6 +6,7 @@
 
 #include "data/batch.h"
 #include "engine/executor.h"
+#include "engine/staging.h"
 #include "model/parameters.h"
 
 namespace dropforge {
@@ -17,8 +18,12 @@ void bind_if_named(Executor& executor, std::string_view name, void* pointer);
 /// likewise.
 void bind_parameters(Executor& executor, const Parameters& parameters, float* values, bf16* copy, float* gradients);
 
-/// The batch's arrays from sequence `first` on, those that the program names. The program only reads them.
-void bind_batch(Executor& executor, const data::Batch& batch, int64_t first);
+/// Whether a caller-owned tensor of that name is a parameter, its rounded copy or its gradient.
+bool names_parameter(std::string_view name);
+
+/// Copies the batch's arrays, `sequences` of them from `first` on, to the inputs of their names, as far as there are
+/// such.
+void stage_batch(const Staging& staging, const data::Batch& batch, int64_t first, int64_t sequences);
 
 /// Throws Error unless the batch has the sizes and the optional arrays that `program` was built for, `sequences` of
 /// them in all.

@@ -61,6 +61,7 @@ void read_arena(const SafetensorsFile& file, const std::string& prefix, const Pa
 
 void save_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step,
                      const TrainingState& state, const fs::path& vocabulary, bool cased) {
+    step.fetch_states();
     save_model(folder, parameters, step.values());
     save_tokenizer(folder, vocabulary, cased, parameters.config().max_positions);
     SafetensorsWriter writer;
@@ -103,6 +104,7 @@ TrainingState load_checkpoint(const fs::path& folder, const Parameters& paramete
     read_arena(file, "moment1/", parameters, step.moment1());
     read_arena(file, "moment2/", parameters, step.moment2());
     if (!step.importance().empty()) read_importance(file, step.importance());
+    step.store_states();
     return read_state(file);
 }
 
@@ -122,7 +124,7 @@ void load_initial_weights(const fs::path& folder, const Parameters& parameters, 
     for (const auto& [name, tensor] : there)
         require(name.starts_with("cls.") || name.starts_with("bert.pooler."),
                 "{}: the tensor {} is no part of this run's model", folder.string(), name);
-    step.weights_changed();
+    step.store_states();
 }
 
 }  // namespace dropforge

@@ -21,9 +21,7 @@ data::LoaderOptions loader_options(const EvaluationOptions& o) {
 
 Evaluator::Evaluator(const Parameters& parameters, const data::Dataset& dataset, const data::SpecialIds& special,
                      const EvaluationOptions& options)
-    : options_(options),
-      batches_(dataset, special, loader_options(options)),
-      position_loss_(static_cast<size_t>(options.batch * options.max_predictions)) {
+    : options_(options), batches_(dataset, special, loader_options(options)) {
     require(parameters.config().vocabulary == dataset.vocabulary_size(),
             "{}: a vocabulary of {} tokens, the model has {}", dataset.folder().string(), dataset.vocabulary_size(),
             parameters.config().vocabulary);
@@ -37,9 +35,6 @@ Program Evaluator::program(const Parameters& parameters, const EvaluationOptions
 }
 
 EvaluationResult Evaluator::run(ForwardPass& pass) {
-    float totals[3] = {};
-    pass.executor().bind("mlm_totals", totals);
-    pass.executor().bind("position_loss", position_loss_.data());
     const auto all = static_cast<int64_t>(batches_.sequences());
     EvaluationResult result{.sequences = options_.sequences > 0 ? std::min(options_.sequences, all) : all};
     double loss = 0, correct = 0, count = 0;
@@ -48,6 +43,7 @@ EvaluationResult Evaluator::run(ForwardPass& pass) {
         const int64_t used = std::min(options_.batch, result.sequences - first) * options_.max_predictions;
         std::fill(batch_.masked_weights.begin() + used, batch_.masked_weights.end(), 0.0f);
         pass.run(batch_);
+        const std::span<const float> totals = pass.output<float>("mlm_totals");
         loss += totals[0], count += totals[1], correct += totals[2];
     }
     require(count > 0, "the evaluation has no masked position");

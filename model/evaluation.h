@@ -39,7 +39,6 @@ class Evaluator {
     EvaluationOptions options_;
     data::EvaluationBatches batches_;
     data::Batch batch_;
-    std::vector<float> position_loss_;
 };
 
 }  // namespace dropforge

@@ -73,16 +73,12 @@ std::vector<std::vector<std::vector<Filling>>> fill_mask(const fs::path& folder,
         ForwardPass pass(
             model.parameters,
             hidden_states(model.parameters, {.batch = 1, .sequence = batch.length, .masked = batch.masked}),
-            model.values.as<float>(), DType::f32);
-        const int64_t stride = config.padded_vocabulary();
-        std::vector<float> logits(static_cast<size_t>(batch.masked * stride));
-        std::vector<float> hidden(static_cast<size_t>(batch.length * config.hidden));
-        pass.executor().bind("logits", logits.data());
-        for (int64_t i = 0; i <= config.layers; ++i) pass.executor().bind("hidden/" + std::to_string(i), hidden.data());
+            model.values.as<float>(), DType::f32, kernels::cpu());
         pass.run(batch);
+        const float* logits = pass.output<float>("logits").data();
+        const int64_t stride = config.padded_vocabulary();
         auto& fillings = result.emplace_back();
-        for (int64_t i = 0; i < batch.masked; ++i)
-            fillings.push_back(likeliest(logits.data() + i * stride, vocabulary, top));
+        for (int64_t i = 0; i < batch.masked; ++i) fillings.push_back(likeliest(logits + i * stride, vocabulary, top));
     }
     return result;
 }

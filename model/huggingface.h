@@ -4,7 +4,7 @@
 
 #include "base/file.h"
 #include "data/wordpiece.h"
-#include "engine/executor.h"
+#include "engine/buffer.h"
 #include "model/parameters.h"
 
 namespace dropforge {

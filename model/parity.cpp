@@ -73,26 +73,23 @@ class Results {
 
 /// hidden/0 … hidden/L; rows past a sequence's length are 0.
 void add_hidden(const Parameters& parameters, const float* values, const data::Batch& batch, DType dtype,
-                Results& results) {
+                const kernels::KernelTable& table, Results& results) {
     const BertConfig& c = parameters.config();
     Program program = hidden_states(parameters, {.batch = batch.sequences,
                                                  .sequence = batch.length,
                                                  .dtype = dtype,
                                                  .types = !batch.token_type_ids.empty(),
                                                  .lengths = !batch.lengths.empty()});
-    ForwardPass pass(parameters, std::move(program), values, dtype);
-    std::vector<std::vector<float>> hidden(static_cast<size_t>(c.layers + 1));
-    const int64_t rows = batch.sequences * batch.length;
-    for (size_t i = 0; i < hidden.size(); ++i) {
-        hidden[i].resize(static_cast<size_t>(rows * c.hidden));
-        pass.executor().bind("hidden/" + std::to_string(i), hidden[i].data());
-    }
+    ForwardPass pass(parameters, std::move(program), values, dtype, table);
     pass.run(batch);
-    for (size_t i = 0; i < hidden.size(); ++i) {
-        for (int64_t r = 0; r < rows && !batch.lengths.empty(); ++r)
+    for (int64_t i = 0; i <= c.layers; ++i) {
+        const std::string name = "hidden/" + std::to_string(i);
+        const std::span<const float> output = pass.output<float>(name);
+        std::vector<float> hidden(output.begin(), output.end());
+        for (int64_t r = 0; r < batch.sequences * batch.length && !batch.lengths.empty(); ++r)
             if (r % batch.length >= batch.lengths[static_cast<size_t>(r / batch.length)])
-                std::fill_n(hidden[i].data() + r * c.hidden, c.hidden, 0.0f);
-        results.add("hidden/" + std::to_string(i), std::move(hidden[i]), {batch.sequences, batch.length, c.hidden});
+                std::fill_n(hidden.data() + r * c.hidden, c.hidden, 0.0f);
+        results.add(name, std::move(hidden), {batch.sequences, batch.length, c.hidden});
     }
 }
 
@@ -160,18 +157,20 @@ void add_training(const ParityOptions& o, const Parameters& parameters, const fl
                         .epsilon = o.epsilon,
                         .clip = o.clip};
     const StepKind kind = set_method(o, parameters, batch, options);
-    TrainingStep step(parameters, StepPrograms(parameters, options), kernels::cpu());
+    TrainingStep step(parameters, StepPrograms(parameters, options), *o.kernels);
     std::copy_n(values, parameters.size(), step.values());
-    step.weights_changed();
     if (kind != StepKind::dense) read_importance(SafetensorsFile(o.batch), step.importance());
+    step.store_states();
     std::vector<float> losses;
     for (int64_t i = 1; i <= std::max<int64_t>(o.steps, 1); ++i) {
         const StepResult result = step.backward(batch, i, kind, o.sctd.lambda);
         losses.push_back(static_cast<float>(result.loss));
+        if (i == 1) step.fetch_states();
         if (i == 1) add_step(result, kind, step, parameters, next_sentence, batch, results);
         const double norm = step.update(i, o.steps > 0 ? o.lr : 0);
         if (i == 1) results.add("grad_norm", norm);
     }
+    step.fetch_states();
     if (kind != StepKind::dense)
         results.add("importance_after", step.importance().data(), Shape{std::ssize(step.importance())});
     if (o.steps == 0) return;
@@ -214,7 +213,7 @@ void parity(const ParityOptions& options) {
     require(heads.mlm || options.method == Method::dense, "{}: --method {} wants a model with an MLM head",
             options.model.string(), name_of(options.method));
     Results results;
-    add_hidden(parameters, model.values.as<float>(), batch, options.dtype, results);
+    add_hidden(parameters, model.values.as<float>(), batch, options.dtype, *options.kernels, results);
     if (heads.mlm) add_training(options, parameters, model.values.as<float>(), batch, results);
     results.write(options.out);
 }

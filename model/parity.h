@@ -12,6 +12,7 @@ namespace dropforge {
 
 struct ParityOptions {
     fs::path model, batch, out;
+    const kernels::KernelTable* kernels = &kernels::cpu();
     DType dtype = DType::f32;
     Method method = Method::dense;
     DroppingOptions dropping;  // keep, importance_beta

@@ -1,5 +1,6 @@
 #include "model/pretraining.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -10,6 +11,7 @@
 #include "engine/trace.h"
 #include "model/checkpoint.h"
 #include "model/huggingface.h"
+#include "model/kernel_report.h"
 #include "model/manifest.h"
 #include "model/metrics.h"
 #include "model/run_folder.h"
@@ -36,11 +38,11 @@ struct Inputs {
     data::Vocabulary vocabulary;
     RunPlan plan;
 
-    explicit Inputs(RunConfig config)
+    Inputs(RunConfig config, const Device& device)
         : training(data_folder(config), data::Split::train),
           validation(config.data.path, data::Split::validation),
           vocabulary(data::Vocabulary::load(training.vocabulary_path())),
-          plan((take_vocabulary(config, training, vocabulary), config)) {
+          plan((take_vocabulary(config, training, vocabulary), config), device) {
         const auto sequences = training.sequences(config.data.sequence);
         require(sequences > 0, "{}: the training split has less than one sequence of {} tokens", config.data.path,
                 config.data.sequence);
@@ -61,7 +63,7 @@ class Pretraining {
           config_(inputs.plan.config),
           inputs_(inputs),
           folder_(options.out, config_, options.resume != "off"),
-          step_(plan_.parameters, std::move(inputs.plan.programs), kernels::cpu(), plan_.arena_bytes()),
+          step_(plan_.parameters, std::move(inputs.plan.programs), *inputs.plan.device.kernels, plan_.arena_bytes()),
           line_(stderr, options.quiet) {
         try {
             begin();
@@ -79,7 +81,11 @@ class Pretraining {
     void prepare_reports();
     bool finished() const { return state_.step >= config_.train.steps; }
     void set_importance();
-    void train_step(int64_t step, data::Loader& loader);
+    void queue_step(int64_t step, data::Loader& loader);
+    void finish_step();
+    void report_kernels(StepKind kind);
+    void after_step(int64_t start, int signal);
+    bool pauses_after(int64_t step, int64_t start) const;
     void require_finite(const char* what, double value, int64_t step) const;
     void report(int64_t step, bool log);
     void evaluate(int64_t step);
@@ -103,7 +109,8 @@ class Pretraining {
     std::optional<Evaluator> evaluator_;
     std::optional<ForwardPass> evaluation_;
     std::optional<StepMeter> meter_;
-    StepReport report_;  // of the last step
+    StepReport report_;           // of the last step
+    std::vector<StepKind> seen_;  // kinds that have run
 };
 
 /// Weights and position: of a checkpoint, of --init, or fresh ones.
@@ -136,8 +143,8 @@ void Pretraining::begin() {
         }
     }
     plan_.parameters.initialize(step_.values(), static_cast<uint64_t>(config_.train.seed));
-    step_.weights_changed();
     set_importance();
+    step_.store_states();
     if (options_.initial.empty()) return;
     require_whole(options_.initial);
     require_vocabulary(options_.initial, inputs_.vocabulary);
@@ -173,16 +180,33 @@ void Pretraining::require_finite(const char* what, double value, int64_t step) c
         result_.checkpoint.empty() ? "has no checkpoint" : "its last checkpoint stays: " + result_.checkpoint.string());
 }
 
-void Pretraining::train_step(int64_t step, data::Loader& loader) {
-    const StepKind kind = plan_.schedule.kind(step);
-    const StepResult result = step_.backward(loader.next(), step, kind, plan_.schedule.lambda(step));
-    require_finite("loss", result.loss, step);
-    report_.learning_rate = config_.train.learning_rate().at(step);
-    report_.gradient_norm = step_.update(step, report_.learning_rate);
+void Pretraining::queue_step(int64_t step, data::Loader& loader) {
+    step_.queue(loader.next(), {.step = step,
+                                .kind = plan_.schedule.kind(step),
+                                .lambda = plan_.schedule.lambda(step),
+                                .learning_rate = config_.train.learning_rate().at(step)});
     report_.seconds_waited = loader.seconds_waited();
-    require_finite("gradient norm", report_.gradient_norm, step);
-    state_.step = step;
-    meter_->count(kind, result, step_.programs().flops(kind));
+}
+
+/// Takes the results of the oldest step that is queued.
+void Pretraining::finish_step() {
+    const auto [settings, result, norm] = step_.collect();
+    require_finite("loss", result.loss, settings.step);
+    require_finite("gradient norm", norm, settings.step);
+    report_.learning_rate = settings.learning_rate;
+    report_.gradient_norm = norm;
+    state_.step = settings.step;
+    if (std::ranges::count(seen_, settings.kind) == 0) report_kernels(settings.kind);
+    meter_->count(settings.kind, result, step_.programs().flops(settings.kind));
+}
+
+/// After the first step of a kind: kernels.tsv says what serves its operations.
+void Pretraining::report_kernels(StepKind kind) {
+    seen_.push_back(kind);
+    const std::vector<kernels::KernelChoice> choices = step_.kernel_choices();
+    if (choices.empty()) return;
+    write_text(options_.out / "kernels.tsv", kernel_table(choices));
+    check_requirements(options_.required, choices);
 }
 
 void Pretraining::report(int64_t step, bool log) {
@@ -240,6 +264,23 @@ void Pretraining::trace(int64_t step) {
     for (Executor* e : executors) e->clock(false);
 }
 
+/// Whether something follows the step that must see the states as the step leaves them.
+bool Pretraining::pauses_after(int64_t step, int64_t start) const {
+    return (evaluator_ && due(config_.eval.every, step)) || due(config_.checkpoint.every, step) ||
+           step - start == options_.trace_steps;
+}
+
+void Pretraining::after_step(int64_t start, int signal) {
+    const int64_t step = state_.step;
+    report(step, due(config_.log.every, step));
+    if (options_.trace_steps > 0 && step - start <= options_.trace_steps) trace(step - start);
+    if (evaluator_ && due(config_.eval.every, step)) evaluate(step);
+    if (finished() || due(config_.checkpoint.every, step) || signal != 0) save(step);
+    if (finished() || signal == 0) return;
+    line_.note(fmt::format("interrupted after step {}; its checkpoint is written", step));
+    throw Interrupted{signal};
+}
+
 PretrainResult Pretraining::run() {
     result_.step = state_.step;
     if (finished()) {
@@ -253,17 +294,13 @@ PretrainResult Pretraining::run() {
     if (options_.trace_steps > 0) trace(0);
     const int64_t start = state_.step;
     meter_.emplace(plan_, state_.sums, start);
-    for (int64_t step = start + 1; step <= config_.train.steps; ++step) {
-        train_step(step, loader);
-        report(step, due(config_.log.every, step));
-        if (options_.trace_steps > 0 && step - start <= options_.trace_steps) trace(step - start);
-        if (evaluator_ && due(config_.eval.every, step)) evaluate(step);
-        const bool last = step == config_.train.steps;
-        if (last || due(config_.checkpoint.every, step) || interrupt.signal() != 0) save(step);
-        if (!last && interrupt.signal() != 0) {
-            line_.note(fmt::format("interrupted after step {}; its checkpoint is written", step));
-            throw Interrupted{interrupt.signal()};
-        }
+    for (int64_t next = start + 1; !finished();) {
+        // A device gets a step while it works on the one before, unless something comes in between.
+        while (next <= config_.train.steps && step_.may_queue() &&
+               (step_.queued() == 0 || (interrupt.signal() == 0 && !pauses_after(next - 1, start))))
+            queue_step(next++, loader);
+        finish_step();
+        after_step(start, step_.queued() == 0 ? interrupt.signal() : 0);
     }
     line_.finish();
     result_.step = state_.step;
@@ -285,11 +322,14 @@ RunConfig resumed_config(const PretrainOptions& options) {
 
 }  // namespace
 
-RunPlan plan_pretraining(const RunConfig& config) { return std::move(Inputs(config).plan); }
+RunPlan plan_pretraining(const RunConfig& config, const Device& device) {
+    return std::move(Inputs(config, device).plan);
+}
 
 PretrainResult pretrain(const PretrainOptions& options) {
-    Inputs inputs(resumed_config(options));
+    Inputs inputs(resumed_config(options), options.device);
     if (!options.quiet) fmt::print(stderr, "{}", inputs.plan.text());
+    check_requirements(options.required, inputs.plan);
     inputs.plan.require_fit();
     return Pretraining(options, inputs).run();
 }

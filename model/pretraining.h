@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <string>
+#include <vector>
 
 #include "base/file.h"
 #include "model/run_config.h"
@@ -12,10 +13,12 @@ namespace dropforge {
 
 struct PretrainOptions {
     RunConfig config;  // with data.path
-    fs::path out;      // run folder
+    Device device = cpu_device();
+    fs::path out;  // run folder
     std::string resume =
         "auto";  // "auto": go on from the newest whole checkpoint if the folder has one; "off"; a checkpoint's path
-    fs::path initial;  // checkpoint whose weights a new run starts from; empty: random
+    fs::path initial;                        // checkpoint whose weights a new run starts from; empty: random
+    std::vector<std::string> required = {};  // of requirement_names(): a run that would do without is an error
     bool quiet = false;
     std::string revision;     // of the program's source, for the checkpoints
     int64_t trace_steps = 0;  // steps from the first one on whose ops go into trace.json
@@ -28,7 +31,7 @@ struct PretrainResult {
 };
 
 /// The plan of such a run, for a report; nothing is written. `config` with data.path. Throws Error for bad input.
-RunPlan plan_pretraining(const RunConfig& config);
+RunPlan plan_pretraining(const RunConfig& config, const Device& device);
 
 /// Runs to config.train.steps; says so if the run is there already. Notes and progress go to stderr. Throws Error for
 /// bad input, a run that does not fit (a new folder is not left behind), a loss that is not finite (naming the step;

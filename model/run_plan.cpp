@@ -59,24 +59,25 @@ int64_t batch_bytes(const RunConfig& c) {
 
 }  // namespace
 
-ResolvedPrecision resolve_precision(Precision precision, const CpuInfo& cpu) {
+ResolvedPrecision resolve_precision(Precision precision, const Device& device) {
+    const char* name = device.kind == "cpu" ? "this CPU" : "this GPU";
     switch (precision) {
         case Precision::f32:
             return {DType::f32, "f32, as asked for"};
         case Precision::bf16:
-            return {DType::bf16,
-                    cpu.bf16 ? "bf16, as asked for" : "bf16, as asked for; this CPU emulates it, f32 is faster"};
+            return {DType::bf16, device.bf16 ? "bf16, as asked for"
+                                             : fmt::format("bf16, as asked for; {} emulates it, f32 is faster", name)};
         case Precision::automatic:
             break;
     }
-    if (cpu.bf16) return {DType::bf16, "bf16: this CPU computes it"};
-    return {DType::f32, "f32: this CPU has no bf16 dot products"};
+    if (device.bf16) return {DType::bf16, fmt::format("bf16: {} computes it", name)};
+    return {DType::f32, fmt::format("f32: {} has no bf16 dot products", name)};
 }
 
-RunPlan::RunPlan(const RunConfig& given)
+RunPlan::RunPlan(const RunConfig& given, Device on)
     : config(validated(given)),
-      cpu(cpu_info()),
-      precision(resolve_precision(config.train.precision, cpu)),
+      device(std::move(on)),
+      precision(resolve_precision(config.train.precision, device)),
       parameters(config.model, {}),
       schedule(config.train.method, config.dropping, config.sctd, config.train.steps),
       programs(parameters, step_options(config, precision.dtype, schedule)),
@@ -138,7 +139,7 @@ std::string RunPlan::text() const {
     std::string s;
     s += fmt::format("model      {} layers, hidden {}, {} heads, vocabulary {}: {:.2f} M parameters\n", m.layers,
                      m.hidden, m.heads, m.vocabulary, static_cast<double>(m.parameter_count()) / kMega);
-    s += fmt::format("device     cpu: {}, {} cores\n", cpu.model, cpu.physical_cores);
+    s += fmt::format("device     {}: {}\n", device.kind, device.text);
     s += fmt::format("precision  {}\n", precision.reason);
     s += fmt::format("step       {} sequences of {} tokens, {} masked each, {} at a time; {} steps, {}, lr {}\n",
                      t.batch, config.data.sequence, config.data.predictions(), t.sequences_per_pass(), t.steps,
@@ -151,7 +152,7 @@ std::string RunPlan::text() const {
         "MB; {:.0f} MB available\n",
         mega(state_bytes(parameters, precision.dtype)), mega(arena_bytes()),
         mega(std::max(programs.arena_lower_bound(), evaluation.plan.lower_bound)), mega(batch_bytes(config)),
-        mega(memory_info().available));
+        mega(device.available));
     return s;
 }
 
@@ -163,11 +164,11 @@ nlohmann::ordered_json RunPlan::json() const {
             {"state_bytes", state_bytes(parameters, precision.dtype)},
             {"activation_bytes", arena_bytes()},
             {"memory_bytes", memory_bytes()},
-            {"available_bytes", memory_info().available}};
+            {"available_bytes", device.available}};
 }
 
 void RunPlan::require_fit() const {
-    const int64_t available = memory_info().available;
+    const int64_t available = device.available;
     require(memory_bytes() <= available,
             "the run needs {:.0f} MB of memory (parameters and optimizer {:.0f}, activations {:.0f}, batches {:.0f}), "
             "{:.0f} MB are "

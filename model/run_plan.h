@@ -12,19 +12,19 @@
 
 namespace dropforge {
 
-/// The dtype that a precision means on this machine, and why in a few words: "bf16 (this CPU computes it)".
+/// The dtype that a precision means on this machine, and why in a few words: "bf16: this CPU computes it".
 struct ResolvedPrecision {
     DType dtype;
     std::string reason;
 };
-ResolvedPrecision resolve_precision(Precision precision, const CpuInfo& cpu);
+ResolvedPrecision resolve_precision(Precision precision, const Device& device);
 
 struct RunPlan {
     /// `config` is complete (vocabulary, special ids). Throws Error if it contradicts itself.
-    explicit RunPlan(const RunConfig& config);
+    explicit RunPlan(const RunConfig& config, Device device = cpu_device());
 
     RunConfig config;
-    CpuInfo cpu;
+    Device device;
     ResolvedPrecision precision;
     Parameters parameters;
     StepSchedule schedule;

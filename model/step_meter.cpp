@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
-#include "kernels/cpu/gemm_peak.h"
+#include "kernels/gemm_peak.h"
 
 namespace dropforge {
 
@@ -69,7 +69,7 @@ double StepMeter::seconds_left(const StepMetrics& m) const {
 /// The best that was seen: others may have had the cores.
 void StepMeter::measure_peak() {
     const double start = monotonic_seconds();
-    gemm_peak_ = std::max(gemm_peak_, 1e9 * kernels::on_cpu::gemm_peak_gflops(plan_.precision.dtype));
+    gemm_peak_ = std::max(gemm_peak_, 1e9 * kernels::gemm_peak_gflops(*plan_.device.kernels, plan_.precision.dtype));
     leave_out(monotonic_seconds() - start);
 }
 

@@ -2,8 +2,6 @@
 // activation arena for all of them. A step allocates nothing.
 #pragma once
 
-#include <algorithm>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -11,6 +9,7 @@
 
 #include "data/batch.h"
 #include "engine/executor.h"
+#include "engine/staging.h"
 #include "model/forward_pass.h"
 #include "model/step_programs.h"
 
@@ -26,30 +25,57 @@ struct StepResult {
     double kl_local = 0, kl_global = 0;           // of an align step: normalised, without λ
 };
 
+/// Which step, and what its results are measured in.
+struct StepSettings {
+    int64_t step = 0;  // counts from 1 and selects the dropout
+    StepKind kind = StepKind::dense;
+    double lambda = 0;         // weight of the divergences of an align step
+    double learning_rate = 0;  // of the update
+};
+
+/// A step that is done.
+struct StepOutcome {
+    StepSettings settings;
+    StepResult result;
+    double gradient_norm;
+};
+
 /// Bytes of parameters, gradients, moments and the bf16 copy.
 int64_t state_bytes(const Parameters& parameters, DType dtype);
 
 class TrainingStep {
   public:
-    /// `parameters` must outlive this. Values are all 0: initialize or load them, then call weights_changed(). The
+    /// `parameters` must outlive this. Values are all 0: initialize or load them, then call store_states(). The
     /// activation arena has at least `arena_bytes`, for other Programs that run in turn with the step's.
     TrainingStep(const Parameters& parameters, StepPrograms programs, const kernels::KernelTable& table,
                  int64_t arena_bytes = 0);
 
-    float* values() { return values_.as<float>(); }
-    float* gradients() { return gradients_.as<float>(); }
-    float* moment1() { return moment1_.as<float>(); }
-    float* moment2() { return moment2_.as<float>(); }
+    // The states in host memory: what fetch_states() brought, and what store_states() takes. Where kernels work on host
+    // memory these are the states themselves, and the two functions copy nothing.
+    float* values() { return values_.host<float>(); }
+    float* gradients() { return gradients_.host<float>(); }
+    float* moment1() { return moment1_.host<float>(); }
+    float* moment2() { return moment2_.host<float>(); }
     /// The value of each token id [V] where tokens are dropped, else empty. Set it before the first step.
-    std::span<float> importance() { return importance_; }
-    /// Refreshes the bf16 copy after values() was written from outside.
-    void weights_changed();
+    std::span<float> importance() {
+        return {importance_.host<float>(), static_cast<size_t>(importance_.bytes()) / sizeof(float)};
+    }
+    void fetch_states();
+    /// All but the gradients; refreshes the bf16 copy too.
+    void store_states();
 
-    /// Losses and gradients of a batch of options.batch sequences; `step` counts from 1 and selects the dropout.
-    /// `lambda`: weight of the divergences of an align step.
+    /// Queues losses and gradients of a batch of options.batch sequences and the optimizer's update from them. A
+    /// gradient norm that is not finite changes nothing. Error unless may_queue(): a device works ahead of the host by
+    /// a step, the host itself does a step at once.
+    void queue(const data::Batch& batch, const StepSettings& settings);
+    /// The results of the oldest step that was queued and not yet collected; waits for it.
+    StepOutcome collect();
+    int64_t queued() const { return queued_; }
+    bool may_queue() const { return queued_ < (context_->on_host() ? 1 : kAhead); }
+
+    /// Losses and gradients alone, and the update alone: waited for. No step may be queued.
     StepResult backward(const data::Batch& batch, int64_t step, StepKind kind = StepKind::dense, double lambda = 0);
-    /// The optimizer's update number `step` from the gradients, and the importance table's; a norm that is not finite
-    /// changes nothing. Gives the gradient norm.
+    /// The optimizer's update number `step` from the gradients, and the importance table's. Gives the gradient norm.
     double update(int64_t step, double learning_rate);
     /// Unreduced MLM losses of the last backward [batch*masked], of the pass with dropped tokens or the only one.
     std::span<const float> position_loss() const { return position_loss_; }
@@ -58,40 +84,46 @@ class TrainingStep {
     std::span<const int32_t> kept_positions() const { return kept_positions_; }
 
     const StepPrograms& programs() const { return programs_; }
+    /// Which kernels serve the operations that have run.
+    std::vector<kernels::KernelChoice> kernel_choices() const { return context_->choices(); }
     /// Of every Program, the update's last.
     std::vector<Executor*> executors();
     /// What a forward pass between steps may borrow; the arena has at least `arena_bytes` of the constructor.
-    Resources resources() { return {values(), copy_.as<bf16>(), arena_.as<>(), context_.get(), &table_}; }
+    Resources resources() {
+        return {values_.device<float>(), copy_.as<bf16>(), arena_.as<>(), context_.get(), &table_};
+    }
 
   private:
+    static constexpr int64_t kAhead = 2;  // steps that may be queued
+
     struct Runners {
         Executor first;
         std::optional<Executor> further;
     };
 
     Executor executor(const PlannedProgram& planned);
-    void prepare_inputs(const Parameters& parameters);
-    void bind_arrays(Executor& executor);
-    void bind_micro_batch(Executor& executor, const data::Batch& batch, int64_t first);
-    void set_scales(StepKind kind, double count, double lambda);
-    StepResult result(StepKind kind, double lambda) const;
+    std::vector<Mirrored*> states() { return {&values_, &moment1_, &moment2_, &importance_}; }
+    void bind_states(Executor& executor);
+    void fill_constants();
+    void queue_backward(const data::Batch& batch, const StepSettings& settings);
+    void queue_update(const StepSettings& settings);
+    void fill_inputs(const data::Batch& batch, int64_t first, const StepSettings& settings, double count);
+    StepResult result(const StepSettings& settings, int64_t ago);
 
     StepPrograms programs_;
     const StepOptions& options_ = programs_.options;
+    const int64_t micro_batches_ = options_.batch / options_.micro_batch;
     const kernels::KernelTable& table_;
     std::unique_ptr<kernels::Context> context_;
-    Buffer values_, gradients_, moment1_, moment2_, copy_, arena_;
+    Mirrored values_, gradients_, moment1_, moment2_, importance_;
+    Buffer importance_sums_, importance_counts_, copy_, arena_;
+    Staging pass_io_, update_io_;
     std::vector<Runners> runners_;  // as programs_.passes
     std::optional<Executor> update_;
-    // Inputs and outputs of the Programs in host memory.
-    std::vector<float> importance_, importance_sums_, importance_counts_;
-    std::vector<int32_t> loss_rows_, masked_rows_, cls_row_, kept_positions_;
-    std::vector<float> position_loss_, kl_local_, kl_global_;
-    int64_t kept_ = 0;
-    float mlm_scale_ = 0, nsp_scale_ = 0, kl_scale_ = 0, norm_ = 0;
-    float mlm_totals_[3] = {}, nsp_totals_[3] = {}, mlm_totals_full_[3] = {}, nsp_totals_full_[3] = {};
-    uint32_t dropout_state_[4] = {};
-    kernels::UpdateScalars scalars_{};
+    StepSettings settings_[kAhead];  // of the queued steps, the oldest at begin_
+    int64_t begin_ = 0, queued_ = 0;
+    std::vector<float> position_loss_;
+    std::vector<int32_t> kept_positions_;
 };
 
 }  // namespace dropforge

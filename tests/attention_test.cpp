@@ -52,7 +52,7 @@ struct Tensors {
         : q(s.normal(c.batch * c.rows_q, c.heads * c.head_size, c.heads * c.head_size + c.padding, c.size)),
           k(s.normal(c.batch * c.rows_kv, q.columns(), q.stride())),
           v(s.normal(c.batch * c.rows_kv, q.columns(), q.stride())),
-          out(s.output(q.rows(), q.columns(), q.stride() + 3)),
+          out(s.output(q.rows(), q.columns(), q.stride() + (c.padding % 8 == 0 && c.head_size % 8 == 0 ? 8 : 3))),
           lse(s.float_output(c.batch * c.heads, c.rows_q)),
           dout(s.normal(q.rows(), q.columns(), out.stride())),
           dq(s.output(q.rows(), q.columns(), q.stride())),

@@ -6,9 +6,11 @@
 
 #include <bit>
 #include <cstring>
+#include <numeric>
 
 #include "kernel_testing.h"
 #include "kernels/cuda/dropout.cuh"
+#include "kernels/cuda/sort_rows.cuh"
 #include "kernels/dropout.h"
 #include "message_of.h"
 
@@ -150,6 +152,56 @@ TEST_CASE("dropout draws the bits of kernels/dropout.h in packs of 1, 4 and 8") 
         check(std::integral_constant<int, 4>{}, probability);
         check(std::integral_constant<int, 8>{}, probability);
     }
+}
+
+TEST_CASE("sort_rows: by id, equal ids in order of rows, in every order") {
+    PhiloxStream random(5, 0);
+    for (const simt::Order order : {simt::Order::forward, simt::Order::reverse, simt::Order::random}) {
+        for (const int rows : {1, 2, 31, 33, 1024, 1025, 9000}) {
+            for (const uint32_t below : {1u, 3u, 256u, 257u, 30522u, 0x10001u, 0x80000000u}) {
+                INFO(rows, " rows of ids below ", below);
+                const simt::ScopedOrder scope(order);
+                std::vector<int32_t> ids;
+                for (int i = 0; i < rows; ++i) ids.push_back(static_cast<int32_t>(random.below(below)));
+                std::vector<IdRow> sorted(ids.size()), other(ids.size());
+                CudaContext context;
+                sort_rows(ids.data(), rows, sorted.data(), other.data(), context);
+                std::vector<int32_t> expected(ids.size());
+                std::iota(expected.begin(), expected.end(), 0);
+                std::ranges::stable_sort(expected, {}, [&](int32_t row) { return ids[static_cast<size_t>(row)]; });
+                for (size_t i = 0; i < ids.size(); ++i)
+                    if (sorted[i].row != expected[i] || sorted[i].id != ids[static_cast<size_t>(expected[i])])
+                        FAIL_CHECK("place ", i);
+            }
+        }
+    }
+}
+
+class CountingContext : public Context {
+  public:
+    int allocated = 0, released = 0, uploads = 0;
+
+    void* allocate(int64_t bytes) override { return ++allocated, Context::allocate(bytes); }
+    void release(void* memory, int64_t bytes) noexcept override { ++released, Context::release(memory, bytes); }
+    void upload(void* to, const void* host, int64_t bytes) override { ++uploads, Context::upload(to, host, bytes); }
+};
+
+TEST_CASE("constants are found again by what they hold, and freed") {
+    CountingContext context;
+    {
+        Constants constants(context);
+        const std::vector<int> numbers = {1, 2, 3}, same = numbers, longer = {1, 2, 3, 4};
+        const int* copy = constants.find(std::span(numbers));
+        REQUIRE(copy != numbers.data());
+        CHECK(std::equal(numbers.begin(), numbers.end(), copy));
+        CHECK(constants.find(std::span(same)) == copy);
+        CHECK(constants.find(std::span(longer)) != copy);
+        CHECK(constants.find(std::span(longer).first(3)) == copy);
+        CHECK(constants.find(std::span(numbers)) == copy);  // the copies stay where they are
+        CHECK(constants.find(std::span<const int>()) == nullptr);
+        CHECK((context.allocated == 2 && context.uploads == 2 && context.released == 0));
+    }
+    CHECK(context.released == 2);
 }
 
 TEST_CASE("launchers refuse what does not fit a grid") {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# ./dev itself: its answers to wrong use, its counting of tests, set-up on a machine that lacks something, the demo's text readers; that lint
-# takes no tool that fails for one that finds nothing.
+# ./dev itself: its answers to wrong use, its counting of tests, set-up on a machine that lacks something (packages, a CUDA Toolkit), the demo's
+# text readers; that lint takes no tool that fails for one that finds nothing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 scratch=$(mktemp -d)
@@ -31,9 +31,11 @@ pretend() { PATH="$scratch/bin:$PATH" outcome "$@"; }
 
 wrong_use() {
     expect "unknown call" "2 usage: ./dev CALL [ARGUMENTS]" "$(outcome ./dev fly)"
-    expect "unknown preset" "1 error: unknown preset 'fast'; the presets are release, debug, asan, tsan" "$(outcome ./dev build fast)"
-    expect "no CUDA" "1 error: this version has no CUDA backend; the presets are release, debug, asan, tsan" "$(outcome ./dev build cuda)"
-    expect "wrong set-up" "1 error: setup takes nothing or lint, not 'everything'" "$(outcome ./dev setup everything)"
+    expect "unknown preset" "1 error: unknown preset 'fast'; the presets are release, debug, asan, tsan, cuda" "$(outcome ./dev build fast)"
+    expect "wrong set-up" "1 error: setup takes nothing, lint or cuda, not 'everything'" "$(outcome ./dev setup everything)"
+    expect "unknown device" "1 error: --device takes cpu or cuda, not 'tpu'" "$(outcome ./dev test --device tpu)"
+    expect "no device" "1 error: there is no NVIDIA driver here, so no test can run on a GPU" \
+        "$(outcome bash -c '. ./dev; has_gpu_driver() { false; }; run_all_tests --device cuda')"
 }
 
 counting() {
@@ -68,6 +70,67 @@ missing_packages() {
         "$(tail -n 1 "$scratch/output")"
     fake dpkg-query 'shift 2; for p in "$@"; do echo "installed $p"; done'
     expect "nothing to do" "0 " "$(pretend ./dev setup)"
+    rm -r "${scratch:?}/bin"
+}
+
+# make_wheel NAME MEMBER…: a wheel that holds these empty files; prints its line of a list.
+make_wheel() {
+    local name=$1 file
+    shift
+    file=$scratch/wheels/${name//-/_}-1.0-py3-none-any.whl
+    mkdir -p "$scratch/wheels"
+    python3 - "$file" "${name//-/_}-1.0.dist-info" "$@" <<'PYTHON'
+import sys, zipfile
+file, info, *members = sys.argv[1:]
+contents = {member: "" for member in members}
+contents[info + "/WHEEL"] = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+contents[info + "/METADATA"] = "Metadata-Version: 2.1\nName: %s\nVersion: 1.0\n" % info.split("-")[0].replace("_", "-")
+contents[info + "/RECORD"] = "".join(name + ",,\n" for name in [*contents, info + "/RECORD"])
+with zipfile.ZipFile(file, "w") as wheel:
+    for name, text in contents.items():
+        wheel.writestr(name, text)
+PYTHON
+    echo "$name==1.0 --hash=sha256:$(sha256sum "$file" | cut -d ' ' -f 1)"
+}
+
+# cuda_setup TOOLKIT: set-up on a machine with that folder as its toolkit (none: empty), from the wheels of this test.
+cuda_setup() {
+    TOOLKIT=$1 DROPFORGE_CUDA_FOLDER=$scratch/cuda DROPFORGE_CUDA_WHEELS=$scratch/wheels.txt PIP_NO_INDEX=1 PIP_FIND_LINKS=$scratch/wheels \
+        pretend bash -c '. ./dev; machine_toolkit() { [ -n "$TOOLKIT" ] && echo "$TOOLKIT"; }; setup_cuda'
+}
+
+cuda_wheels() {
+    python3 -m pip --version >/dev/null 2>&1 || { echo "no pip here: set-up of the CUDA Toolkit is not tested"; return; }
+    local good links
+    {
+        make_wheel nvidia-cuda-nvcc nvidia/cu13/bin/nvcc nvidia/cu13/lib/libcudart.so.13
+        make_wheel nvidia-cudnn-cu13 nvidia/cudnn/lib/libcudnn.so.9 nvidia/cudnn/include/cudnn.h
+        make_wheel nvidia-cuda-cuobjdump nvidia/cu13/bin/cuobjdump
+    } >"$scratch/wheels.txt"
+    good=$(cat "$scratch/wheels.txt")
+
+    fake df 'echo; echo "disk 0 0 900000 99% /"'
+    expect "a full disk" "1 error: the CUDA wheels need 1 GB here while they are installed, of which there are 0" "$(cuda_setup "")"
+    rm "$scratch/bin/df"
+    sed -i '2s/sha256:..../sha256:0000/' "$scratch/wheels.txt"
+    expect "a damaged wheel" "1 error: pip could not install the CUDA wheels; what came whole is kept for the next try" \
+        "$(cuda_setup "" >"$scratch/line" && cut -c1 "$scratch/line") $(tail -n 1 "$scratch/output")"
+    expect "what is damaged" 1 "$(grep -c 'THESE PACKAGES DO NOT MATCH THE HASHES' "$scratch/output")"
+    expect "nothing half" "" "$(ls "$scratch/cuda" 2>/dev/null)"
+
+    echo "$good" >"$scratch/wheels.txt"
+    expect "the whole toolkit" "0 installing 3 CUDA wheels into $scratch/cuda" "$(cuda_setup "")"
+    links=$(cd "$scratch/cuda/nvidia/cu13" && echo "$(ls bin)" "$(ls include)" "$(readlink lib64/libcudart.so)" "$(readlink lib/libcudnn.so)")
+    expect "its links" "cuobjdump nvcc cudnn.h libcudart.so.13 libcudnn.so.9" "${links/$'\n'/ }"
+    expect "nothing to do" "0 " "$(cuda_setup "")"
+    expect "a changed list" "1 error: $scratch/wheels.txt has no nvidia-cuda-nvdisasm" "$(mkdir -p "$scratch/kit" && cuda_setup "$scratch/kit")"
+
+    mkdir -p "$scratch/kit/bin" "$scratch/kit/include"
+    touch "$scratch/kit/bin/nvdisasm" "$scratch/kit/bin/compute-sanitizer" "$scratch/kit/include/cudnn_frontend.h"
+    chmod +x "$scratch/kit/bin/"*
+    rm -r "$scratch/cuda"
+    expect "what a toolkit lacks" "0 installing 1 CUDA wheels into $scratch/cuda" "$(cuda_setup "$scratch/kit")"
+    expect "nothing else" "cuobjdump" "$(ls "$scratch/cuda/nvidia/cu13/bin")"
     rm -r "${scratch:?}/bin"
 }
 
@@ -112,6 +175,7 @@ lint_failures() {
 wrong_use
 counting
 missing_packages
+cuda_wheels
 text_readers
 lint_failures
 [ $failures = 0 ] && echo "all as expected"

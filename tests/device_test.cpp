@@ -5,7 +5,7 @@
 #include <cstring>
 #include <fstream>
 
-#include "engine/executor.h"
+#include "engine/buffer.h"
 #include "temporary_folder.h"
 
 using namespace dropforge;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "engine/buffer.h"
 #include "engine/executor.h"
 #include "engine/ops.h"
 #include "kernels/reference/loops.h"

@@ -9,16 +9,17 @@ struct Case {
     int64_t batch, sequence, columns, vocabulary, positions;
     bool types = true, accumulate = false;
     float dropout = 0;
+    int64_t type_count = 2;
 
     int64_t rows() const { return batch * sequence; }
 };
 
-constexpr int64_t kTypes = 2;
 const DropoutSource source;
 
 std::string label(const Case& k) {
-    return fmt::format("[{},{},{}] of {} words, {} positions, types {} accumulate {} dropout {}", k.batch, k.sequence,
-                       k.columns, k.vocabulary, k.positions, k.types, k.accumulate, k.dropout);
+    return fmt::format("[{},{},{}] of {} words, {} positions, {} types {} accumulate {} dropout {}", k.batch,
+                       k.sequence, k.columns, k.vocabulary, k.positions, k.type_count, k.types, k.accumulate,
+                       k.dropout);
 }
 
 struct Tensors {
@@ -28,10 +29,10 @@ struct Tensors {
 
     Tensors(Setup& s, const Case& k)
         : ids(s.integers(1, k.rows(), k.vocabulary)),
-          types(s.integers(1, k.rows(), kTypes)),
+          types(s.integers(1, k.rows(), k.type_count)),
           word(s.floats(k.vocabulary, k.columns)),
           position(s.floats(k.positions, k.columns)),
-          type(s.floats(kTypes, k.columns)),
+          type(s.floats(k.type_count, k.columns)),
           gain(s.floats(1, k.columns, 1, 0.3)),
           bias(s.floats(1, k.columns)),
           y(s.output(k.rows(), k.columns)),
@@ -40,7 +41,7 @@ struct Tensors {
           dy(s.normal(k.rows(), k.columns)),
           dword(s.floats(k.vocabulary, k.columns)),
           dposition(s.float_output(k.positions, k.columns, k.accumulate)),
-          dtype_table(s.float_output(kTypes, k.columns, k.accumulate)),
+          dtype_table(s.float_output(k.type_count, k.columns, k.accumulate)),
           dgain(s.float_output(1, k.columns, k.accumulate)),
           dbias(s.float_output(1, k.columns, k.accumulate)) {}
 
@@ -83,7 +84,7 @@ struct Tensors {
                                                                .sequence = k.sequence,
                                                                .columns = k.columns,
                                                                .positions = k.positions,
-                                                               .type_count = kTypes,
+                                                               .type_count = k.type_count,
                                                                .dropout = source.with(k.dropout),
                                                                .dtype = s.storage,
                                                                .accumulate = k.accumulate});
@@ -92,7 +93,7 @@ struct Tensors {
 
 TEST_CASE("embedding: which rows are summed") {
     // Tables whose rows are (a, -a): the sum's sign is what LayerNorm leaves, its size is in rstd.
-    for (const KernelTable* backend : backends(&KernelTable::embedding_forward, &KernelTable::embedding_backward)) {
+    for (const KernelTable* backend : backends()) {
         INFO(text(*backend));
         Setup s(*backend, DType::f32, DType::f32, 0);
         const Case k{.batch = 2, .sequence = 2, .columns = 2, .vocabulary = 4, .positions = 3};
@@ -148,28 +149,31 @@ TEST_CASE("embedding: forward and backward") {
         {2, 63, 65, 1003, 64, false, true},
         {33, 31, 24, 50, 512, true, false, 0.5f},
         {2, 16, 768, 300, 32, true, true, 0.1f},
+        // One word for all rows; a sequence of one row; types beyond BERT's two; few words, each in many rows.
+        {2, 1000, 8, 1, 1000},
+        {70, 1, 40, 1, 3, true, false, 0.1f},
+        {9, 33, 36, 3, 40, true, true, 0, 5},
+        {31, 33, 1024, 40, 33, true, false, 0.1f, 1},
     };
     for (const DType dtype : kFloatTypes) {
         for (const Case& k : cases) {
-            check_backends(backends(&KernelTable::embedding_forward, &KernelTable::embedding_backward), label(k), dtype,
-                           [&](Setup& s) {
-                               Tensors t(s, k);
-                               t.forward(s, k);
-                               Outputs all = outputs("y", t.y, "mean", t.mean, "rstd", t.rstd);
-                               Setup exact(reference(), dtype, s.storage, 0);  // the saved tensors: the same for all
-                               t.forward(exact, k);
-                               t.backward(s, k);
-                               add_outputs(all, "dword", std::move(t.dword), "dposition", std::move(t.dposition),
-                                           "dtype", std::move(t.dtype_table), "dgain", std::move(t.dgain), "dbias",
-                                           std::move(t.dbias));
-                               return all;
-                           });
+            check_backends(label(k), dtype, [&](Setup& s) {
+                Tensors t(s, k);
+                t.forward(s, k);
+                Outputs all = outputs("y", t.y, "mean", t.mean, "rstd", t.rstd);
+                Setup exact(reference(), dtype, s.storage, 0);  // the saved tensors: the same for all
+                t.forward(exact, k);
+                t.backward(s, k);
+                add_outputs(all, "dword", std::move(t.dword), "dposition", std::move(t.dposition), "dtype",
+                            std::move(t.dtype_table), "dgain", std::move(t.dgain), "dbias", std::move(t.dbias));
+                return all;
+            });
         }
     }
 }
 
 TEST_CASE("embedding backward touches the words of the batch only") {
-    for (const KernelTable* backend : backends(&KernelTable::embedding_forward, &KernelTable::embedding_backward)) {
+    for (const KernelTable* backend : backends()) {
         INFO(text(*backend));
         Setup s(*backend, DType::f32, DType::f32, 0);
         const Case k{.batch = 2, .sequence = 5, .columns = 9, .vocabulary = 40, .positions = 5};

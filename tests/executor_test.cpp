@@ -1,3 +1,4 @@
+#include "engine/buffer.h"
 #include "engine/executor.h"
 
 #include <doctest/doctest.h>

@@ -8,7 +8,8 @@
 //     error ≤ 2 · error of straightforward() + half an ulp of the output's storage at the scale of the output.
 // NaN fails. Outputs and scratch are NaN before the call, and so is the padding between rows, which must stay as it
 // was. A second run with another number of threads must give the same bits. Where the CUDA Toolkit's headers are, the
-// CUDA kernels run too, on tests/simt, with their threads in three orders that must give the same bits.
+// CUDA kernels run too: on tests/simt, with their threads in three orders that must give the same bits, or, in a build
+// for that (DROPFORGE_TEST_DEVICE=cuda), on a GPU.
 //
 // Gradients of reference() itself are checked against finite differences of its forward (check_gradient).
 #pragma once
@@ -34,17 +35,10 @@
 #include "base/philox.h"
 #include "kernels/kernels.h"
 #include "kernels/reference/loops.h"
-#if DROPFORGE_CUDA_EMULATED
-#include "kernels/cuda/functions.h"
-#include "tests/simt/simt.h"
-#else
-namespace dropforge::simt {
-inline bool observed() { return false; }
-inline void declare_unwritten(const void*, size_t) {}
-inline void declare_written(const void*, size_t) {}
-inline void declare_all_written() {}
-inline std::string complaints() { return {}; }
-}  // namespace dropforge::simt
+#include "tests/kernel_memory.h"
+#include "tests/simt/observed.h"
+#if DROPFORGE_CUDA_TESTED
+#include "kernels/cuda/backend.h"
 #endif
 
 namespace dropforge::kernels {
@@ -55,7 +49,7 @@ template <typename... Operations>
 std::vector<const KernelTable*> backends(Operations KernelTable::*... needed) {
     std::vector<const KernelTable*> tables;
     if (!simt::observed()) tables = {&reference(), &cpu()};
-#if DROPFORGE_CUDA_EMULATED
+#if DROPFORGE_CUDA_TESTED
     tables.push_back(&cuda());
 #endif
     std::erase_if(tables,
@@ -72,18 +66,6 @@ inline std::string text(DType dtype) { return name_of(dtype); }
 
 /// Half an ulp of a number of size 1: the unit roundoff.
 constexpr double half_ulp(DType dtype) { return dtype == DType::bf16 ? 0x1p-8 : 0x1p-24; }
-
-/// The heap, for arrays: an observer that has been told of their contents is told when they go.
-struct ArrayMemory : std::allocator<std::byte> {
-    template <typename>
-    struct rebind {
-        using other = ArrayMemory;
-    };
-    void deallocate(std::byte* p, size_t bytes) {
-        simt::declare_written(p, bytes);
-        std::allocator<std::byte>::deallocate(p, bytes);
-    }
-};
 
 /// A matrix [rows, columns] with rows `stride` elements apart, in a heap block of exactly the bytes it needs: an
 /// overrun is seen by the address sanitizer. At first all bits are 1: NaN in both float types, -1 in i32; so is the
@@ -160,7 +142,7 @@ class Array {
 
     DType dtype_;
     int64_t rows_, columns_, stride_;
-    std::vector<std::byte, ArrayMemory> bytes_;
+    std::vector<std::byte, KernelMemory<std::byte>> bytes_;
 };
 
 /// A [1, n] array of given numbers.
@@ -218,6 +200,7 @@ class Setup {
     void call(void (*kernel)(const Operation&, Context&), const Operation& operation) {
         require(kernel != nullptr, "backend {} lacks this operation", kernels.name);
         kernel(operation, *context_);
+        context_->synchronize();
         if (!simt::observed()) return;
         if (text(kernels) != "cuda") simt::declare_all_written();  // it may have written anything, unseen
         CHECK(simt::complaints() == "");

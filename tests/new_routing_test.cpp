@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "engine/buffer.h"
 #include "engine/executor.h"
 #include "model/token_dropping.h"
 #include "tests/finite_differences.h"

@@ -13,6 +13,9 @@
 
 #include "base/error.h"
 #include "engine/safetensors.h"
+#if DROPFORGE_CUDA_TESTED
+#include "kernels/cuda/backend.h"
+#endif
 #include "model/checkpoint.h"
 #include "model/parity.h"
 #include "tests/temporary_folder.h"
@@ -131,13 +134,15 @@ void check_no_other(const SafetensorsFile& result, const SafetensorsFile& expect
     }
 }
 
-void check_run(const fs::path& folder, const std::string& run, const Json& arguments, DType dtype) {
+void check_run(const kernels::KernelTable& table, const fs::path& folder, const std::string& run, const Json& arguments,
+               DType dtype) {
     const TemporaryFolder scratch;
     ParityOptions options = options_of(arguments);
     options.model = folder;
     options.batch = folder / "batch.safetensors";
     options.out = scratch.path() / "result.safetensors";
     options.dtype = dtype;
+    options.kernels = &table;
     parity(options);
     const SafetensorsFile result(options.out), expected(folder / ("expected_" + run + ".safetensors")),
         batch(options.batch);
@@ -167,7 +172,8 @@ void check_run(const fs::path& folder, const std::string& run, const Json& argum
     check_no_other(result, expected, "parameter/");
 }
 
-void check_cases(DType dtype) {
+void check_cases(const kernels::KernelTable& table, DType dtype) {
+    CAPTURE(std::string(table.name));
     for (const char* name : {"a", "b"}) {
         const fs::path folder = kCases / name;
         const Json cases = Json::parse(read_text(folder / "case.json"));
@@ -175,13 +181,17 @@ void check_cases(DType dtype) {
             const auto id = run["name"].get<std::string>();
             CAPTURE(name);
             CAPTURE(id);
-            check_run(folder, run.value("expected", id), run["arguments"], dtype);
+            check_run(table, folder, run.value("expected", id), run["arguments"], dtype);
         }
     }
 }
 
-TEST_CASE("golden cases in f32") { check_cases(DType::f32); }
-TEST_CASE("golden cases in bf16") { check_cases(DType::bf16); }
+TEST_CASE("golden cases in f32") { check_cases(kernels::cpu(), DType::f32); }
+TEST_CASE("golden cases in bf16") { check_cases(kernels::cpu(), DType::bf16); }
+#if DROPFORGE_CUDA_TESTED
+TEST_CASE("golden cases in f32 on the CUDA backend") { check_cases(kernels::cuda(), DType::f32); }
+TEST_CASE("golden cases in bf16 on the CUDA backend") { check_cases(kernels::cuda(), DType::bf16); }
+#endif
 
 TEST_CASE("a batch that does not fit the model is refused by name") {
     const TemporaryFolder scratch;

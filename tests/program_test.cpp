@@ -21,7 +21,7 @@ TEST_CASE("ops are recorded in order with what they touch and cost") {
     CHECK(p.ops()[0].name == "make");
     CHECK(p.ops()[0].reads == std::vector<int32_t>{x.storage});  // once
     CHECK(p.ops()[0].writes == std::vector<int32_t>{sum.storage, p.find("work")});
-    CHECK(p.ops()[0].bytes == 40 + 40 + 20 + 8);
+    CHECK(p.ops()[0].bytes == 40 + 40 + 20);
     CHECK(p.ops()[1].reads == std::vector<int32_t>{x.storage, sum.storage});  // no tensor: no storage
     CHECK(p.ops()[1].writes == std::vector<int32_t>{sum.storage});
     CHECK(p.ops()[1].inplace == std::vector{std::pair{sum.storage, x.storage}});

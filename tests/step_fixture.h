@@ -119,8 +119,8 @@ struct ReadyStep : TrainingStep {
     ReadyStep(const Parameters& parameters, const StepOptions& options)
         : TrainingStep(parameters, StepPrograms(parameters, options), kernels::cpu()) {
         parameters.initialize(values(), 1);
-        weights_changed();
         fill_importance(importance(), 1);
+        store_states();
     }
 };
 

@@ -53,7 +53,7 @@ TEST_CASE("a step allocates nothing after the first, and all of it runs on one t
         CAPTURE(std::string(name_of(dtype)));
         TrainingStep step(parameters, StepPrograms(parameters, options_for(batch, 16, dtype)), kernels::cpu());
         parameters.initialize(step.values(), 1);
-        step.weights_changed();
+        step.store_states();
         step.backward(batch, 1);
         step.update(1, 1e-4);
         const int64_t before = allocations();

@@ -5,7 +5,8 @@
 
 namespace dropforge::kernels::on_cuda {
 
-/// Few bytes (at most 108 partials a column), so what counts is latency: eight warps take every eighth block each.
+/// Few bytes (at most a few hundred partials a column), so what counts is latency: eight warps take every eighth block
+/// each.
 __global__ void __launch_bounds__(kWarp* kSumWarps)
     partials_kernel(const float* __restrict__ partials, int blocks, int64_t columns, ColumnSums sums, bool accumulate) {
     DROPFORGE_SHARED(float, of_warp, [kSumWarps][kWarp]);

@@ -20,6 +20,26 @@ struct RowRange {
     int64_t first, last;
 };
 
+/// read(i, item) and then use(item) for i < count in order, kAtOnce items read before the first of them is used: a
+/// plain loop whose length the compiler does not know waits for each read.
+template <typename Item, int kAtOnce, typename Read, typename Use>
+__device__ inline void read_ahead(int count, Read&& read, Use&& use) {
+    int first = 0;
+    for (; first + kAtOnce <= count; first += kAtOnce) {
+        Item item[kAtOnce];
+#pragma unroll
+        for (int i = 0; i < kAtOnce; ++i) read(first + i, item[i]);
+#pragma unroll
+        for (int i = 0; i < kAtOnce; ++i) use(item[i]);
+    }
+#pragma unroll 1
+    for (; first < count; ++first) {
+        Item item;
+        read(first, item);
+        use(item);
+    }
+}
+
 /// Ends the first stage. A block is kSumWarps warps side by side, a lane has N columns from `column` on, and each warp
 /// brings the sums of its share of the rows: adds the warps up in order and writes partials[column + i].
 template <int N>

@@ -2,9 +2,9 @@
 // conversion of storage types, reductions in a fixed order.
 //
 // A kernel file is CUDA C++ that a plain C++ compiler takes as well (docs/gpu-without-a-gpu.md): shared memory by
-// DROPFORGE_SHARED, launches by launch(), warp functions in their _sync forms, no inline assembly. Compilers must not
-// join products and sums (-fmad=false, -ffp-contract=off): a kernel says fmaf where it means it, so that a formula has
-// the same bits in every kernel that uses it.
+// DROPFORGE_SHARED, launches by launch(), warp functions in their _sync forms, inline assembly in mma.cuh alone, where
+// each piece has a twin in C++. Compilers must not join products and sums (-fmad=false, -ffp-contract=off): a kernel
+// says fmaf where it means it, so that a formula has the same bits in every kernel that uses it.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -12,8 +12,11 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <span>
 #include <type_traits>
 
+#include "kernels/cuda/constants.h"
+#include "kernels/cuda/context.h"
 #include "kernels/cuda/refuse.h"
 #include "kernels/kernels.h"
 
@@ -23,9 +26,9 @@
 #include "tests/simt/cuda.h"
 #endif
 
-// DROPFORGE_SHARED(float, sums, [8][32]); is `__shared__ float sums[8][32];`.
+// DROPFORGE_SHARED(float, sums, [8][32]); is `__shared__ float sums[8][32];`, on a 16-byte border.
 #if defined(__CUDACC__)
-#define DROPFORGE_SHARED(type, name, ...) __shared__ type name __VA_ARGS__
+#define DROPFORGE_SHARED(type, name, ...) alignas(16) __shared__ type name __VA_ARGS__
 #else
 #define DROPFORGE_SHARED(type, name, ...)                                             \
     using name##_array = type __VA_ARGS__;                                            \
@@ -40,10 +43,11 @@ constexpr int kWarp = 32;
 constexpr unsigned kAllLanes = 0xffffffffu;
 
 // ------------------------------------------------------------------------------------------------------------ launches
-class CudaContext : public Context {
-  public:
-    cudaStream_t stream = nullptr;
-};
+/// The span in device memory, as long as the context lives (kernels/cuda/constants.h).
+template <typename T>
+const T* constants(std::span<const T> values, Context& context) {
+    return static_cast<CudaContext&>(context).constants.find(values);
+}
 
 /// Grid and block of a launch, and the line that asks for it.
 struct Shape {
@@ -62,12 +66,15 @@ void launch(void (*kernel)(Parameters...), Context& context, const Shape& shape,
     cudaLaunchConfig_t config{};
     config.gridDim = shape.grid;
     config.blockDim = shape.block;
-    config.stream = static_cast<CudaContext&>(context).stream;
+    config.stream = static_cast<CudaContext&>(context).stream();
     const cudaError_t status = cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
     if (status != cudaSuccess) refuse_launch(cudaGetErrorString(status), shape.file, shape.line);
 #else
-    static_cast<void>(context);
-    simt::launch(kernel, {shape.grid, shape.block, 0, {shape.file, shape.line}}, static_cast<Parameters>(arguments)...);
+    simt::enqueue(static_cast<CudaContext&>(context).stream(),
+                  [=, call = std::tuple<Parameters...>(static_cast<Parameters>(arguments)...)] {
+                      const simt::Shape at{shape.grid, shape.block, 0, {shape.file, shape.line}};
+                      std::apply([&](auto... a) { simt::launch(kernel, at, a...); }, call);
+                  });
 #endif
 }
 
@@ -165,7 +172,8 @@ void with_pack(int64_t columns, std::initializer_list<const void*> pointers, F&&
 
 // ---------------------------------------------------------------------------------------------------------- reductions
 // A butterfly adds the same two numbers in both lanes of a pair: all lanes end with the same bits.
-__device__ inline float warp_sum(float value) {
+template <typename T>
+__device__ inline T warp_sum(T value) {
 #pragma unroll
     for (int offset = kWarp / 2; offset > 0; offset /= 2) value += __shfl_xor_sync(kAllLanes, value, offset);
     return value;
@@ -179,22 +187,25 @@ __device__ inline float warp_max(float value) {
 
 struct Sum {
     static constexpr float kNeutral = 0;
-    __device__ float operator()(float value) const { return warp_sum(value); }
+    template <typename T>
+    __device__ T operator()(T value) const {
+        return warp_sum(value);
+    }
 };
 struct Maximum {
     static constexpr float kNeutral = -3.402823466e38f;
     __device__ float operator()(float value) const { return warp_max(value); }
 };
 /// Over all threads of a block of whole warps, for all of them: first in the warps, then over the warps.
-template <typename Reduction>
-__device__ inline float block_reduce(float value, Reduction reduce) {
-    DROPFORGE_SHARED(float, of_warp, [kWarp]);
+template <typename T, typename Reduction>
+__device__ inline T block_reduce(T value, Reduction reduce) {
+    DROPFORGE_SHARED(T, of_warp, [kWarp]);
     const unsigned lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, warps = blockDim.x / kWarp;
     value = reduce(value);
     __syncthreads();  // the call before may still be reading
     if (lane == 0) of_warp[warp] = value;
     __syncthreads();
-    return reduce(lane < warps ? of_warp[lane] : Reduction::kNeutral);
+    return reduce(lane < warps ? of_warp[lane] : T{Reduction::kNeutral});
 }
 
 }  // namespace dropforge::kernels::on_cuda

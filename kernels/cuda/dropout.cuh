@@ -44,13 +44,19 @@ class DropoutDraws {
     }
 
     __device__ bool active() const { return threshold_ > 0; }
+    __device__ unsigned threshold() const { return threshold_; }
+    __device__ float scale() const { return scale_; }
+
+    /// Of the columns 8·pack … 8·pack + 7 of a row of this call: the lower half of x, the upper half of x, …
+    __device__ uint4 draw(unsigned row, unsigned pack) const {
+        return philox4x32(make_uint4(pack, first_row_ + row, site_, step_), key_);
+    }
 
     /// value[i], which is element (row, column + i), times 0 or scale. column is a multiple of N, a divisor of 8.
     template <int N>
     __device__ void apply(float (&value)[N], int64_t row, int64_t column) const {
         if (threshold_ == 0) return;
-        const uint4 words = philox4x32(
-            make_uint4(static_cast<unsigned>(column / 8), first_row_ + static_cast<unsigned>(row), site_, step_), key_);
+        const uint4 words = draw(static_cast<unsigned>(row), static_cast<unsigned>(column / 8));
         const auto first = static_cast<unsigned>(column % 8);
 #pragma unroll
         for (int i = 0; i < N; ++i) {

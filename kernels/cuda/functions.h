@@ -2,17 +2,22 @@
 // stream: pointers are device memory, but for those that kernels.h calls spans.
 #pragma once
 
-#include "kernels/kernels.h"
+#include "kernels/cuda/backend.h"
 
-namespace dropforge::kernels {
+namespace dropforge::kernels::on_cuda {
 
-/// Operations that are not written yet are nullptr.
-const KernelTable& cuda();
+void gemm(const Gemm&, Context&);
+/// The same by a kernel that takes any operands, and is slow.
+void gemm_small(const Gemm&, Context&);
+/// Whether this program has code that the first GPU can run.
+bool compiled_for_this_device();
 
-namespace on_cuda {
-
+void embedding_forward(const EmbeddingForward&, Context&);
+void embedding_backward(const EmbeddingBackward&, Context&);
 void layernorm_forward(const LayerNormForward&, Context&);
 void layernorm_backward(const LayerNormBackward&, Context&);
+void attention_forward(const AttentionForward&, Context&);
+void attention_backward(const AttentionBackward&, Context&);
 void gelu_forward(const GeluForward&, Context&);
 void gelu_backward(const GeluBackward&, Context&);
 void tanh_forward(const TanhForward&, Context&);
@@ -24,8 +29,10 @@ void merge_rows(const MergeRows&, Context&);
 void split_rows(const SplitRows&, Context&);
 void cross_entropy(const CrossEntropy&, Context&);
 void loss_totals(const LossTotals&, Context&);
+void global_norm(const GlobalNorm&, Context&);
+void adamw(const Update&, Context&);
+void lamb(const Update&, Context&);
 void cast(const Cast&, Context&);
 void add(const Add&, Context&);
 
-}  // namespace on_cuda
-}  // namespace dropforge::kernels
+}  // namespace dropforge::kernels::on_cuda

@@ -3,58 +3,11 @@
 #include "kernels/cuda/column_sums.cuh"
 #include "kernels/cuda/dropout.cuh"
 #include "kernels/cuda/functions.h"
+#include "kernels/cuda/layernorm.cuh"
 
 namespace dropforge::kernels::on_cuda {
 
 // ------------------------------------------------------------------------------------------------------------- forward
-/// A warp has a row and, for BERT's widths, keeps it in registers between the three passes over it: no barrier, and
-/// each byte is read once. Four rows a block.
-constexpr int kForwardWarps = 4;
-
-/// The lane's share of a row: packs lane, lane + 32, …; `kPacks` of them stay in registers. With kPacks = 0 a pass
-/// reads the row from memory again, where the lane itself has written it.
-template <typename T, int N, int kPacks>
-class LaneRow {
-  public:
-    __device__ LaneRow(const T* row, int64_t columns) : row_(row), columns_(columns) {}
-
-    /// Calls f(column, values, number of the pack); f may change the values.
-    template <typename F>
-    __device__ void fill(F&& f) {
-        if constexpr (kPacks > 0) {
-#pragma unroll
-            for (int p = 0; p < kPacks; ++p)
-                if (column(p) < columns_) f(column(p), values_[p]);
-        } else {
-            for (int p = 0; column(p) < columns_; ++p) {
-                float values[N];
-                f(column(p), values);
-            }
-        }
-    }
-    template <typename F>
-    __device__ void read(F&& f) const {
-        if constexpr (kPacks > 0) {
-#pragma unroll
-            for (int p = 0; p < kPacks; ++p)
-                if (column(p) < columns_) f(column(p), values_[p]);
-        } else {
-            for (int p = 0; column(p) < columns_; ++p) {
-                float values[N];
-                load<N>(row_ + column(p), values);
-                f(column(p), values);
-            }
-        }
-    }
-
-  private:
-    __device__ int64_t column(int pack) const { return (int64_t{pack} * kWarp + threadIdx.x) * N; }
-
-    const T* row_;
-    int64_t columns_;
-    float values_[kPacks > 0 ? kPacks : 1][N];
-};
-
 struct ForwardArguments {
     const float *gain, *bias;
     float *mean, *rstd;
@@ -69,7 +22,9 @@ __global__ void __launch_bounds__(kWarp* kForwardWarps)
     const int64_t row = int64_t{blockIdx.x} * kForwardWarps + threadIdx.y, start = row * a.columns;
     if (row >= a.rows) return;  // the whole warp
     const DropoutDraws draws(dropout);
-    LaneRow<T, N, kPacks> lane((z ? z : x) + start, a.columns);
+    const T* stored_row = (z ? z : x) + start;  // the lane reads what it has written itself
+    auto lane = lane_row<N, kPacks>(
+        a.columns, [stored_row](int64_t column, float(&value)[N]) { load<N>(stored_row + column, value); });
     float total = 0;
     lane.fill([&](int64_t column, float(&value)[N]) {
         load<N>(x + start + column, value);
@@ -89,42 +44,16 @@ __global__ void __launch_bounds__(kWarp* kForwardWarps)
 #pragma unroll
         for (int i = 0; i < N; ++i) total += value[i];
     });
-    const auto columns = static_cast<float>(a.columns);
-    const float mean = warp_sum(total) / columns;
-    float squares = 0;
-    lane.read([&](int64_t, const float(&value)[N]) {
-#pragma unroll
-        for (int i = 0; i < N; ++i) squares = fmaf(value[i] - mean, value[i] - mean, squares);
-    });
-    const float rstd = 1.0f / sqrtf(warp_sum(squares) / columns + a.epsilon);
+    const RowMoments m = moments_of(lane, total, a.columns, a.epsilon);
     lane.read([&](int64_t column, const float(&value)[N]) {
-        float gain[N], bias[N], normalized[N];
-        load<N>(a.gain + column, gain);
-        load<N>(a.bias + column, bias);
-#pragma unroll
-        for (int i = 0; i < N; ++i) normalized[i] = fmaf(gain[i], (value[i] - mean) * rstd, bias[i]);
+        float normalized[N];
+        normalize<N>(value, m, a.gain + column, a.bias + column, normalized);
         store<N>(y + start + column, normalized);
     });
     if (threadIdx.x == 0) {
-        a.mean[row] = mean;
-        a.rstd[row] = rstd;
+        a.mean[row] = m.mean;
+        a.rstd[row] = m.rstd;
     }
-}
-
-/// f(elements of an access, packs in registers): 24 or 32 values a lane for rows of up to 768 or 1024 columns, which
-/// leaves room for 16 warps and more on a multiprocessor.
-template <typename T, typename F>
-void with_row_shape(int64_t columns, std::initializer_list<const void*> pointers, F&& f) {
-    constexpr int pack = kPack<T>;
-    using Packed = std::integral_constant<int, pack>;
-    if (!aligned(16, columns * static_cast<int64_t>(sizeof(T)), pointers))
-        f(std::integral_constant<int, 1>{}, std::integral_constant<int, 0>{});
-    else if (columns <= 24 * kWarp)
-        f(Packed{}, std::integral_constant<int, 24 / pack>{});
-    else if (columns <= 32 * kWarp)
-        f(Packed{}, std::integral_constant<int, 32 / pack>{});
-    else
-        f(Packed{}, std::integral_constant<int, 0>{});
 }
 
 void layernorm_forward(const LayerNormForward& l, Context& context) {
@@ -142,74 +71,12 @@ void layernorm_forward(const LayerNormForward& l, Context& context) {
 }
 
 // ------------------------------------------------------------------------------------------------------------ backward
-// A thread keeps its columns for all rows of its group, so that the sums over rows stay in registers and are written
-// once a block. A block has up to four groups of threads, each of which takes two rows at a time, all of whose reads
-// are under way before the first sum needs one: 24 KiB in flight (h = 768, bf16). That takes up to 128 registers a
-// thread, so a block has a multiprocessor to itself, and there are no more blocks than an A100 has of these
-// (kMaxDeviceRowBlocks): no second wave, and the partial sums are less than a twentieth of the traffic.
+// A block's up to four groups of threads take two rows at a time each, all of whose reads are under way before the
+// first sum needs one: 24 KiB in flight (h = 768, bf16). That takes up to 128 registers a thread, so a block has a
+// multiprocessor to itself, and there are no more blocks than an A100 has of these (kMaxDeviceRowBlocks): no second
+// wave, and the partial sums are less than a twentieth of the traffic.
 constexpr int kRowsAtOnce = 2;
-constexpr int kBackwardThreads = 512;
 constexpr int kMaxGroups = 4;
-
-/// The columns of a thread: packs of N at threadIdx.x, threadIdx.x + blockDim.x, …; kPacks of them.
-template <int N, int kPacks>
-struct Share {
-    static constexpr int kSize = N * kPacks;
-
-    __device__ static int64_t column(int pack) { return (int64_t{pack} * blockDim.x + threadIdx.x) * N; }
-    __device__ static float (&part(float (&values)[kSize], int pack))[N] {
-        return *reinterpret_cast<float(*)[N]>(values + pack * N);
-    }
-    template <typename T>
-    __device__ static void load(const T* row, int64_t columns, float (&values)[kSize]) {
-#pragma unroll
-        for (int p = 0; p < kPacks; ++p)
-            if (column(p) < columns) on_cuda::load<N>(row + column(p), part(values, p));
-    }
-    template <typename T>
-    __device__ static void store(T* row, int64_t columns, float (&values)[kSize]) {
-#pragma unroll
-        for (int p = 0; p < kPacks; ++p)
-            if (column(p) < columns) on_cuda::store<N>(row + column(p), part(values, p));
-    }
-};
-
-/// Σ over the threads of a group of each of the values, for all of them; `turn` counts the calls.
-template <int kValues>
-__device__ inline void group_sums(float (&value)[kValues], int turn) {
-    DROPFORGE_SHARED(float, of_warp, [2][kBackwardThreads / kWarp][kValues]);
-    const unsigned lane = threadIdx.x % kWarp, warps = blockDim.x / kWarp, first = threadIdx.y * warps;
-#pragma unroll
-    for (int v = 0; v < kValues; ++v) value[v] = warp_sum(value[v]);
-    auto& sums = of_warp[turn % 2];  // two, so that one barrier is enough: nobody is two turns ahead
-    if (lane == 0) {
-#pragma unroll
-        for (int v = 0; v < kValues; ++v) sums[first + threadIdx.x / kWarp][v] = value[v];
-    }
-    __syncthreads();
-#pragma unroll
-    for (int v = 0; v < kValues; ++v) {
-        value[v] = 0;
-        for (unsigned w = 0; w < warps; ++w) value[v] += sums[first + w][v];
-    }
-}
-
-/// Adds up the groups in order: to[c] for the columns of the block.
-template <int N, int kPacks>
-__device__ inline void add_groups(const float (&sum)[N * kPacks], int64_t columns, float* to) {
-    DROPFORGE_SHARED(float, of_thread, [N * kPacks][kBackwardThreads]);
-    __syncthreads();  // the call before may still be reading
-#pragma unroll
-    for (int i = 0; i < N * kPacks; ++i) of_thread[i][threadIdx.y * blockDim.x + threadIdx.x] = sum[i];
-    __syncthreads();
-    for (unsigned i = threadIdx.y; i < N * kPacks; i += blockDim.y) {
-        const int64_t column = Share<N, kPacks>::column(static_cast<int>(i / N)) + i % N;
-        if (column >= columns) continue;
-        float total = 0;
-        for (unsigned g = 0; g < blockDim.y; ++g) total += of_thread[i][g * blockDim.x + threadIdx.x];
-        to[column] = total;
-    }
-}
 
 struct BackwardArguments {
     const float *gain, *mean, *rstd;
@@ -242,27 +109,15 @@ __global__ void __launch_bounds__(kBackwardThreads)
 #pragma unroll
         for (int r = 0; r < kRowsAtOnce; ++r) {
             if (first + r >= end) continue;
-            const float mean = a.mean[first + r], rstd = a.rstd[first + r];
-#pragma unroll
-            for (int i = 0; i < S::kSize; ++i) {
-                normalized[r][i] = (normalized[r][i] - mean) * rstd;
-                dgain[i] = fmaf(gradient[r][i], normalized[r][i], dgain[i]);
-                dbias[i] += gradient[r][i];
-                gradient[r][i] *= gain[i];
-                sums[2 * r] += gradient[r][i];
-                sums[2 * r + 1] = fmaf(gradient[r][i], normalized[r][i], sums[2 * r + 1]);
-            }
+            begin_row(gradient[r], normalized[r], {a.mean[first + r], a.rstd[first + r]}, gain, dgain, dbias,
+                      sums[2 * r], sums[2 * r + 1]);
         }
         group_sums(sums, turn);
 #pragma unroll
         for (int r = 0; r < kRowsAtOnce; ++r) {
             const int64_t row = first + r;
             if (row >= end) continue;
-            const float rstd = a.rstd[row], mean_gradient = sums[2 * r] / columns,
-                        mean_along = sums[2 * r + 1] / columns;
-#pragma unroll
-            for (int i = 0; i < S::kSize; ++i)
-                gradient[r][i] = rstd * fmaf(-normalized[r][i], mean_along, gradient[r][i] - mean_gradient);
+            end_row(gradient[r], normalized[r], a.rstd[row], sums[2 * r] / columns, sums[2 * r + 1] / columns);
             S::store(dz + row * a.columns, a.columns, gradient[r]);
             if (draws.active()) {
 #pragma unroll
@@ -281,11 +136,8 @@ __global__ void __launch_bounds__(kBackwardThreads)
 
 template <typename T, int N, int kPacks>
 void launch_backward(const LayerNormBackward& l, int64_t blocks, Context& context) {
-    const int64_t threads = (l.columns + N * kPacks - 1) / (N * kPacks), wide = (threads + kWarp - 1) / kWarp * kWarp;
-    if (wide > kBackwardThreads) refuse_size("columns of a LayerNorm", l.columns, kBackwardThreads * N * kPacks);
-    const int64_t groups = std::clamp<int64_t>(kBackwardThreads / wide, 1, kMaxGroups);
     launch(layernorm_backward_kernel<T, N, kPacks>, context,
-           {static_cast<unsigned>(blocks), dim3(static_cast<unsigned>(wide), static_cast<unsigned>(groups))},
+           {static_cast<unsigned>(blocks), backward_block(l.columns, N * kPacks, kMaxGroups)},
            static_cast<const T*>(l.dy), static_cast<const T*>(l.z), static_cast<T*>(l.dz), static_cast<T*>(l.dx),
            BackwardArguments{l.gain, l.mean, l.rstd, static_cast<float*>(l.scratch), l.rows, l.columns},
            DropoutArgument(l.dropout, l.rows_per_sequence));

@@ -1,5 +1,4 @@
 // The table of the CUDA backend, as far as it goes.
-#include "kernels/cuda/device.cuh"
 #include "kernels/cuda/functions.h"
 
 namespace dropforge::kernels {
@@ -8,9 +7,14 @@ const KernelTable& cuda() {
     static const KernelTable table = [] {
         KernelTable t{};  // what is not named here is nullptr
         t.name = "cuda";
-        t.create_context = []() -> std::unique_ptr<Context> { return std::make_unique<on_cuda::CudaContext>(); };
+        t.create_context = []() -> std::unique_ptr<Context> { return on_cuda::create_context({}); };
+        t.gemm = on_cuda::gemm;
+        t.embedding_forward = on_cuda::embedding_forward;
+        t.embedding_backward = on_cuda::embedding_backward;
         t.layernorm_forward = on_cuda::layernorm_forward;
         t.layernorm_backward = on_cuda::layernorm_backward;
+        t.attention_forward = on_cuda::attention_forward;
+        t.attention_backward = on_cuda::attention_backward;
         t.gelu_forward = on_cuda::gelu_forward;
         t.gelu_backward = on_cuda::gelu_backward;
         t.tanh_forward = on_cuda::tanh_forward;
@@ -20,6 +24,9 @@ const KernelTable& cuda() {
         t.scatter_rows = on_cuda::scatter_rows;
         t.cross_entropy = on_cuda::cross_entropy;
         t.loss_totals = on_cuda::loss_totals;
+        t.global_norm = on_cuda::global_norm;
+        t.adamw = on_cuda::adamw;
+        t.lamb = on_cuda::lamb;
         t.cast = on_cuda::cast;
         t.add = on_cuda::add;
         t.merge_rows = on_cuda::merge_rows;

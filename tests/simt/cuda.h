@@ -14,6 +14,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "tests/simt/mock_runtime.h"
 #include "tests/simt/simt.h"
 
 #ifndef __launch_bounds__
@@ -22,9 +23,6 @@
 
 extern thread_local constinit uint3 threadIdx, blockIdx;
 extern thread_local constinit dim3 blockDim, gridDim;
-
-struct CUstream_st;
-using cudaStream_t = CUstream_st*;
 
 #define DROPFORGE_HERE dropforge::simt::Location where = dropforge::simt::Location::current()
 
@@ -136,6 +134,8 @@ T atomicAdd(T* p, std::type_identity_t<T> value) {
 inline void __threadfence() { dropforge::simt::thread_fence(); }
 
 inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>(uint64_t{a} * b >> 32); }
+inline unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
+inline float __uint_as_float(unsigned x) { return std::bit_cast<float>(x); }
 inline int __popc(unsigned x) { return std::popcount(x); }
 inline int __clz(int x) { return std::countl_zero(static_cast<unsigned>(x)); }
 inline int __ffs(int x) { return x == 0 ? 0 : std::countr_zero(static_cast<unsigned>(x)) + 1; }

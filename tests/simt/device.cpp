@@ -135,6 +135,8 @@ void Device::run_block(size_t nth) {
     for (size_t i = 0; i < threads_.size(); ++i) {
         make_ready(i);
         threads_[i].state = State::fresh;
+        threads_[i].copies.clear();
+        threads_[i].group = 0;
     }
     while (alive_ > 0 && failure_.empty()) {
         const std::optional<size_t> next = ready_.pop();

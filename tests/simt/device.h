@@ -18,6 +18,14 @@ namespace dropforge::simt {
 
 enum class State : uint8_t { fresh, ready, in_warp_operation, at_barrier, ended };
 
+struct Copy {
+    void* to;
+    const void* from;
+    size_t bytes;
+    unsigned group;
+    const void* site;  // as in Access
+};
+
 struct Thread {
     Continuation continuation;
     std::byte* stack = nullptr;
@@ -26,6 +34,8 @@ struct Thread {
     Location where;        // of the last wait
     uint32_t mask = 0;     // of the last warp operation
     void* asan = nullptr;  // what the address sanitizer keeps of a stack that is left
+    std::vector<Copy> copies;
+    unsigned group = 0;  // of the copies to come
 };
 
 /// The meeting of the lanes of one mask. Values have two buffers: a lane may come to the next meeting before the others
@@ -68,10 +78,14 @@ class Device {
     void run(const Shape& shape, void (*body)(void*), void* argument);
     int barrier(bool vote, Location where);
     Exchange exchange(uint32_t mask, uint64_t value, WarpOperation operation, Location where);
+    void together(void* mine, void (*body)(void* const* lanes), Location where);
     /// Ends the launch from inside a thread.
     [[noreturn]] void fail(std::string&& what, Location where);
     void thread_main();
 
+    void copy_later(Copy copy);
+    void end_copy_group() { ++threads_[running_].group; }
+    void wait_for_copies(unsigned pending);
     int lane() const { return static_cast<int>(running_ % kWarp); }
     std::byte* shared_array(const void* tag, const char* name, size_t bytes, Location where);
     void note(const void* p, size_t bytes, AccessKind kind, const void* site);
@@ -91,6 +105,7 @@ class Device {
         ready_.push(rank_[thread]);
     }
     void release_barrier();
+    Meeting& arrive(uint32_t mask, uint64_t value, WarpOperation operation, Location where);
     void release(size_t warp, Meeting& meeting);
     static bool complete(const Warp& w, const Meeting& m) {
         return ((m.arrived | w.ended) & m.mask) == (m.mask & w.lanes);

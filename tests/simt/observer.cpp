@@ -37,6 +37,8 @@ uint64_t load_atomically(const void* p, size_t bytes) {
     return value;
 }
 
+void note_read(const void* p, size_t bytes) { device().note(p, bytes, AccessKind::read, __builtin_return_address(0)); }
+
 void store_atomically(void* p, size_t bytes, uint64_t value) { std::memcpy(p, &value, bytes); }
 
 void thread_fence() { device().fence(); }

@@ -12,7 +12,7 @@ namespace dropforge::simt {
 enum class AccessKind : uint8_t { read, write, atomic };
 
 /// One access of a CUDA thread to memory that is not its stack. Seen only of kernel files that are compiled for it
-/// (checks/tsan.cpp), and of atomic functions.
+/// (checks/calls.cpp), and of atomic functions.
 struct Access {
     uintptr_t address;
     size_t bytes;

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 #include <map>
 #include <tuple>
 
@@ -50,7 +52,7 @@ void Device::release_barrier() {
         if (threads_[i].state == State::at_barrier) make_ready(i);
 }
 
-Exchange Device::exchange(uint32_t mask, uint64_t value, WarpOperation operation, Location where) {
+Meeting& Device::arrive(uint32_t mask, uint64_t value, WarpOperation operation, Location where) {
     const size_t warp = running_ / kWarp, lane = running_ % kWarp;
     Thread& t = threads_[running_];
     Warp& w = warps_[warp];
@@ -70,15 +72,60 @@ Exchange Device::exchange(uint32_t mask, uint64_t value, WarpOperation operation
                          m.where.line),
              where);
     }
-    auto& values = m.values[m.round % 2];
-    values[lane] = value;
+    m.values[m.round % 2][lane] = value;
     m.arrived |= 1u << lane;
     t.state = State::in_warp_operation;
     t.where = where;
     t.mask = mask;
-    if (complete(w, m)) release(warp, m);
+    return m;
+}
+
+Exchange Device::exchange(uint32_t mask, uint64_t value, WarpOperation operation, Location where) {
+    Meeting& m = arrive(mask, value, operation, where);
+    const auto& values = m.values[m.round % 2];
+    const size_t warp = running_ / kWarp;
+    if (complete(warps_[warp], m)) release(warp, m);
     leave(false);
     return {values.data(), m.present};
+}
+
+void Device::together(void* mine, void (*body)(void* const* lanes), Location where) {
+    constexpr uint32_t kAll = 0xffffffffu;
+    Meeting& m = arrive(kAll, std::bit_cast<uintptr_t>(mine), WarpOperation::together, where);
+    const size_t warp = running_ / kWarp;
+    if (m.arrived == kAll) {
+        std::array<void*, kWarp> lanes;
+        std::ranges::transform(m.values[m.round % 2], lanes.begin(),
+                               [](uint64_t value) { return std::bit_cast<void*>(uintptr_t{value}); });
+        in_thread_ = false;  // what body reads for another lane, that lane has told of
+        body(lanes.data());
+        in_thread_ = true;
+    }
+    if (complete(warps_[warp], m)) release(warp, m);
+    leave(false);
+    if (m.present != kAll) fail("an operation of a whole warp, some of whose lanes have ended", where);
+}
+
+// A copy is made when it is waited for, but it may be made as soon as it is asked for: for an observer it writes twice.
+void Device::copy_later(Copy copy) {
+    if (copy.from) note(copy.from, copy.bytes, AccessKind::read, copy.site);
+    note(copy.to, copy.bytes, AccessKind::write, copy.site);
+    Thread& t = threads_[running_];
+    copy.group = t.group;
+    t.copies.push_back(copy);
+}
+
+void Device::wait_for_copies(unsigned pending) {
+    Thread& t = threads_[running_];
+    std::erase_if(t.copies, [&](const Copy& c) {
+        if (c.group + pending >= t.group) return false;
+        note(c.to, c.bytes, AccessKind::write, c.site);
+        if (c.from)
+            std::memcpy(c.to, c.from, c.bytes);
+        else
+            std::memset(c.to, 0, c.bytes);
+        return true;
+    });
 }
 
 void Device::release(size_t warp, Meeting& m) {
@@ -130,6 +177,16 @@ uint64_t shuffle(uint32_t mask, uint64_t value, int source, Location where) {
         device().fail(fmt::format("shuffle from lane {}, which does not take part", source), where);
     return e.values[source];
 }
+
+void together(void* mine, void (*body)(void* const* lanes), Location where) { device().together(mine, body, where); }
+
+void copy_later(void* to, const void* from, size_t bytes) {
+    device().copy_later({to, from, bytes, 0, __builtin_return_address(0)});
+}
+
+void end_copy_group() { device().end_copy_group(); }
+
+void wait_for_copies(unsigned pending) { device().wait_for_copies(pending); }
 
 int lane() { return device().lane(); }
 

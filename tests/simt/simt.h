@@ -7,7 +7,8 @@
 // threads reach on different lines, threads that wait for one another for ever, shuffles from lanes that do not take
 // part, launches that no device takes, writes beyond a shared array. Shared memory is NaN at the start of a block.
 //
-// Not modelled: weak memory ordering, caches, tensor cores, asynchronous copies, clusters, spinning on another block.
+// Tensor cores are a function that gets what all lanes of a warp hold; asynchronous copies are made as late as they
+// may. Not modelled: weak memory ordering, caches, clusters, spinning on another block.
 #pragma once
 
 #include <cstddef>
@@ -86,7 +87,7 @@ void* dynamic_shared();
 /// Waits for all threads of the block that have not ended; gives how many of them came with a true vote.
 int block_barrier(bool vote, Location where);
 
-enum class WarpOperation : uint8_t { sync, shuffle, vote, match };
+enum class WarpOperation : uint8_t { sync, shuffle, vote, match, together };
 
 /// What the lanes of a warp operation brought; valid until the next one of the same mask.
 struct Exchange {
@@ -98,12 +99,26 @@ Exchange exchange(uint32_t mask, uint64_t value, WarpOperation operation, Locati
 /// The value of lane `source`; Error if that lane does not take part.
 uint64_t shuffle(uint32_t mask, uint64_t value, int source, Location where);
 
+/// What a whole warp does at once: body is called by the lane that comes last with what all 32 brought, and may write
+/// there. Error if a lane has ended.
+void together(void* mine, void (*body)(void* const* lanes), Location where);
+
+/// cp.async: `to` becomes what `from` has, or zero (nullptr). No sooner than this thread waits, so that whoever reads
+/// without waiting finds what was there before.
+void copy_later(void* to, const void* from, size_t bytes);
+/// The copies of this thread since the last call are a group.
+void end_copy_group();
+/// Makes the copies of all groups but the last `pending`.
+void wait_for_copies(unsigned pending);
+
 int lane();
 
 /// The two halves of an atomic function, of 4 or 8 bytes: no other thread runs in between.
 uint64_t load_atomically(const void* p, size_t bytes);
 void store_atomically(void* p, size_t bytes, uint64_t value);
 void thread_fence();
+/// Tells the observer of an access that is made for this thread by another.
+void note_read(const void* p, size_t bytes);
 
 // ------------------------------------------------------------------------------------------- observers (observer.h)
 /// Whether an observer looks at this host thread's launches.

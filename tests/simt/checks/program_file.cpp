@@ -45,7 +45,7 @@ std::string source_line(const void* site) {
     const Mapped m = mapped(site);
     const uintptr_t call = reinterpret_cast<uintptr_t>(site) - 1 - m.added;
     std::string lines;
-    for_each_line_of(fmt::format("addr2line -i -e '{}' {:#x}", m.file, call), [&](const std::string& line) {
+    for_each_line_of(fmt::format(DROPFORGE_ADDR2LINE " -i -e '{}' {:#x}", m.file, call), [&](const std::string& line) {
         std::string where = line.substr(line.rfind('/') + 1);
         where = where.substr(0, where.find(' '));  // without "(discriminator N)"
         if (where.find(".cu") != std::string::npos) lines += fmt::format("{}{}", lines.empty() ? "" : " < ", where);

@@ -1,5 +1,5 @@
 // Finds data races of CUDA kernels, and reads of memory that nothing was written to, whether or not they show in a
-// result. For kernel files that are compiled for it (CMakeLists.txt here).
+// result. For kernel files that are compiled for it (compile.sh).
 //
 // Of two accesses to one byte, at least one of them a write and not both atomic, one must happen before the other in
 // every run that CUDA allows: because of the order of launches; in one thread; by a barrier of the block; by a

@@ -1,0 +1,18 @@
+// Where a program computes, from its --device option.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+
+#include "engine/device.h"
+
+namespace dropforge {
+
+/// "cpu"; "cuda": Error with the reason if there is none that this build can use; "auto": a GPU if there is one, else
+/// the CPU, and the text says why.
+Device choose_device(const std::string& wanted);
+
+/// Adds --device, whose value is for choose_device().
+void add_device(CLI::App& command, std::string& name);
+
+}  // namespace dropforge

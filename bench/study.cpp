@@ -1,0 +1,52 @@
+#include "bench/study.h"
+
+#include "data/dataset.h"
+#include "model/run_plan.h"
+
+namespace dropforge {
+
+void add_study_options(CLI::App& command, Study& study) {
+    command.add_option("--model", study.model, "Preset (32 sequences of 128 tokens), or CONFIG.toml")
+        ->capture_default_str();
+    const auto key = [&](const char* flag, const char* name, const char* help) {
+        command.add_option_function<std::string>(
+            flag, [&study, name](const std::string& v) { study.given[name] = v; }, help);
+    };
+    key("--method", "train.method", "dense, token_dropping, sctd");
+    key("--keep", "dropping.keep", "Tokens that stay: a count (64), or a share of the sequence (0.5)");
+    key("--precision", "train.precision", "auto, bf16, f32");
+    key("--batch", "train.batch", "Sequences a step");
+    key("--micro-batch", "train.micro_batch", "Sequences at a time (0: all)");
+    key("--sequence", "data.sequence", "Tokens a sequence");
+    key("--masked", "data.max_predictions", "Masked positions a sequence (default: 15 %)");
+    command.add_option("--set", study.settings, "key=value, e.g. sctd.share_trunk=false")->expected(1)->take_all();
+}
+
+RunConfig run_config(const Study& study, const std::string& command, bool against_dense) {
+    RunConfig c = RunConfig::load(study.model);
+    if (!fs::exists(study.model)) {
+        c.train.batch = 32;
+        c.data.sequence = 128;
+    }
+    std::vector<Setting> settings;
+    for (const auto& [key, value] : study.given) settings.push_back({key, value, command});
+    for (const std::string& s : study.settings) settings.push_back(Setting::parse(s));
+    c.set(settings);
+    if (!c.data.path.empty()) {
+        const data::Dataset dataset(c.data.path, data::Split::train);
+        take_vocabulary(c, dataset, data::Vocabulary::load(dataset.vocabulary_path()));
+    }
+    c.train.steps = 1000 * c.sctd.interval;
+    c.train.warmup_steps = 0;
+    if (against_dense && drops_tokens(c.train.method)) c.dropping.start_step = 1;
+    return c;
+}
+
+std::map<StepKind, double> shares_of_kinds(const RunConfig& config) {
+    if (!drops_tokens(config.train.method)) return {{StepKind::dense, 1}};
+    if (!aligns_semantics(config.train.method)) return {{StepKind::dropping, 1}};
+    const double align = 1 / static_cast<double>(config.sctd.interval);
+    return {{StepKind::dropping, 1 - align}, {StepKind::align, align}};
+}
+
+}  // namespace dropforge

@@ -1,0 +1,24 @@
+# Makes ${output}, a C++ source with the texts of bench/devices: bench needs no file beside it. Configured anew when one of them changes.
+function(device_files output)
+    file(GLOB files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/bench/devices/*.toml)
+    set(DEVICE_FILES "")
+    foreach(file ${files})
+        set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+        get_filename_component(name ${file} NAME_WLE)
+        file(READ ${file} text)
+        string(APPEND DEVICE_FILES "        {\"${name}\", R\"toml(${text})toml\"},\n")
+    endforeach()
+    file(CONFIGURE OUTPUT ${output} @ONLY CONTENT [[
+#include "bench/device_files.h"
+
+namespace dropforge {
+
+std::span<const DeviceFile> device_files() {
+    static const DeviceFile files[] = {
+@DEVICE_FILES@    };
+    return files;
+}
+
+}  // namespace dropforge
+]])
+endfunction()

@@ -1,0 +1,72 @@
+#include "engine/staging.h"
+
+#include <set>
+
+#include "base/error.h"
+
+namespace dropforge {
+
+namespace {
+
+std::set<int32_t> written_storages(const Program& program) {
+    std::set<int32_t> written;
+    for (const Op& op : program.ops()) written.insert(op.writes.begin(), op.writes.end());
+    return written;
+}
+
+int64_t aligned(int64_t bytes) { return (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment; }
+
+}  // namespace
+
+Staging::Staging(kernels::Context& context, const std::vector<const Program*>& programs,
+                 const std::function<bool(std::string_view)>& mine, int64_t runs)
+    : context_(context) {
+    for (const Program* program : programs) {
+        const std::set<int32_t> written = written_storages(*program);
+        const std::vector<Storage>& storages = program->storages();
+        for (size_t i = 0; i < storages.size(); ++i) {
+            const Storage& s = storages[i];
+            if (s.owner != Owner::caller || !mine(s.name)) continue;
+            Place& place = places_.try_emplace(s.name, Place{false, 0, s.bytes}).first->second;
+            require(place.bytes == s.bytes, "{}: {} has {} bytes, in another program {}", program->name(), s.name,
+                    s.bytes, place.bytes);
+            place.output |= written.contains(static_cast<int32_t>(i));
+        }
+    }
+    int64_t inputs = 0, outputs = 0;
+    for (auto& [name, place] : places_) {
+        int64_t& end = place.output ? outputs : inputs;
+        place.offset = end;
+        end += aligned(place.bytes);
+    }
+    inputs_ = Buffer(inputs, context);
+    outputs_ = Buffer(outputs, context);
+    for (int64_t i = 0; i < runs; ++i) slots_.push_back({{inputs, context}, {outputs, context}});
+}
+
+void Staging::bind(Executor& executor) const {
+    for (const auto& [name, place] : places_)
+        if (executor.program().has(name))
+            executor.bind(name, (place.output ? outputs_ : inputs_).as<char>() + place.offset);
+}
+
+const Staging::Place& Staging::find(std::string_view name) const {
+    const auto found = places_.find(name);
+    require(found != places_.end(), "no program takes or gives {}", name);
+    return found->second;
+}
+
+void Staging::begin() {
+    current_ = (current_ + 1) % static_cast<int64_t>(slots_.size());
+    finish();
+}
+
+void Staging::run(Executor& executor) {
+    Slot& s = slots_[static_cast<size_t>(current_)];
+    if (inputs_.bytes() > 0) context_.feed(inputs_.as<>(), s.inputs.as<>(), inputs_.bytes());
+    executor.run();
+    if (outputs_.bytes() > 0) context_.download(s.outputs.as<>(), outputs_.as<>(), outputs_.bytes());
+    s.mark = context_.mark();
+}
+
+}  // namespace dropforge

@@ -1,0 +1,86 @@
+// Whether there is a GPU that can be used, and why not.
+#include <cuda_runtime_api.h>
+#include <fmt/format.h>
+
+#include "kernels/cuda/functions.h"
+
+namespace dropforge::kernels {
+
+namespace {
+
+constexpr int kDevice = 0;
+constexpr int kLeastCapability = 75;
+
+std::string version(int number) { return fmt::format("{}.{}", number / 1000, number % 1000 / 10); }
+std::string capability(int number) { return fmt::format("{}.{}", number / 10, number % 10); }
+
+int attribute(cudaDeviceAttr which) {
+    int value = 0;
+    return cudaDeviceGetAttribute(&value, which, kDevice) == cudaSuccess ? value : 0;
+}
+
+/// One line for what CUDA answered when it was asked for devices.
+std::string reason(cudaError_t status, int driver, int runtime) {
+    switch (status) {
+        case cudaErrorNoDevice:
+            return "CUDA sees no GPU on this machine (CUDA_VISIBLE_DEVICES may hide it)";
+        case cudaErrorInsufficientDriver:
+            if (driver == 0) return "there is no NVIDIA driver on this machine";
+            return fmt::format("the NVIDIA driver is for CUDA {}, this program needs one for CUDA {} or newer",
+                               version(driver), version(runtime));
+        case cudaErrorStubLibrary:
+            return "the libcuda that was found is the toolkit's stub, not a driver's";
+        default:
+            return fmt::format("CUDA cannot be used: {} ({})", cudaGetErrorString(status), cudaGetErrorName(status));
+    }
+}
+
+}  // namespace
+
+std::string CudaDevice::text() const {
+    return fmt::format("{}, {} multiprocessors, compute capability {}, {:.1f} GB at {:.0f} GB/s, driver for CUDA {}",
+                       name, multiprocessors, capability(compute_capability), static_cast<double>(memory) / 1e9,
+                       memory_gb_per_s, version(driver));
+}
+
+std::optional<CudaDevice> find_cuda_device(std::string& why_not) {
+    CudaDevice device;
+    int devices = 0;
+    cudaError_t status = cudaDriverGetVersion(&device.driver);
+    if (status == cudaSuccess) status = cudaRuntimeGetVersion(&device.runtime);
+    if (status == cudaSuccess) status = cudaGetDeviceCount(&devices);
+    if (status == cudaSuccess && devices == 0) status = cudaErrorNoDevice;
+    cudaDeviceProp properties{};
+    if (status == cudaSuccess) status = cudaGetDeviceProperties(&properties, kDevice);
+    if (status == cudaSuccess) status = cudaSetDevice(kDevice);
+    size_t free = 0, total = 0;
+    if (status == cudaSuccess) status = cudaMemGetInfo(&free, &total);
+    if (status != cudaSuccess) {
+        cudaGetLastError();  // the next call is not to find it
+        why_not = reason(status, device.driver, device.runtime);
+        return std::nullopt;
+    }
+    device.name = properties.name;
+    device.compute_capability = 10 * properties.major + properties.minor;
+    device.memory = static_cast<int64_t>(total);
+    device.memory_free = static_cast<int64_t>(free);
+    device.multiprocessors = properties.multiProcessorCount;
+    device.clock_mhz = attribute(cudaDevAttrClockRate) / 1e3;
+    device.memory_bus_bits = attribute(cudaDevAttrGlobalMemoryBusWidth);
+    device.memory_gb_per_s = 2 * attribute(cudaDevAttrMemoryClockRate) * 1e3 * device.memory_bus_bits / 8 / 1e9;
+    if (device.compute_capability < kLeastCapability) {
+        why_not = fmt::format("the GPU, {}, has compute capability {}; {} is needed", device.name,
+                              capability(device.compute_capability), capability(kLeastCapability));
+        return std::nullopt;
+    }
+    if (!on_cuda::compiled_for_this_device()) {
+        why_not = fmt::format(
+            "this program has no code for the compute capability {} of the GPU, {}: build it with "
+            "-DDROPFORGE_CUDA_ARCHITECTURES={}",
+            capability(device.compute_capability), device.name, device.compute_capability);
+        return std::nullopt;
+    }
+    return device;
+}
+
+}  // namespace dropforge::kernels

@@ -1,0 +1,191 @@
+// The matrix product: cuBLASLt by the algorithm that is the fastest here, or a kernel of our own.
+#include <algorithm>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "base/error.h"
+#include "kernels/cuda/functions.h"
+#include "kernels/cuda/gemm_plans.h"
+
+namespace dropforge::kernels::on_cuda {
+
+namespace {
+
+/// Enough for a ranking: what differs by less than runs vary does not matter.
+constexpr int kTimedRuns = 5;
+constexpr int64_t kBiasUnit = 64 << 10;
+constexpr uintptr_t kBiasAlignment = 16;
+
+static_assert(sizeof(cublasLtMatmulAlgo_t) == sizeof(StoredAlgorithm::words));
+
+cublasLtMatmulAlgo_t restored(const StoredAlgorithm& stored) {
+    cublasLtMatmulAlgo_t algorithm{};
+    std::memcpy(&algorithm, stored.words.data(), sizeof algorithm);
+    return algorithm;
+}
+StoredAlgorithm to_store(const cublasLtMatmulAlgo_t& algorithm, double microseconds) {
+    StoredAlgorithm stored;
+    std::memcpy(stored.words.data(), &algorithm, sizeof algorithm);
+    stored.microseconds = microseconds;
+    return stored;
+}
+
+cublasLtHandle_t make_handle() {
+    cublasLtHandle_t handle = nullptr;
+    check(cublas_lt().create(&handle), "start");
+    return handle;
+}
+
+/// A place for a product that is only measured; nullptr if there is no memory left for it.
+DeviceMemory place_for(const Gemm& g) {
+    const auto elements = static_cast<size_t>((g.m - 1) * g.ldc + g.n);
+    void* memory = nullptr;
+    if (cudaMalloc(&memory, elements * size_of(g.out)) == cudaSuccess) return DeviceMemory(memory);
+    cudaGetLastError();
+    return {};
+}
+
+}  // namespace
+
+GemmPlans::GemmPlans(CudaContext& context)
+    : context_(context),
+      handle_(make_handle()),
+      version_(static_cast<int64_t>(cublas_lt().get_version())),
+      stored_(context.device().name, context.device().driver, version_),
+      begin_(make_event(cudaEventDefault)),
+      end_(make_event(cudaEventDefault)) {}
+
+LtCall GemmPlans::call() const {
+    return {handle_.get(), context_.stream(), context_.workspace(), context_.workspace_bytes()};
+}
+
+void GemmPlans::run(const Gemm& g) {
+    if (g.m == 0 || g.n == 0) return;
+    const GemmKey key(g, context_.options().tf32);
+    auto found = plans_.find(key);
+    if (found == plans_.end()) {
+        require(!context_.recording(), "product {} is recorded before it has run once, when its algorithm is chosen",
+                text(key));
+        found = plans_.emplace(key, make(key, g)).first;
+    }
+    Plan& plan = found->second;
+    if (!plan.problem) return gemm_small(g, context_);
+    const cublasStatus_t status = plan.problem->run(g, prepared_bias(plan, g), g.c, plan.algorithm, call());
+    if (status != CUBLAS_STATUS_SUCCESS)
+        throw Error("cuBLASLt: product {} by {}: {}", plan.choice.product, plan.choice.algorithm,
+                    cublas_lt().get_status_string(status));
+}
+
+GemmPlans::Plan GemmPlans::make(const GemmKey& key, const Gemm& g) {
+    Plan plan;
+    plan.choice.product = text(key);
+    std::vector<cublasLtMatmulAlgo_t> proposals;
+    if (g.k > 0) {
+        plan.problem = std::make_unique<GemmProblem>(key, plan.bias);
+        proposals = plan.problem->propose(call());
+        // The library may want the bias in the output's type: then it is rounded before each product.
+        if (proposals.empty() && key.bias && key.out != DType::f32) {
+            plan.bias = key.out;
+            plan.problem = std::make_unique<GemmProblem>(key, plan.bias);
+            proposals = plan.problem->propose(call());
+        }
+    }
+    if (proposals.empty()) {
+        plan.problem = nullptr;
+        plan.choice.algorithm = "own kernel";
+        plan.choice.origin = "not in cuBLASLt";
+        return plan;
+    }
+    if (key.bias) book_bias(g.n * static_cast<int64_t>(sizeof(float)));
+    choose(plan, proposals, g);
+    plan.choice.algorithm = name_of(plan.algorithm);
+    return plan;
+}
+
+void GemmPlans::choose(Plan& plan, const std::vector<cublasLtMatmulAlgo_t>& proposals, const Gemm& g) {
+    GemmChoice& choice = plan.choice;
+    if (const auto stored = stored_.find(choice.product)) {
+        plan.algorithm = restored(*stored);
+        choice.microseconds = stored->microseconds;
+        choice.origin = "stored";
+        if (plan.problem->accepts(plan.algorithm, call())) return;
+    }
+    plan.algorithm = proposals.front();
+    choice.microseconds = 0;
+    choice.origin = "the only one";
+    if (proposals.size() == 1) return;
+    const DeviceMemory place = place_for(g);  // what is in c is to be added to once
+    choice.origin = "first proposal, no memory to time others";
+    if (!place) return;
+    const void* bias = prepared_bias(plan, g);
+    double best = std::numeric_limits<double>::infinity();
+    for (const cublasLtMatmulAlgo_t& algorithm : proposals) {
+        const double time = time_of(plan, algorithm, g, bias, place.get());
+        if (time < best) {
+            best = time;
+            plan.algorithm = algorithm;
+        }
+    }
+    require(best < std::numeric_limits<double>::infinity(), "cuBLASLt: none of its algorithms runs product {}",
+            choice.product);
+    choice.microseconds = best;
+    const std::string problem = stored_.store(choice.product, to_store(plan.algorithm, best));
+    choice.origin = problem.empty() ? "timed" : "timed, not stored: " + problem;
+}
+
+/// Microseconds of a run; infinite if the algorithm does not take the product after all.
+double GemmPlans::time_of(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const Gemm& g, const void* bias, void* d) {
+    for (int run = -1; run < kTimedRuns; ++run) {  // the first loads the code
+        if (run == 0) check(cudaEventRecord(begin_.get(), context_.stream()), "time a product");
+        if (plan.problem->run(g, bias, d, algorithm, call()) != CUBLAS_STATUS_SUCCESS) {
+            cudaGetLastError();
+            return std::numeric_limits<double>::infinity();
+        }
+    }
+    check(cudaEventRecord(end_.get(), context_.stream()), "time a product");
+    check(cudaEventSynchronize(end_.get()), "time a product");
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, begin_.get(), end_.get()), "time a product");
+    return 1e3 * static_cast<double>(milliseconds) / kTimedRuns;
+}
+
+void GemmPlans::book_bias(int64_t bytes) {
+    if (bytes <= bias_bytes_) return;
+    const int64_t enough = (bytes + kBiasUnit - 1) / kBiasUnit * kBiasUnit;
+    bias_.push_back(device_memory(enough));
+    bias_bytes_ = enough;
+}
+
+/// The bias as the library wants it: in the plan's type, and at an address for wide access.
+const void* GemmPlans::prepared_bias(const Plan& plan, const Gemm& g) {
+    if (g.bias == nullptr) return nullptr;
+    if (plan.bias == DType::f32 && reinterpret_cast<uintptr_t>(g.bias) % kBiasAlignment == 0) return g.bias;
+    void* place = bias_.back().get();
+    cast({.from = g.bias, .to = place, .n = g.n, .from_dtype = DType::f32, .to_dtype = plan.bias}, context_);
+    return place;
+}
+
+std::vector<GemmChoice> GemmPlans::choices() const {
+    std::vector<GemmChoice> all;
+    for (const auto& [key, plan] : plans_) all.push_back(plan.choice);
+    return all;
+}
+
+void gemm(const Gemm& g, Context& context) {
+    auto& cuda_context = static_cast<CudaContext&>(context);
+    if (!cuda_context.gemm_plans) cuda_context.gemm_plans.reset(new GemmPlans(cuda_context));
+    cuda_context.gemm_plans->run(g);
+}
+
+std::vector<GemmChoice> gemm_choices(const Context& context) {
+    const auto& plans = static_cast<const CudaContext&>(context).gemm_plans;
+    return plans ? plans->choices() : std::vector<GemmChoice>{};
+}
+
+int64_t gemm_library_version(const Context& context) {
+    const auto& plans = static_cast<const CudaContext&>(context).gemm_plans;
+    return plans ? plans->library_version() : 0;
+}
+
+}  // namespace dropforge::kernels::on_cuda

@@ -1,0 +1,152 @@
+#include "kernels/cuda/gemm_problem.h"
+
+#include "base/error.h"
+
+namespace dropforge::kernels::on_cuda {
+
+namespace {
+
+constexpr int kProposals = 8;
+constexpr uint32_t kWidestAccess = 16;
+
+#if defined(DROPFORGE_CUDA_FP16)
+constexpr cudaDataType_t kFloat16 = CUDA_R_16F;
+#else
+constexpr cudaDataType_t kFloat16 = CUDA_R_16BF;
+#endif
+cudaDataType_t type_of(DType dtype) { return dtype == DType::bf16 ? kFloat16 : CUDA_R_32F; }
+
+uint32_t alignment(const void* pointer) {
+    const auto address = reinterpret_cast<uintptr_t>(pointer);
+    uint32_t align = kWidestAccess;
+    while (address % align != 0) align /= 2;
+    return align;
+}
+
+cublasLtMatrixLayoutOpaque_t* layout(cudaDataType_t type, int64_t rows, int64_t columns, int64_t ld) {
+    cublasLtMatrixLayout_t made = nullptr;
+    check(
+        cublas_lt().matrix_layout_create(&made, type, static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), ld),
+        "describe a matrix");
+    return made;
+}
+
+template <typename T>
+void set(cublasLtMatmulDesc_t descriptor, cublasLtMatmulDescAttributes_t attribute, T value) {
+    check(cublas_lt().matmul_desc_set_attribute(descriptor, attribute, &value, sizeof value), "describe a product");
+}
+template <typename T>
+void set(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttributes_t attribute, T value) {
+    check(cublas_lt().matmul_preference_set_attribute(preference, attribute, &value, sizeof value),
+          "say which algorithms will do");
+}
+
+template <typename T>
+T get(const cublasLtMatmulAlgo_t& algorithm, cublasLtMatmulAlgoConfigAttributes_t attribute) {
+    T value{};
+    size_t written = 0;
+    check(cublas_lt().matmul_algo_config_get_attribute(&algorithm, attribute, &value, sizeof value, &written),
+          "read what an algorithm is");
+    return value;
+}
+
+}  // namespace
+
+void check(cublasStatus_t status, const char* what) {
+    if (status != CUBLAS_STATUS_SUCCESS)
+        throw Error("cuBLASLt: cannot {}: {}", what, cublas_lt().get_status_string(status));
+}
+
+GemmKey::GemmKey(const Gemm& g, bool tf32)
+    : m(g.m),
+      n(g.n),
+      k(g.k),
+      lda(g.lda),
+      ldb(g.ldb),
+      ldc(g.ldc),
+      align_a(alignment(g.a)),
+      align_b(alignment(g.b)),
+      align_c(alignment(g.c)),
+      transpose_a(g.transpose_a),
+      transpose_b(g.transpose_b),
+      accumulate(g.accumulate),
+      bias(g.bias != nullptr),
+      tf32(tf32 && g.dtype == DType::f32),
+      dtype(g.dtype),
+      out(g.out) {}
+
+std::string text(const GemmKey& key) {
+    return fmt::format("{}{} {}x{}x{} {}{}{}{}{} ld {} {} {} align {} {} {}", name_of(key.dtype),
+                       key.out == key.dtype ? "" : fmt::format("->{}", name_of(key.out)), key.m, key.n, key.k,
+                       key.transpose_a ? 'T' : 'N', key.transpose_b ? 'T' : 'N', key.bias ? " +bias" : "",
+                       key.accumulate ? " +c" : "", key.tf32 ? " tf32" : "", key.lda, key.ldb, key.ldc, key.align_a,
+                       key.align_b, key.align_c);
+}
+
+GemmProblem::GemmProblem(const GemmKey& key, DType bias) : key_(key) {
+    cublasLtMatmulDesc_t product = nullptr;
+    check(cublas_lt().matmul_desc_create(&product, key.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F,
+                                         CUDA_R_32F),
+          "describe a product");
+    product_.reset(product);
+    set(product, CUBLASLT_MATMUL_DESC_TRANSA, int32_t{key.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N});
+    set(product, CUBLASLT_MATMUL_DESC_TRANSB, int32_t{key.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N});
+    if (key.bias) {
+        set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, uint32_t{CUBLASLT_EPILOGUE_BIAS});
+        set(product, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, int32_t{type_of(bias)});
+    }
+    // Columns of theirs are rows of ours.
+    const cudaDataType_t in = type_of(key.dtype);
+    a_.reset(key.transpose_b ? layout(in, key.k, key.n, key.ldb) : layout(in, key.n, key.k, key.ldb));
+    b_.reset(key.transpose_a ? layout(in, key.m, key.k, key.lda) : layout(in, key.k, key.m, key.lda));
+    c_.reset(layout(type_of(key.out), key.n, key.m, key.ldc));
+}
+
+std::vector<cublasLtMatmulAlgo_t> GemmProblem::propose(const LtCall& call) const {
+    cublasLtMatmulPreference_t made = nullptr;
+    check(cublas_lt().matmul_preference_create(&made), "say which algorithms will do");
+    const std::unique_ptr<cublasLtMatmulPreferenceOpaque_t, DestroyDescriptor> preference(made);
+    set(made, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<uint64_t>(call.workspace_bytes));
+    // Parts of a sum over k are added in f32 from the workspace, in order; not in place, where the order is luck.
+    set(made, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
+    set(made, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, key_.align_b);
+    set(made, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, key_.align_a);
+    set(made, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, key_.align_c);
+    set(made, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, key_.align_c);
+    cublasLtMatmulHeuristicResult_t results[kProposals] = {};
+    int count = 0;
+    const cublasStatus_t status = cublas_lt().matmul_algo_get_heuristic(
+        call.handle, product_.get(), a_.get(), b_.get(), c_.get(), c_.get(), made, kProposals, results, &count);
+    // Both are said of products that the library has no kernel for.
+    if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE) return {};
+    check(status, "find an algorithm");
+    std::vector<cublasLtMatmulAlgo_t> algorithms;
+    for (int i = 0; i < count; ++i)
+        if (results[i].state == CUBLAS_STATUS_SUCCESS) algorithms.push_back(results[i].algo);
+    return algorithms;
+}
+
+bool GemmProblem::accepts(const cublasLtMatmulAlgo_t& algorithm, const LtCall& call) const {
+    cublasLtMatmulHeuristicResult_t result{};
+    return cublas_lt().matmul_algo_check(call.handle, product_.get(), a_.get(), b_.get(), c_.get(), c_.get(),
+                                         &algorithm, &result) == CUBLAS_STATUS_SUCCESS &&
+           result.workspaceSize <= static_cast<size_t>(call.workspace_bytes);
+}
+
+cublasStatus_t GemmProblem::run(const Gemm& g, const void* bias, void* d, const cublasLtMatmulAlgo_t& algorithm,
+                                const LtCall& call) {
+    if (key_.bias) set(product_.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+    const float alpha = 1, beta = key_.accumulate ? 1 : 0;
+    return cublas_lt().matmul(call.handle, product_.get(), &alpha, g.b, a_.get(), g.a, b_.get(), &beta, g.c, c_.get(),
+                              d, c_.get(), &algorithm, call.workspace, static_cast<size_t>(call.workspace_bytes),
+                              call.stream);
+}
+
+std::string name_of(const cublasLtMatmulAlgo_t& algorithm) {
+    return fmt::format("cublasLt {} tile {} stages {} split-K {}", get<int32_t>(algorithm, CUBLASLT_ALGO_CONFIG_ID),
+                       get<uint32_t>(algorithm, CUBLASLT_ALGO_CONFIG_TILE_ID),
+                       get<uint32_t>(algorithm, CUBLASLT_ALGO_CONFIG_STAGES_ID),
+                       get<int32_t>(algorithm, CUBLASLT_ALGO_CONFIG_SPLITK_NUM));
+}
+
+}  // namespace dropforge::kernels::on_cuda

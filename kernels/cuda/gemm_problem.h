@@ -1,0 +1,68 @@
+// One product as cuBLASLt sees it: descriptors of a shape, the algorithms it proposes, and a call.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/cuda/cublas_lt.h"
+#include "kernels/kernels.h"
+
+namespace dropforge::kernels::on_cuda {
+
+/// What an algorithm depends on: the operands' sizes, types, layout, and the alignment of their pointers in bytes (at
+/// most 16, the widest access).
+struct GemmKey {
+    explicit GemmKey(const Gemm& g, bool tf32);
+    auto operator<=>(const GemmKey&) const = default;
+
+    int64_t m, n, k, lda, ldb, ldc;
+    uint32_t align_a, align_b, align_c;
+    bool transpose_a, transpose_b, accumulate, bias, tf32;
+    DType dtype, out;
+};
+/// "bf16 128x768x3072 NT +bias ld 3072 3072 768 align 16 16 16": one word after the other, the same for equal keys
+/// only.
+std::string text(const GemmKey& key);
+
+struct DestroyDescriptor {
+    void operator()(cublasLtMatmulDescOpaque_t* d) const noexcept { cublas_lt().matmul_desc_destroy(d); }
+    void operator()(cublasLtMatrixLayoutOpaque_t* d) const noexcept { cublas_lt().matrix_layout_destroy(d); }
+    void operator()(cublasLtMatmulPreferenceOpaque_t* d) const noexcept { cublas_lt().matmul_preference_destroy(d); }
+};
+
+/// The library's stream-ordered surroundings of a call.
+struct LtCall {
+    cublasLtHandle_t handle;
+    cudaStream_t stream;
+    void* workspace;
+    int64_t workspace_bytes;
+};
+
+/// The matrices are row-major and cuBLASLt's are column-major, so it makes cᵀ = op(b)ᵀ·op(a)ᵀ: its A is our b.
+class GemmProblem {
+  public:
+    /// `bias`: the type of the bias vector (ignored without one).
+    GemmProblem(const GemmKey& key, DType bias);
+
+    /// The library's proposals, the most promising first; none if it cannot make this product. Only algorithms whose
+    /// sums have a fixed order, in f32.
+    std::vector<cublasLtMatmulAlgo_t> propose(const LtCall& call) const;
+    /// Whether an algorithm that was chosen earlier can make this product.
+    bool accepts(const cublasLtMatmulAlgo_t& algorithm, const LtCall& call) const;
+    /// Queues d = [c +] op(a)·op(b) + bias; d has the layout of c, and may be c itself.
+    cublasStatus_t run(const Gemm& g, const void* bias, void* d, const cublasLtMatmulAlgo_t& algorithm,
+                       const LtCall& call);
+
+  private:
+    GemmKey key_;
+    std::unique_ptr<cublasLtMatmulDescOpaque_t, DestroyDescriptor> product_;
+    std::unique_ptr<cublasLtMatrixLayoutOpaque_t, DestroyDescriptor> a_, b_, c_;
+};
+
+/// "cublasLt 66 tile 20 stages 35 split-K 1", with the library's numbers.
+std::string name_of(const cublasLtMatmulAlgo_t& algorithm);
+
+}  // namespace dropforge::kernels::on_cuda

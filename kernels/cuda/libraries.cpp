@@ -1,0 +1,111 @@
+#include "kernels/cuda/libraries.h"
+
+#include <dlfcn.h>
+#include <link.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <sstream>
+
+#include "base/error.h"
+
+namespace dropforge::kernels::on_cuda {
+
+namespace {
+
+std::string environment(const char* name) {
+    const char* value = std::getenv(name);
+    return value == nullptr ? "" : value;
+}
+
+std::vector<fs::path> asked_for() {
+    std::vector<fs::path> folders;
+    std::istringstream list(environment("DROPFORGE_CUDA_LIBRARIES"));
+    for (std::string folder; std::getline(list, folder, ':');)
+        if (!folder.empty()) folders.emplace_back(folder);
+    return folders;
+}
+
+std::string path_of(void* handle, const std::string& name) {
+    link_map* map = nullptr;
+    if (dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0 && map != nullptr && *map->l_name != '\0') return map->l_name;
+    return name;
+}
+
+/// Adds `folder` if it exists and is not there yet.
+void add(std::vector<fs::path>& folders, const fs::path& folder) {
+    std::error_code error;
+    if (!fs::is_directory(folder, error)) return;
+    if (std::ranges::find(folders, folder) == folders.end()) folders.push_back(folder);
+}
+
+void add_wheels(std::vector<fs::path>& folders, const fs::path& packages) {
+    for (const char* wheel : {"cu13", "cublas", "cudnn"}) add(folders, packages / "nvidia" / wheel / "lib");
+}
+
+/// A virtual environment, or a folder of packages (pip install --target).
+void add_environment(std::vector<fs::path>& folders, const fs::path& root) {
+    add_wheels(folders, root);
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(root / "lib", error))
+        if (entry.path().filename().string().starts_with("python")) add_wheels(folders, entry.path() / "site-packages");
+}
+
+void add_toolkit(std::vector<fs::path>& folders, const fs::path& root) {
+    for (const char* libraries : {"lib64", "lib", "targets/x86_64-linux/lib"}) add(folders, root / libraries);
+    add_wheels(folders, root.parent_path().parent_path());  // the toolkit is a wheel: site-packages/nvidia/NAME
+}
+
+}  // namespace
+
+std::vector<fs::path> library_folders() {
+    std::vector<fs::path> folders;
+    for (const std::string& root :
+         {environment("CUDA_PATH"), environment("CUDA_HOME"), std::string(DROPFORGE_CUDA_TOOLKIT)})
+        if (!root.empty()) add_toolkit(folders, root);
+    add_toolkit(folders, "/usr/local/cuda");
+    std::error_code error;
+    add_environment(folders, fs::current_path(error) / ".cuda");
+    for (fs::path folder = fs::read_symlink("/proc/self/exe", error).parent_path(); folder.has_relative_path();
+         folder = folder.parent_path())
+        add_environment(folders, folder / ".cuda");
+    return folders;
+}
+
+Library Library::open(const std::vector<std::string>& names) {
+    std::string why, places;
+    const auto try_to_open = [&](const fs::path& path) -> void* {
+        void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+        const char* reason = handle == nullptr ? dlerror() : nullptr;
+        // A library that is there but cannot be loaded is the likely cause, so its reason is the one to tell.
+        std::error_code error;
+        if (reason != nullptr && why.empty() && fs::exists(path, error)) why = fmt::format("; {}", reason);
+        return handle;
+    };
+    const auto try_folders = [&](const std::vector<fs::path>& folders) -> void* {
+        for (const fs::path& folder : folders) {
+            places += fmt::format("{}{}", places.empty() ? "" : ", ", folder.string());
+            for (const std::string& name : names)
+                if (void* handle = try_to_open(folder / name)) return handle;
+        }
+        return nullptr;
+    };
+    void* handle = try_folders(asked_for());
+    for (size_t i = 0; handle == nullptr && i < names.size(); ++i) handle = try_to_open(names[i]);
+    if (handle == nullptr) {
+        places += fmt::format("{}the system's folders", places.empty() ? "" : ", ");
+        handle = try_folders(library_folders());
+    }
+    if (handle == nullptr)
+        throw Error("cannot open {}: looked in {}{} (DROPFORGE_CUDA_LIBRARIES can name a folder)",
+                    fmt::join(names, " or "), places, why);
+    return Library(handle, path_of(handle, names.front()));
+}
+
+void* Library::address(const char* name) const {
+    void* found = dlsym(handle_, name);
+    require(found != nullptr, "{} has no function {}", path_, name);
+    return found;
+}
+
+}  // namespace dropforge::kernels::on_cuda

@@ -1,0 +1,214 @@
+// How the CUDA backend chooses the algorithms of its products, and keeps the choices, on an imaginary cuBLASLt whose
+// second proposal is the fastest (tests/simt/mock_cublaslt.cpp). That products are right is in gemm_test.cpp.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <vector>
+
+#include "engine/buffer.h"
+#include "kernels/cuda/context.h"
+#include "kernels/cuda/functions.h"
+#include "kernels/cuda/gemm_cache.h"
+#include "message_of.h"
+#include "temporary_folder.h"
+#include "tests/simt/mock_cublaslt.h"
+#include "tests/simt/mock_runtime.h"
+
+namespace dropforge::kernels::on_cuda {
+namespace {
+
+using simt::machine;
+using simt::ScopedMachine;
+using test::message_of;
+
+/// DROPFORGE_CACHE for as long as it lives.
+class CacheFolder {
+  public:
+    explicit CacheFolder(const std::string& path) { setenv("DROPFORGE_CACHE", path.c_str(), 1); }
+    ~CacheFolder() { setenv("DROPFORGE_CACHE", "", 1); }
+    CacheFolder(const CacheFolder&) = delete;
+    CacheFolder& operator=(const CacheFolder&) = delete;
+};
+
+/// [8,16]·[16,24] with ones, c of the given alignment, in a context of its own.
+struct Product {
+    explicit Product(int64_t k = 16)
+        : a(8 * 16 * 4, context), b(16 * 24 * 4, context), c(8 * 24 * 4, context), bias(25 * 4, context), k(k) {
+        const std::vector<float> ones(16 * 24, 1.0f);
+        context.upload(a.as<>(), ones.data(), a.bytes());
+        context.upload(b.as<>(), ones.data(), b.bytes());
+        context.upload(bias.as<>(), ones.data(), bias.bytes());
+    }
+    Gemm gemm(bool accumulate = false) const {
+        return {a.as<>(), b.as<>(), c.as<>(), nullptr, 8,          24,         k,         16,
+                24,       24,       false,    false,   accumulate, DType::f32, DType::f32};
+    }
+    void run(bool accumulate = false) { cuda().gemm(gemm(accumulate), context); }
+    float result() {
+        float value = 0;
+        context.download(&value, c.as<char>() + c.bytes() - 4, 4);
+        context.synchronize();
+        return value;
+    }
+    GemmChoice choice() { return gemm_choices(context).at(0); }
+
+    CudaContext context;
+    Buffer a, b, c, bias;
+    int64_t k;
+};
+
+std::string only_file(const TemporaryFolder& folder) {
+    std::string name;
+    for (const auto& entry : fs::directory_iterator(folder.path())) {
+        CHECK(name.empty());
+        name = entry.path().filename();
+    }
+    return name;
+}
+
+TEST_CASE("the fastest proposal is taken, and what is added to is added to once") {
+    Product p;
+    CHECK(gemm_choices(p.context).empty());
+    CHECK(gemm_library_version(p.context) == 0);
+    const int64_t free = p.context.free_bytes();
+    p.run(true);
+    CHECK(p.result() == 16);
+    p.run(true);
+    CHECK(p.result() == 32);
+    REQUIRE(gemm_choices(p.context).size() == 1);
+    CHECK(p.choice().product == "f32 8x24x16 NN +c ld 16 24 24 align 16 16 16");
+    CHECK(p.choice().algorithm == "cublasLt 1 tile 0 stages 0 split-K 1");
+    CHECK(p.choice().origin == "timed");
+    CHECK(p.choice().microseconds == 1000);
+    CHECK(gemm_library_version(p.context) > 120000);
+    CHECK(p.context.free_bytes() == free);
+}
+
+TEST_CASE("without memory to time in, the first proposal") {
+    const ScopedMachine scope;
+    Product p;
+    machine().memory = machine().used + 100;
+    p.run();
+    CHECK(p.result() == 16);
+    CHECK(p.choice().algorithm == "cublasLt 0 tile 0 stages 0 split-K 1");
+    CHECK(p.choice().origin == "first proposal, no memory to time others");
+}
+
+TEST_CASE("what the library refuses is made by a kernel of our own") {
+    Product p;
+    Gemm g = p.gemm();
+    g.c = p.c.as<char>() + 4;  // the library has no algorithm for odd rows of 16-bit numbers
+    g.dtype = g.out = DType::bf16;
+    g.m = 1, g.n = 3, g.ldc = 3;
+    g.ldb = 3;
+    cuda().gemm(g, p.context);
+    CHECK(p.choice().algorithm == "own kernel");
+    CHECK(p.choice().origin == "not in cuBLASLt");
+    Product none(0);  // a sum of no terms
+    none.run();
+    CHECK(none.result() == 0);
+    CHECK(none.choice().algorithm == "own kernel");
+}
+
+TEST_CASE("a product is recorded once its algorithm is chosen, and not before") {
+    Product p;
+    CHECK(message_of([&] { p.context.record([&] { p.run(); }); }) ==
+          "product f32 8x24x16 NN ld 16 24 24 align 16 16 16 is recorded before it has run once, when its algorithm is "
+          "chosen");
+    Gemm g = p.gemm(true);
+    g.bias = p.bias.as<float>();
+    cuda().gemm(g, p.context);
+    const int64_t before = simt::cublaslt_runs();
+    const auto step = p.context.record([&] {
+        cuda().gemm(g, p.context);
+        g.bias = p.bias.as<float>() + 1;  // not on a 16-byte border: is copied to one
+        cuda().gemm(g, p.context);
+    });
+    CHECK(simt::cublaslt_runs() == before);
+    step->run();
+    CHECK(p.result() == 3 * 17);
+    CHECK(simt::cublaslt_runs() == before + 2);
+}
+
+TEST_CASE("choices are kept for the next context") {
+    const TemporaryFolder folder;
+    const CacheFolder cache(folder / "deep");
+    Product first;
+    first.run();
+    CHECK(first.choice().origin == "timed");
+    const int64_t before = simt::cublaslt_runs();
+    Product second;
+    second.run();
+    CHECK(second.choice().origin == "stored");
+    CHECK(second.choice().algorithm == first.choice().algorithm);
+    CHECK(second.choice().microseconds == 1000);
+    CHECK(simt::cublaslt_runs() == before + 1);
+    second.run(true);  // another product: the first stays in the file
+    Product third;
+    third.run();
+    third.run(true);
+    for (const GemmChoice& choice : gemm_choices(third.context)) CHECK(choice.origin == "stored");
+}
+
+TEST_CASE("a file that is damaged, or of another machine, is made anew") {
+    const TemporaryFolder folder;
+    const CacheFolder cache(folder.path());
+    const auto origin = [] {
+        Product p;
+        p.run();
+        CHECK(p.result() == 16);
+        return p.choice().origin;
+    };
+    CHECK(origin() == "timed");
+    const fs::path file = folder / only_file(folder);
+    CHECK(file.filename().string().starts_with("gemm-Imaginary-GPU-13000-"));
+    const std::string good = read_text(file);
+    for (const size_t at : {size_t{0}, good.size() / 3, good.size() / 2, good.size() - 2}) {  // one letter is another
+        std::string bad = good;
+        bad[at] ^= 1;
+        write_text(file, bad);
+        INFO("byte ", at);
+        CHECK(origin() == "timed");
+        CHECK(read_text(file) == good);
+    }
+    for (const size_t size : {size_t{0}, size_t{10}, good.size() - 1}) {
+        write_text(file, good.substr(0, size));
+        CHECK(origin() == "timed");
+        CHECK(read_text(file) == good);
+    }
+    CHECK(origin() == "stored");
+    {
+        const ScopedMachine scope;
+        machine().name = "Imaginary/GPU";  // the same file name
+        CHECK(origin() == "timed");
+    }
+    CHECK(origin() == "timed");
+}
+
+TEST_CASE("a stored algorithm that the library no longer takes is chosen anew") {
+    const TemporaryFolder folder;
+    const CacheFolder cache(folder.path());
+    Product first;
+    first.run();
+    const auto version = gemm_library_version(first.context);
+    GemmCache file("Imaginary GPU", 13000, version);
+    REQUIRE(file.find(first.choice().product).has_value());
+    CHECK(file.store(first.choice().product, {.words = {1, 2, 3}, .microseconds = 1}).empty());
+    Product second;
+    second.run();
+    CHECK(second.result() == 16);
+    CHECK(second.choice().origin == "timed");
+}
+
+TEST_CASE("a folder that cannot be written to is said and does not stop a run") {
+    const TemporaryFolder folder;
+    write_text(folder / "file", "");
+    const CacheFolder cache((folder / "file").string());
+    Product p;
+    p.run();
+    CHECK(p.result() == 16);
+    CHECK(p.choice().origin.starts_with("timed, not stored: "));
+}
+
+}  // namespace
+}  // namespace dropforge::kernels::on_cuda

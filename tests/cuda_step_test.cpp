@@ -1,0 +1,137 @@
+// Whole training steps on the CUDA backend beside the CPU's: every kind of step, both precisions, twenty updates with
+// dropout. Once queued ahead of the host, as training does it; from the second run on the steps are recordings.
+#include <map>
+#include <string>
+
+#include "kernels/cuda/backend.h"
+#include "tests/step_fixture.h"
+
+namespace dropforge {
+namespace {
+
+using namespace test;
+
+constexpr int64_t kSteps = 20;
+
+/// What a training of kSteps steps on one batch leaves.
+struct Training {
+    std::vector<double> losses, norms;
+    std::vector<float> gradients;  // of the first step
+    std::vector<float> values, importance;
+};
+
+class Trainings {
+  public:
+    Trainings(StepKind kind, float dropout)
+        : kind_(kind),
+          parameters_(small_config(dropout, 4), {.mlm = true, .pooler = true, .next_sentence = true}),
+          batch_(
+              random_batch(parameters_.config(), 6, 24, 5, {.lengths = true, .types = true, .next_sentence = true})) {}
+
+    Training run(const kernels::KernelTable& table, DType dtype, const data::Batch& batch) const {
+        TrainingStep step(parameters_, StepPrograms(parameters_, dropping_options_for(batch, 3, 12, dtype)), table);
+        parameters_.initialize(step.values(), 1);
+        fill_importance(step.importance(), 1);
+        step.store_states();
+        Training t;
+        step.backward(batch, 1, kind_, 0.05);
+        step.fetch_states();
+        t.gradients.assign(step.gradients(), step.gradients() + parameters_.size());
+        const auto collect = [&] {
+            const StepOutcome o = step.collect();
+            t.losses.push_back(o.result.loss);
+            t.norms.push_back(o.gradient_norm);
+        };
+        for (int64_t i = 1; i <= kSteps; ++i) {
+            step.queue(batch, {.step = i, .kind = kind_, .lambda = 0.05, .learning_rate = 1e-3});
+            if (!step.may_queue()) collect();
+        }
+        while (step.queued() > 0) collect();
+        step.fetch_states();
+        t.values.assign(step.values(), step.values() + parameters_.size());
+        t.importance.assign(step.importance().begin(), step.importance().end());
+        return t;
+    }
+
+    const Parameters& parameters() const { return parameters_; }
+    const data::Batch& batch() const { return batch_; }
+
+  private:
+    StepKind kind_;
+    Parameters parameters_;
+    data::Batch batch_;
+};
+
+/// Largest ‖a − b‖ / ‖b‖ over the tensors, but for those whose gradient is rounding alone.
+double largest_difference(const Parameters& parameters, const std::vector<float>& a, const std::vector<float>& b) {
+    double largest = 0;
+    for (const HfTensor& t : parameters.tensors()) {
+        if (t.name.ends_with("key.bias")) continue;
+        const double d = difference(t, a, b);
+        if (!(d <= largest)) largest = d;  // NaN too
+    }
+    return largest;
+}
+
+double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
+    double largest = 0;
+    for (size_t i = 0; i < a.size(); ++i)
+        if (const double d = std::abs(a[i] / b[i] - 1); !(d <= largest)) largest = d;
+    return largest;
+}
+
+/// Each figure's error against the truth is at most `factor` times the largest that the yardstick has.
+void check(const Trainings& t, const Training& got, const Training& truth, const Training& yardstick,
+           const Training& its_truth, double factor) {
+    const auto compare = [&](const char* what, double error, double shown) {
+        CAPTURE(what);
+        const bool right = error <= factor * shown;
+        CHECK_MESSAGE(right, what << ": " << error << " > " << factor << " x " << shown);
+    };
+    REQUIRE(got.losses.size() == static_cast<size_t>(kSteps));
+    compare("losses", largest_difference(got.losses, truth.losses),
+            largest_difference(yardstick.losses, its_truth.losses));
+    compare("norms", largest_difference(got.norms, truth.norms), largest_difference(yardstick.norms, its_truth.norms));
+    compare("gradients", largest_difference(t.parameters(), got.gradients, truth.gradients),
+            largest_difference(t.parameters(), yardstick.gradients, its_truth.gradients));
+    compare("weights", largest_difference(t.parameters(), got.values, truth.values),
+            largest_difference(t.parameters(), yardstick.values, its_truth.values));
+    CHECK(got.losses.back() < got.losses.front());
+}
+
+constexpr StepKind kKinds[] = {StepKind::dense, StepKind::dropping, StepKind::align};
+
+TEST_CASE("twenty f32 steps differ from the CPU's by rounding alone") {
+    for (const StepKind kind : kKinds) {
+        CAPTURE(std::string(name_of(kind)));
+        // The same sums in another order: what rounding does to a run without dropout.
+        const Trainings plain(kind, 0), dropped(kind, 0.1f);
+        const Training truth = plain.run(kernels::cpu(), DType::f32, plain.batch()),
+                       rounded = plain.run(kernels::cpu(), DType::f32, reversed(plain.batch()));
+        check(plain, plain.run(kernels::cuda(), DType::f32, plain.batch()), truth, rounded, truth, 8);
+        check(dropped, dropped.run(kernels::cuda(), DType::f32, dropped.batch()),
+              dropped.run(kernels::cpu(), DType::f32, dropped.batch()), rounded, truth, 8);
+    }
+}
+
+TEST_CASE("twenty bf16 steps are as near to f32 as the CPU's are") {
+    for (const StepKind kind : kKinds) {
+        CAPTURE(std::string(name_of(kind)));
+        const Trainings t(kind, 0.1f);
+        const Training truth = t.run(kernels::cpu(), DType::f32, t.batch());
+        check(t, t.run(kernels::cuda(), DType::bf16, t.batch()), truth, t.run(kernels::cpu(), DType::bf16, t.batch()),
+              truth, 2);
+    }
+}
+
+TEST_CASE("the same steps twice give the same bits") {
+    const Trainings t(StepKind::align, 0.1f);
+    const Training first = t.run(kernels::cuda(), DType::bf16, t.batch()),
+                   second = t.run(kernels::cuda(), DType::bf16, t.batch());
+    CHECK(first.losses == second.losses);
+    CHECK(first.values == second.values);
+    CHECK(first.importance == second.importance);
+}
+
+}  // namespace
+}  // namespace dropforge

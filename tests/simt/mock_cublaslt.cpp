@@ -1,0 +1,294 @@
+// cuBLASLt without a GPU: products by plain loops, of the descriptors that the backend makes, with the demands of the
+// library: sizes that fit, operands as aligned as was promised, a bias in the output's type.
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "kernels/cuda/cublas_lt.h"
+#include "tests/simt/mock_cublaslt.h"
+#include "tests/simt/mock_runtime.h"
+
+namespace dropforge::simt {
+
+namespace {
+
+struct Layout {
+    cudaDataType_t type;
+    int64_t rows, columns, ld;  // column-major
+
+    bool holds(int64_t r, int64_t c) const { return rows == r && columns == c && ld >= r; }
+    size_t at(int64_t row, int64_t column) const { return static_cast<size_t>(column * ld + row); }
+};
+
+struct Product {
+    bool transpose_a = false, transpose_b = false;
+    cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
+    const void* bias = nullptr;
+    int32_t bias_type = -1;
+};
+
+struct Preference {
+    uint64_t workspace = 0;
+    uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_MASK;
+    uint32_t align[4] = {256, 256, 256, 256};  // of A, B, C, D
+};
+
+struct Algorithm {
+    uint64_t magic, number;
+};
+constexpr uint64_t kMagic = 0x64726f70666f7267;
+/// Milliseconds of a product by the algorithms, as proposed: the second is the fastest.
+constexpr double kCost[] = {3, 1, 2};
+
+size_t bytes_of(cudaDataType_t type) { return type == CUDA_R_32F ? 4 : 2; }
+
+float read(const void* p, cudaDataType_t type, size_t i) {
+    switch (type) {
+        case CUDA_R_16BF:
+            return __bfloat162float(static_cast<const __nv_bfloat16*>(p)[i]);
+        case CUDA_R_16F:
+            return __half2float(static_cast<const __half*>(p)[i]);
+        default:
+            return static_cast<const float*>(p)[i];
+    }
+}
+void write(void* p, cudaDataType_t type, size_t i, float value) {
+    switch (type) {
+        case CUDA_R_16BF:
+            static_cast<__nv_bfloat16*>(p)[i] = __float2bfloat16_rn(value);
+            break;
+        case CUDA_R_16F:
+            static_cast<__half*>(p)[i] = __float2half_rn(value);
+            break;
+        default:
+            static_cast<float*>(p)[i] = value;
+    }
+}
+
+Layout& layout_of(cublasLtMatrixLayout_t l) { return *reinterpret_cast<Layout*>(l); }
+Product& product_of(cublasLtMatmulDesc_t d) { return *reinterpret_cast<Product*>(d); }
+
+/// A product whose matrices fit each other, in types that the library knows.
+cublasStatus_t check(const Product& p, const Layout& a, const Layout& b, const Layout& c, const Layout& d) {
+    const int64_t m = d.rows, n = d.columns, k = p.transpose_a ? a.rows : a.columns;
+    const bool sizes = m > 0 && n > 0 && k > 0 && a.holds(p.transpose_a ? k : m, p.transpose_a ? m : k) &&
+                       b.holds(p.transpose_b ? n : k, p.transpose_b ? k : n) && c.holds(m, n) && d.holds(m, n);
+    if (!sizes || a.type != b.type || c.type != d.type) return CUBLAS_STATUS_INVALID_VALUE;
+    if (d.type != CUDA_R_32F && d.type != a.type) return CUBLAS_STATUS_NOT_SUPPORTED;
+    if (p.epilogue == CUBLASLT_EPILOGUE_DEFAULT) return CUBLAS_STATUS_SUCCESS;
+    const bool bias = p.epilogue == CUBLASLT_EPILOGUE_BIAS && (p.bias_type == -1 || p.bias_type == d.type);
+    return bias ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
+}
+
+/// op(x) as rows of f32, the sum's index innermost.
+std::vector<float> rows_of(const void* x, const Layout& layout, bool k_is_row) {
+    const int64_t rows = k_is_row ? layout.columns : layout.rows, k = k_is_row ? layout.rows : layout.columns;
+    std::vector<float> values(static_cast<size_t>(rows * k));
+    for (int64_t r = 0; r < rows; ++r)
+        for (int64_t l = 0; l < k; ++l)
+            values[static_cast<size_t>(r * k + l)] = read(x, layout.type, k_is_row ? layout.at(l, r) : layout.at(r, l));
+    return values;
+}
+
+struct Operands {
+    const void *a, *b, *c;
+    void* d;
+    float alpha, beta;
+};
+
+void multiply(const Product& p, const Operands& o, const Layout& la, const Layout& lb, const Layout& lc,
+              const Layout& ld) {
+    const std::vector<float> a = rows_of(o.a, la, p.transpose_a), b = rows_of(o.b, lb, !p.transpose_b);
+    const auto k = static_cast<size_t>(p.transpose_a ? la.rows : la.columns);
+    for (int64_t j = 0; j < ld.columns; ++j) {
+        for (int64_t i = 0; i < ld.rows; ++i) {
+            const float *x = &a[static_cast<size_t>(i) * k], *y = &b[static_cast<size_t>(j) * k];
+            float sum = 0;
+            for (size_t l = 0; l < k; ++l) sum += x[l] * y[l];
+            sum *= o.alpha;
+            if (p.epilogue == CUBLASLT_EPILOGUE_BIAS) sum += read(p.bias, ld.type, static_cast<size_t>(i));
+            if (o.beta != 0) sum += o.beta * read(o.c, lc.type, lc.at(i, j));
+            write(o.d, ld.type, ld.at(i, j), sum);
+        }
+    }
+}
+
+template <typename T>
+cublasStatus_t create(T** handle, auto value) {
+    *handle = reinterpret_cast<T*>(new auto(value));
+    return CUBLAS_STATUS_SUCCESS;
+}
+template <typename Value, typename T>
+cublasStatus_t destroy(T* handle) {
+    delete reinterpret_cast<Value*>(handle);
+    return CUBLAS_STATUS_SUCCESS;
+}
+template <typename T>
+cublasStatus_t assign(T& to, const void* from, size_t bytes) {
+    if (bytes != sizeof to) return CUBLAS_STATUS_INVALID_VALUE;
+    std::memcpy(&to, from, bytes);
+    return CUBLAS_STATUS_SUCCESS;
+}
+bool aligned(const void* p, uintptr_t bytes) { return reinterpret_cast<uintptr_t>(p) % bytes == 0; }
+
+cublasStatus_t set_product(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t which, const void* value,
+                           size_t bytes) {
+    Product& p = product_of(desc);
+    int32_t operation = 0;
+    cublasStatus_t status = CUBLAS_STATUS_SUCCESS;
+    switch (which) {
+        case CUBLASLT_MATMUL_DESC_TRANSA:
+            status = assign(operation, value, bytes);
+            p.transpose_a = operation != CUBLAS_OP_N;
+            return status;
+        case CUBLASLT_MATMUL_DESC_TRANSB:
+            status = assign(operation, value, bytes);
+            p.transpose_b = operation != CUBLAS_OP_N;
+            return status;
+        case CUBLASLT_MATMUL_DESC_EPILOGUE:
+            return assign(p.epilogue, value, bytes);
+        case CUBLASLT_MATMUL_DESC_BIAS_POINTER:
+            return assign(p.bias, value, bytes);
+        case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE:
+            return assign(p.bias_type, value, bytes);
+        default:
+            return CUBLAS_STATUS_INVALID_VALUE;
+    }
+}
+
+cublasStatus_t set_preference(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttributes_t which,
+                              const void* value, size_t bytes) {
+    auto& p = *reinterpret_cast<Preference*>(preference);
+    switch (which) {
+        case CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES:
+            return assign(p.workspace, value, bytes);
+        case CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK:
+            return assign(p.reduction, value, bytes);
+        case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES:
+            return assign(p.align[0], value, bytes);
+        case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES:
+            return assign(p.align[1], value, bytes);
+        case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES:
+            return assign(p.align[2], value, bytes);
+        case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES:
+            return assign(p.align[3], value, bytes);
+        default:
+            return CUBLAS_STATUS_INVALID_VALUE;
+    }
+}
+
+/// Wants pairs of 16-bit elements; the real library is not so choosy, but may be about other things.
+bool in_words(const Layout& layout, uint32_t align) {
+    return align % 4 == 0 && static_cast<size_t>(layout.ld) * bytes_of(layout.type) % 4 == 0;
+}
+
+cublasStatus_t propose(cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                       cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t preference,
+                       int wanted, cublasLtMatmulHeuristicResult_t results[], int* count) {
+    *count = 0;
+    const auto& p = *reinterpret_cast<Preference*>(preference);
+    const cublasStatus_t status = check(product_of(desc), layout_of(a), layout_of(b), layout_of(c), layout_of(d));
+    if (status != CUBLAS_STATUS_SUCCESS) return status;
+    const cublasLtMatrixLayout_t layouts[] = {a, b, c, d};
+    for (int i = 0; i < 4; ++i)
+        if (!in_words(layout_of(layouts[i]), p.align[i])) return CUBLAS_STATUS_NOT_SUPPORTED;
+    if (p.workspace == 0 || p.reduction != CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE) return CUBLAS_STATUS_NOT_SUPPORTED;
+    for (; *count < std::min(wanted, static_cast<int>(std::size(kCost))); ++*count) {
+        results[*count] = {};
+        const Algorithm algorithm{kMagic, static_cast<uint64_t>(*count)};
+        std::memcpy(&results[*count].algo, &algorithm, sizeof algorithm);
+        results[*count].state = CUBLAS_STATUS_SUCCESS;
+    }
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+Algorithm algorithm_of(const cublasLtMatmulAlgo_t* algo) {
+    Algorithm algorithm{};
+    std::memcpy(&algorithm, algo, sizeof algorithm);
+    return algorithm;
+}
+bool known(const Algorithm& a) { return a.magic == kMagic && a.number < std::size(kCost); }
+
+cublasStatus_t algorithm_check(cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a,
+                               cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+                               const cublasLtMatmulAlgo_t* algo, cublasLtMatmulHeuristicResult_t* result) {
+    if (!known(algorithm_of(algo))) return CUBLAS_STATUS_INVALID_VALUE;
+    *result = {};
+    return check(product_of(desc), layout_of(a), layout_of(b), layout_of(c), layout_of(d));
+}
+
+cublasStatus_t algorithm_attribute(const cublasLtMatmulAlgo_t* algo, cublasLtMatmulAlgoConfigAttributes_t which,
+                                   void* value, size_t bytes, size_t* written) {
+    const int32_t number = which == CUBLASLT_ALGO_CONFIG_ID           ? static_cast<int32_t>(algorithm_of(algo).number)
+                           : which == CUBLASLT_ALGO_CONFIG_SPLITK_NUM ? 1
+                                                                      : 0;
+    if (bytes != sizeof number) return CUBLAS_STATUS_INVALID_VALUE;
+    std::memcpy(value, &number, bytes);
+    *written = bytes;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t run(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void* alpha, const void* a,
+                   cublasLtMatrixLayout_t la, const void* b, cublasLtMatrixLayout_t lb, const void* beta, const void* c,
+                   cublasLtMatrixLayout_t lc, void* d, cublasLtMatrixLayout_t ld, const cublasLtMatmulAlgo_t* algo,
+                   void* workspace, size_t, cudaStream_t stream) {
+    const Product p = product_of(desc);
+    const Algorithm algorithm = algorithm_of(algo);
+    const Operands o{a, b, c, d, *static_cast<const float*>(alpha), *static_cast<const float*>(beta)};
+    const cublasStatus_t status = check(p, layout_of(la), layout_of(lb), layout_of(lc), layout_of(ld));
+    if (status != CUBLAS_STATUS_SUCCESS) return status;
+    const bool bias = p.epilogue == CUBLASLT_EPILOGUE_BIAS;
+    if (!known(algorithm) || !aligned(workspace, 16) || (bias && (p.bias == nullptr || !aligned(p.bias, 16))))
+        return CUBLAS_STATUS_INVALID_VALUE;
+    for (const void* operand : {a, b, c, static_cast<const void*>(d)})
+        if (!aligned(operand, 4)) return CUBLAS_STATUS_INVALID_VALUE;
+    enqueue(stream, [=, la = layout_of(la), lb = layout_of(lb), lc = layout_of(lc), ld = layout_of(ld)] {
+        multiply(p, o, la, lb, lc, ld);
+        machine().clock += kCost[algorithm.number];
+        ++cublaslt_runs();
+    });
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+}  // namespace
+
+int64_t& cublaslt_runs() {
+    static int64_t runs = 0;
+    return runs;
+}
+
+}  // namespace dropforge::simt
+
+namespace dropforge::kernels::on_cuda {
+
+const CublasLt& cublas_lt() {
+    using namespace simt;
+    static const CublasLt functions{
+        .get_version = [] { return size_t{CUBLAS_VERSION}; },
+        .get_status_string = [](cublasStatus_t status) { return status == CUBLAS_STATUS_SUCCESS ? "ok" : "refused"; },
+        .create = [](cublasLtHandle_t* handle) { return create(handle, 0); },
+        .destroy = [](cublasLtHandle_t handle) { return destroy<int>(handle); },
+        .matmul_desc_create = [](cublasLtMatmulDesc_t* desc, cublasComputeType_t,
+                                 cudaDataType_t) { return create(desc, Product{}); },
+        .matmul_desc_destroy = [](cublasLtMatmulDesc_t desc) { return destroy<Product>(desc); },
+        .matmul_desc_set_attribute = set_product,
+        .matrix_layout_create =
+            [](cublasLtMatrixLayout_t* layout, cudaDataType type, uint64_t rows, uint64_t columns, int64_t ld) {
+                return create(layout, Layout{type, static_cast<int64_t>(rows), static_cast<int64_t>(columns), ld});
+            },
+        .matrix_layout_destroy = [](cublasLtMatrixLayout_t layout) { return destroy<Layout>(layout); },
+        .matmul_preference_create = [](cublasLtMatmulPreference_t* p) { return create(p, Preference{}); },
+        .matmul_preference_destroy = [](cublasLtMatmulPreference_t p) { return destroy<Preference>(p); },
+        .matmul_preference_set_attribute = set_preference,
+        .matmul_algo_get_heuristic = propose,
+        .matmul_algo_check = algorithm_check,
+        .matmul_algo_config_get_attribute = algorithm_attribute,
+        .matmul = run,
+    };
+    return functions;
+}
+
+}  // namespace dropforge::kernels::on_cuda
