@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cinttypes>
 #include <cmath>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "apps/choose_device.h"
@@ -72,6 +74,16 @@ std::string resume_command(const std::vector<std::string>& arguments) {
     return command + "--resume auto";
 }
 
+/// --profile-steps A:B, both of them included.
+void take_profile_steps(const std::string& text, PretrainOptions& options) {
+    int64_t first = 0, last = 0;
+    int end = 0;
+    const bool numbers = std::sscanf(text.c_str(), "%" SCNd64 ":%" SCNd64 "%n", &first, &last, &end) == 2;
+    if (!numbers || static_cast<size_t>(end) != text.size() || first < 1 || first > last)
+        throw CLI::ValidationError("--profile-steps " + text, "must be FIRST:LAST with 1 <= FIRST <= LAST, like 20:22");
+    options.profile_first = first, options.profile_last = last;
+}
+
 /// --dry-run: the report is the result.
 void report(const RunPlan& plan, const CommonOptions& common) {
     fmt::print("{}", common.json ? plan.json().dump() + '\n' : plan.text());
@@ -136,6 +148,9 @@ void add_pretrain(CLI::App& app, CommonOptions& common) {
     command->add_option("--set", options->settings, "key=value, e.g. train.lr=1e-4")->expected(1)->take_all();
     command->add_option("--trace", options->run.trace_steps, "Write trace.json of so many steps")
         ->check(CLI::NonNegativeNumber);
+    command->add_option_function<std::string>(
+        "--profile-steps", [options](const std::string& text) { take_profile_steps(text, options->run); },
+        "FIRST:LAST, steps for nsys or ncu to see, op by op under their names (docs/profiling.md)");
     command->add_flag("--dry-run", options->dry_run, "Parameters, FLOPs and memory against what is free; no training");
     add_common(*command, common);
     command->footer(

@@ -88,6 +88,9 @@ class StepBench {
         for (int64_t i = 0; i < o_.steps; ++i)
             for (const StepKind kind : kinds_) times_[kind].seconds.push_back(timed_step(step, kind));
         Json report = results();
+        for (const kernels::KernelChoice& c : step.kernel_choices())
+            report["kernels"].push_back(
+                {{"operation", c.operation}, {"library", c.library}, {"kernel", c.kernel}, {"reason", c.reason}});
         if (o_.by_op) report["by_op"] = op_times(step, static_cast<double>(o_.steps * steps_at_once())).json();
         return report;
     }
@@ -217,7 +220,11 @@ void print(const Json& r) {
     fmt::print("  activations {:.1f} MB planned, lower bound {:.1f} MB; peak resident {:.1f} MB\n",
                number(r, "plan_bytes") / 1e6, number(r, "plan_lower_bound_bytes") / 1e6,
                number(r, "peak_rss_bytes") / 1e6);
-    if (r.contains("by_op")) print_op_times(r["by_op"]);
+    if (!r.contains("by_op")) return;
+    print_op_times(r["by_op"]);
+    for (const Json& k : r.value("kernels", Json::array()))
+        fmt::print("  {}: {}, {} ({})\n", k["operation"].get<std::string>(), k["library"].get<std::string>(),
+                   k["kernel"].get<std::string>(), k["reason"].get<std::string>());
 }
 
 void run(const Options& o) {

@@ -52,6 +52,7 @@ endif()
 
 # Compiled by the host's compiler in both forms of the backend, this and the emulated one of tests/.
 file(GLOB cuda_host_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cpp)
+list(FILTER cuda_host_sources EXCLUDE REGEX "/cudnn_graphs[.]cpp$")  # below
 set_source_files_properties(${PROJECT_SOURCE_DIR}/kernels/cuda/libraries.cpp
                             PROPERTIES COMPILE_DEFINITIONS "DROPFORGE_CUDA_TOOLKIT=\"${CUDA_TOOLKIT}\"")
 
@@ -82,4 +83,19 @@ if(NVCC AND CUDA_HEADERS AND NOT DROPFORGE_SANITIZE)
     add_library(kernels_cuda STATIC ${cuda_host_sources})
     target_include_directories(kernels_cuda SYSTEM PRIVATE ${CUDA_HEADERS})
     target_link_libraries(kernels_cuda PRIVATE kernels_cuda_device PUBLIC kernels ${CMAKE_DL_LIBS})
+
+    # Attention by cuDNN, where its headers and those of cudnn-frontend are. The latter take a minute to compile: they are read by one file alone.
+    find_path(CUDNN_FRONTEND_HEADERS cudnn_frontend.h HINTS ${CUDA_HEADERS} ${PROJECT_SOURCE_DIR}/.cuda/include)
+    find_path(CUDNN_HEADERS cudnn.h HINTS ${CUDA_HEADERS} ${PROJECT_SOURCE_DIR}/.cuda/nvidia/cu13/include)
+    mark_as_advanced(CUDNN_FRONTEND_HEADERS CUDNN_HEADERS)
+    if(CUDNN_FRONTEND_HEADERS AND CUDNN_HEADERS)
+        add_library(cudnn_graphs STATIC ${PROJECT_SOURCE_DIR}/kernels/cuda/cudnn_graphs.cpp)
+        target_include_directories(cudnn_graphs SYSTEM PRIVATE ${CUDA_HEADERS} ${CUDNN_HEADERS} ${CUDNN_FRONTEND_HEADERS})
+        target_compile_options(cudnn_graphs PRIVATE -O1)  # none of it is in a loop
+        target_link_libraries(cudnn_graphs PUBLIC base ${CMAKE_DL_LIBS})
+        target_link_libraries(kernels_cuda PRIVATE cudnn_graphs)
+        target_compile_definitions(kernels_cuda PRIVATE DROPFORGE_CUDNN=1)
+    else()
+        message(STATUS "no cudnn_frontend.h (./dev setup cuda brings it): attention by our own kernels only")
+    endif()
 endif()

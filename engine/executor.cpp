@@ -60,6 +60,7 @@ void Executor::run() {
     require(omp_get_max_threads() <= program_.max_threads(), "{}: {} threads to run on, but its scratch is for {}",
             program_.name(), omp_get_max_threads(), program_.max_threads());
     if (clocked_) return run_clocked();
+    if (!scopes_.empty()) return run_in_ranges();
     if (ran_ && records_ && !recording_) {
         recording_ = context_.record([this] { run_ops(); });
         records_ = recording_ != nullptr;
@@ -92,6 +93,32 @@ void Executor::run_clocked() {
         start = end;
     }
     ran_ = true;
+}
+
+/// Neighbours of one scope share its range.
+void Executor::run_in_ranges() {
+    const std::vector<Op>& ops = program_.ops();
+    context_.begin_range(program_.name().c_str());
+    for (size_t i = 0; i < ops.size(); ++i) {
+        const bool first = i == 0 || scopes_[i] != scopes_[i - 1];
+        const bool last = i + 1 == ops.size() || scopes_[i] != scopes_[i + 1];
+        if (first && !scopes_[i].empty()) context_.begin_range(scopes_[i].c_str());
+        context_.begin_range(ops[i].name.c_str());
+        ops[i].run(run_);
+        context_.end_range();
+        if (last && !scopes_[i].empty()) context_.end_range();
+    }
+    context_.end_range();
+    ran_ = true;
+}
+
+void Executor::profile(bool on) {
+    scopes_.clear();
+    if (!on) return;
+    for (const Op& op : program_.ops()) {
+        const size_t slash = op.name.rfind('/');
+        scopes_.push_back(slash == std::string::npos ? "" : op.name.substr(0, slash));
+    }
 }
 
 void Executor::clock(bool on, bool events) {

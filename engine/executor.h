@@ -46,6 +46,9 @@ class Executor {
 
     /// Clock every op from now on (or stop). With events, also keep start and length of each for a trace.
     void clock(bool on, bool events = false);
+    /// Run op by op from now on (or stop), each in a range of its name, inside one of its layer's and one of the
+    /// program's.
+    void profile(bool on);
     std::span<const OpTime> times() const { return times_; }
     std::span<const OpEvent> events() const { return events_; }
     /// When the executor was made, by the steady clock: zero of its events.
@@ -56,6 +59,7 @@ class Executor {
     void check_bound();
     void run_ops();
     void run_clocked();
+    void run_in_ranges();
 
     const Program& program_;
     kernels::Context& context_;
@@ -66,6 +70,7 @@ class Executor {
     std::unique_ptr<kernels::Recording> recording_;  // with the pointers that are bound
     std::vector<OpTime> times_;
     std::vector<OpEvent> events_;
+    std::vector<std::string> scopes_;  // of each op while profiling: "layer3" of "layer3/fc1"
     int64_t epoch_ns_;
 };
 

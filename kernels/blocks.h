@@ -8,16 +8,14 @@
 namespace dropforge::kernels {
 
 constexpr int64_t kMaxRowBlocks = 64;
-constexpr int64_t kMaxDeviceRowBlocks = 108;  // multiprocessors of an A100
-constexpr int64_t kMaxEmbeddingBlocks = 3 * kMaxDeviceRowBlocks;
-constexpr int64_t kSegmentBlock = 1 << 15;  // elements
+constexpr int64_t kMaxDeviceRowBlocks = 3 * 132;  // an H100 has 132 multiprocessors, an A100 108
+constexpr int64_t kSegmentBlock = 1 << 15;        // elements
 
 /// Blocks of a sum over rows: at least 16 rows each, at most kMaxRowBlocks.
 constexpr int64_t row_blocks(int64_t rows) { return std::clamp<int64_t>(rows / 16, 1, kMaxRowBlocks); }
-/// Of LayerNorm's backward on a GPU, where a block needs whole rows: one block a multiprocessor.
+/// Of the backward of LayerNorm and of the embeddings on a GPU, where a block needs whole rows: three blocks a
+/// multiprocessor.
 constexpr int64_t device_row_blocks(int64_t rows) { return std::clamp<int64_t>(rows / 16, 1, kMaxDeviceRowBlocks); }
-/// Of the embeddings' backward on a GPU, where three blocks share a multiprocessor.
-constexpr int64_t embedding_row_blocks(int64_t rows) { return std::clamp<int64_t>(rows / 16, 1, kMaxEmbeddingBlocks); }
 /// First row of block i of n.
 constexpr int64_t block_begin(int64_t rows, int64_t i, int64_t n) { return rows * i / n; }
 /// Blocks of a sum over a segment of the parameter arena.

@@ -62,6 +62,13 @@ class Context {
     virtual void wait(int64_t) {}
     void synchronize() { wait(mark()); }
 
+    /// For a profiler that watches: what is queued until end_range() belongs to `name`; ranges nest. `name` must stay
+    /// until the profiler is done. Kernels of a recording belong to no range.
+    virtual void begin_range(const char* /*name*/) {}
+    virtual void end_range() {}
+    /// Begins or ends what a profiler that waits for this is to collect.
+    virtual void profiler(bool /*on*/) {}
+
     /// Records what `calls` queues, without running it. All shapes must have run before (so that plans are chosen and
     /// memory is there). nullptr: this backend does not record, calls are to be made again each time.
     virtual std::unique_ptr<Recording> record(const std::function<void()>&) { return nullptr; }

@@ -20,7 +20,7 @@ int64_t embedding_backward_scratch_bytes(int64_t rows, int64_t columns) {
     // Gradients before LayerNorm; partial sums, no fewer than the CPU's row_blocks; on a GPU, each row twice as an id
     // and its number.
     constexpr int64_t kSorted = 2 * 2 * static_cast<int64_t>(sizeof(int32_t));
-    return (rows * columns + embedding_row_blocks(rows) * 2 * columns) * kFloat + rows * kSorted;
+    return (rows * columns + device_row_blocks(rows) * 2 * columns) * kFloat + rows * kSorted;
 }
 
 int64_t layernorm_backward_scratch_bytes(int64_t rows, int64_t columns) {

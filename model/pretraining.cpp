@@ -91,6 +91,7 @@ class Pretraining {
     void evaluate(int64_t step);
     void save(int64_t step);
     void trace(int64_t step);
+    void profile_from(int64_t next);
     bool due(int64_t every, int64_t step) const {
         return every > 0 && (step % every == 0 || step == config_.train.steps);
     }
@@ -264,15 +265,22 @@ void Pretraining::trace(int64_t step) {
     for (Executor* e : executors) e->clock(false);
 }
 
+/// Turns the profiler on before the first step it is to see, and off after the last.
+void Pretraining::profile_from(int64_t next) {
+    if (next == options_.profile_first) step_.profile(true);
+    if (next == options_.profile_last + 1 && options_.profile_last > 0) step_.profile(false);
+}
+
 /// Whether something follows the step that must see the states as the step leaves them.
 bool Pretraining::pauses_after(int64_t step, int64_t start) const {
     return (evaluator_ && due(config_.eval.every, step)) || due(config_.checkpoint.every, step) ||
-           step - start == options_.trace_steps;
+           step - start == options_.trace_steps || step + 1 == options_.profile_first || step == options_.profile_last;
 }
 
 void Pretraining::after_step(int64_t start, int signal) {
     const int64_t step = state_.step;
     report(step, due(config_.log.every, step));
+    profile_from(step + 1);
     if (options_.trace_steps > 0 && step - start <= options_.trace_steps) trace(step - start);
     if (evaluator_ && due(config_.eval.every, step)) evaluate(step);
     if (finished() || due(config_.checkpoint.every, step) || signal != 0) save(step);
@@ -293,6 +301,11 @@ PretrainResult Pretraining::run() {
                         static_cast<uint64_t>(state_.step));
     if (options_.trace_steps > 0) trace(0);
     const int64_t start = state_.step;
+    require(options_.profile_first == 0 || options_.profile_first > start,
+            "--profile-steps begins at step {}, this run goes on with step {}", options_.profile_first, start + 1);
+    require(options_.profile_first == 0 || options_.profile_first - start > options_.trace_steps,
+            "--profile-steps begins at step {}, which --trace clocks", options_.profile_first);
+    profile_from(start + 1);
     meter_.emplace(plan_, state_.sums, start);
     for (int64_t next = start + 1; !finished();) {
         // A device gets a step while it works on the one before, unless something comes in between.
@@ -320,6 +333,14 @@ RunConfig resumed_config(const PretrainOptions& options) {
     return config;
 }
 
+void check_profile(const PretrainOptions& o, const RunPlan& plan) {
+    if (o.profile_first == 0) return;
+    require(plan.device.kind == "cuda",
+            "--profile-steps needs --device cuda: it is for the profilers of GPUs (--trace is for the CPU too)");
+    require(o.profile_last <= plan.config.train.steps, "--profile-steps {}:{}: the run has {} steps", o.profile_first,
+            o.profile_last, plan.config.train.steps);
+}
+
 }  // namespace
 
 RunPlan plan_pretraining(const RunConfig& config, const Device& device) {
@@ -330,6 +351,7 @@ PretrainResult pretrain(const PretrainOptions& options) {
     Inputs inputs(resumed_config(options), options.device);
     if (!options.quiet) fmt::print(stderr, "{}", inputs.plan.text());
     check_requirements(options.required, inputs.plan);
+    check_profile(options, inputs.plan);
     inputs.plan.require_fit();
     return Pretraining(options, inputs).run();
 }

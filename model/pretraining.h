@@ -20,8 +20,9 @@ struct PretrainOptions {
     fs::path initial;                        // checkpoint whose weights a new run starts from; empty: random
     std::vector<std::string> required = {};  // of requirement_names(): a run that would do without is an error
     bool quiet = false;
-    std::string revision;     // of the program's source, for the checkpoints
-    int64_t trace_steps = 0;  // steps from the first one on whose ops go into trace.json
+    std::string revision;                         // of the program's source, for the checkpoints
+    int64_t trace_steps = 0;                      // steps from the first one on whose ops go into trace.json
+    int64_t profile_first = 0, profile_last = 0;  // steps that a profiler is to see, of a device; 0: none
 };
 
 struct PretrainResult {

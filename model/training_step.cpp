@@ -110,6 +110,12 @@ void TrainingStep::store_states() {
     context_->synchronize();
 }
 
+void TrainingStep::profile(bool on) {
+    require(queued_ == 0, "profiling begins and ends between steps");
+    for (Executor* e : executors()) e->profile(on);
+    context_->profiler(on);
+}
+
 std::vector<Executor*> TrainingStep::executors() {
     std::vector<Executor*> all;
     for (Runners& r : runners_) {

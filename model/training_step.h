@@ -88,6 +88,9 @@ class TrainingStep {
     std::vector<kernels::KernelChoice> kernel_choices() const { return context_->choices(); }
     /// Of every Program, the update's last.
     std::vector<Executor*> executors();
+    /// Steps from now on (or no longer) are what a profiler that waits for them is to see, op by op under their names.
+    /// No step may be queued.
+    void profile(bool on);
     /// What a forward pass between steps may borrow; the arena has at least `arena_bytes` of the constructor.
     Resources resources() {
         return {values_.device<float>(), copy_.as<bf16>(), arena_.as<>(), context_.get(), &table_};

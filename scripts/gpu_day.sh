@@ -45,11 +45,23 @@ stage_kernels() { each_cell "kernels --backend cuda --batch 128" bert-mini bert-
 
 stage_steps() { each_run "step --device cuda --steps 8"; }
 
+# The name of the device's file in bench/devices: the one of which all parts are in the name of the GPU.
+device_of() {
+    local name key part
+    name=$(tr -d ' ' <<<"${1,,}")
+    for key in $(basename -s .toml bench/devices/*.toml | sort -r); do
+        for part in ${key//-/ }; do [[ $name == *"$part"* ]] || continue 2; done
+        echo "$key"
+        return
+    done
+    return 1
+}
+
 # What they are compared with is not measured: it needs no GPU, but the device's name.
 stage_predictions() {
-    local device
-    device=$(sed -n 's/.*\(A100\|H100\|H200\|B200\).*/\1/p' "$out/../machine/gpu.csv" | tr '[:upper:]' '[:lower:]')
-    [ -n "$device" ] || { echo "no figures of this device to predict from: $(cat "$out/../machine/gpu.csv")"; return 1; }
+    local name device
+    name=$(cut -d , -f 1 "$out/../machine/gpu.csv")
+    device=$(device_of "$name") || { echo "no figures in bench/devices to predict from: $name"; return 1; }
     each_run "predict --device $device"
 }
 

@@ -75,7 +75,7 @@ sub sanitized {
 # Puts the predicted time beside the measured one.
 sub compare {
     my ($steps, $predictions) = @_;
-    my %predicted = map { $_->{cell} => $_->{ms_median} // $_->{ms} } @$predictions;
+    my %predicted = map { $_->{cell} => $_->{ms} } @$predictions;
     for my $step (@$steps) {
         my $ms = $predicted{$step->{cell}};
         next unless $ms && $step->{ms_median};

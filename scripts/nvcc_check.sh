@@ -20,7 +20,7 @@ budget=${DROPFORGE_CUDA_BUDGET:-kernels/cuda/budget.txt}
 state=$(cat base/*.h kernels/*.h kernels/cuda/*.cu kernels/cuda/*.cuh kernels/cuda/*.h scripts/nvcc_check.sh |
     cat - <("$nvcc" --version) | sha1sum | cut -c1-40)
 
-# compile ARCHITECTURE SOURCE: the log of the assembler and the PTX go to FOLDER/sm_ARCHITECTURE.
+# compile ARCHITECTURE SOURCE: the log of the assembler, the PTX and the machine code go to FOLDER/sm_ARCHITECTURE.
 compile() {
     local architecture=$1 source=$2 name out flags=()
     name=$(basename "$source" .cu)
@@ -33,7 +33,7 @@ compile() {
     "$nvcc" -c -std=c++20 -O3 -arch="sm_$architecture" --expt-relaxed-constexpr -fmad=false -Werror all-warnings \
         -Xptxas -v,--warn-on-spills,-Werror -Xcompiler -Wall,-Wextra -I. --keep --keep-dir "$out" -o "$out/$name.o" "${flags[@]}" \
         "$source" >"$out/log" 2>&1 || { grep -vE "^ptxas info|bytes stack frame" "$out/log" >&2; echo "$source does not compile for sm_$architecture" >&2; return 1; }
-    find "$out" -type f ! -name log ! -name '*.ptx' -delete
+    find "$out" -type f ! -name log ! -name '*.ptx' ! -name '*.cubin' -delete
     touch "$out/$state"
 }
 
@@ -133,19 +133,29 @@ TEXT
     } >"$budget"
 }
 
-export folder nvcc state
-export -f compile
-start=$SECONDS
-for architecture in $architectures; do
-    for source in kernels/cuda/*.cu; do printf '%s %s\n' "$architecture" "$source"; done
-done | xargs -P "$(nproc)" -L 1 bash -c 'compile "$1" "$2"' compile
-measure | occupancy | LC_ALL=C sort -t "$(printf '\t')" -k2,2 -k1,1n >"$folder/measured"
-{
-    printf 'architecture\tkernel\tregisters\tshared\tstack\tspills\tthreads\toccupancy\n'
-    cat "$folder/measured"
-} >"$folder/kernels.tsv"
-if [ -n "$write" ]; then write_budget "$folder/measured"; fi
-check "$folder/measured"
-awk -F'\t' -v list="$architectures" -v seconds=$((SECONDS - start)) '
-    { kernels[$2] = 1; spills += $6; if ($3 > most) { most = $3; which = $2 " on sm_" $1 } }
-    END { printf "%d kernels, for sm %s: spills %d, most registers %d (%s), %d s\n", length(kernels), list, spills, most, which, seconds }' "$folder/measured"
+compile_all() {
+    local architecture source
+    export folder nvcc state
+    export -f compile
+    for architecture in $architectures; do
+        for source in kernels/cuda/*.cu; do printf '%s %s\n' "$architecture" "$source"; done
+    done | xargs -P "$(nproc)" -L 1 bash -c 'compile "$1" "$2"' compile
+}
+
+main() {
+    local start=$SECONDS
+    compile_all
+    measure | occupancy | LC_ALL=C sort -t "$(printf '\t')" -k2,2 -k1,1n >"$folder/measured"
+    {
+        printf 'architecture\tkernel\tregisters\tshared\tstack\tspills\tthreads\toccupancy\n'
+        cat "$folder/measured"
+    } >"$folder/kernels.tsv"
+    if [ -n "$write" ]; then write_budget "$folder/measured"; fi
+    check "$folder/measured"
+    awk -F'\t' -v list="$architectures" -v seconds=$((SECONDS - start)) '
+        { kernels[$2] = 1; spills += $6; if ($3 > most) { most = $3; which = $2 " on sm_" $1 } }
+        END { printf "%d kernels, for sm %s: spills %d, most registers %d (%s), %d s\n", length(kernels), list, spills, most, which, seconds }' "$folder/measured"
+}
+
+# Sourced, this file only gives its functions.
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then main; fi

@@ -12,13 +12,15 @@ struct Case {
     float dropout = 0;
     int64_t padding = 0;  // elements between rows
     double size = 1;      // of queries: large ones make peaked probabilities
+    double shift = 0;     // added to queries, taken from keys: scores, and their log-sum-exp, far below 0
 };
 
 const DropoutSource source;
 
 std::string label(const Case& k) {
-    return fmt::format("batch {} heads {} of {} rows {} x {} lengths {} dropout {} padding {} size {}", k.batch,
-                       k.heads, k.head_size, k.rows_q, k.rows_kv, k.lengths.size(), k.dropout, k.padding, k.size);
+    return fmt::format("batch {} heads {} of {} rows {} x {} lengths {} dropout {} padding {} size {} shift {}",
+                       k.batch, k.heads, k.head_size, k.rows_q, k.rows_kv, k.lengths.size(), k.dropout, k.padding,
+                       k.size, k.shift);
 }
 
 /// Whether row r of keys and values lies beyond its sequence's length.
@@ -59,6 +61,11 @@ struct Tensors {
           dk(s.output(k.rows(), k.columns(), k.stride())),
           dv(s.output(v.rows(), v.columns(), v.stride())),
           lengths(c.lengths) {
+        const auto move = [&](Array& a, double by) {
+            a.fill([&](int64_t r, int64_t column) { return s.rounded(a.at(r, column) + by); });
+        };
+        move(q, c.shift);
+        move(k, -c.shift);
         // What lies beyond a sequence's length must not enter, not even times 0.
         for (int64_t r = 0; r < k.rows(); ++r)
             if (unseen(c, r))
@@ -129,6 +136,19 @@ const std::vector<Case>& cases() {
         {2, 2, 32, 33, 40, {7, 40}, 0, 0, 30},
         {1, 1, 17, 3, 300, {257}, 0.1f, 0, 100},
         {1, 1, 16, 70, 530, {513}, 0.1f},  // queries in several blocks
+        // Heads and strides that CUDA's tensor cores take, at the borders of their tiles: 16, 32, 64 queries, 16, 32,
+        // 64, 128 keys.
+        {1, 2, 64, 1, 1, {}, 0.1f, 64},
+        {2, 1, 64, 63, 77, {77, 64}, 0.1f, 64},
+        {2, 2, 64, 33, 31, {17, 16}, 0.3f, 0, 100},
+        {2, 1, 64, 17, 65, {}, 0, 0, 1, 4},
+        {2, 1, 64, 47, 129, {129, 128}, 0.1f},
+        {1, 1, 64, 161, 300, {257}, 0.1f, 64, 30},
+        {2, 1, 64, 8, 140, {5, 140}, 0.1f, 0, 1, 4},
+        {2, 1, 32, 65, 63, {63, 1}, 0.1f, 32},
+        {1, 1, 32, 49, 193, {161}, 0.1f},
+        {2, 1, 128, 33, 64, {64, 33}, 0.1f, 128},
+        {1, 1, 128, 35, 77, {65}, 0.1f, 0, 30},
     };
     return all;
 }

@@ -2,26 +2,15 @@
 #pragma once
 
 #include <doctest/doctest.h>
-#include <sys/wait.h>
 
-#include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "shell.h"
+
 namespace dropforge::test {
 
-struct Outcome {
-    int exit_code;
-    std::string text;  // stdout and stderr
-};
-
-inline Outcome bench(const std::string& arguments) {
-    FILE* pipe = popen((DROPFORGE_BIN "/bench " + arguments + " 2>&1").c_str(), "r");
-    REQUIRE(pipe != nullptr);
-    std::string text;
-    for (int c = 0; (c = std::fgetc(pipe)) != EOF;) text += static_cast<char>(c);
-    return {WEXITSTATUS(pclose(pipe)), text};
-}
+inline Outcome bench(const std::string& arguments) { return run_shell(DROPFORGE_BIN "/bench " + arguments); }
 
 /// The object that it prints with --json.
 inline nlohmann::json bench_json(const std::string& arguments) {

@@ -1,5 +1,5 @@
-// What the CUDA kernels share, kernels/cuda/device.cuh and dropout.cuh: access in packs, rounding, reductions, Philox;
-// and what launchers refuse.
+// What the CUDA kernels share, kernels/cuda/device.cuh, dropout.cuh and mma.cuh: access in packs, rounding, reductions,
+// Philox, products of fragments; and what launchers refuse.
 // label: simt-quick
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -11,6 +11,7 @@
 #include "kernel_testing.h"
 #include "kernels/cuda/dropout.cuh"
 #include "kernels/cuda/sort_rows.cuh"
+#include "kernels/cuda/mma.cuh"
 #include "kernels/dropout.h"
 #include "message_of.h"
 
@@ -202,6 +203,71 @@ TEST_CASE("constants are found again by what they hold, and freed") {
         CHECK((context.allocated == 2 && context.uploads == 2 && context.released == 0));
     }
     CHECK(context.released == 2);
+/// c [16, 16] += a [16, 16] · b, b [16, 16] given as it is or transposed, both by way of late copies.
+template <typename T>
+__global__ void product_kernel(const T* a, const T* b, float* c, bool b_transposed) {
+    DROPFORGE_SHARED(T, of_a, [16 * 16]);
+    DROPFORGE_SHARED(T, of_b, [16 * 16]);
+    const int lane = static_cast<int>(threadIdx.x), g = lane / 4, t = lane % 4;
+    copy_pack(of_a + 8 * lane, a + 8 * lane, true);
+    copy_pack(of_b + 8 * lane, b + 8 * lane, true);
+    end_copy_group();
+    wait_for_copies<0>();
+    __syncthreads();
+    unsigned left[4], right[4];
+    load_matrices(left, of_a + lane % 16 * 16 + lane / 16 * 8);
+    if (b_transposed)
+        load_matrices(right, of_b + (lane / 16 * 8 + lane % 8) * 16 + lane / 8 % 2 * 8);
+    else
+        load_transposed(right, of_b + lane % 16 * 16 + lane / 16 * 8);
+    for (int half = 0; half < 2; ++half) {
+        float sum[4];
+        for (int i = 0; i < 4; ++i) sum[i] = c[(g + i / 2 * 8) * 16 + 8 * half + 2 * t + i % 2];
+        multiply_add<T>(sum, left, right[2 * half], right[2 * half + 1]);
+        for (int i = 0; i < 4; ++i) c[(g + i / 2 * 8) * 16 + 8 * half + 2 * t + i % 2] = sum[i];
+    }
+}
+
+TEST_CASE("fragments: products of integers are exact, however the second matrix lies") {
+    PhiloxStream stream(5, 6);
+    const auto fill = [&](auto& matrix) {
+        for (auto& element : matrix) element = static_cast<float>(stream.below(15)) - 7;
+    };
+    for (const bool b_transposed : {false, true}) {
+        alignas(16) __nv_bfloat16 a[256], b[256];
+        float c[256], expected[256];
+        fill(a), fill(b), fill(c);
+        for (int row = 0; row < 16; ++row)
+            for (int column = 0; column < 16; ++column) {
+                float sum = c[row * 16 + column];
+                for (int k = 0; k < 16; ++k)
+                    sum += static_cast<float>(a[row * 16 + k]) *
+                           static_cast<float>(b_transposed ? b[column * 16 + k] : b[k * 16 + column]);
+                expected[row * 16 + column] = sum;
+            }
+        CudaContext context;
+        launch(product_kernel<__nv_bfloat16>, context, {1, 32}, a, b, c, b_transposed);
+        for (int i = 0; i < 256; ++i) CHECK(c[i] == expected[i]);
+    }
+}
+
+__global__ void pieces_kernel(unsigned* masks, unsigned* pair, float* power) {
+    masks[0] = spread_signs(0x80007f80u, 0x00ff0000u, 0x0123u);
+    masks[1] = spread_signs(0x80007f80u, 0x00ff0000u, 0x6547u);
+    *pair = pair_of<__nv_bfloat16>(1.0f, -2.0f);
+    power[0] = fast_exp2(-3.0f);
+    power[1] = fast_exp2(-INFINITY);
+}
+
+TEST_CASE("bytes of signs, pairs, powers of two") {
+    unsigned masks[2], pair;
+    float power[2];
+    CudaContext context;
+    launch(pieces_kernel, context, {1, 1}, masks, &pair, power);
+    CHECK(masks[0] == 0xff0000ffu);  // bytes 3, 2, 1, 0 from the lowest on: 80, 00, 7f, 80
+    CHECK(masks[1] == 0xff000000u);  // bytes 7, 4, 5, 6: 00, 00, 00, ff
+    CHECK(pair == 0xc0003f80u);
+    CHECK((power[0] == 0.125f && power[1] == 0.0f));
 }
 
 TEST_CASE("launchers refuse what does not fit a grid") {
@@ -212,6 +278,16 @@ TEST_CASE("launchers refuse what does not fit a grid") {
     const GatherRows wide{nullptr, nullptr, nullptr, 65536, 1, 1, 8, DType::f32};
     CHECK(message([&] { cuda().gather_rows(wide, context); }) ==
           "65536 sequences: the CUDA backend takes at most 65535");
+    const TopK longest{nullptr, nullptr, nullptr, nullptr, 1, 8193, 1};
+    CHECK(message([&] { cuda().top_k(longest, context); }) ==
+          "8193 positions of a sequence: the CUDA backend takes at most 8192");
+    AttentionForward attention{};
+    attention.batch = 65536, attention.heads = attention.rows_q = attention.rows_kv = 1;
+    CHECK(message([&] { cuda().attention_forward(attention, context); }) ==
+          "65536 sequences: the CUDA backend takes at most 65535");
+    attention.batch = 1, attention.head_size = 129;
+    CHECK(message([&] { cuda().attention_forward(attention, context); }) ==
+          "129 columns of an attention head: the CUDA backend takes at most 128");
     LayerNormBackward norm{};
     norm.rows = 1, norm.columns = 2049, norm.dtype = DType::f32;
     CHECK(message([&] { cuda().layernorm_backward(norm, context); }) ==

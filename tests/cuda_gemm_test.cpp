@@ -9,6 +9,7 @@
 #include "kernels/cuda/context.h"
 #include "kernels/cuda/functions.h"
 #include "kernels/cuda/gemm_cache.h"
+#include "kernels/cuda/gemm_problem.h"
 #include "message_of.h"
 #include "temporary_folder.h"
 #include "tests/simt/mock_cublaslt.h"
@@ -20,6 +21,8 @@ namespace {
 using simt::machine;
 using simt::ScopedMachine;
 using test::message_of;
+
+constexpr const char *kTimed = "fastest of 3: 1000.0 us", *kStored = "fastest in an earlier run: 1000.0 us";
 
 /// DROPFORGE_CACHE for as long as it lives.
 class CacheFolder {
@@ -50,7 +53,7 @@ struct Product {
         context.synchronize();
         return value;
     }
-    GemmChoice choice() { return gemm_choices(context).at(0); }
+    KernelChoice choice() const { return context.choices().at(0); }
 
     CudaContext context;
     Buffer a, b, c, bias;
@@ -68,19 +71,17 @@ std::string only_file(const TemporaryFolder& folder) {
 
 TEST_CASE("the fastest proposal is taken, and what is added to is added to once") {
     Product p;
-    CHECK(gemm_choices(p.context).empty());
-    CHECK(gemm_library_version(p.context) == 0);
+    CHECK(p.context.choices().empty());
     const int64_t free = p.context.free_bytes();
     p.run(true);
     CHECK(p.result() == 16);
     p.run(true);
     CHECK(p.result() == 32);
-    REQUIRE(gemm_choices(p.context).size() == 1);
-    CHECK(p.choice().product == "f32 8x24x16 NN +c ld 16 24 24 align 16 16 16");
-    CHECK(p.choice().algorithm == "cublasLt 1 tile 0 stages 0 split-K 1");
-    CHECK(p.choice().origin == "timed");
-    CHECK(p.choice().microseconds == 1000);
-    CHECK(gemm_library_version(p.context) > 120000);
+    REQUIRE(p.context.choices().size() == 1);
+    CHECK(p.choice().operation == "gemm f32 8x24x16 NN +c ld 16 24 24 align 16 16 16");
+    CHECK(p.choice().library.starts_with("cuBLASLt 1"));
+    CHECK(p.choice().kernel == "algorithm 1, tile 0, stages 0, split-K 1");
+    CHECK(p.choice().reason == kTimed);
     CHECK(p.context.free_bytes() == free);
 }
 
@@ -90,8 +91,8 @@ TEST_CASE("without memory to time in, the first proposal") {
     machine().memory = machine().used + 100;
     p.run();
     CHECK(p.result() == 16);
-    CHECK(p.choice().algorithm == "cublasLt 0 tile 0 stages 0 split-K 1");
-    CHECK(p.choice().origin == "first proposal, no memory to time others");
+    CHECK(p.choice().kernel == "algorithm 0, tile 0, stages 0, split-K 1");
+    CHECK(p.choice().reason == "first proposal: there was no memory to time others");
 }
 
 TEST_CASE("what the library refuses is made by a kernel of our own") {
@@ -102,12 +103,12 @@ TEST_CASE("what the library refuses is made by a kernel of our own") {
     g.m = 1, g.n = 3, g.ldc = 3;
     g.ldb = 3;
     cuda().gemm(g, p.context);
-    CHECK(p.choice().algorithm == "own kernel");
-    CHECK(p.choice().origin == "not in cuBLASLt");
+    CHECK(p.choice().library == "own kernel");
+    CHECK(p.choice().reason == "cuBLASLt has no algorithm for it");
     Product none(0);  // a sum of no terms
     none.run();
     CHECK(none.result() == 0);
-    CHECK(none.choice().algorithm == "own kernel");
+    CHECK(none.choice().library == "own kernel");
 }
 
 TEST_CASE("a product is recorded once its algorithm is chosen, and not before") {
@@ -135,31 +136,31 @@ TEST_CASE("choices are kept for the next context") {
     const CacheFolder cache(folder / "deep");
     Product first;
     first.run();
-    CHECK(first.choice().origin == "timed");
+    CHECK(first.choice().reason == kTimed);
     const int64_t before = simt::cublaslt_runs();
     Product second;
     second.run();
-    CHECK(second.choice().origin == "stored");
-    CHECK(second.choice().algorithm == first.choice().algorithm);
-    CHECK(second.choice().microseconds == 1000);
+    CHECK(second.choice().reason == kStored);
+    CHECK(second.choice().kernel == first.choice().kernel);
     CHECK(simt::cublaslt_runs() == before + 1);
     second.run(true);  // another product: the first stays in the file
     Product third;
     third.run();
     third.run(true);
-    for (const GemmChoice& choice : gemm_choices(third.context)) CHECK(choice.origin == "stored");
+    CHECK(third.context.choices().size() == 2);
+    for (const KernelChoice& choice : third.context.choices()) CHECK(choice.reason == kStored);
 }
 
 TEST_CASE("a file that is damaged, or of another machine, is made anew") {
     const TemporaryFolder folder;
     const CacheFolder cache(folder.path());
-    const auto origin = [] {
+    const auto reason = [] {
         Product p;
         p.run();
         CHECK(p.result() == 16);
-        return p.choice().origin;
+        return p.choice().reason;
     };
-    CHECK(origin() == "timed");
+    CHECK(reason() == kTimed);
     const fs::path file = folder / only_file(folder);
     CHECK(file.filename().string().starts_with("gemm-Imaginary-GPU-13000-"));
     const std::string good = read_text(file);
@@ -168,21 +169,21 @@ TEST_CASE("a file that is damaged, or of another machine, is made anew") {
         bad[at] ^= 1;
         write_text(file, bad);
         INFO("byte ", at);
-        CHECK(origin() == "timed");
+        CHECK(reason() == kTimed);
         CHECK(read_text(file) == good);
     }
     for (const size_t size : {size_t{0}, size_t{10}, good.size() - 1}) {
         write_text(file, good.substr(0, size));
-        CHECK(origin() == "timed");
+        CHECK(reason() == kTimed);
         CHECK(read_text(file) == good);
     }
-    CHECK(origin() == "stored");
+    CHECK(reason() == kStored);
     {
         const ScopedMachine scope;
         machine().name = "Imaginary/GPU";  // the same file name
-        CHECK(origin() == "timed");
+        CHECK(reason() == kTimed);
     }
-    CHECK(origin() == "timed");
+    CHECK(reason() == kTimed);
 }
 
 TEST_CASE("a stored algorithm that the library no longer takes is chosen anew") {
@@ -190,14 +191,14 @@ TEST_CASE("a stored algorithm that the library no longer takes is chosen anew") 
     const CacheFolder cache(folder.path());
     Product first;
     first.run();
-    const auto version = gemm_library_version(first.context);
-    GemmCache file("Imaginary GPU", 13000, version);
-    REQUIRE(file.find(first.choice().product).has_value());
-    CHECK(file.store(first.choice().product, {.words = {1, 2, 3}, .microseconds = 1}).empty());
+    GemmCache file("Imaginary GPU", 13000, CUBLAS_VERSION);
+    const std::string product = text(GemmKey(first.gemm(), false));
+    REQUIRE(file.find(product).has_value());
+    CHECK(file.store(product, {.words = {1, 2, 3}, .microseconds = 1}).empty());
     Product second;
     second.run();
     CHECK(second.result() == 16);
-    CHECK(second.choice().origin == "timed");
+    CHECK(second.choice().reason == kTimed);
 }
 
 TEST_CASE("a folder that cannot be written to is said and does not stop a run") {
@@ -207,7 +208,7 @@ TEST_CASE("a folder that cannot be written to is said and does not stop a run") 
     Product p;
     p.run();
     CHECK(p.result() == 16);
-    CHECK(p.choice().origin.starts_with("timed, not stored: "));
+    CHECK(p.choice().reason.starts_with(std::string(kTimed) + "; not stored: "));
 }
 
 }  // namespace

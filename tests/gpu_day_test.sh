@@ -59,13 +59,16 @@ case "$*" in
     step*bert-large*dense*f32*512*) [ -e '"$scratch"'/mended ] || { echo "error: does not fit" >&2; exit 1; }; echo "{}" ;;
     step*) echo "{\"model\":\"$model\",\"method\":\"$method\",\"precision\":\"$precision\",\"batch\":8,\"sequence\":$sequence,\"ms_median\":4,
         \"sequences_per_second\":2000.5,\"gflops\":300000,\"mfu\":0.5}" ;;
-    predict*--device*h100*) echo "{\"ms_median\":3}" ;;
+    predict*--device*h100*) echo "{\"ms\":3}" ;;
     gemm*) echo "{\"model\":\"$model\",\"rates\":[{\"dtype\":\"bf16\",\"peak_gflops\":800000,
         \"shapes\":[{\"name\":\"qkv\",\"m\":1,\"n\":2,\"k\":3,\"gflops\":600000}]}]}" ;;
     kernels*) echo "{\"kernels\":[{\"model\":\"$model\",\"kernel\":\"gelu\",\"dtype\":\"bf16\",\"ms\":0.01,\"gbytes_per_second\":3000,\"bandwidth_share\":0.9}]}" ;;
     *) exit 2 ;;
 esac'
 
+devices() { (. scripts/gpu_day.sh; for name in "$@"; do device_of "$name" || echo none; done) | paste -sd ' '; }
+expect "devices by name" "h100 h200 a100 a100-40gb rtx4090 none" \
+    "$(devices "NVIDIA H100 80GB HBM3" "NVIDIA H200" "NVIDIA A100-SXM4-80GB" "NVIDIA A100-SXM4-40GB" "NVIDIA GeForce RTX 4090" "Tesla T4")"
 expect "a wrong stage" "1 error: no stage 'nap'; the stages are build machine tests parity gemm kernels steps predictions operations memcheck racecheck initcheck synccheck" \
     "$(day "$out" nap)"
 expect "one stage, which takes too long" "1 0 passed, 1 failed" "$(limit=1 day "$out" parity)"

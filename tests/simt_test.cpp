@@ -10,6 +10,7 @@
 #include <functional>
 #include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/cuda/device.cuh"
@@ -135,6 +136,45 @@ TEST_CASE("shuffles, votes, partial masks, ended lanes") {
     }
 }
 
+void swap_with_neighbour(void* const* lanes) {
+    for (int lane = 0; lane < kWarp; lane += 2)
+        std::swap(*static_cast<int*>(lanes[lane]), *static_cast<int*>(lanes[lane + 1]));
+}
+
+TEST_CASE("what a warp does together sees what all lanes hold") {
+    for (const Order order : {Order::forward, Order::reverse, Order::random}) {
+        const ScopedOrder scope(order);
+        run(2, 64, [] {
+            int mine = static_cast<int>(threadIdx.x);
+            together(&mine, swap_with_neighbour, Location::current());
+            CHECK(mine == static_cast<int>(threadIdx.x ^ 1u));
+        });
+    }
+}
+
+TEST_CASE("late copies arrive when their group is waited for, not before") {
+    run(1, 2, [] {
+        DROPFORGE_SHARED(int, to, [2][3]);
+        const int from[3] = {1, 2, 3};
+        int(&mine)[3] = to[threadIdx.x];
+        for (int& value : mine) value = 0;
+        copy_later(&mine[0], &from[0], sizeof(int));
+        end_copy_group();
+        copy_later(&mine[1], &from[1], sizeof(int));
+        end_copy_group();
+        copy_later(&mine[2], &from[2], sizeof(int));  // of no group yet
+        CHECK((mine[0] == 0 && mine[1] == 0 && mine[2] == 0));
+        wait_for_copies(1);
+        CHECK((mine[0] == 1 && mine[1] == 0 && mine[2] == 0));
+        wait_for_copies(0);
+        CHECK((mine[1] == 2 && mine[2] == 0));
+        copy_later(&mine[0], nullptr, sizeof(int));
+        end_copy_group();
+        wait_for_copies(0);
+        CHECK((mine[0] == 0 && mine[2] == 3));
+    });
+}
+
 TEST_CASE("shared memory: one for a block, NaN at its start, exact size") {
     float* previous = nullptr;
     run(
@@ -206,6 +246,19 @@ TEST_CASE("a shuffle from a lane that does not take part") {
                    }),
                    "shuffle from lane 16, which does not take part");
     check_contains(message_of([] { run(1, 20, [] { __shfl_down_sync(~0u, 1.0f, 4); }); }), "shuffle from lane 20");
+}
+
+TEST_CASE("an operation of a whole warp, some of whose lanes have ended") {
+    for (const Order order : {Order::forward, Order::reverse})
+        check_contains(message_of([&] {
+                           const ScopedOrder scope(order);
+                           run(1, 32, [] {
+                               if (threadIdx.x == 7) return;
+                               int mine = 0;
+                               together(&mine, swap_with_neighbour, Location::current());
+                           });
+                       }),
+                       "an operation of a whole warp, some of whose lanes have ended");
 }
 
 TEST_CASE("launches that no device takes, by the line of the launch") {

@@ -13,15 +13,13 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity(), kNan = std::
 
 uint32_t bits(float x) { return std::bit_cast<uint32_t>(x); }
 
-/// f() with one thread and with three.
+/// f() with one thread and with three; in three orders of CUDA's threads.
 template <typename F>
 void with_threads(F&& f) {
-    const int threads = omp_get_max_threads();
-    for (const int n : {1, 3}) {
-        omp_set_num_threads(n);
+    for (size_t schedule = 0; schedule < 3; ++schedule) {
+        const Scheduled scheduled(schedule, Repeat::other_threads);
         f();
     }
-    omp_set_num_threads(threads);
 }
 
 // -------------------------------------------------------------------------------------------------------- token_values
@@ -36,7 +34,7 @@ std::vector<float> token_values(Setup& s, const std::vector<int32_t>& ids, const
 }
 
 TEST_CASE("token_values: the table's entries, bit for bit") {
-    for (const KernelTable* backend : backends(&KernelTable::token_values)) {
+    for (const KernelTable* backend : backends()) {
         INFO(text(*backend));
         Setup s(*backend, DType::f32, DType::f32, 0);
         const std::vector<float> table = {10, -1e4f, 1e4f, -0.0f, kInfinity, 0x1p-140f};
@@ -56,7 +54,7 @@ TEST_CASE("token_values: the table's entries, bit for bit") {
 
 TEST_CASE("token_values: noise is Philox's word of (position, sequence of the step, site, step)") {
     const std::array<uint32_t, 4> state = {0x12345678, 0x9abcdef0, 7, 3};
-    for (const KernelTable* backend : backends(&KernelTable::token_values)) {
+    for (const KernelTable* backend : backends()) {
         for (const int64_t sequence : {1, 5, 31, 128}) {
             INFO(text(*backend), " sequence ", sequence);
             Setup s(*backend, DType::f32, DType::f32, 0);
@@ -81,7 +79,7 @@ TEST_CASE("token_values: noise is Philox's word of (position, sequence of the st
 }
 
 TEST_CASE("token_values: noise does not depend on how a step is cut into micro-batches") {
-    for (const KernelTable* backend : backends(&KernelTable::token_values)) {
+    for (const KernelTable* backend : backends()) {
         INFO(text(*backend));
         Setup s(*backend, DType::f32, DType::f32, 0);
         constexpr int64_t sequence = 13;
@@ -102,17 +100,15 @@ TEST_CASE("token_values: noise does not depend on how a step is cut into micro-b
 
 TEST_CASE("token_values: every backend") {
     const DropoutSource source;
-    for (const int64_t sequence : {1, 31, 33, 512}) {
-        check_backends(backends(&KernelTable::token_values), fmt::format("sequence {}", sequence), DType::f32,
-                       [&](Setup& s) {
-                           constexpr int64_t batch = 40, vocabulary = 1003;
-                           Array table = s.floats(1, vocabulary, 5, 3), ids = s.integers(batch, sequence, vocabulary),
-                                 values = s.float_output(batch, sequence);
-                           s.call(s.kernels.token_values,
-                                  TokenValues{ids.data<int32_t>(), table.data<float>(), source.state.data(),
-                                              values.data<float>(), batch, sequence, kSite});
-                           return outputs("values", std::move(values));
-                       });
+    for (const int64_t sequence : {1, 31, 33, 512, 1000}) {
+        check_backends(fmt::format("sequence {}", sequence), DType::f32, [&](Setup& s) {
+            constexpr int64_t batch = 40, vocabulary = 1003;
+            Array table = s.floats(1, vocabulary, 5, 3), ids = s.integers(batch, sequence, vocabulary),
+                  values = s.float_output(batch, sequence);
+            s.call(s.kernels.token_values, TokenValues{ids.data<int32_t>(), table.data<float>(), source.state(),
+                                                       values.data<float>(), batch, sequence, kSite});
+            return outputs("values", std::move(values));
+        });
     }
 }
 
@@ -150,7 +146,7 @@ Kept expected_top_k(const std::vector<float>& values, const std::vector<int32_t>
 }
 
 TEST_CASE("top_k: by hand") {
-    for (const KernelTable* backend : backends(&KernelTable::top_k)) {
+    for (const KernelTable* backend : backends()) {
         INFO(text(*backend));
         Setup s(*backend, DType::f32, DType::f32, 0);
         using Positions = std::vector<int32_t>;
@@ -178,7 +174,7 @@ TEST_CASE("top_k: by hand") {
 
 TEST_CASE("top_k: many shapes, with and without ties and padding") {
     PhiloxStream random(3, 0);
-    for (const int64_t sequence : {1, 2, 15, 16, 17, 31, 33, 64, 129, 512}) {
+    for (const int64_t sequence : {1, 2, 15, 16, 17, 31, 33, 64, 129, 512, 1000, 4096}) {
         for (const int64_t keep : {int64_t{1}, (sequence + 1) / 2, sequence - 1, sequence}) {
             if (keep < 1) continue;
             for (int variant = 0; variant < 6; ++variant) {
@@ -195,7 +191,7 @@ TEST_CASE("top_k: many shapes, with and without ties and padding") {
                 for (int64_t b = 0; padded && b < batch; ++b)
                     lengths.push_back(static_cast<int32_t>(1 + random.below(static_cast<uint32_t>(sequence))));
                 const Kept expected = expected_top_k(values, lengths, batch, keep);
-                for (const KernelTable* backend : backends(&KernelTable::top_k)) {
+                for (const KernelTable* backend : backends()) {
                     INFO(text(*backend), " keep ", keep, " of ", sequence, " variant ", variant);
                     Setup s(*backend, DType::f32, DType::f32, 0);
                     with_threads([&] {
@@ -209,7 +205,7 @@ TEST_CASE("top_k: many shapes, with and without ties and padding") {
     }
 }
 
-TEST_CASE("top_k: whatever the bits of the values, distinct positions come out, real ones first") {
+TEST_CASE("top_k: whatever the bits of the values, the same distinct positions come out, real ones first") {
     PhiloxStream random(4, 0);
     for (int round = 0; round < 300; ++round) {
         const auto sequence = 1 + static_cast<int64_t>(random.below(70));
@@ -221,10 +217,13 @@ TEST_CASE("top_k: whatever the bits of the values, distinct positions come out, 
                                       bits(-kInfinity), 0x7f800001, 0xff800001, 0x80000000, 0};
             values.push_back(std::bit_cast<float>(words[round % 3 == 0 ? 2 : random.below(10)]));
         }
-        for (const KernelTable* backend : backends(&KernelTable::top_k)) {
+        Setup exact(reference(), DType::f32, DType::f32, 0);
+        const Kept expected = top_k(exact, values, {length}, 1, keep);
+        for (const KernelTable* backend : backends()) {
             INFO(text(*backend), " round ", round);
             Setup s(*backend, DType::f32, DType::f32, 0);
             const Kept kept = top_k(s, values, {length}, 1, keep);
+            CHECK(kept.positions == expected.positions);
             for (int64_t r = 0; r < keep; ++r) {
                 const int32_t p = kept.positions[static_cast<size_t>(r)];
                 CHECK((p >= 0 && p < sequence));
@@ -239,7 +238,7 @@ TEST_CASE("top_k: whatever the bits of the values, distinct positions come out, 
 
 // ---------------------------------------------------------------------------------------------------------- importance
 TEST_CASE("importance_sums: by hand, with duplicates and slots that do not count") {
-    for (const KernelTable* backend : backends(&KernelTable::importance_sums)) {
+    for (const KernelTable* backend : backends()) {
         for (const bool accumulate : {false, true}) {
             INFO(text(*backend), " accumulate ", accumulate);
             Setup s(*backend, DType::f32, DType::f32, 0);
@@ -276,11 +275,13 @@ struct Slots {
 };
 
 TEST_CASE("importance_sums: every backend; the CPU adds in order of the slots") {
-    const struct { int64_t n, vocabulary; } cases[] = {{1, 1}, {1, 7}, {31, 3}, {63, 65}, {2560, 1003}, {33, 40000}};
+    const struct {
+        int64_t n, vocabulary;
+    } cases[] = {{1, 1}, {1, 7}, {31, 3}, {63, 65}, {2560, 1003}, {33, 40000}, {3000, 1}, {1025, 257}};
     for (const auto& k : cases) {
         for (const bool accumulate : {false, true}) {
             const std::string label = fmt::format("{} slots of {} accumulate {}", k.n, k.vocabulary, accumulate);
-            check_backends(backends(&KernelTable::importance_sums), label, DType::f32, [&](Setup& s) {
+            check_backends(label, DType::f32, [&](Setup& s) {
                 Slots slots(s, k.n, k.vocabulary, accumulate);
                 s.call(s.kernels.importance_sums, slots.operation(accumulate));
                 Outputs all = outputs("sums", std::move(slots.sums), "counts", std::move(slots.counts));
@@ -298,7 +299,7 @@ TEST_CASE("importance_sums: every backend; the CPU adds in order of the slots") 
 }
 
 TEST_CASE("importance_update: by hand; what is not hit keeps its bits; fixed values come last, in order") {
-    for (const KernelTable* backend : backends(&KernelTable::importance_update)) {
+    for (const KernelTable* backend : backends()) {
         INFO(text(*backend));
         Setup s(*backend, DType::f32, DType::f32, 0);
         const float odd = std::bit_cast<float>(0xffc12345u);  // a NaN with a message
@@ -316,7 +317,7 @@ TEST_CASE("importance_update: by hand; what is not hit keeps its bits; fixed val
 }
 
 TEST_CASE("importance_update: a norm that is not finite leaves everything as it was") {
-    for (const KernelTable* backend : backends(&KernelTable::importance_update)) {
+    for (const KernelTable* backend : backends()) {
         for (const float norm : {kInfinity, -kInfinity, kNan}) {
             INFO(text(*backend), " norm ", norm);
             Setup s(*backend, DType::f32, DType::f32, 0);
@@ -332,20 +333,19 @@ TEST_CASE("importance_update: a norm that is not finite leaves everything as it 
 TEST_CASE("importance_update: every backend") {
     const FixedValue fixed[] = {{0, 1e4f}};
     for (const int64_t vocabulary : {1, 2, 31, 1003, 40000}) {
-        check_backends(backends(&KernelTable::importance_update), fmt::format("{} entries", vocabulary), DType::f32,
-                       [&](Setup& s) {
-                           Array sums = s.floats(1, vocabulary, 20, 5), table = s.floats(1, vocabulary, 10, 2),
-                                 counts(DType::f32, 1, vocabulary), norm = s.floats(1, 1);
-                           counts.fill([](int64_t, int64_t v) { return static_cast<double>(v % 4); });
-                           const Array before = table;
-                           s.call(s.kernels.importance_update,
-                                  ImportanceUpdate{sums.data<float>(), counts.data<float>(), table.data<float>(),
-                                                   norm.data<float>(), fixed, vocabulary, 0.995});
-                           for (int64_t v = 4; v < vocabulary; v += 4)
-                               if (table.at(0, v) != before.at(0, v)) FAIL_CHECK("entry ", v, " was not hit");
-                           table.set(0, 0, 0);  // 1e4 would hide the others' errors
-                           return outputs("table", std::move(table));
-                       });
+        check_backends(fmt::format("{} entries", vocabulary), DType::f32, [&](Setup& s) {
+            Array sums = s.floats(1, vocabulary, 20, 5), table = s.floats(1, vocabulary, 10, 2),
+                  counts(DType::f32, 1, vocabulary), norm = s.floats(1, 1);
+            counts.fill([](int64_t, int64_t v) { return static_cast<double>(v % 4); });
+            const Array before = table;
+            s.call(s.kernels.importance_update,
+                   ImportanceUpdate{sums.data<float>(), counts.data<float>(), table.data<float>(), norm.data<float>(),
+                                    fixed, vocabulary, 0.995});
+            for (int64_t v = 4; v < vocabulary; v += 4)
+                if (table.at(0, v) != before.at(0, v)) FAIL_CHECK("entry ", v, " was not hit");
+            table.set(0, 0, 0);  // 1e4 would hide the others' errors
+            return outputs("table", std::move(table));
+        });
     }
 }
 

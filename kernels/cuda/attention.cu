@@ -1,4 +1,6 @@
 // Which attention serves which call.
+#include <algorithm>
+
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/functions.h"
 
@@ -14,18 +16,32 @@ bool tensor_supports(const Attention& a, std::initializer_list<const void*> poin
            aligned(16, rows * 2, pointers);
 }
 
+/// Sequences and heads are the y and z of a grid; rows of all heads are counted in 32 bits.
+template <typename Attention>
+void check_sizes(const Attention& a) {
+    constexpr int64_t kLimit = 0x7fffffff, kBlocks = 65535;
+    if (a.batch > kBlocks) refuse_size("sequences", a.batch, kBlocks);
+    if (a.heads > kBlocks) refuse_size("heads", a.heads, kBlocks);
+    const int64_t rows = a.batch * a.heads * std::max(a.rows_q, a.rows_kv);
+    if (rows > kLimit) refuse_size("rows of attention heads", rows, kLimit);
+    const int64_t stride = std::max({a.stride_q, a.stride_kv, a.stride_out});
+    if (stride > kLimit) refuse_size("elements between rows", stride, kLimit);
+}
+
 }  // namespace
 
 void attention_forward(const AttentionForward& a, Context& context) {
     if (a.batch * a.heads * a.rows_q == 0) return;
-    tensor_supports(a, {a.q, a.k, a.v, a.out}) ? attention_forward_tensor(a, context)
-                                               : attention_forward_plain(a, context);
+    check_sizes(a);
+    tensor_supports(a, {a.q, a.k, a.v, a.out}) ? attention::forward_tensor(a, context)
+                                               : attention::forward_plain(a, context);
 }
 
 void attention_backward(const AttentionBackward& a, Context& context) {
     if (a.batch * a.heads * a.rows_kv == 0) return;
-    tensor_supports(a, {a.q, a.k, a.v, a.out, a.dout, a.dq, a.dk, a.dv}) ? attention_backward_tensor(a, context)
-                                                                         : attention_backward_plain(a, context);
+    check_sizes(a);
+    tensor_supports(a, {a.q, a.k, a.v, a.out, a.dout, a.dq, a.dk, a.dv}) ? attention::backward_tensor(a, context)
+                                                                         : attention::backward_plain(a, context);
 }
 
 }  // namespace dropforge::kernels::on_cuda

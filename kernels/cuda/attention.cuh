@@ -5,15 +5,17 @@
 #include "kernels/cuda/dropout.cuh"
 #include "kernels/cuda/mma.cuh"
 
-namespace dropforge::kernels::on_cuda {
+namespace dropforge::kernels::on_cuda::attention {
 
 // Tensor cores; 16-bit storage, head sizes 32, 64, 128, rows on 16-byte borders.
-void attention_forward_tensor(const AttentionForward&, Context&);
-void attention_backward_tensor(const AttentionBackward&, Context&);
+void forward_tensor(const AttentionForward&, Context&);
+void backward_tensor(const AttentionBackward&, Context&);
 // f32 arithmetic, any storage and strides, head sizes up to kMaxPlainHead.
-void attention_forward_plain(const AttentionForward&, Context&);
-void attention_backward_plain(const AttentionBackward&, Context&);
+void forward_plain(const AttentionForward&, Context&);
+void backward_plain(const AttentionBackward&, Context&);
 constexpr int kMaxPlainHead = 128;
+
+constexpr float kLog2E = 1.442695040888963f, kLn2 = 0.6931471805599453f;
 
 // -------------------------------------------------------------------------------------------------------------- layout
 /// What AttentionForward and AttentionBackward have in common, as part of a kernel's argument.
@@ -29,10 +31,14 @@ struct AttentionSizes {
           stride_kv(static_cast<int>(a.stride_kv)),
           stride_out(static_cast<int>(a.stride_out)),
           scale(a.scale),
+          exponent(a.scale * kLog2E),
+          gradient_scale(a.scale * a.dropout.scale()),
+          kept_share(1 / a.dropout.scale()),
           dropout(a.dropout, a.heads * a.rows_q) {}
     const int32_t* lengths;
     int heads, head_size, rows_q, rows_kv, stride_q, stride_kv, stride_out;
-    float scale;
+    float scale, exponent;             // of scores: e^(scale·s) = 2^(exponent·s)
+    float gradient_scale, kept_share;  // scale times that of dropout; 1 / that
     DropoutArgument dropout;
 };
 
@@ -68,32 +74,31 @@ struct BackwardArgument : AttentionSizes {
     T *dq, *dk, *dv;
 };
 
-/// The head of a sequence that this block works for, and which of its blocks of rows. Blocks of one head are
-/// neighbours, so that they find its keys and values in the second-level cache.
+/// The head of a sequence that this block works for: block (rows, head, sequence) of the grid. Blocks of one head are
+/// neighbours, so that they find its keys and values in the second-level cache. Everything is made from the block's
+/// index where it is needed, since registers are scarce.
 struct Head {
-    __device__ Head(const AttentionSizes& a, int blocks_of_head)
-        : task(static_cast<int>(blockIdx.x / static_cast<unsigned>(blocks_of_head))),
-          block(static_cast<int>(blockIdx.x % static_cast<unsigned>(blocks_of_head))),
-          sequence(task / a.heads),
-          column(task % a.heads * a.head_size),
-          keys(a.lengths ? a.lengths[sequence] : a.rows_kv) {}
-    int task, block, sequence, column;
-    int keys;  // how many are seen; what lies beyond is not read
+    /// How many keys are seen; what lies beyond is not read.
+    __device__ int keys(const AttentionSizes& a) const { return a.lengths ? a.lengths[blockIdx.z] : a.rows_kv; }
 
-    // Element offsets of a row; made where they are needed, since registers are scarce.
-    __device__ int64_t q(const AttentionSizes& a, int row) const { return at(a.rows_q, a.stride_q, row); }
-    __device__ int64_t kv(const AttentionSizes& a, int row) const { return at(a.rows_kv, a.stride_kv, row); }
-    __device__ int64_t out(const AttentionSizes& a, int row) const { return at(a.rows_q, a.stride_out, row); }
+    // Element offsets of a row.
+    __device__ int64_t q(const AttentionSizes& a, int row) const { return at(a, a.rows_q, a.stride_q, row); }
+    __device__ int64_t kv(const AttentionSizes& a, int row) const { return at(a, a.rows_kv, a.stride_kv, row); }
+    __device__ int64_t out(const AttentionSizes& a, int row) const { return at(a, a.rows_q, a.stride_out, row); }
     /// A query's place in lse.
-    __device__ int64_t row(const AttentionSizes& a, int query) const { return int64_t{task} * a.rows_q + query; }
-    /// Its row of dropout, modulo 2^32 as the counter takes it.
-    __device__ unsigned dropout_row(const AttentionSizes& a, int query) const {
-        return static_cast<unsigned>(task) * static_cast<unsigned>(a.rows_q) + static_cast<unsigned>(query);
+    __device__ unsigned lse(const AttentionSizes& a, int query) const {
+        return dropout_row(a) + static_cast<unsigned>(query);
     }
+    /// Query 0's row of dropout, modulo 2^32.
+    __device__ unsigned dropout_row(const AttentionSizes& a) const { return task(a) * static_cast<unsigned>(a.rows_q); }
 
   private:
-    __device__ int64_t at(int rows, int stride, int row) const {
-        return (int64_t{sequence} * rows + row) * stride + column;
+    __device__ static unsigned task(const AttentionSizes& a) {
+        return blockIdx.z * static_cast<unsigned>(a.heads) + blockIdx.y;
+    }
+    __device__ static int64_t at(const AttentionSizes& a, int rows, int stride, int row) {
+        const unsigned of_call = blockIdx.z * static_cast<unsigned>(rows) + static_cast<unsigned>(row);
+        return int64_t{of_call} * stride + static_cast<int>(blockIdx.y) * a.head_size;
     }
 };
 
@@ -101,13 +106,11 @@ struct Head {
 template <typename Attention>
 Shape shape_of_heads(const Attention& a, int64_t of, int rows, int threads, const char* file = __builtin_FILE(),
                      unsigned line = __builtin_LINE()) {
-    const int64_t blocks = (of + rows - 1) / rows;
-    return {blocks_for(a.batch * a.heads * blocks, 1), static_cast<unsigned>(threads), file, line};
+    const dim3 grid(blocks_for(of, rows), static_cast<unsigned>(a.heads), static_cast<unsigned>(a.batch));
+    return {grid, static_cast<unsigned>(threads), file, line};
 }
 
 // --------------------------------------------------------------------------------------------------------------- tiles
-constexpr float kLog2E = 1.442695040888963f, kLn2 = 0.6931471805599453f;
-
 /// What a lane is in the fragments of mma.cuh.
 struct Lane {
     int lane = static_cast<int>(threadIdx.x % kWarp), g = static_cast<int>(threadIdx.x % kWarp / 4),
@@ -177,6 +180,30 @@ __device__ inline void store_rows(T* tile, const float (&sum)[kColumns / 8][4], 
 }
 
 // ------------------------------------------------------------------------------------------------------------- dropout
+/// The draws of a launch, in shared memory: in registers the keys of all rounds would stand in the way of the products.
+struct DropoutKeys {
+    uint2 round[kPhiloxRounds];
+    unsigned step, first_row;
+    unsigned threshold;  // of a draw in the upper half of a word; 0: dropout is off
+
+    /// By all threads of a block; to be followed by a barrier. `head_row` is that of the head's first query.
+    __device__ void fill(const DropoutArgument& d, unsigned head_row) {
+        if (threadIdx.x == 0) threshold = d.threshold << 16;
+        if (d.threshold == 0 || threadIdx.x >= kPhiloxRounds) return;
+        round[threadIdx.x] = philox_key(make_uint2(d.state[0], d.state[1]), threadIdx.x);
+        if (threadIdx.x > 0) return;
+        step = d.state[2];
+        first_row = d.state[3] * d.rows_per_sequence + head_row;  // modulo 2^32, as the counter takes it
+    }
+    /// Of the columns 8·pack … 8·pack + 7 of a row of the head: the lower half of x, the upper half of x, …
+    __device__ uint4 draw(unsigned row, unsigned pack, unsigned site) const {
+        uint4 counter = make_uint4(pack, first_row + row, site, step);
+#pragma unroll
+        for (const uint2& key : round) counter = philox_round(counter, key);
+        return counter;
+    }
+};
+
 /// Dropout of 16 queries and 16 keys, drawn by a warp. Philox gives eight keys of a query at once: a lane draws for
 /// query lane % 16 and keys 8·(lane / 16) …, and eight votes bring the bits to where scores are held. So a lane draws
 /// once for the eight scores that it holds.
@@ -185,20 +212,22 @@ struct TileDropout {
 
     /// For scores [16 queries, 16 keys]: byte 2·j + h is of key block j (of 8), query g + 8·h; low, high: keys 2t, 2t
     /// + 1.
-    __device__ static TileDropout by_query(const DropoutDraws& draws, unsigned row, unsigned key, const Lane& l) {
-        if (!draws.active()) return {};
+    __device__ static TileDropout by_query(const DropoutKeys& keys, unsigned site, unsigned row, unsigned key,
+                                           const Lane& l) {
+        if (keys.threshold == 0) return {};
         unsigned kept[8];
-        votes(draws, row, key, l, kept);
+        votes(keys, site, row, key, l, kept);
         const int shift = 7 - l.g;
         return {choose(kept[0], kept[2], kept[4], kept[6], l.t) << shift,
                 choose(kept[1], kept[3], kept[5], kept[7], l.t) << shift};
     }
     /// For scores [16 keys, 16 queries]: byte 2·h + j is of query block j (of 8), key g + 8·h; low, high: queries 2t,
     /// 2t + 1.
-    __device__ static TileDropout by_key(const DropoutDraws& draws, unsigned row, unsigned key, const Lane& l) {
-        if (!draws.active()) return {};
+    __device__ static TileDropout by_key(const DropoutKeys& keys, unsigned site, unsigned row, unsigned key,
+                                         const Lane& l) {
+        if (keys.threshold == 0) return {};
         unsigned kept[8];
-        votes(draws, row, key, l, kept);
+        votes(keys, site, row, key, l, kept);
         const unsigned mine = l.g < 4 ? choose(kept[0], kept[1], kept[2], kept[3], l.g)
                                       : choose(kept[4], kept[5], kept[6], kept[7], l.g - 4);
         return {mine << (7 - 2 * l.t), mine << (6 - 2 * l.t)};
@@ -219,17 +248,17 @@ struct TileDropout {
         return which < 2 ? (which == 0 ? a : b) : (which == 2 ? c : d);
     }
     /// kept[i], bit l: whether the score of key + 8·(l / 16) + i and query row + l % 16 stays.
-    __device__ static void votes(const DropoutDraws& draws, unsigned row, unsigned key, const Lane& l,
+    __device__ static void votes(const DropoutKeys& keys, unsigned site, unsigned row, unsigned key, const Lane& l,
                                  unsigned (&kept)[8]) {
         const uint4 drawn =
-            draws.draw(row + static_cast<unsigned>(l.lane % 16), key / 8 + static_cast<unsigned>(l.lane / 16));
-        const unsigned word[4] = {drawn.x, drawn.y, drawn.z, drawn.w}, threshold = draws.threshold() << 16;
+            keys.draw(row + static_cast<unsigned>(l.lane % 16), key / 8 + static_cast<unsigned>(l.lane / 16), site);
+        const unsigned word[4] = {drawn.x, drawn.y, drawn.z, drawn.w};
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
-            kept[2 * i] = __ballot_sync(kAllLanes, word[i] << 16 >= threshold);
-            kept[2 * i + 1] = __ballot_sync(kAllLanes, word[i] >= threshold);
+            kept[2 * i] = __ballot_sync(kAllLanes, word[i] << 16 >= keys.threshold);
+            kept[2 * i + 1] = __ballot_sync(kAllLanes, word[i] >= keys.threshold);
         }
     }
 };
 
-}  // namespace dropforge::kernels::on_cuda
+}  // namespace dropforge::kernels::on_cuda::attention

@@ -3,20 +3,12 @@
 // [keys, queries]: so probabilities and score gradients are at once operands of dv += pᵀ·dout and dk += dsᵀ·q, in
 // registers. Where all keys are in one block it has dq as well, over score gradients in shared memory; where they are
 // not, a second kernel makes dq.
+//
+// With m = the dropout factor, 0 or c, the score gradients are ds = p·(m·dp − delta) = c·p·((dp or 0) − delta / c). The
+// outer c, the softmax scale and dv's c are factors of finished sums.
 #include "kernels/cuda/attention.cuh"
 
-namespace dropforge::kernels::on_cuda {
-
-namespace {
-
-/// With m = the dropout factor, 0 or c: ds = p·(m·dp − delta) = c·p·(dp or 0 − delta / c). The outer c, the softmax
-/// scale and dv's c are factors of finished sums.
-struct Factors {
-    template <typename T>
-    __device__ Factors(const BackwardArgument<T>& a, const DropoutDraws& draws)
-        : value(draws.active() ? draws.scale() : 1.0f), score(a.scale * value), exponent(a.scale * kLog2E) {}
-    float value, score, exponent;
-};
+namespace dropforge::kernels::on_cuda::attention {
 
 /// Of the pack `pack` of a row: Σ dout·out.
 template <typename T>
@@ -88,9 +80,9 @@ struct KeysWarp {
 
     /// 16 queries: adds to dk and dv, and gives ds as an operand. `key` is this warp's first.
     __device__ void add_queries(const T* keys, const T* queries, const T* douts, const float* lse, const float* delta,
-                                const DropoutDraws& draws, unsigned row, unsigned key, float exponent,
+                                const DropoutKeys& draws, unsigned site, unsigned row, unsigned key, float exponent,
                                 unsigned (&ds)[4]) {
-        const auto kept = TileDropout::by_key(draws, row, key, lane);
+        const auto kept = TileDropout::by_key(draws, site, row, key, lane);
         float s[2][4]{}, dp[2][4]{};
 #pragma unroll
         for (int d = 0; d < kHead / 16; ++d) {
@@ -157,33 +149,38 @@ struct KeysWarp {
     }
 };
 
-/// Log-sum-exp (in powers of two) and delta / factor of KeysBlock::kRows queries; beyond the last query such that its
+/// Log-sum-exp (in powers of two) and delta / c of KeysBlock::kRows queries; beyond the last query such that its
 /// probabilities are 0.
 template <typename T, int kHead>
-__device__ inline void row_sums(const BackwardArgument<T>& a, const Head& head, int first, float factor, float* lse,
-                                float* delta) {
+__device__ inline void row_sums(const BackwardArgument<T>& a, const Head& head, int first, float* lse, float* delta) {
     constexpr int kPacks = kHead / 8, kThreads = KeysBlock<kHead>::kThreads, kRows = KeysBlock<kHead>::kRows;
     const int pack = static_cast<int>(threadIdx.x % kPacks);
     int row = static_cast<int>(threadIdx.x / kPacks);
 #pragma unroll 2
     for (int i = 0; i < kRows * kPacks / kThreads; ++i, row += kThreads / kPacks) {
         const int query = first + row;
-        const int64_t offset = head.out(a, query) + 8 * pack;
-        float sum = query < a.rows_q ? product_of_packs(a.dout + offset, a.out + offset) : 0.0f;
+        const int64_t offset = head.out(a, query < a.rows_q ? query : 0) + 8 * pack;
+        float sum = product_of_packs(a.dout + offset, a.out + offset);
 #pragma unroll
         for (int bit = 1; bit < kPacks; bit *= 2) sum += __shfl_xor_sync(kAllLanes, sum, bit);
         if (pack != 0) continue;
-        delta[row] = sum / factor;
-        lse[row] = query < a.rows_q ? a.lse[head.row(a, query)] * kLog2E : INFINITY;
+        delta[row] = sum * a.kept_share;
+        lse[row] = query < a.rows_q ? a.lse[head.lse(a, query)] * kLog2E : INFINITY;
     }
 }
 
 /// Two blocks, at head size 64 of 256 threads, run on a multiprocessor with 128 registers a thread, which are the
-/// limit; shared memory would let more in on most devices.
+/// limit; shared memory would let more in on most devices. Compute capability 7.5 has shared memory for one block.
+#if defined(DROPFORGE_CUDA_FP16)
+constexpr int kKeysBlocks = 1;
+#else
+constexpr int kKeysBlocks = 2;
+#endif
 template <typename T, int kHead, bool kAllKeys>
-__global__ void __launch_bounds__(KeysBlock<kHead>::kThreads, 2) attention_keys_kernel(BackwardArgument<T> a) {
+__global__ void __launch_bounds__(KeysBlock<kHead>::kThreads, kKeysBlocks) keys_kernel(BackwardArgument<T> a) {
     using Sizes = KeysBlock<kHead>;
     constexpr int kKeys = Sizes::kKeys, kThreads = Sizes::kThreads, kQueries = Sizes::kQueries, kRows = Sizes::kRows;
+    DROPFORGE_SHARED(DropoutKeys, draws);
     DROPFORGE_SHARED(T, keys, [kKeys * kHead]);
     DROPFORGE_SHARED(T, queries, [2][kQueries * kHead]);
     DROPFORGE_SHARED(T, douts, [2][kQueries * kHead]);
@@ -191,43 +188,43 @@ __global__ void __launch_bounds__(KeysBlock<kHead>::kThreads, 2) attention_keys_
     DROPFORGE_SHARED(float, lse, [kRows]);
     DROPFORGE_SHARED(float, delta, [kRows]);
 
-    const Head head(a, (a.rows_kv + kKeys - 1) / kKeys);
-    const int first_key = kAllKeys ? 0 : head.block * kKeys, warp = static_cast<int>(threadIdx.x / kWarp);
-    const int seen_keys = head.keys - first_key, my_key = first_key + 16 * warp;
-    const bool idle = my_key >= head.keys;
-    const DropoutDraws draws(a.dropout);
-    const Factors factor(a, draws);
+    const Head head;
+    const int first_key = kAllKeys ? 0 : static_cast<int>(blockIdx.x) * kKeys,
+              warp = static_cast<int>(threadIdx.x / kWarp);
+    const int my_key = first_key + 16 * warp;
+    draws.fill(a.dropout, head.dropout_row(a));
 
     const auto copy_queries = [&](int query) {
-        const int tile = query / kQueries % 2, valid = a.rows_q - query;
+        const int tile = (query & kQueries) / kQueries, valid = a.rows_q - query;
         copy_tile<T, kHead, kQueries, kThreads>(queries[tile], a.q + head.q(a, query), a.stride_q, valid);
         copy_tile<T, kHead, kQueries, kThreads>(douts[tile], a.dout + head.out(a, query), a.stride_out, valid);
         end_copy_group();
     };
     KeysWarp<T, kHead> w;
     T* const my_keys = keys + 16 * warp * kHead;
-    if (seen_keys > 0) {
-        copy_tile<T, kHead, kKeys, kThreads>(keys, a.k + head.kv(a, first_key), a.stride_kv, seen_keys);
+    int query = first_key < head.keys(a) ? 0 : a.rows_q;
+    if (query < a.rows_q) {
+        copy_tile<T, kHead, kKeys, kThreads>(keys, a.k + head.kv(a, first_key), a.stride_kv, head.keys(a) - first_key);
         copy_queries(0);
-        w.load_values(a.v + head.kv(a, my_key), a.stride_kv, head.keys - my_key);
+        w.load_values(a.v + head.kv(a, my_key), a.stride_kv, head.keys(a) - my_key);
     }
-    const int rows_q = seen_keys > 0 ? a.rows_q : 0;
-    for (int query = 0; query < rows_q; query += kQueries) {
+    for (; query < a.rows_q; query += kQueries) {
         if (query % kRows == 0) {
             if (query > 0) __syncthreads();  // the rows before are done with
-            row_sums<T, kHead>(a, head, query, factor.value, lse, delta);
+            row_sums<T, kHead>(a, head, query, lse, delta);
         }
         wait_for_copies<0>();
         __syncthreads();
-        if (query + kQueries < rows_q) copy_queries(query + kQueries);
-        const int tile = query / kQueries % 2;
-        if (!idle) {
+        if (query + kQueries < a.rows_q) copy_queries(query + kQueries);
+        const int tile = (query & kQueries) / kQueries;
+        if (my_key < head.keys(a)) {
 #pragma unroll 1
             for (int i = 0; i < kQueries; i += 16) {
                 unsigned ds[4];
-                w.add_queries(my_keys, queries[tile] + i * kHead, douts[tile] + i * kHead, lse + query % kRows + i,
-                              delta + query % kRows + i, draws, head.dropout_row(a, query + i),
-                              static_cast<unsigned>(my_key), factor.exponent, ds);
+                const int row = (query + i) & (kRows - 1);
+                w.add_queries(my_keys, queries[tile] + i * kHead, douts[tile] + i * kHead, lse + row, delta + row,
+                              draws, a.dropout.site, static_cast<unsigned>(query + i), static_cast<unsigned>(my_key),
+                              a.exponent, ds);
                 if constexpr (kAllKeys) w.store_gradients(gradients + 16 * warp * kQueries, i, ds);
             }
         }
@@ -235,21 +232,24 @@ __global__ void __launch_bounds__(KeysBlock<kHead>::kThreads, 2) attention_keys_
             __syncthreads();
             constexpr int kParts = kQueries / 16;
             w.store_queries(gradients, keys, static_cast<int>(threadIdx.x / kWarp % kParts) * 16,
-                            static_cast<int>(threadIdx.x / kWarp / kParts) * Sizes::kColumns, seen_keys, factor.score,
-                            a.dq + head.q(a, query), a.stride_q, a.rows_q - query);
+                            static_cast<int>(threadIdx.x / kWarp / kParts) * Sizes::kColumns, head.keys(a),
+                            a.gradient_scale, a.dq + head.q(a, query), a.stride_q, a.rows_q - query);
         }
     }
     __syncthreads();  // all are done with the keys
     const int valid = a.rows_kv - my_key;
     const int64_t offset = head.kv(a, my_key);
-    store_rows<T, kHead>(my_keys, w.dk, factor.score, factor.score, a.dk + offset, a.stride_kv, valid);
-    store_rows<T, kHead>(my_keys, w.dv, factor.value, factor.value, a.dv + offset, a.stride_kv, valid);
+    store_rows<T, kHead>(my_keys, w.dk, a.gradient_scale, a.gradient_scale, a.dk + offset, a.stride_kv, valid);
+    store_rows<T, kHead>(my_keys, w.dv, a.dropout.scale, a.dropout.scale, a.dv + offset, a.stride_kv, valid);
 }
 
 // ------------------------------------------------------------------------------------------------------------------ dq
-constexpr int kQueriesOfBlock = 64, kQueryThreads = 2 * kQueriesOfBlock;
-/// With the queries, their output gradients and two tiles each of keys and values: 48 KiB.
-constexpr int keys_of_tile(int head_size) { return head_size <= 64 ? 64 : 16; }
+/// At head size 64: the queries and their output gradients 16 KiB, two tiles of 32 keys and values 16 KiB.
+template <int kHead>
+struct QueriesBlock {
+    static constexpr int kQueries = kHead <= 64 ? 64 : 32, kThreads = 2 * kQueries;
+    static constexpr int kKeys = 2048 / kHead;
+};
 
 template <typename T, int kHead>
 struct QueriesWarp {
@@ -269,21 +269,18 @@ struct QueriesWarp {
         }
     }
     /// `first` is the warp's first query.
-    __device__ void row_sums(const BackwardArgument<T>& a, const Head& head, int first, float factor) {
+    __device__ void row_sums(const BackwardArgument<T>& a, const Head& head, int first) {
 #pragma unroll
         for (int h = 0; h < 2; ++h) {
             const int row = first + lane.g + 8 * h;
+            const int64_t offset = head.out(a, row < a.rows_q ? row : 0) + 8 * lane.t;
             float sum = 0;
-            if (row < a.rows_q) {
-                const int64_t offset = head.out(a, row);
 #pragma unroll
-                for (int d = 8 * lane.t; d < kHead; d += 32)
-                    sum += product_of_packs(a.dout + offset + d, a.out + offset + d);
-            }
+            for (int d = 0; d < kHead; d += 32) sum += product_of_packs(a.dout + offset + d, a.out + offset + d);
             sum += __shfl_xor_sync(kAllLanes, sum, 1);
             sum += __shfl_xor_sync(kAllLanes, sum, 2);
-            delta[h] = sum / factor;
-            lse[h] = row < a.rows_q ? a.lse[head.row(a, row)] * kLog2E : INFINITY;
+            delta[h] = sum * a.kept_share;
+            lse[h] = row < a.rows_q ? a.lse[head.lse(a, row)] * kLog2E : INFINITY;
         }
     }
 
@@ -296,15 +293,15 @@ struct QueriesWarp {
     }
 
     /// 16 keys, of which `valid` are seen.
-    __device__ void add_keys(const T* keys, const T* values, const DropoutDraws& draws, unsigned row, unsigned key,
-                             float exponent, int valid) {
+    __device__ void add_keys(const T* keys, const T* values, const DropoutKeys& draws, unsigned site, unsigned row,
+                             unsigned key, float exponent, int valid) {
         float s[2][4]{}, dp[2][4]{};
 #pragma unroll
         for (int d = 0; d < kHead / 16; ++d) {
             add_product(s, query[d], keys, 2 * d);
             add_product(dp, dout[d], values, 2 * d);
         }
-        const auto kept = TileDropout::by_query(draws, row, key, lane);
+        const auto kept = TileDropout::by_query(draws, site, row, key, lane);
         unsigned ds[4];
 #pragma unroll
         for (int j = 0; j < 2; ++j) {
@@ -328,51 +325,51 @@ struct QueriesWarp {
     }
 };
 
-/// Where a head has more keys than a block of attention_keys_kernel: dq of 64 queries, as the forward makes its output.
+/// Where a head has more keys than a block of keys_kernel: dq of 64 queries, as the forward makes its output.
 template <typename T, int kHead>
-__global__ void __launch_bounds__(kQueryThreads, kHead <= 64 ? 4 : 2) attention_queries_kernel(BackwardArgument<T> a) {
-    constexpr int kKeys = keys_of_tile(kHead);
-    DROPFORGE_SHARED(T, queries, [kQueriesOfBlock * kHead]);
-    DROPFORGE_SHARED(T, douts, [kQueriesOfBlock * kHead]);
+__global__ void __launch_bounds__(QueriesBlock<kHead>::kThreads, 4) queries_kernel(BackwardArgument<T> a) {
+    using Sizes = QueriesBlock<kHead>;
+    constexpr int kQueries = Sizes::kQueries, kKeys = Sizes::kKeys, kThreads = Sizes::kThreads;
+    DROPFORGE_SHARED(DropoutKeys, draws);
+    DROPFORGE_SHARED(T, queries, [kQueries * kHead]);
+    DROPFORGE_SHARED(T, douts, [kQueries * kHead]);
     DROPFORGE_SHARED(T, keys, [2][kKeys * kHead]);
     DROPFORGE_SHARED(T, values, [2][kKeys * kHead]);
 
-    const Head head(a, (a.rows_q + kQueriesOfBlock - 1) / kQueriesOfBlock);
-    const int first = head.block * kQueriesOfBlock, warp = static_cast<int>(threadIdx.x / kWarp * 16);
+    const Head head;
+    const int seen = head.keys(a);
+    const int first = static_cast<int>(blockIdx.x) * kQueries, warp = static_cast<int>(threadIdx.x / kWarp * 16);
     const auto copy_keys = [&](int key) {
         const int64_t offset = head.kv(a, key);
-        const int tile = key / kKeys % 2, valid = head.keys - key;
-        copy_tile<T, kHead, kKeys, kQueryThreads>(keys[tile], a.k + offset, a.stride_kv, valid);
-        copy_tile<T, kHead, kKeys, kQueryThreads>(values[tile], a.v + offset, a.stride_kv, valid);
+        const int tile = (key & kKeys) / kKeys, valid = seen - key;
+        copy_tile<T, kHead, kKeys, kThreads>(keys[tile], a.k + offset, a.stride_kv, valid);
+        copy_tile<T, kHead, kKeys, kThreads>(values[tile], a.v + offset, a.stride_kv, valid);
     };
-    copy_tile<T, kHead, kQueriesOfBlock, kQueryThreads>(queries, a.q + head.q(a, first), a.stride_q, a.rows_q - first);
-    copy_tile<T, kHead, kQueriesOfBlock, kQueryThreads>(douts, a.dout + head.out(a, first), a.stride_out,
-                                                        a.rows_q - first);
+    copy_tile<T, kHead, kQueries, kThreads>(queries, a.q + head.q(a, first), a.stride_q, a.rows_q - first);
+    copy_tile<T, kHead, kQueries, kThreads>(douts, a.dout + head.out(a, first), a.stride_out, a.rows_q - first);
     copy_keys(0);
     end_copy_group();
 
-    const DropoutDraws draws(a.dropout);
-    const Factors factor(a, draws);
-    const unsigned row = head.dropout_row(a, first + warp);
+    draws.fill(a.dropout, head.dropout_row(a));
     const bool idle = first + warp >= a.rows_q;
     QueriesWarp<T, kHead> w;
-    w.row_sums(a, head, first + warp, factor.value);
-    for (int key = 0; key < head.keys; key += kKeys) {
+    w.row_sums(a, head, first + warp);
+    for (int key = 0; key < seen; key += kKeys) {
         wait_for_copies<0>();
         __syncthreads();
-        if (key + kKeys < head.keys) copy_keys(key + kKeys);
+        if (key + kKeys < seen) copy_keys(key + kKeys);
         end_copy_group();
         if (idle) continue;
         if (key == 0) w.load_rows(queries + warp * kHead, douts + warp * kHead);
-        const int tile = key / kKeys % 2, end = head.keys - key < kKeys ? head.keys - key : kKeys;
+        const int tile = (key & kKeys) / kKeys, end = seen - key < kKeys ? seen - key : kKeys;
 #pragma unroll 1
         for (int i = 0; i < end; i += 16)
-            w.add_keys(keys[tile] + i * kHead, values[tile] + i * kHead, draws, row, static_cast<unsigned>(key + i),
-                       factor.exponent, head.keys - key - i);
+            w.add_keys(keys[tile] + i * kHead, values[tile] + i * kHead, draws, a.dropout.site,
+                       static_cast<unsigned>(first + warp), static_cast<unsigned>(key + i), a.exponent, seen - key - i);
     }
     if (idle) return;
-    store_rows<T, kHead>(queries + warp * kHead, w.dq, factor.score, factor.score, a.dq + head.q(a, first + warp),
-                         a.stride_q, a.rows_q - first - warp);
+    store_rows<T, kHead>(queries + warp * kHead, w.dq, a.gradient_scale, a.gradient_scale,
+                         a.dq + head.q(a, first + warp), a.stride_q, a.rows_q - first - warp);
 }
 
 template <int kHead>
@@ -380,19 +377,17 @@ void backward(const AttentionBackward& a, Context& context) {
     using Sizes = KeysBlock<kHead>;
     const BackwardArgument<Float16> argument(a);
     const Shape shape = shape_of_heads(a, a.rows_kv, Sizes::kKeys, Sizes::kThreads);
-    if (a.rows_kv <= Sizes::kKeys) return launch(attention_keys_kernel<Float16, kHead, true>, context, shape, argument);
-    launch(attention_keys_kernel<Float16, kHead, false>, context, shape, argument);
+    if (a.rows_kv <= Sizes::kKeys) return launch(keys_kernel<Float16, kHead, true>, context, shape, argument);
+    launch(keys_kernel<Float16, kHead, false>, context, shape, argument);
     if (a.rows_q > 0)
-        launch(attention_queries_kernel<Float16, kHead>, context,
-               shape_of_heads(a, a.rows_q, kQueriesOfBlock, kQueryThreads), argument);
+        launch(queries_kernel<Float16, kHead>, context,
+               shape_of_heads(a, a.rows_q, QueriesBlock<kHead>::kQueries, QueriesBlock<kHead>::kThreads), argument);
 }
 
-}  // namespace
-
-void attention_backward_tensor(const AttentionBackward& a, Context& context) {
+void backward_tensor(const AttentionBackward& a, Context& context) {
     a.head_size == 32   ? backward<32>(a, context)
     : a.head_size == 64 ? backward<64>(a, context)
                         : backward<128>(a, context);
 }
 
-}  // namespace dropforge::kernels::on_cuda
+}  // namespace dropforge::kernels::on_cuda::attention

@@ -3,14 +3,14 @@
 // registers.
 #include "kernels/cuda/attention.cuh"
 
-namespace dropforge::kernels::on_cuda {
+namespace dropforge::kernels::on_cuda::attention {
 
-namespace {
-
-constexpr int kQueries = 64, kThreads = 2 * kQueries;
-
-/// Keys of a tile: two tiles of keys, two of values and the queries fit 48 KiB; at head size 64 that is 40 KiB.
-constexpr int keys_of_tile(int head_size) { return head_size <= 64 ? 64 : 32; }
+/// Two tiles of keys, two of values and the queries fit 48 KiB; at head size 64 they are 40 KiB.
+template <int kHead>
+struct ForwardBlock {
+    static constexpr int kQueries = kHead <= 64 ? 64 : 32, kThreads = 2 * kQueries;
+    static constexpr int kKeys = kHead <= 64 ? 64 : 32;
+};
 
 /// Σ and the largest of a warp's 16 queries; a lane has rows g and g + 8.
 struct Softmax {
@@ -51,7 +51,7 @@ struct Softmax {
 
 template <typename T, int kHead>
 struct ForwardWarp {
-    static constexpr int kKeys = keys_of_tile(kHead);
+    static constexpr int kKeys = ForwardBlock<kHead>::kKeys;
     using Rows = Tile<T, kHead>;
 
     float out[kHead / 8][4]{};
@@ -59,8 +59,8 @@ struct ForwardWarp {
     Lane lane;
     int by_row = Rows::by_row(lane), by_pack = Rows::by_pack(lane);
 
-    /// scale·log2 e·q·kᵀ for a tile of keys; -∞ from key `valid` on.
-    __device__ void scores(const T* queries, const T* keys, float scale, int valid, float (&s)[kKeys / 8][4]) const {
+    /// exponent·q·kᵀ for a tile of keys; -∞ from key `valid` on.
+    __device__ void scores(const T* queries, const T* keys, float exponent, int valid, float (&s)[kKeys / 8][4]) const {
 #pragma unroll
         for (int j = 0; j < kKeys / 8; ++j)
 #pragma unroll
@@ -81,7 +81,7 @@ struct ForwardWarp {
 #pragma unroll
         for (int j = 0; j < kKeys / 8; ++j)
 #pragma unroll
-            for (int i = 0; i < 4; ++i) s[j][i] *= scale;
+            for (int i = 0; i < 4; ++i) s[j][i] *= exponent;
         if (valid >= kKeys) return;
 #pragma unroll
         for (int j = 0; j < kKeys / 8; ++j)
@@ -91,14 +91,14 @@ struct ForwardWarp {
     }
 
     /// out += dropout(p) · v, but for the scale of dropout.
-    __device__ void add_values(const T* values, const float (&p)[kKeys / 8][4], const DropoutDraws& draws, unsigned row,
-                               unsigned key) {
+    __device__ void add_values(const T* values, const float (&p)[kKeys / 8][4], const DropoutKeys& draws, unsigned site,
+                               unsigned row, unsigned key) {
 #pragma unroll
         for (int j = 0; j < kKeys / 16; ++j) {
             const float(&left)[4] = p[2 * j], (&right)[4] = p[2 * j + 1];
             unsigned a[4] = {pair_of<T>(left[0], left[1]), pair_of<T>(left[2], left[3]), pair_of<T>(right[0], right[1]),
                              pair_of<T>(right[2], right[3])};
-            const auto kept = TileDropout::by_query(draws, row, key + 16 * j, lane);
+            const auto kept = TileDropout::by_query(draws, site, row, key + 16 * j, lane);
 #pragma unroll
             for (int i = 0; i < 4; ++i) a[i] = kept.pair(a[i], static_cast<unsigned>(i));
 #pragma unroll
@@ -115,72 +115,73 @@ struct ForwardWarp {
 /// Four blocks run on a multiprocessor of compute capability 9.0 with 128 registers a thread (head sizes to 64): while
 /// one waits for its first tiles or writes, others compute.
 template <typename T, int kHead>
-__global__ void __launch_bounds__(kThreads, kHead <= 64 ? 4 : 3) attention_forward_kernel(ForwardArgument<T> a) {
-    using Warp = ForwardWarp<T, kHead>;
-    constexpr int kKeys = Warp::kKeys;
+__global__ void __launch_bounds__(ForwardBlock<kHead>::kThreads, kHead <= 64 ? 4 : 5)
+    forward_kernel(ForwardArgument<T> a) {
+    using Sizes = ForwardBlock<kHead>;
+    constexpr int kQueries = Sizes::kQueries, kKeys = Sizes::kKeys, kThreads = Sizes::kThreads;
+    DROPFORGE_SHARED(DropoutKeys, draws);
     DROPFORGE_SHARED(T, queries, [kQueries * kHead]);
     DROPFORGE_SHARED(T, keys, [2][kKeys * kHead]);
     DROPFORGE_SHARED(T, values, [2][kKeys * kHead]);
 
-    const Head head(a, (a.rows_q + kQueries - 1) / kQueries);
-    const int first_query = head.block * kQueries, warp = static_cast<int>(threadIdx.x / kWarp * 16);
+    const Head head;
+    const int seen = head.keys(a);
+    const int first_query = static_cast<int>(blockIdx.x) * kQueries, warp = static_cast<int>(threadIdx.x / kWarp * 16);
     const auto copy_keys = [&](int key) {
         const int64_t offset = head.kv(a, key);
-        copy_tile<T, kHead, kKeys, kThreads>(keys[key / kKeys % 2], a.k + offset, a.stride_kv, head.keys - key);
-        copy_tile<T, kHead, kKeys, kThreads>(values[key / kKeys % 2], a.v + offset, a.stride_kv, head.keys - key);
+        copy_tile<T, kHead, kKeys, kThreads>(keys[(key & kKeys) / kKeys], a.k + offset, a.stride_kv, seen - key);
+        copy_tile<T, kHead, kKeys, kThreads>(values[(key & kKeys) / kKeys], a.v + offset, a.stride_kv, seen - key);
     };
+    draws.fill(a.dropout, head.dropout_row(a));
     copy_tile<T, kHead, kQueries, kThreads>(queries, a.q + head.q(a, first_query), a.stride_q, a.rows_q - first_query);
     copy_keys(0);
     end_copy_group();
 
-    const DropoutDraws draws(a.dropout);
-    const float scale = a.scale * kLog2E;
-    const unsigned row = head.dropout_row(a, first_query + warp);
     const bool idle = first_query + warp >= a.rows_q;
-    Warp w;
-    for (int key = 0; key < head.keys; key += kKeys) {
-        if (key + kKeys < head.keys) copy_keys(key + kKeys);
+    ForwardWarp<T, kHead> w;
+    for (int key = 0; key < seen; key += kKeys) {
+        if (key + kKeys < seen) copy_keys(key + kKeys);
         end_copy_group();
         wait_for_copies<1>();
         __syncthreads();
         if (!idle) {
             float s[kKeys / 8][4], correction[2];
-            w.scores(queries + warp * kHead, keys[key / kKeys % 2], scale, head.keys - key, s);
+            w.scores(queries + warp * kHead, keys[(key & kKeys) / kKeys], a.exponent, seen - key, s);
             w.softmax.exponentials(s, correction);
 #pragma unroll
             for (int d = 0; d < kHead / 8; ++d)
 #pragma unroll
                 for (int i = 0; i < 4; ++i) w.out[d][i] *= correction[i / 2];
-            w.add_values(values[key / kKeys % 2], s, draws, row, static_cast<unsigned>(key));
+            w.add_values(values[(key & kKeys) / kKeys], s, draws, a.dropout.site,
+                         static_cast<unsigned>(first_query + warp), static_cast<unsigned>(key));
         }
         __syncthreads();
     }
     if (idle) return;
     w.softmax.finish();
     const int valid = a.rows_q - first_query - warp;
-    const float factor = draws.active() ? draws.scale() : 1.0f;
-    store_rows<T, kHead>(queries + warp * kHead, w.out, factor / w.softmax.sum[0], factor / w.softmax.sum[1],
-                         a.out + head.out(a, first_query + warp), a.stride_out, valid);
+    store_rows<T, kHead>(queries + warp * kHead, w.out, a.dropout.scale / w.softmax.sum[0],
+                         a.dropout.scale / w.softmax.sum[1], a.out + head.out(a, first_query + warp), a.stride_out,
+                         valid);
     if (w.lane.t < 2) {
         const int i = w.lane.g + 8 * w.lane.t;
         const float largest = w.lane.t == 0 ? w.softmax.largest[0] : w.softmax.largest[1];
         const float sum = w.lane.t == 0 ? w.softmax.sum[0] : w.softmax.sum[1];
-        if (i < valid) a.lse[head.row(a, first_query + warp + i)] = largest * kLn2 + logf(sum);
+        if (i < valid) a.lse[head.lse(a, first_query + warp + i)] = largest * kLn2 + logf(sum);
     }
 }
 
 template <int kHead>
 void forward(const AttentionForward& a, Context& context) {
-    launch(attention_forward_kernel<Float16, kHead>, context, shape_of_heads(a, a.rows_q, kQueries, kThreads),
+    using Sizes = ForwardBlock<kHead>;
+    launch(forward_kernel<Float16, kHead>, context, shape_of_heads(a, a.rows_q, Sizes::kQueries, Sizes::kThreads),
            ForwardArgument<Float16>(a));
 }
 
-}  // namespace
-
-void attention_forward_tensor(const AttentionForward& a, Context& context) {
+void forward_tensor(const AttentionForward& a, Context& context) {
     a.head_size == 32   ? forward<32>(a, context)
     : a.head_size == 64 ? forward<64>(a, context)
                         : forward<128>(a, context);
 }
 
-}  // namespace dropforge::kernels::on_cuda
+}  // namespace dropforge::kernels::on_cuda::attention

@@ -3,9 +3,7 @@
 // (queries) come by in shared memory. Sums run in order, as products and sums of f32.
 #include "kernels/cuda/attention.cuh"
 
-namespace dropforge::kernels::on_cuda {
-
-namespace {
+namespace dropforge::kernels::on_cuda::attention {
 
 constexpr int kLanes = 8;  // threads of a row
 
@@ -77,7 +75,7 @@ __device__ void store_row(T* to, const float (&sum)[Plain<kHead>::kSums], float 
 
 // ------------------------------------------------------------------------------------------------------------- forward
 template <typename T, int kHead>
-__global__ void __launch_bounds__(Plain<kHead>::kThreads) attention_forward_plain_kernel(ForwardArgument<T> a) {
+__global__ void __launch_bounds__(Plain<kHead>::kThreads, 2) forward_plain_kernel(ForwardArgument<T> a) {
     using Sizes = Plain<kHead>;
     constexpr int kRows = Sizes::kRows;
     DROPFORGE_SHARED(typename Sizes::Rows, queries);
@@ -85,23 +83,23 @@ __global__ void __launch_bounds__(Plain<kHead>::kThreads) attention_forward_plai
     DROPFORGE_SHARED(typename Sizes::Rows, values);
     DROPFORGE_SHARED(typename Sizes::Square, weights);
 
-    const Head head(a, (a.rows_q + kRows - 1) / kRows);
+    const Head head;
     const Place p;
     const DropoutDraws draws(a.dropout);
-    const int first = head.block * kRows, query = first + p.row;
+    const int first = static_cast<int>(blockIdx.x) * kRows, query = first + p.row;
     load_tile<kHead>(queries, a.q + head.q(a, first), a.stride_q, a.head_size, a.rows_q - first);
     float largest = -INFINITY, total = 0, sum[Sizes::kSums]{};
-    for (int key = 0; key < head.keys; key += kRows) {
+    for (int key = 0; key < head.keys(a); key += kRows) {
         const int64_t offset = head.kv(a, key);
-        load_tile<kHead>(keys, a.k + offset, a.stride_kv, a.head_size, head.keys - key);
-        load_tile<kHead>(values, a.v + offset, a.stride_kv, a.head_size, head.keys - key);
-        load_factors<kHead>(weights, draws, head.row(a, first), key);
+        load_tile<kHead>(keys, a.k + offset, a.stride_kv, a.head_size, head.keys(a) - key);
+        load_tile<kHead>(values, a.v + offset, a.stride_kv, a.head_size, head.keys(a) - key);
+        load_factors<kHead>(weights, draws, head.lse(a, first), key);
         __syncthreads();
         float score[Sizes::kScores], ahead = largest;
 #pragma unroll
         for (int i = 0; i < Sizes::kScores; ++i) {
             const int j = p.lane + kLanes * i;
-            score[i] = key + j < head.keys ? a.scale * dot(queries[p.row], keys[j], a.head_size) : -INFINITY;
+            score[i] = key + j < head.keys(a) ? a.scale * dot(queries[p.row], keys[j], a.head_size) : -INFINITY;
             ahead = fmaxf(ahead, score[i]);
         }
 #pragma unroll
@@ -124,7 +122,7 @@ __global__ void __launch_bounds__(Plain<kHead>::kThreads) attention_forward_plai
     total = sum_of_row(total);
     if (query >= a.rows_q) return;
     store_row<kHead>(a.out + head.out(a, query), sum, 1 / total, a.head_size);
-    if (p.lane == 0) a.lse[head.row(a, query)] = largest + logf(total);
+    if (p.lane == 0) a.lse[head.lse(a, query)] = largest + logf(total);
 }
 
 // ------------------------------------------------------------------------------------------------------------ backward
@@ -144,8 +142,8 @@ struct BackwardTiles {
     template <typename T>
     __device__ void load_keys(const BackwardArgument<T>& a, const Head& head, int first) {
         const int64_t offset = head.kv(a, first);
-        load_tile<kHead>(keys, a.k + offset, a.stride_kv, a.head_size, head.keys - first);
-        load_tile<kHead>(values, a.v + offset, a.stride_kv, a.head_size, head.keys - first);
+        load_tile<kHead>(keys, a.k + offset, a.stride_kv, a.head_size, head.keys(a) - first);
+        load_tile<kHead>(values, a.v + offset, a.stride_kv, a.head_size, head.keys(a) - first);
     }
 
     /// dout·out of this thread's query.
@@ -166,10 +164,10 @@ struct BackwardTiles {
     __device__ void make_scores(const BackwardArgument<T>& a, const Head& head, int query, int key, float delta) {
         const Place p;
         const bool there = query + p.row < a.rows_q;
-        const float lse = there ? a.lse[head.row(a, query + p.row)] : 0.0f;
+        const float lse = there ? a.lse[head.lse(a, query + p.row)] : 0.0f;
         for (int j = p.lane; j < Sizes::kRows; j += kLanes) {
             float probability = 0;
-            if (there && key + j < head.keys)
+            if (there && key + j < head.keys(a))
                 probability = expf(a.scale * dot(queries[p.row], keys[j], a.head_size) - lse);
             const float factor = dropped[p.row][j], dp = dot(douts[p.row], values[j], a.head_size);
             dropped[p.row][j] = probability * factor;
@@ -179,19 +177,19 @@ struct BackwardTiles {
 };
 
 template <typename T, int kHead>
-__global__ void __launch_bounds__(Plain<kHead>::kThreads) attention_queries_plain_kernel(BackwardArgument<T> a) {
+__global__ void __launch_bounds__(Plain<kHead>::kThreads, 2) queries_plain_kernel(BackwardArgument<T> a) {
     using Sizes = Plain<kHead>;
     DROPFORGE_SHARED(BackwardTiles<kHead>, tiles);
-    const Head head(a, (a.rows_q + Sizes::kRows - 1) / Sizes::kRows);
+    const Head head;
     const Place p;
     const DropoutDraws draws(a.dropout);
-    const int first = head.block * Sizes::kRows, query = first + p.row;
+    const int first = static_cast<int>(blockIdx.x) * Sizes::kRows, query = first + p.row;
     tiles.load_queries(a, head, first);
     const float delta = tiles.delta(a, head, query);
     float dq[Sizes::kSums]{};
-    for (int key = 0; key < head.keys; key += Sizes::kRows) {
+    for (int key = 0; key < head.keys(a); key += Sizes::kRows) {
         tiles.load_keys(a, head, key);
-        load_factors<kHead>(tiles.dropped, draws, head.row(a, first), key);
+        load_factors<kHead>(tiles.dropped, draws, head.lse(a, first), key);
         __syncthreads();
         tiles.make_scores(a, head, first, key, delta);
         __syncthreads();
@@ -202,19 +200,19 @@ __global__ void __launch_bounds__(Plain<kHead>::kThreads) attention_queries_plai
 }
 
 template <typename T, int kHead>
-__global__ void __launch_bounds__(Plain<kHead>::kThreads) attention_keys_plain_kernel(BackwardArgument<T> a) {
+__global__ void __launch_bounds__(Plain<kHead>::kThreads, 2) keys_plain_kernel(BackwardArgument<T> a) {
     using Sizes = Plain<kHead>;
     DROPFORGE_SHARED(BackwardTiles<kHead>, tiles);
-    const Head head(a, (a.rows_kv + Sizes::kRows - 1) / Sizes::kRows);
+    const Head head;
     const Place p;
     const DropoutDraws draws(a.dropout);
-    const int first = head.block * Sizes::kRows, key = first + p.row;
+    const int first = static_cast<int>(blockIdx.x) * Sizes::kRows, key = first + p.row;
     tiles.load_keys(a, head, first);
     float dk[Sizes::kSums]{}, dv[Sizes::kSums]{};
-    const int rows_q = first < head.keys ? a.rows_q : 0;
+    const int rows_q = first < head.keys(a) ? a.rows_q : 0;
     for (int query = 0; query < rows_q; query += Sizes::kRows) {
         tiles.load_queries(a, head, query);
-        load_factors<kHead>(tiles.dropped, draws, head.row(a, query), first);
+        load_factors<kHead>(tiles.dropped, draws, head.lse(a, query), first);
         const float delta = tiles.delta(a, head, query + p.row);
         __syncthreads();
         tiles.make_scores(a, head, query, first, delta);
@@ -241,27 +239,25 @@ void with_kernel(const Attention& a, F&& f) {
     });
 }
 
-}  // namespace
-
-void attention_forward_plain(const AttentionForward& a, Context& context) {
+void forward_plain(const AttentionForward& a, Context& context) {
     with_kernel(a, [&](auto type, auto head) {
         using T = typename decltype(type)::type;
         using Sizes = Plain<head()>;
-        launch(attention_forward_plain_kernel<T, head()>, context,
-               shape_of_heads(a, a.rows_q, Sizes::kRows, Sizes::kThreads), ForwardArgument<T>(a));
+        launch(forward_plain_kernel<T, head()>, context, shape_of_heads(a, a.rows_q, Sizes::kRows, Sizes::kThreads),
+               ForwardArgument<T>(a));
     });
 }
 
-void attention_backward_plain(const AttentionBackward& a, Context& context) {
+void backward_plain(const AttentionBackward& a, Context& context) {
     with_kernel(a, [&](auto type, auto head) {
         using T = typename decltype(type)::type;
         using Sizes = Plain<head()>;
-        launch(attention_keys_plain_kernel<T, head()>, context,
-               shape_of_heads(a, a.rows_kv, Sizes::kRows, Sizes::kThreads), BackwardArgument<T>(a));
+        launch(keys_plain_kernel<T, head()>, context, shape_of_heads(a, a.rows_kv, Sizes::kRows, Sizes::kThreads),
+               BackwardArgument<T>(a));
         if (a.rows_q > 0)
-            launch(attention_queries_plain_kernel<T, head()>, context,
-                   shape_of_heads(a, a.rows_q, Sizes::kRows, Sizes::kThreads), BackwardArgument<T>(a));
+            launch(queries_plain_kernel<T, head()>, context, shape_of_heads(a, a.rows_q, Sizes::kRows, Sizes::kThreads),
+                   BackwardArgument<T>(a));
     });
 }
 
-}  // namespace dropforge::kernels::on_cuda
+}  // namespace dropforge::kernels::on_cuda::attention

@@ -1,32 +1,45 @@
-// What programs may say to the CUDA backend beyond kernels.h, and ask of it; without CUDA's headers.
+// What programs need of the CUDA backend, without CUDA's headers.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
-#include <vector>
 
-#include "kernels/cuda/find_device.h"
+#include "kernels/kernels.h"
 
-namespace dropforge::kernels::on_cuda {
+namespace dropforge::kernels {
+
+/// Operations that are not written yet are nullptr. Nothing of CUDA is touched before a context is made.
+const KernelTable& cuda();
+
+namespace on_cuda {
+
+/// The first GPU (CUDA_VISIBLE_DEVICES says which that is), and what drives it.
+struct CudaDevice {
+    std::string name;
+    int compute_capability = 0;  // 90: 9.0
+    int64_t memory = 0, free_memory = 0;
+    int driver = 0, runtime = 0;  // versions of CUDA, 13000: 13.0; `driver`: the newest that the driver knows
+    int multiprocessors = 0;
+    double clock_mhz = 0;
+    int memory_bus_bits = 0;
+    double memory_gb_per_s = 0;  // two transfers a clock
+};
+/// Without one that can be used: nothing, and `why_not` says why in one line. Never throws.
+std::optional<CudaDevice> find_cuda_device(std::string& why_not);
+
+/// Which kernels serve attention: cuDNN's where they are there, right and not slower to trust than our own; or one of
+/// both throughout (f32 is always by our own). Their dropout draws other bits.
+enum class AttentionUse : uint8_t { automatic, cudnn, own };
 
 struct CudaOptions {
     /// f32 products by TF32 tensor cores: faster by far, operands rounded to 10 bits of fraction.
     bool tf32 = false;
+    AttentionUse attention = AttentionUse::automatic;
 };
 /// A context on that GPU; Error if there is none. The table's create_context does this with the default options.
 std::unique_ptr<Context> create_context(const CudaOptions& options);
 
-/// How the products of one shape are made: for a table at the start of a run.
-struct GemmChoice {
-    std::string product;      // "bf16 128x768x768 NT ldc 768 bias"
-    std::string algorithm;    // "cublasLt 66 tile 20 stages 35 split-K 1", or "own kernel"
-    std::string origin;       // "timed", "stored", "first proposal", "the only one"
-    double microseconds = 0;  // 0: not timed
-};
-/// Those of a context of cuda(), in no special order.
-std::vector<GemmChoice> gemm_choices(const Context& context);
-/// Version of the cuBLASLt that serves it, 130100: 13.1.0; 0 before the first product.
-int64_t gemm_library_version(const Context& context);
-
-}  // namespace dropforge::kernels::on_cuda
+}  // namespace on_cuda
+}  // namespace dropforge::kernels

@@ -15,6 +15,7 @@ __global__ void __launch_bounds__(kWarp* kSumWarps)
     if (!to) return;  // the whole block
     float sum = 0;
     if (column < columns) {
+#pragma unroll 8
         for (int b = static_cast<int>(threadIdx.y); b < blocks; b += kSumWarps)
             sum += partials[(int64_t{b} * sums.count + blockIdx.y) * columns + column];
     }

@@ -40,10 +40,10 @@ __device__ inline void read_ahead(int count, Read&& read, Use&& use) {
     }
 }
 
-/// Ends the first stage. A block is kSumWarps warps side by side, a lane has N columns from `column` on, and each warp
-/// brings the sums of its share of the rows: adds the warps up in order and writes partials[column + i].
-template <int N>
-__device__ inline void add_warps(const float (&sum)[N], int64_t column, int64_t columns, float* partials) {
+/// Adds up what the kSumWarps warps of a block bring for their lanes' N columns, in order of the warps: calls
+/// f(i, total) for each column i of a lane, in one of its threads.
+template <int N, typename F>
+__device__ inline void for_sums_of_warps(const float (&sum)[N], F&& f) {
     DROPFORGE_SHARED(float, of_warp, [kSumWarps][N][kWarp]);  // lanes side by side: no bank conflicts
     const int lane = threadIdx.x, warp = threadIdx.y;
 #pragma unroll
@@ -53,8 +53,16 @@ __device__ inline void add_warps(const float (&sum)[N], int64_t column, int64_t 
         float total = 0;
 #pragma unroll
         for (int w = 0; w < kSumWarps; ++w) total += of_warp[w][i][lane];
-        if (column + i < columns) partials[column + i] = total;
+        f(i, total);
     }
+}
+/// Ends the first stage: writes partials[column + i], where a lane has N columns from `column` on, and each warp brings
+/// the sums of its share of the rows.
+template <int N>
+__device__ inline void add_warps(const float (&sum)[N], int64_t column, int64_t columns, float* partials) {
+    for_sums_of_warps<N>(sum, [&](int i, float total) {
+        if (column + i < columns) partials[column + i] = total;
+    });
 }
 
 /// The grid and the block of the first stage.

@@ -1,9 +1,14 @@
 #include "kernels/cuda/context.h"
 
+#include <cuda_profiler_api.h>
+#include <nvtx3/nvToolsExt.h>
+
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/error.h"
+#include "kernels/cuda/attention_choice.h"
 #include "kernels/cuda/gemm_plans.h"
 
 namespace dropforge::kernels::on_cuda {
@@ -76,6 +81,7 @@ void Destroy::operator()(CUstream_st* stream) const noexcept { cudaStreamDestroy
 void Destroy::operator()(CUevent_st* event) const noexcept { cudaEventDestroy(event); }
 void Destroy::operator()(void* device_memory) const noexcept { cudaFree(device_memory); }
 void Destroy::operator()(GemmPlans* plans) const noexcept { delete plans; }
+void Destroy::operator()(AttentionKernels* kernels) const noexcept { delete kernels; }
 
 Stream make_stream() {
     cudaStream_t stream = nullptr;
@@ -122,6 +128,7 @@ CudaContext::CudaContext(const CudaOptions& options) : options_(options) {
 CudaContext::~CudaContext() {
     cudaStreamSynchronize(copies_.get());
     cudaStreamSynchronize(compute_.get());
+    attention.reset();  // before the stream that its library uses
 }
 
 void CudaContext::refuse_recording(const char* what) const {
@@ -218,6 +225,14 @@ void CudaContext::wait(int64_t mark) {
     check(cudaEventSynchronize(marks_[static_cast<size_t>(mark) % kMarks].get()), "wait for the GPU");
 }
 
+void CudaContext::begin_range(const char* name) { nvtxRangePushA(name); }
+void CudaContext::end_range() { nvtxRangePop(); }
+
+void CudaContext::profiler(bool on) {
+    synchronize();  // what was queued before is on its side of the border
+    check(on ? cudaProfilerStart() : cudaProfilerStop(), "tell the profiler");
+}
+
 std::unique_ptr<Recording> CudaContext::record(const std::function<void()>& calls) {
     refuse_recording("record");
     check(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal), "record calls");
@@ -237,6 +252,13 @@ std::unique_ptr<Recording> CudaContext::record(const std::function<void()>& call
     check(end(&graph), "record calls");
     const std::unique_ptr<CUgraph_st, DestroyGraph> owner(graph);
     return std::make_unique<Graph>(graph, stream());
+}
+
+std::vector<KernelChoice> CudaContext::choices() const {
+    std::vector<KernelChoice> all;
+    if (gemm_plans) all = gemm_plans->choices();
+    if (attention) std::ranges::copy(attention->choices(), std::back_inserter(all));
+    return all;
 }
 
 std::unique_ptr<Context> create_context(const CudaOptions& options) { return std::make_unique<CudaContext>(options); }

@@ -16,6 +16,7 @@
 namespace dropforge::kernels::on_cuda {
 
 class GemmPlans;
+class AttentionKernels;
 
 /// Error unless `status` is cudaSuccess: "CUDA: cannot `what`: ", then CUDA's own text and name.
 void check(cudaError_t status, const char* what);
@@ -25,6 +26,7 @@ struct Destroy {
     void operator()(CUevent_st* event) const noexcept;
     void operator()(void* device_memory) const noexcept;
     void operator()(GemmPlans* plans) const noexcept;
+    void operator()(AttentionKernels* kernels) const noexcept;
 };
 using Stream = std::unique_ptr<CUstream_st, Destroy>;
 using Event = std::unique_ptr<CUevent_st, Destroy>;
@@ -53,7 +55,11 @@ class CudaContext final : public Context {
     void feed(void* to, const void* host, int64_t bytes) override;
     int64_t mark() override;
     void wait(int64_t mark) override;
+    void begin_range(const char* name) override;
+    void end_range() override;
+    void profiler(bool on) override;
     std::unique_ptr<Recording> record(const std::function<void()>& calls) override;
+    std::vector<KernelChoice> choices() const override;
 
     cudaStream_t stream() const { return compute_.get(); }
     const CudaOptions& options() const { return options_; }
@@ -64,8 +70,9 @@ class CudaContext final : public Context {
     void* workspace() const { return workspace_.get(); }
     int64_t workspace_bytes() const { return workspace_bytes_; }
 
-    /// Made by the first product.
+    /// Made by the first product, by the first attention.
     std::unique_ptr<GemmPlans, Destroy> gemm_plans;
+    std::unique_ptr<AttentionKernels, Destroy> attention;
 
   private:
     /// A place for inputs on their way. `filled`: the copy from the host is done; `emptied`: so is the one that put

@@ -2,14 +2,16 @@
 // conversion of storage types, reductions in a fixed order.
 //
 // A kernel file is CUDA C++ that a plain C++ compiler takes as well (docs/gpu-without-a-gpu.md): shared memory by
-// DROPFORGE_SHARED, launches by launch(), warp functions in their _sync forms, inline assembly in mma.cuh alone, where
-// each piece has a twin in C++. Compilers must not join products and sums (-fmad=false, -ffp-contract=off): a kernel
-// says fmaf where it means it, so that a formula has the same bits in every kernel that uses it.
+// DROPFORGE_SHARED, launches by launch(), warp functions in their _sync forms, inline assembly in mma.cuh and
+// store_16() alone, where each piece has a twin in C++. Compilers must not join products and sums (-fmad=false,
+// -ffp-contract=off): a kernel says fmaf where it means it, so that a formula has the same bits in every kernel that
+// uses it.
 #pragma once
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include <bit>
 #include <cstdint>
 #include <initializer_list>
 #include <span>
@@ -135,9 +137,32 @@ __device__ inline Pack<T, N> rounded(const float (&from)[N]) {
     }
     return pack;
 }
+/// 16 bytes of global memory in one access. Left to itself, nvcc makes a store for each element of a pack where there
+/// is other code between them, as in most loops (machine_code_test).
+__device__ inline void store_16(void* p, const uint4& value) {
+#if defined(__CUDA_ARCH__)
+    asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(p)), "r"(value.x),
+                 "r"(value.y), "r"(value.z), "r"(value.w)
+                 : "memory");
+#else
+    *static_cast<uint4*>(p) = value;
+#endif
+}
+/// To global memory.
 template <int N, typename T>
 __device__ inline void store(T* p, const float (&from)[N]) {
-    *reinterpret_cast<Pack<T, N>*>(p) = rounded<N, T>(from);
+    const Pack<T, N> pack = rounded<N, T>(from);
+    if constexpr (sizeof pack % sizeof(uint4) == 0) {
+        struct Accesses {
+            uint4 at[sizeof pack / sizeof(uint4)];
+        };
+        const auto accesses = std::bit_cast<Accesses>(pack);
+#pragma unroll
+        for (size_t i = 0; i < sizeof pack / sizeof(uint4); ++i)
+            store_16(reinterpret_cast<uint4*>(p) + i, accesses.at[i]);
+    } else {
+        *reinterpret_cast<Pack<T, N>*>(p) = pack;
+    }
 }
 
 template <typename T>
@@ -169,6 +194,8 @@ void with_pack(int64_t columns, std::initializer_list<const void*> pointers, F&&
     else
         f(std::integral_constant<int, 1>{});
 }
+
+__device__ inline bool is_finite(float x) { return fabsf(x) <= 3.402823466e38f; }
 
 // ---------------------------------------------------------------------------------------------------------- reductions
 // A butterfly adds the same two numbers in both lanes of a pair: all lanes end with the same bits.

@@ -6,16 +6,20 @@
 
 namespace dropforge::kernels::on_cuda {
 
+constexpr int kPhiloxRounds = 10;
+
+__device__ inline uint4 philox_round(uint4 counter, uint2 key) {
+    const unsigned high0 = __umulhi(0xD2511F53u, counter.x), low0 = 0xD2511F53u * counter.x;
+    const unsigned high1 = __umulhi(0xCD9E8D57u, counter.z), low1 = 0xCD9E8D57u * counter.z;
+    return make_uint4(high1 ^ counter.y ^ key.x, low1, high0 ^ counter.w ^ key.y, low0);
+}
+__device__ inline uint2 philox_key(uint2 key, unsigned round) {
+    return make_uint2(key.x + round * 0x9E3779B9u, key.y + round * 0xBB67AE85u);
+}
 /// base/philox.h, philox4x32.
 __device__ inline uint4 philox4x32(uint4 counter, uint2 key) {
 #pragma unroll
-    for (int round = 0; round < 10; ++round) {
-        const unsigned high0 = __umulhi(0xD2511F53u, counter.x), low0 = 0xD2511F53u * counter.x;
-        const unsigned high1 = __umulhi(0xCD9E8D57u, counter.z), low1 = 0xCD9E8D57u * counter.z;
-        counter = make_uint4(high1 ^ counter.y ^ key.x, low1, high0 ^ counter.w ^ key.y, low0);
-        key.x += 0x9E3779B9u;
-        key.y += 0xBB67AE85u;
-    }
+    for (unsigned round = 0; round < kPhiloxRounds; ++round) counter = philox_round(counter, philox_key(key, round));
     return counter;
 }
 
@@ -44,19 +48,13 @@ class DropoutDraws {
     }
 
     __device__ bool active() const { return threshold_ > 0; }
-    __device__ unsigned threshold() const { return threshold_; }
-    __device__ float scale() const { return scale_; }
-
-    /// Of the columns 8·pack … 8·pack + 7 of a row of this call: the lower half of x, the upper half of x, …
-    __device__ uint4 draw(unsigned row, unsigned pack) const {
-        return philox4x32(make_uint4(pack, first_row_ + row, site_, step_), key_);
-    }
 
     /// value[i], which is element (row, column + i), times 0 or scale. column is a multiple of N, a divisor of 8.
     template <int N>
     __device__ void apply(float (&value)[N], int64_t row, int64_t column) const {
         if (threshold_ == 0) return;
-        const uint4 words = draw(static_cast<unsigned>(row), static_cast<unsigned>(column / 8));
+        const uint4 words = philox4x32(
+            make_uint4(static_cast<unsigned>(column / 8), first_row_ + static_cast<unsigned>(row), site_, step_), key_);
         const auto first = static_cast<unsigned>(column % 8);
 #pragma unroll
         for (int i = 0; i < N; ++i) {

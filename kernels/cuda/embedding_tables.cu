@@ -75,7 +75,7 @@ __global__ void __launch_bounds__(kClearThreads) clear_kernel(float* to, int64_t
 }
 
 void add_to_positions_and_types(const EmbeddingBackward& e, const EmbeddingScratch& scratch, Context& context) {
-    const int64_t blocks = std::min((e.sequence + kSumWarps - 1) / kSumWarps, embedding_row_blocks(e.rows));
+    const int64_t blocks = std::min((e.sequence + kSumWarps - 1) / kSumWarps, device_row_blocks(e.rows));
     with_pack<float>(e.columns, {scratch.dsum, scratch.partials, e.dposition}, [&](auto pack) {
         for (int64_t type = 0; type < e.type_count; type += 2) {
             launch(position_kernel<pack()>, context, sum_shape(e.columns, blocks, pack()),

@@ -15,7 +15,7 @@ struct EmbeddingScratch {
           partials(dsum + e.rows * e.columns) {}
     IdRow *sorted, *other;  // [rows]
     float* dsum;            // [rows, columns] the gradients
-    float* partials;        // [embedding_row_blocks, 2, columns]
+    float* partials;        // [device_row_blocks, 2, columns]
 };
 
 /// Uses scratch.partials.

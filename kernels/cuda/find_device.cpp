@@ -4,7 +4,7 @@
 
 #include "kernels/cuda/functions.h"
 
-namespace dropforge::kernels {
+namespace dropforge::kernels::on_cuda {
 
 namespace {
 
@@ -37,12 +37,6 @@ std::string reason(cudaError_t status, int driver, int runtime) {
 
 }  // namespace
 
-std::string CudaDevice::text() const {
-    return fmt::format("{}, {} multiprocessors, compute capability {}, {:.1f} GB at {:.0f} GB/s, driver for CUDA {}",
-                       name, multiprocessors, capability(compute_capability), static_cast<double>(memory) / 1e9,
-                       memory_gb_per_s, version(driver));
-}
-
 std::optional<CudaDevice> find_cuda_device(std::string& why_not) {
     CudaDevice device;
     int devices = 0;
@@ -63,7 +57,7 @@ std::optional<CudaDevice> find_cuda_device(std::string& why_not) {
     device.name = properties.name;
     device.compute_capability = 10 * properties.major + properties.minor;
     device.memory = static_cast<int64_t>(total);
-    device.memory_free = static_cast<int64_t>(free);
+    device.free_memory = static_cast<int64_t>(free);
     device.multiprocessors = properties.multiProcessorCount;
     device.clock_mhz = attribute(cudaDevAttrClockRate) / 1e3;
     device.memory_bus_bits = attribute(cudaDevAttrGlobalMemoryBusWidth);
@@ -73,7 +67,7 @@ std::optional<CudaDevice> find_cuda_device(std::string& why_not) {
                               capability(device.compute_capability), capability(kLeastCapability));
         return std::nullopt;
     }
-    if (!on_cuda::compiled_for_this_device()) {
+    if (!compiled_for_this_device()) {
         why_not = fmt::format(
             "this program has no code for the compute capability {} of the GPU, {}: build it with "
             "-DDROPFORGE_CUDA_ARCHITECTURES={}",
@@ -83,4 +77,4 @@ std::optional<CudaDevice> find_cuda_device(std::string& why_not) {
     return device;
 }
 
-}  // namespace dropforge::kernels
+}  // namespace dropforge::kernels::on_cuda

@@ -16,8 +16,15 @@ void embedding_forward(const EmbeddingForward&, Context&);
 void embedding_backward(const EmbeddingBackward&, Context&);
 void layernorm_forward(const LayerNormForward&, Context&);
 void layernorm_backward(const LayerNormBackward&, Context&);
+/// By our own kernels.
 void attention_forward(const AttentionForward&, Context&);
 void attention_backward(const AttentionBackward&, Context&);
+/// The table's: by these or by a library's, attention_choice.h says which.
+void chosen_attention_forward(const AttentionForward&, Context&);
+void chosen_attention_backward(const AttentionBackward&, Context&);
+/// For a library's dropout: a seed and an offset ([2] i64, not negative), drawn by Philox from the state and the site,
+/// so that a recorded step draws anew whenever the state is another.
+void draw_attention_seed(const Dropout& dropout, int64_t* seed_and_offset, Context& context);
 void gelu_forward(const GeluForward&, Context&);
 void gelu_backward(const GeluBackward&, Context&);
 void tanh_forward(const TanhForward&, Context&);
@@ -32,6 +39,13 @@ void loss_totals(const LossTotals&, Context&);
 void global_norm(const GlobalNorm&, Context&);
 void adamw(const Update&, Context&);
 void lamb(const Update&, Context&);
+void token_values(const TokenValues&, Context&);
+void top_k(const TopK&, Context&);
+void importance_sums(const ImportanceSums&, Context&);
+void importance_update(const ImportanceUpdate&, Context&);
+void pool_forward(const PoolForward&, Context&);
+void pool_backward(const PoolBackward&, Context&);
+void kl_divergence(const KlDivergence&, Context&);
 void cast(const Cast&, Context&);
 void add(const Add&, Context&);
 

@@ -73,13 +73,14 @@ void GemmPlans::run(const Gemm& g) {
     if (!plan.problem) return gemm_small(g, context_);
     const cublasStatus_t status = plan.problem->run(g, prepared_bias(plan, g), g.c, plan.algorithm, call());
     if (status != CUBLAS_STATUS_SUCCESS)
-        throw Error("cuBLASLt: product {} by {}: {}", plan.choice.product, plan.choice.algorithm,
+        throw Error("cuBLASLt: product {} by {}: {}", text(key), plan.choice.kernel,
                     cublas_lt().get_status_string(status));
 }
 
 GemmPlans::Plan GemmPlans::make(const GemmKey& key, const Gemm& g) {
     Plan plan;
-    plan.choice.product = text(key);
+    plan.choice.operation = fmt::format("gemm {}", text(key));
+    plan.choice.library = fmt::format("cuBLASLt {}.{}", version_ / 10000, version_ / 100 % 100);
     std::vector<cublasLtMatmulAlgo_t> proposals;
     if (g.k > 0) {
         plan.problem = std::make_unique<GemmProblem>(key, plan.bias);
@@ -93,30 +94,30 @@ GemmPlans::Plan GemmPlans::make(const GemmKey& key, const Gemm& g) {
     }
     if (proposals.empty()) {
         plan.problem = nullptr;
-        plan.choice.algorithm = "own kernel";
-        plan.choice.origin = "not in cuBLASLt";
+        plan.choice.library = "own kernel";
+        plan.choice.kernel = "gemm_small_kernel";
+        plan.choice.reason = "cuBLASLt has no algorithm for it";
         return plan;
     }
     if (key.bias) book_bias(g.n * static_cast<int64_t>(sizeof(float)));
-    choose(plan, proposals, g);
-    plan.choice.algorithm = name_of(plan.algorithm);
+    choose(plan, text(key), proposals, g);
+    plan.choice.kernel = name_of(plan.algorithm);
     return plan;
 }
 
-void GemmPlans::choose(Plan& plan, const std::vector<cublasLtMatmulAlgo_t>& proposals, const Gemm& g) {
-    GemmChoice& choice = plan.choice;
-    if (const auto stored = stored_.find(choice.product)) {
+void GemmPlans::choose(Plan& plan, const std::string& product, const std::vector<cublasLtMatmulAlgo_t>& proposals,
+                       const Gemm& g) {
+    std::string& reason = plan.choice.reason;
+    if (const auto stored = stored_.find(product)) {
         plan.algorithm = restored(*stored);
-        choice.microseconds = stored->microseconds;
-        choice.origin = "stored";
+        reason = fmt::format("fastest in an earlier run: {:.1f} us", stored->microseconds);
         if (plan.problem->accepts(plan.algorithm, call())) return;
     }
     plan.algorithm = proposals.front();
-    choice.microseconds = 0;
-    choice.origin = "the only one";
+    reason = "the only one";
     if (proposals.size() == 1) return;
     const DeviceMemory place = place_for(g);  // what is in c is to be added to once
-    choice.origin = "first proposal, no memory to time others";
+    reason = "first proposal: there was no memory to time others";
     if (!place) return;
     const void* bias = prepared_bias(plan, g);
     double best = std::numeric_limits<double>::infinity();
@@ -128,10 +129,10 @@ void GemmPlans::choose(Plan& plan, const std::vector<cublasLtMatmulAlgo_t>& prop
         }
     }
     require(best < std::numeric_limits<double>::infinity(), "cuBLASLt: none of its algorithms runs product {}",
-            choice.product);
-    choice.microseconds = best;
-    const std::string problem = stored_.store(choice.product, to_store(plan.algorithm, best));
-    choice.origin = problem.empty() ? "timed" : "timed, not stored: " + problem;
+            product);
+    reason = fmt::format("fastest of {}: {:.1f} us", proposals.size(), best);
+    if (const std::string problem = stored_.store(product, to_store(plan.algorithm, best)); !problem.empty())
+        reason += fmt::format("; not stored: {}", problem);
 }
 
 /// Microseconds of a run; infinite if the algorithm does not take the product after all.
@@ -166,8 +167,8 @@ const void* GemmPlans::prepared_bias(const Plan& plan, const Gemm& g) {
     return place;
 }
 
-std::vector<GemmChoice> GemmPlans::choices() const {
-    std::vector<GemmChoice> all;
+std::vector<KernelChoice> GemmPlans::choices() const {
+    std::vector<KernelChoice> all;
     for (const auto& [key, plan] : plans_) all.push_back(plan.choice);
     return all;
 }
@@ -176,16 +177,6 @@ void gemm(const Gemm& g, Context& context) {
     auto& cuda_context = static_cast<CudaContext&>(context);
     if (!cuda_context.gemm_plans) cuda_context.gemm_plans.reset(new GemmPlans(cuda_context));
     cuda_context.gemm_plans->run(g);
-}
-
-std::vector<GemmChoice> gemm_choices(const Context& context) {
-    const auto& plans = static_cast<const CudaContext&>(context).gemm_plans;
-    return plans ? plans->choices() : std::vector<GemmChoice>{};
-}
-
-int64_t gemm_library_version(const Context& context) {
-    const auto& plans = static_cast<const CudaContext&>(context).gemm_plans;
-    return plans ? plans->library_version() : 0;
 }
 
 }  // namespace dropforge::kernels::on_cuda

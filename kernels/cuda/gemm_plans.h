@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "kernels/cuda/context.h"
@@ -19,21 +20,21 @@ class GemmPlans {
     explicit GemmPlans(CudaContext& context);
 
     void run(const Gemm& g);
-    std::vector<GemmChoice> choices() const;
-    int64_t library_version() const { return version_; }
+    std::vector<KernelChoice> choices() const;
 
   private:
     struct Plan {
         std::unique_ptr<GemmProblem> problem;  // nullptr: a kernel of our own
         cublasLtMatmulAlgo_t algorithm{};
         DType bias = DType::f32;
-        GemmChoice choice;
+        KernelChoice choice;
     };
     struct DestroyHandle {
         void operator()(cublasLtContext* handle) const noexcept { cublas_lt().destroy(handle); }
     };
     Plan make(const GemmKey& key, const Gemm& g);
-    void choose(Plan& plan, const std::vector<cublasLtMatmulAlgo_t>& proposals, const Gemm& g);
+    void choose(Plan& plan, const std::string& product, const std::vector<cublasLtMatmulAlgo_t>& proposals,
+                const Gemm& g);
     double time_of(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const Gemm& g, const void* bias, void* d);
     void book_bias(int64_t bytes);
     const void* prepared_bias(const Plan& plan, const Gemm& g);

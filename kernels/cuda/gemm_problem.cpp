@@ -143,7 +143,7 @@ cublasStatus_t GemmProblem::run(const Gemm& g, const void* bias, void* d, const 
 }
 
 std::string name_of(const cublasLtMatmulAlgo_t& algorithm) {
-    return fmt::format("cublasLt {} tile {} stages {} split-K {}", get<int32_t>(algorithm, CUBLASLT_ALGO_CONFIG_ID),
+    return fmt::format("algorithm {}, tile {}, stages {}, split-K {}", get<int32_t>(algorithm, CUBLASLT_ALGO_CONFIG_ID),
                        get<uint32_t>(algorithm, CUBLASLT_ALGO_CONFIG_TILE_ID),
                        get<uint32_t>(algorithm, CUBLASLT_ALGO_CONFIG_STAGES_ID),
                        get<int32_t>(algorithm, CUBLASLT_ALGO_CONFIG_SPLITK_NUM));

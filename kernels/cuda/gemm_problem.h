@@ -62,7 +62,7 @@ class GemmProblem {
     std::unique_ptr<cublasLtMatrixLayoutOpaque_t, DestroyDescriptor> a_, b_, c_;
 };
 
-/// "cublasLt 66 tile 20 stages 35 split-K 1", with the library's numbers.
+/// "algorithm 66, tile 20, stages 35, split-K 1", by the library's numbers.
 std::string name_of(const cublasLtMatmulAlgo_t& algorithm);
 
 }  // namespace dropforge::kernels::on_cuda

@@ -108,7 +108,7 @@ struct UpdateArguments {
     const Piece* pieces;
     Norms* norms;  // LAMB only
 
-    __device__ bool finite_norm() const { return fabsf(*norm) <= 3.402823466e38f; }
+    __device__ bool finite_norm() const { return is_finite(*norm); }
 };
 
 /// What both algorithms do to an element up to the step itself.

@@ -13,8 +13,8 @@ const KernelTable& cuda() {
         t.embedding_backward = on_cuda::embedding_backward;
         t.layernorm_forward = on_cuda::layernorm_forward;
         t.layernorm_backward = on_cuda::layernorm_backward;
-        t.attention_forward = on_cuda::attention_forward;
-        t.attention_backward = on_cuda::attention_backward;
+        t.attention_forward = on_cuda::chosen_attention_forward;
+        t.attention_backward = on_cuda::chosen_attention_backward;
         t.gelu_forward = on_cuda::gelu_forward;
         t.gelu_backward = on_cuda::gelu_backward;
         t.tanh_forward = on_cuda::tanh_forward;
@@ -29,8 +29,15 @@ const KernelTable& cuda() {
         t.lamb = on_cuda::lamb;
         t.cast = on_cuda::cast;
         t.add = on_cuda::add;
+        t.token_values = on_cuda::token_values;
+        t.top_k = on_cuda::top_k;
+        t.importance_sums = on_cuda::importance_sums;
+        t.importance_update = on_cuda::importance_update;
         t.merge_rows = on_cuda::merge_rows;
         t.split_rows = on_cuda::split_rows;
+        t.pool_forward = on_cuda::pool_forward;
+        t.pool_backward = on_cuda::pool_backward;
+        t.kl_divergence = on_cuda::kl_divergence;
         return t;
     }();
     return table;

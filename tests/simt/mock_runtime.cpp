@@ -1,6 +1,8 @@
 // Definitions of CUDA's own functions, which the emulated backend is linked with in place of the runtime library.
 #include "tests/simt/mock_runtime.h"
 
+#include <cuda_profiler_api.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -308,5 +310,18 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t run) {
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
     delete &captured(graph);
+    return cudaSuccess;
+}
+
+// ------------------------------------------------------------------------------------------------------------ profiler
+cudaError_t cudaProfilerStart() {
+    ENTER();
+    machine().profiled = true;
+    return cudaSuccess;
+}
+
+cudaError_t cudaProfilerStop() {
+    ENTER();
+    machine().profiled = false;
     return cudaSuccess;
 }

@@ -31,6 +31,7 @@ struct Machine {
     Pace pace = Pace::eager;
     std::map<std::string, cudaError_t> failing;  // what the next call of a function returns, once
     int64_t used = 0;                            // bytes of device memory
+    bool profiled = false;                       // between cudaProfilerStart and cudaProfilerStop
     double clock = 0;                            // milliseconds, as events see them; work may add to it
 };
 Machine& machine();

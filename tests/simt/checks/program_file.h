@@ -1,4 +1,5 @@
-// What the file of this program says of its instructions: source lines, and which kernels are in it. By nm and llvm-addr2line.
+// What the file of this program says of its instructions: source lines, and which kernels are in it. By nm and
+// llvm-addr2line.
 #pragma once
 
 #include <map>

@@ -1,0 +1,36 @@
+// What the check of a library's attention does on the device: operands that are numbers known to the host, and
+// differences.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "kernels/kernels.h"
+
+namespace dropforge::kernels::on_cuda {
+
+/// Rows of heads, bf16: [rows, columns], `stride` elements apart.
+struct CheckRows {
+    void* x;
+    int64_t rows, columns, stride;
+};
+/// Uniform numbers of mean 0 and variance 1, other ones for another seed; the first column of each head is `first` if
+/// that is not 0.
+void fill_random(const CheckRows& to, uint32_t seed, int64_t head_size, float first, Context& context);
+/// Row r of each sequence of `rows_of_sequence` is 1 in column r - first_row of each head, 0 elsewhere.
+void fill_units(const CheckRows& to, int64_t rows_of_sequence, int64_t first_row, int64_t head_size, Context& context);
+void fill_value(const CheckRows& to, float value, Context& context);
+
+/// Of two tensors; sums of squares.
+struct Difference {
+    double squares = 0, of = 0;
+    int64_t not_finite = 0;  // elements of the first
+
+    /// ‖a − b‖ / ‖b‖, NaN if anything is.
+    double relative() const { return std::sqrt(squares / of); }
+};
+/// a and b have the same rows, bf16 or f32; waits for the device. partial: difference_scratch_bytes.
+Difference difference(const CheckRows& a, const void* b, DType dtype, float* partial, Context& context);
+int64_t difference_scratch_bytes(int64_t rows, int64_t columns);
+
+}  // namespace dropforge::kernels::on_cuda

@@ -1,0 +1,157 @@
+#include "kernels/cuda/attention_cudnn.h"
+
+#include <algorithm>
+#include <exception>
+#include <span>
+#include <vector>
+
+#include "base/error.h"
+#ifdef DROPFORGE_CUDNN
+#include <dlfcn.h>
+
+#include <cstdlib>
+
+#include "kernels/cuda/cudnn_graphs.h"
+#include "kernels/cuda/functions.h"
+#include "kernels/cuda/libraries.h"
+#endif
+
+namespace dropforge::kernels::on_cuda {
+
+std::string cudnn_trouble(int64_t version, int compute_capability, const AttentionShape& s) {
+    if (version == 91000 || version == 91001) return "wrong results of attention are known of cuDNN 9.10.0 and 9.10.1";
+    const bool hopper = compute_capability / 10 == 9, since_9_20 = version >= 92000 && version < 92700;
+    if (hopper && since_9_20 && (s.rows_kv % 128 == 64 || s.rows_q == 1))
+        return "gradients that are NaN are known of cuDNN 9.20 to 9.26 for one query, or keys = 64 (mod 128)";
+    return "";
+}
+
+#ifdef DROPFORGE_CUDNN
+namespace {
+
+class CudnnPlan final : public AttentionPlan {
+  public:
+    CudnnPlan(const AttentionShape& shape, CudaContext& context, cudnnContext* handle, int64_t* seed_and_offset)
+        : forward_(shape, Pass::forward, context.device().compute_capability),
+          backward_(shape, Pass::backward, context.device().compute_capability),
+          rows_(constant(context, shape.batch, shape.rows_q)),
+          all_keys_(constant(context, shape.batch, shape.rows_kv)),
+          context_(context),
+          handle_(handle),
+          seed_and_offset_(seed_and_offset) {}
+
+    /// Why not, or nothing.
+    std::string build() {
+        std::string why_not = forward_.build(handle_);
+        return why_not.empty() ? backward_.build(handle_) : why_not;
+    }
+
+    std::string name() const override { return forward_.name() + ", " + backward_.name(); }
+    int64_t workspace_bytes() const override {
+        return std::max(forward_.workspace_bytes(), backward_.workspace_bytes());
+    }
+    void forward(const AttentionForward& a, void* workspace) override {
+        CudnnOperands o = operands(a);
+        run(forward_, a.dropout, o, workspace);
+    }
+    void backward(const AttentionBackward& a, void* workspace) override {
+        require(AttentionShape::on_borders({a.dout, a.dq, a.dk, a.dv}),
+                "gradients of attention must start on 16-byte borders, as its operands do");
+        CudnnOperands o = operands(a);
+        o.dout = a.dout, o.dq = a.dq, o.dk = a.dk, o.dv = a.dv;
+        run(backward_, a.dropout, o, workspace);
+    }
+
+  private:
+    static const int32_t* constant(CudaContext& context, int64_t batch, int64_t value) {
+        const std::vector<int32_t> values(static_cast<size_t>(batch), static_cast<int32_t>(value));
+        return context.constants.find(std::span<const int32_t>(values));
+    }
+    template <typename Attention>
+    CudnnOperands operands(const Attention& a) const {
+        return {.q = a.q,
+                .k = a.k,
+                .v = a.v,
+                .out = a.out,
+                .lse = a.lse,
+                .dout = nullptr,
+                .dq = nullptr,
+                .dk = nullptr,
+                .dv = nullptr,
+                .rows = rows_,
+                .lengths = a.lengths ? a.lengths : all_keys_,
+                .seed = seed_and_offset_,
+                .offset = seed_and_offset_ + 1};
+    }
+    void run(CudnnAttention& pass, const Dropout& dropout, const CudnnOperands& o, void* workspace) {
+        if (dropout.active()) draw_attention_seed(dropout, seed_and_offset_, context_);
+        pass.run(handle_, o, workspace);
+    }
+
+    CudnnAttention forward_, backward_;
+    const int32_t *rows_, *all_keys_;
+    CudaContext& context_;
+    cudnnContext* handle_;
+    int64_t* seed_and_offset_;
+};
+
+class Cudnn final : public AttentionLibrary {
+  public:
+    explicit Cudnn(CudaContext& context)
+        : context_(context),
+          handle_(make_cudnn(context.stream())),
+          version_(cudnn_version()),
+          seed_and_offset_(device_memory(2 * sizeof(int64_t))) {}
+
+    std::string name() const override {
+        return fmt::format("cuDNN {}.{}.{}", version_ / 10000, version_ / 100 % 100, version_ % 100);
+    }
+    std::string known_trouble(const AttentionShape& shape) const override {
+        return cudnn_trouble(version_, context_.device().compute_capability, shape);
+    }
+    std::unique_ptr<AttentionPlan> plan(const AttentionShape& shape, std::string& why_not) override {
+        try {
+            auto plan = std::make_unique<CudnnPlan>(shape, context_, handle_.get(),
+                                                    static_cast<int64_t*>(seed_and_offset_.get()));
+            why_not = plan->build();
+            if (why_not.empty()) return plan;
+        } catch (const std::exception& e) {  // the frontend throws too
+            why_not = e.what();
+        }
+        return nullptr;
+    }
+
+  private:
+    CudaContext& context_;
+    CudnnHandle handle_;
+    int64_t version_;
+    DeviceMemory seed_and_offset_;
+};
+
+/// The frontend opens CUDA's runtime by name and would take another version's if both are there.
+void name_runtime() {
+    const std::string major = std::to_string(CUDART_VERSION / 1000);
+    setenv("CUDNN_FRONTEND_CUDART_LIB_NAME", Library::open({"libcudart.so." + major}).path().c_str(), 0);
+}
+
+}  // namespace
+
+std::unique_ptr<AttentionLibrary> open_cudnn(CudaContext& context, std::string& why_not) {
+    try {
+        name_runtime();
+        const Library library = Library::open({"libcudnn.so.9"});
+        use_cudnn(dlopen(library.path().c_str(), RTLD_NOW));
+        return std::make_unique<Cudnn>(context);
+    } catch (const std::exception& e) {
+        why_not = e.what();
+        return nullptr;
+    }
+}
+#else
+std::unique_ptr<AttentionLibrary> open_cudnn(CudaContext&, std::string& why_not) {
+    why_not = "this program was built without cudnn-frontend";
+    return nullptr;
+}
+#endif
+
+}  // namespace dropforge::kernels::on_cuda

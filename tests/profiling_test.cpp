@@ -1,0 +1,139 @@
+// What a profiler sees: ranges around ops, the steps that --profile-steps names, and the table made of ncu's CSV.
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "engine/buffer.h"
+#include "engine/executor.h"
+#include "pretrain_fixture.h"
+#include "shell.h"
+#ifdef DROPFORGE_CUDA_EMULATED
+#include "kernels/cuda/context.h"
+#include "tests/simt/mock_runtime.h"
+#endif
+
+using namespace dropforge;
+using namespace dropforge::test;
+
+namespace {
+
+/// Writes down what happens; records, as a GPU does.
+class Watched : public kernels::Context {
+  public:
+    std::string seen;
+
+    void begin_range(const char* name) override { seen += std::string(name) + "("; }
+    void end_range() override { seen += ")"; }
+    std::unique_ptr<kernels::Recording> record(const std::function<void()>& calls) override {
+        calls();
+        seen.clear();
+        return std::make_unique<Replay>(*this);
+    }
+
+  private:
+    class Replay : public kernels::Recording {
+      public:
+        explicit Replay(Watched& context) : context_(context) {}
+        void run() override { context_.seen += "replay"; }
+
+      private:
+        Watched& context_;
+    };
+};
+
+Outcome ncu_table(const std::string& input) {
+    return run_shell("printf '%s' '" + input + "' | perl " DROPFORGE_TEST_DATA "/../../scripts/ncu_table.pl");
+}
+
+}  // namespace
+
+TEST_CASE("a profiled program runs op by op in ranges, neighbours of one layer in one; else it is replayed") {
+    Program program("dense step");
+    const Tensor x = program.bound("x", DType::f32, {1});
+    for (const char* name : {"embed", "layer0/fc1", "layer0/fc2", "layer1/fc1", "full/layer0/fc1", "loss"})
+        program.add(name, {{x}, {x}}, [name](const Run& run) {
+            static_cast<Watched&>(run.context).seen += name[0];  // its first letter
+        });
+    const MemoryPlan plan = plan_memory(program);
+    const kernels::KernelTable table{};
+    Watched context;
+    Executor executor(program, plan, nullptr, table, context);
+    float value = 0;
+    executor.bind("x", &value);
+    const auto run = [&] {
+        context.seen.clear();
+        executor.run();
+        return context.seen;
+    };
+    const std::string ranges =
+        "dense step(embed(e)layer0(layer0/fc1(l)layer0/fc2(l))layer1(layer1/fc1(l))"
+        "full/layer0(full/layer0/fc1(f))loss(l))";
+    executor.profile(true);  // also before the first run
+    CHECK(run() == ranges);
+    executor.profile(false);
+    CHECK(run() == "replay");
+    executor.profile(true);
+    CHECK(run() == ranges);
+    executor.profile(false);
+    CHECK(run() == "replay");
+}
+
+#ifdef DROPFORGE_CUDA_EMULATED
+TEST_CASE("a CUDA context tells the profiler once what was queued is done, and may open ranges without one") {
+    const simt::ScopedMachine restore;
+    simt::machine().pace = simt::Pace::late_kernels;
+    kernels::on_cuda::CudaContext context;
+    bool profiled = true, done = false;
+    simt::enqueue(context.stream(), [&] { profiled = simt::machine().profiled, done = true; });
+    context.profiler(true);
+    CHECK(done);
+    CHECK_FALSE(profiled);
+    CHECK(simt::machine().profiled);
+    context.begin_range("layer0");
+    context.end_range();
+    simt::enqueue(context.stream(), [&] { profiled = simt::machine().profiled; });
+    context.profiler(false);
+    CHECK(profiled);
+    CHECK_FALSE(simt::machine().profiled);
+}
+#endif
+
+TEST_CASE("--profile-steps: what it takes, and that it is for GPUs") {
+    const Place place;
+    for (const char* wrong : {"5", "3:2", "0:2", "1:2:3", "1:x", ":2", "-1:2", "1:2x"})
+        check_refused(place.command(5, {"--profile-steps", wrong}), 2, {wrong, "FIRST:LAST"});
+    check_refused(place.command(5, {"--device", "cpu", "--profile-steps", "2:3"}), 1,
+                  {"--profile-steps needs --device cuda"});
+    CHECK(!fs::exists(place.out));
+}
+
+TEST_CASE("ncu_table.pl: the columns of bench kernels from ncu's CSV") {
+    const Outcome outcome =
+        run_shell("perl " DROPFORGE_TEST_DATA "/../../scripts/ncu_table.pl " DROPFORGE_TEST_DATA "/profile/ncu.csv");
+    CHECK(outcome.exit_code == 0);
+    CHECK(outcome.text ==
+          "5 launches of 3 kernels, 1.0380 ms\n"
+          "layer0/fc1                           x1         compute    1.0000 ms (best    1.0000)      60.0 GB/s      "
+          "62 %\n"
+          "layer0/attention_norm                x3         memory     0.0120 ms (best    0.0100)    2083.3 GB/s      "
+          "78 %\n"
+          "void f<\"a, b\", 3>(float*)            x1         compute    0.0020 ms (best    0.0020)       0.0 GB/s      "
+          " 0 "
+          "%\n");
+    const std::string header =
+        R"("Kernel Name","gpu__time_duration.sum","dram__bytes_read.sum","dram__bytes_write.sum",)"
+        R"("dram__throughput.avg.pct_of_peak_sustained_elapsed","sm__throughput.avg.pct_of_peak_sustained_elapsed")"
+        "\n";
+    const std::string units = "\"\",\"ns\",\"byte\",\"Kbyte\",\"%\",\"%\"\n";
+    CHECK(
+        ncu_table(header + units + "\"k\",\"2000\",\"3000\",\"1.0\",\"50\",\"7\"\n").text.find("2.0 GB/s      50 %") !=
+        std::string::npos);
+    CHECK(ncu_table("no table\n").text == "no table: expected what ncu writes with --csv --page raw\n");
+    CHECK(ncu_table(header + units).text == "no launch in the table\n");
+    CHECK(ncu_table("\"Kernel Name\",\"x\"\n\"\",\"\"\n").text == "there is no column gpu__time_duration.sum\n");
+    CHECK(ncu_table(header + units + "\"k\",\"n/a\",\"1\",\"1\",\"1\",\"1\"\n").text ==
+          "k: gpu__time_duration.sum is \"n/a\", expected a number\n");
+    CHECK(ncu_table(header + units + "\"k\",\"1\"\n").text == "line 3: expected 6 fields, got 2\n");
+    for (const char* wrong : {"no table\n", ""}) CHECK(ncu_table(wrong).exit_code != 0);
+}
