@@ -19,17 +19,17 @@ std::optional<Device> cuda_device(std::string& why_not) {
     const auto gpu = kernels::on_cuda::find_cuda_device(why_not);
     if (!gpu) return std::nullopt;
     const auto version = [](int number) { return fmt::format("{}.{}", number / 1000, number % 1000 / 10); };
-    return Device{.kernels = &kernels::cuda(),
-                  .kind = "cuda",
-                  .model = gpu->name,
-                  .text = fmt::format("{}, compute capability {}.{}, {} multiprocessors, {:.1f} of {:.1f} GB free; "
-                                      "CUDA {}, driver for {}",
-                                      gpu->name, gpu->compute_capability / 10, gpu->compute_capability % 10,
-                                      gpu->multiprocessors, static_cast<double>(gpu->free_memory) / 1e9,
-                                      static_cast<double>(gpu->memory) / 1e9, version(gpu->runtime),
-                                      version(gpu->driver)),
-                  .bf16 = gpu->compute_capability >= 80,
-                  .available = gpu->free_memory};
+    return Device{
+        .kernels = &kernels::cuda(),
+        .kind = "cuda",
+        .model = gpu->name,
+        .text = fmt::format("{}, compute capability {}.{}, {} multiprocessors, {:.1f} of {:.1f} GB free; "
+                            "CUDA {}, driver for {}",
+                            gpu->name, gpu->compute_capability / 10, gpu->compute_capability % 10, gpu->multiprocessors,
+                            static_cast<double>(gpu->free_memory) / 1e9, static_cast<double>(gpu->memory) / 1e9,
+                            version(gpu->runtime), version(gpu->driver)),
+        .bf16 = gpu->compute_capability >= 80,
+        .available = gpu->free_memory};
 }
 #else
 std::optional<Device> cuda_device(std::string& why_not) {

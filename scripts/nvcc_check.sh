@@ -16,14 +16,14 @@ architectures=${DROPFORGE_CUDA_ARCHITECTURES:-75 80 90 120}
 if [ "$architectures" = all ] || [ -n "$write" ]; then architectures=$all_architectures; fi
 budget=${DROPFORGE_CUDA_BUDGET:-kernels/cuda/budget.txt}
 
-# What is compiled stays until a source, the compiler or this script changes.
-state=$(cat base/*.h kernels/*.h kernels/cuda/*.cu kernels/cuda/*.cuh kernels/cuda/*.h scripts/nvcc_check.sh |
-    cat - <("$nvcc" --version) | sha1sum | cut -c1-40)
+# What is compiled stays until its source, a header, the compiler or this script changes.
+headers=$(cat base/*.h kernels/*.h kernels/cuda/*.cuh kernels/cuda/*.h scripts/nvcc_check.sh | cat - <("$nvcc" --version) | sha1sum)
 
 # compile ARCHITECTURE SOURCE: the log of the assembler, the PTX and the machine code go to FOLDER/sm_ARCHITECTURE.
 compile() {
-    local architecture=$1 source=$2 name out flags=()
+    local architecture=$1 source=$2 name out state flags=()
     name=$(basename "$source" .cu)
+    state=$(cat "$source" - <<<"$headers" | sha1sum | cut -c1-40)
     out=$folder/sm_$architecture/$name
     if [ -e "$out/$state" ]; then return; fi
     rm -rf "$out"
@@ -135,7 +135,7 @@ TEXT
 
 compile_all() {
     local architecture source
-    export folder nvcc state
+    export folder nvcc headers
     export -f compile
     for architecture in $architectures; do
         for source in kernels/cuda/*.cu; do printf '%s %s\n' "$architecture" "$source"; done

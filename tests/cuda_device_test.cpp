@@ -10,8 +10,8 @@
 
 #include "kernel_testing.h"
 #include "kernels/cuda/dropout.cuh"
-#include "kernels/cuda/sort_rows.cuh"
 #include "kernels/cuda/mma.cuh"
+#include "kernels/cuda/sort_rows.cuh"
 #include "kernels/dropout.h"
 #include "message_of.h"
 
@@ -203,6 +203,8 @@ TEST_CASE("constants are found again by what they hold, and freed") {
         CHECK((context.allocated == 2 && context.uploads == 2 && context.released == 0));
     }
     CHECK(context.released == 2);
+}
+
 /// c [16, 16] += a [16, 16] · b, b [16, 16] given as it is or transposed, both by way of late copies.
 template <typename T>
 __global__ void product_kernel(const T* a, const T* b, float* c, bool b_transposed) {

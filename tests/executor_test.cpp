@@ -1,5 +1,5 @@
-#include "engine/buffer.h"
 #include "engine/executor.h"
+#include "engine/buffer.h"
 
 #include <doctest/doctest.h>
 #include <omp.h>

@@ -6,6 +6,8 @@
 
 #include "engine/buffer.h"
 #include "engine/executor.h"
+#include "kernels/cpu/context.h"
+#include "model/pretraining.h"
 #include "pretrain_fixture.h"
 #include "shell.h"
 #ifdef DROPFORGE_CUDA_EMULATED
@@ -41,6 +43,47 @@ class Watched : public kernels::Context {
         Watched& context_;
     };
 };
+
+/// What happened to the contexts of this test: Programs that ran in ranges, and on and off of the profiler.
+std::string& log() {
+    static std::string text;
+    return text;
+}
+
+/// The CPU under the name of a GPU, with its eyes open.
+class Logging : public kernels::on_cpu::CpuContext {
+  public:
+    void begin_range(const char* name) override {
+        if (depth_++ == 0) log() += name[0];
+    }
+    void end_range() override { --depth_; }
+    void profiler(bool on) override { log() += on ? '(' : ')'; }
+
+  private:
+    int depth_ = 0;
+};
+
+PretrainOptions run_of(const Place& place, int64_t steps) {
+    static const kernels::KernelTable table = [] {
+        kernels::KernelTable logging = kernels::cpu();
+        logging.create_context = []() -> std::unique_ptr<kernels::Context> { return std::make_unique<Logging>(); };
+        return logging;
+    }();
+    PretrainOptions o;
+    o.config = RunConfig::load("bert-tiny");
+    o.out = place.out;
+    o.quiet = true;
+    std::vector<Setting> settings;
+    for (const char* setting : {"model.hidden=32", "model.max_positions=64", "data.sequence=32", "train.batch=4",
+                                "train.warmup_steps=2", "train.precision=f32"})
+        settings.push_back(Setting::parse(setting));
+    settings.push_back(Setting::parse("data.path=" + place.data.string()));
+    settings.push_back(Setting::parse(fmt::format("train.steps={}", steps)));
+    o.config.set(settings);
+    o.device.kind = "cuda";
+    o.device.kernels = &table;
+    return o;
+}
 
 Outcome ncu_table(const std::string& input) {
     return run_shell("printf '%s' '" + input + "' | perl " DROPFORGE_TEST_DATA "/../../scripts/ncu_table.pl");
@@ -106,6 +149,24 @@ TEST_CASE("--profile-steps: what it takes, and that it is for GPUs") {
     check_refused(place.command(5, {"--device", "cpu", "--profile-steps", "2:3"}), 1,
                   {"--profile-steps needs --device cuda"});
     CHECK(!fs::exists(place.out));
+}
+
+TEST_CASE("the profiler is on for the steps that are named, in a run that is resumed too") {
+    const Place place;
+    const auto run = [&](int64_t steps, int64_t first, int64_t last, int64_t trace = 0) {
+        PretrainOptions o = run_of(place, steps);
+        o.profile_first = first, o.profile_last = last, o.trace_steps = trace;
+        log().clear();
+        pretrain(o);
+        return log();
+    };
+    CHECK(run(4, 2, 3) == "(dodo)");  // dense step and optimizer step, twice
+    CHECK_THROWS_WITH_AS(run(6, 4, 5), "--profile-steps begins at step 4, this run goes on with step 5", Error);
+    CHECK_THROWS_WITH_AS(run(6, 6, 7), "--profile-steps 6:7: the run has 6 steps", Error);
+    CHECK_THROWS_WITH_AS(run(6, 6, 6, 2), "--profile-steps begins at step 6, which --trace clocks", Error);
+    CHECK(run(6, 5, 6) == "(dodo)");
+    CHECK(run(8, 8, 8, 1) == "(do)");
+    CHECK(run(9, 0, 0).empty());
 }
 
 TEST_CASE("ncu_table.pl: the columns of bench kernels from ncu's CSV") {

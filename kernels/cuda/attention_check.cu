@@ -6,12 +6,10 @@
 
 namespace dropforge::kernels::on_cuda {
 
-namespace {
-
 // All of this runs once for a shape. One thread an element, whatever that costs.
-constexpr int kThreads = 256;
+constexpr int kCheckThreads = 256;
 
-struct Random {
+struct RandomRows {
     uint32_t seed;
     int head_size;
     float first;
@@ -24,7 +22,7 @@ struct Random {
     }
 };
 
-struct Units {
+struct UnitRows {
     unsigned rows_of_sequence;
     int first_row, head_size;
 
@@ -33,30 +31,30 @@ struct Units {
     }
 };
 
-struct Value {
+struct EqualRows {
     float value;
 
     __device__ float operator()(unsigned, int) const { return value; }
 };
 
 template <typename F>
-__global__ void __launch_bounds__(kThreads)
-    fill_kernel(Float16* to, int64_t rows, int columns, int64_t stride, F value) {
-    const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x, row = i / columns;
+__global__ void __launch_bounds__(kCheckThreads)
+    check_fill_kernel(Float16* to, int64_t rows, int columns, int64_t stride, F value) {
+    const int64_t i = int64_t{blockIdx.x} * kCheckThreads + threadIdx.x, row = i / columns;
     const int column = static_cast<int>(i % columns);
     if (row < rows) to[row * stride + column] = static_cast<Float16>(value(static_cast<unsigned>(row), column));
 }
 
 template <typename F>
-void fill(const CheckRows& to, const F& value, Context& context) {
-    launch(fill_kernel<F>, context, {blocks_for(to.rows * to.columns, kThreads), kThreads}, static_cast<Float16*>(to.x),
-           to.rows, static_cast<int>(to.columns), to.stride, value);
+static void fill(const CheckRows& to, const F& value, Context& context) {
+    launch(check_fill_kernel<F>, context, {blocks_for(to.rows * to.columns, kCheckThreads), kCheckThreads},
+           static_cast<Float16*>(to.x), to.rows, static_cast<int>(to.columns), to.stride, value);
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kThreads)
-    difference_kernel(const T* a, const T* b, int64_t rows, int columns, int64_t stride, float* partial) {
-    const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x, row = i / columns;
+__global__ void __launch_bounds__(kCheckThreads)
+    check_difference_kernel(const T* a, const T* b, int64_t rows, int columns, int64_t stride, float* partial) {
+    const int64_t i = int64_t{blockIdx.x} * kCheckThreads + threadIdx.x, row = i / columns;
     float x = 0, y = 0;
     if (row < rows) {
         const int64_t at = row * stride + i % columns;
@@ -70,29 +68,28 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
-}  // namespace
-
 void fill_random(const CheckRows& to, uint32_t seed, int64_t head_size, float first, Context& context) {
-    fill(to, Random{seed, static_cast<int>(head_size), first}, context);
+    fill(to, RandomRows{seed, static_cast<int>(head_size), first}, context);
 }
 
 void fill_units(const CheckRows& to, int64_t rows_of_sequence, int64_t first_row, int64_t head_size, Context& context) {
-    fill(to, Units{static_cast<unsigned>(rows_of_sequence), static_cast<int>(first_row), static_cast<int>(head_size)},
+    fill(to,
+         UnitRows{static_cast<unsigned>(rows_of_sequence), static_cast<int>(first_row), static_cast<int>(head_size)},
          context);
 }
 
-void fill_value(const CheckRows& to, float value, Context& context) { fill(to, Value{value}, context); }
+void fill_value(const CheckRows& to, float value, Context& context) { fill(to, EqualRows{value}, context); }
 
 int64_t difference_scratch_bytes(int64_t rows, int64_t columns) {
-    return int64_t{blocks_for(rows * columns, kThreads)} * 3 * static_cast<int64_t>(sizeof(float));
+    return int64_t{blocks_for(rows * columns, kCheckThreads)} * 3 * static_cast<int64_t>(sizeof(float));
 }
 
 Difference difference(const CheckRows& a, const void* b, DType dtype, float* partial, Context& context) {
-    const unsigned blocks = blocks_for(a.rows * a.columns, kThreads);
+    const unsigned blocks = blocks_for(a.rows * a.columns, kCheckThreads);
     with_device_type(dtype, [&](auto type) {
         using T = typename decltype(type)::type;
-        launch(difference_kernel<T>, context, {blocks, kThreads}, static_cast<const T*>(a.x), static_cast<const T*>(b),
-               a.rows, static_cast<int>(a.columns), a.stride, partial);
+        launch(check_difference_kernel<T>, context, {blocks, kCheckThreads}, static_cast<const T*>(a.x),
+               static_cast<const T*>(b), a.rows, static_cast<int>(a.columns), a.stride, partial);
     });
     std::vector<float> sums(size_t{blocks} * 3);
     context.download(sums.data(), partial, static_cast<int64_t>(sums.size() * sizeof(float)));

@@ -85,7 +85,7 @@ std::string AttentionKernels::try_library(const AttentionShape& shape, Chosen& c
     if (shape.batch * shape.heads * shape.rows_q * shape.rows_kv == 0) return "nothing to do";
     if (!shape.aligned) return "rows do not start on 16-byte borders";
     if (use_ != AttentionUse::cudnn)
-        if (const std::string trouble = library_->known_trouble(shape); !trouble.empty()) return trouble;
+        if (std::string trouble = library_->known_trouble(shape); !trouble.empty()) return trouble;
     require(!context_.recording(), "{} is recorded before it has run once, when its kernels are chosen",
             chosen.report.operation);
     std::string why_not;

@@ -3,11 +3,11 @@
 #pragma once
 
 #include <algorithm>
-#include <compare>
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
 #include <string>
+#include <tuple>
 
 #include "kernels/kernels.h"
 
@@ -36,11 +36,16 @@ struct AttentionShape {
 
     int64_t columns() const { return heads * head_size; }
 
-    auto operator<=>(const AttentionShape&) const = default;
-
     static bool on_borders(std::initializer_list<const void*> pointers) {
         return std::ranges::all_of(pointers, [](const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; });
     }
+
+    auto members() const {
+        return std::tie(batch, heads, head_size, rows_q, rows_kv, stride_q, stride_kv, stride_out, scale, dropout,
+                        dtype, aligned);
+    }
+    /// Some order, for maps.
+    friend bool operator<(const AttentionShape& a, const AttentionShape& b) { return a.members() < b.members(); }
 };
 /// "bf16 batch 32 heads 12 of 64 rows 64 x 128 dropout 0.1"
 std::string text(const AttentionShape& shape);

@@ -29,8 +29,8 @@ struct CudaDevice {
 /// Without one that can be used: nothing, and `why_not` says why in one line. Never throws.
 std::optional<CudaDevice> find_cuda_device(std::string& why_not);
 
-/// Which kernels serve attention: cuDNN's where they are there, right and not slower to trust than our own; or one of
-/// both throughout (f32 is always by our own). Their dropout draws other bits.
+/// Which kernels serve attention: cuDNN's where they are there and right, else our own; or one of both throughout (f32
+/// is always by our own). The environment variable DROPFORGE_ATTENTION (auto, cudnn, own) stands above this.
 enum class AttentionUse : uint8_t { automatic, cudnn, own };
 
 struct CudaOptions {
