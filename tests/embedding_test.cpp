@@ -143,7 +143,7 @@ TEST_CASE("embedding: gradients against finite differences") {
 TEST_CASE("embedding: forward and backward") {
     const Case cases[] = {
         {1, 1, 3, 2, 1},
-        {1, 2, 31, 1003, 2, false},
+        {1, 2, 31, 1003, 5, false},
         {3, 11, 33, 7, 16, true, true, 0.1f},  // many repeats
         {5, 13, 64, 1003, 13, true, false, 0.1f},
         {2, 63, 65, 1003, 64, false, true},
@@ -154,6 +154,7 @@ TEST_CASE("embedding: forward and backward") {
         {70, 1, 40, 1, 3, true, false, 0.1f},
         {9, 33, 36, 3, 40, true, true, 0, 5},
         {31, 33, 1024, 40, 33, true, false, 0.1f, 1},
+        {1, 3, 1032, 5, 4, true, false, 0.1f},  // more than a lane keeps
     };
     for (const DType dtype : kFloatTypes) {
         for (const Case& k : cases) {
