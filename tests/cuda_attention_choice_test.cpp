@@ -1,4 +1,5 @@
 // Which kernels serve attention: libraries that are right, and ones that are wrong in the ways that libraries are.
+// label: simt-quick
 #include <bit>
 #include <cstdlib>
 #include <functional>

@@ -9,16 +9,16 @@ struct Case {
     int64_t batch, sequence, columns, vocabulary, positions;
     bool types = true, accumulate = false;
     float dropout = 0;
-    int64_t type_count = 2;
+    int64_t type_count = 2, more = 0;  // rows of a sequence that is not whole
 
-    int64_t rows() const { return batch * sequence; }
+    int64_t rows() const { return batch * sequence + more; }
 };
 
 const DropoutSource source;
 
 std::string label(const Case& k) {
-    return fmt::format("[{},{},{}] of {} words, {} positions, {} types {} accumulate {} dropout {}", k.batch,
-                       k.sequence, k.columns, k.vocabulary, k.positions, k.type_count, k.types, k.accumulate,
+    return fmt::format("[{},{},{}] + {} of {} words, {} positions, {} types {} accumulate {} dropout {}", k.batch,
+                       k.sequence, k.columns, k.more, k.vocabulary, k.positions, k.type_count, k.types, k.accumulate,
                        k.dropout);
 }
 
@@ -143,7 +143,7 @@ TEST_CASE("embedding: gradients against finite differences") {
 TEST_CASE("embedding: forward and backward") {
     const Case cases[] = {
         {1, 1, 3, 2, 1},
-        {1, 2, 31, 1003, 2, false},
+        {1, 2, 31, 1003, 5, false},
         {3, 11, 33, 7, 16, true, true, 0.1f},  // many repeats
         {5, 13, 64, 1003, 13, true, false, 0.1f},
         {2, 63, 65, 1003, 64, false, true},
@@ -154,6 +154,8 @@ TEST_CASE("embedding: forward and backward") {
         {70, 1, 40, 1, 3, true, false, 0.1f},
         {9, 33, 36, 3, 40, true, true, 0, 5},
         {31, 33, 1024, 40, 33, true, false, 0.1f, 1},
+        {1, 3, 1032, 5, 4, true, false, 0.1f},  // more than a lane keeps
+        {2, 700, 8, 300, 700, true, true, 0, 2, 33},
     };
     for (const DType dtype : kFloatTypes) {
         for (const Case& k : cases) {

@@ -2,6 +2,9 @@
 // label: simt-quick
 #include "kernels/cpu/gemm.h"
 #include "kernel_testing.h"
+#if DROPFORGE_CUDA_TESTED
+#include "kernels/cuda/functions.h"
+#endif
 
 namespace dropforge::kernels {
 namespace {
@@ -60,11 +63,11 @@ const std::vector<const KernelTable*>& with_onednn() {
     return tables;
 }
 
-void check(const Case& x, const Variant& v) {
+void check(const Case& x, const Variant& v, const std::vector<const KernelTable*>& tables = with_onednn()) {
     const auto label = fmt::format("{}x{}x{} +{} transposes {} {} bias {} accumulate {} out {}", x.m, x.n, x.k,
                                    x.padding, v.transpose_a, v.transpose_b, v.bias, v.accumulate, name_of(v.out));
     check_backends(
-        label, v.dtype, [&](Setup& s) { return run(s, x, v); }, Repeat::same_threads, with_onednn());
+        label, v.dtype, [&](Setup& s) { return run(s, x, v); }, Repeat::same_threads, tables);
 }
 
 TEST_CASE("gemm: small integers are exact in every layout") {
@@ -98,6 +101,24 @@ TEST_CASE("gemm: every variant on odd shapes") {
         }
     }
 }
+
+#if DROPFORGE_CUDA_TESTED
+TEST_CASE("gemm: the kernel that serves what cuBLASLt does not take") {
+    const KernelTable ours = [] {
+        KernelTable table = cuda();
+        table.gemm = on_cuda::gemm_small;
+        return table;
+    }();
+    for (const Case& x : {Case{1, 1, 1}, {33, 31, 65, 3}, {63, 65, 33}}) {
+        for (int bits = 0; bits < 16; ++bits) {
+            const bool ta = bits & 1, tb = bits & 2, bias = bits & 4, accumulate = bits & 8;
+            check(x, {ta, tb, bias, accumulate, DType::f32, DType::f32}, {&ours});
+            check(x, {ta, tb, bias, accumulate, DType::bf16, DType::bf16}, {&ours});
+            check(x, {ta, tb, bias, accumulate, DType::bf16, DType::f32}, {&ours});
+        }
+    }
+}
+#endif
 
 TEST_CASE("gemm: vocabularies and long sums") {
     for (const DType dtype : kFloatTypes) {

@@ -12,7 +12,7 @@ constexpr int kDigitBits = 8;
 constexpr int kDigits = 1 << kDigitBits;
 constexpr int kAhead = 8;  // reads of a lane under way
 
-/// Exclusive prefix sums over the block's threads.
+/// Exclusive prefix sums over the block's threads. Between two calls there must be a barrier.
 __device__ inline unsigned prefix_sum(unsigned value) {
     DROPFORGE_SHARED(unsigned, of_warp, [kSortWarps]);
     const unsigned lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
@@ -29,7 +29,6 @@ __device__ inline unsigned prefix_sum(unsigned value) {
     __syncthreads();
     const unsigned total = of_warp[lane], before = inclusive(total) - total;
     const unsigned base = __shfl_sync(kAllLanes, before, static_cast<int>(warp));
-    __syncthreads();  // before the next call writes
     return base + sum - value;
 }
 

@@ -14,8 +14,8 @@
 
 namespace dropforge {
 
-/// A buffer of at most this size stays in the second-level cache (4 MiB on the smallest GPUs) while an op runs.
-constexpr int64_t kStaysInCache = 1 << 20;  // bytes
+/// A buffer of at most this size stays in the second-level cache while an op runs: half of what the smallest GPUs have.
+constexpr int64_t kStaysInCache = 2 << 20;  // bytes
 
 /// What an op's launches ask of device memory. A buffer that stays in cache comes once and goes once (scratch of this
 /// size only goes); of a larger one, what a block asks for again is in a cache, what another block asks for is not.

@@ -1,10 +1,12 @@
 // The tests of kernels once more, with every access of the CUDA kernels seen by the race detector, which complains
 // after each call (Setup::call in kernel_testing.h). A run of all tests must launch every kernel that there is.
+// With --values nobody looks, and the tests are what they are elsewhere: for scripts/simt_mutants.sh.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
 #include <set>
+#include <string_view>
 
 #include "tests/simt/checks/program_file.h"
 #include "tests/simt/checks/race.h"
@@ -36,9 +38,14 @@ class Watch final : public dropforge::simt::RaceDetector {
 int main(int argc, char** argv) {
     doctest::Context context(argc, argv);
     context.addFilter("test-case-exclude", "*finite differences*");  // of the reference: no CUDA in them
+    if (argc > 1 && std::string_view(argv[1]) == "--values") return context.run();
     Watch watch;
     const dropforge::simt::ScopedObserver scope(watch);
-    const int status = context.run();
+    int status = context.run();
+    if (const std::string rest = watch.complaints(); !rest.empty()) {  // of calls that went another way
+        fmt::print("{}", rest);
+        status = 1;
+    }
     if (argc > 1) return status;  // not all tests
     return watch.kernels_left_out() > 0 ? 1 : status;
 }

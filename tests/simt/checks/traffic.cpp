@@ -62,13 +62,13 @@ struct TrafficCounter::Request {
     std::array<uint32_t, kWarp> bytes;
 };
 
-/// A call of the kernel that tells of accesses, with the requests that may still get lanes.
+/// A call of the kernel that tells of accesses, with the requests since each warp's last meeting.
 struct TrafficCounter::Call {
     AccessKind kind{};
     struct OfWarp {
         uint64_t meeting = 0;
-        std::array<uint32_t, kWarp> accesses{};  // of each lane since that meeting
-        std::vector<Request> requests;           // the n-th accesses; one that is counted has no lanes
+        std::array<uint32_t, kWarp> accesses{};  // of each lane
+        std::vector<Request> requests;           // the first accesses of the lanes, the second, …
     };
     std::array<OfWarp, kWarps> warps;
 };
@@ -84,9 +84,8 @@ void TrafficCounter::name(const std::string& name, const void* p, int64_t bytes)
 
 void TrafficCounter::launch_begins(const Shape& shape) {
     const size_t threads = size_t{shape.block.x} * shape.block.y * shape.block.z;
-    lanes_of_warp_.assign((threads + kWarp - 1) / kWarp, ~0u);
-    if (threads % kWarp != 0) lanes_of_warp_.back() = (1u << threads % kWarp) - 1;
-    meetings_.assign(lanes_of_warp_.size(), 0);
+    last_.assign(threads, {});
+    meetings_.assign((threads + kWarp - 1) / kWarp, 0);
     for (const auto& b : buffers_) {
         b->read.clear(b->sectors());
         b->written.clear(b->sectors());
@@ -97,7 +96,7 @@ void TrafficCounter::launch_begins(const Shape& shape) {
 }
 
 void TrafficCounter::launch_ends() {
-    finish_requests();
+    count_all();
     LaunchTraffic launch{where_, {}};
     for (const auto& b : buffers_) {
         const BufferTraffic t{b->name, b->size, b->read.total(), b->written.total()};
@@ -107,7 +106,8 @@ void TrafficCounter::launch_ends() {
 }
 
 void TrafficCounter::block_begins() {
-    finish_requests();
+    count_all();
+    last_.assign(last_.size(), {});
     ++block_;
 }
 
@@ -125,6 +125,14 @@ TrafficCounter::Buffer* TrafficCounter::find(uintptr_t address) {
     return found == buffers_.end() ? nullptr : recent_ = found->get();
 }
 
+/// Whether this is the second half of a sector whose first half the lane has just asked for.
+bool TrafficCounter::continues(const Access& a, const Call& call) const {
+    constexpr size_t kHalf = kSector / 2;
+    const Last& last = last_[a.thread];
+    return a.bytes == kHalf && a.address % kSector == kHalf && last.end == a.address && last.call &&
+           last.call->kind == call.kind && last.call->warps[a.thread / kWarp].meeting == meetings_[a.thread / kWarp];
+}
+
 void TrafficCounter::access(const Access& a) {
     Buffer* buffer = find(a.address);
     if (!buffer) return;
@@ -137,6 +145,12 @@ void TrafficCounter::access(const Access& a) {
         for (const Request& r : mine.requests) count(r, a.kind);
         mine = {meetings_[warp], {}, {}};
     }
+    Last& last = last_[a.thread];
+    if (continues(a, *call)) {
+        last.call->warps[warp].requests[last.request].bytes[lane] += static_cast<uint32_t>(a.bytes);
+        last.end += a.bytes;
+        return;
+    }
     const uint32_t nth = mine.accesses[lane]++;
     if (nth == mine.requests.size()) mine.requests.emplace_back();
     Request& request = mine.requests[nth];
@@ -144,13 +158,10 @@ void TrafficCounter::access(const Access& a) {
     request.lanes |= 1u << lane;
     request.address[lane] = a.address;
     request.bytes[lane] = static_cast<uint32_t>(a.bytes);
-    if (request.lanes != lanes_of_warp_[warp]) return;
-    count(request, a.kind);
-    request.lanes = 0;
+    last = {call.get(), nth, a.address + a.bytes};
 }
 
 void TrafficCounter::count(const Request& r, AccessKind kind) {
-    if (r.lanes == 0) return;
     std::vector<SectorMask> masks;
     masks.reserve(2 * kWarp);
     for (size_t lane = 0; lane < kWarp; ++lane) {
@@ -175,12 +186,11 @@ void TrafficCounter::count(const Request& r, AccessKind kind) {
     if (kind != AccessKind::read) add(r.buffer->written);
 }
 
-void TrafficCounter::finish_requests() {
+void TrafficCounter::count_all() {
     for (const auto& [site, call] : calls_)
         for (Call::OfWarp& w : call->warps) {
             for (const Request& r : w.requests) count(r, call->kind);
-            w.requests.clear();
-            w.accesses = {};
+            w = {};
         }
 }
 

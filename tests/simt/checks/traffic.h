@@ -3,8 +3,8 @@
 //
 // A request is what one instruction of one warp asks for: the accesses of its lanes that come from the same call, the
 // n-th of that call in each lane since the warp last met (a barrier or a warp operation). A GPU moves whole sectors of
-// 32 bytes. A pack of more than 16 bytes counts as one access: its parts are asked for one after the other, and the
-// second finds its sector on the way.
+// 32 bytes. The parts of a pack of more than 16 bytes count as one access: they are asked for one right after the
+// other, and the second finds its sector on the way.
 #pragma once
 
 #include <array>
@@ -61,17 +61,24 @@ class TrafficCounter final : public Observer {
     struct Buffer;
     struct Request;
     struct Call;
+    /// A lane's last access.
+    struct Last {
+        Call* call = nullptr;
+        size_t request = 0;
+        uintptr_t end = 0;
+    };
 
     Buffer* find(uintptr_t address);
+    bool continues(const Access& a, const Call& call) const;
     void count(const Request& request, AccessKind kind);
-    void finish_requests();
+    void count_all();
 
     std::vector<std::unique_ptr<Buffer>> buffers_;
     Buffer* recent_ = nullptr;
     std::unordered_map<const void*, std::unique_ptr<Call>> calls_;
-    std::vector<uint32_t> lanes_of_warp_;  // a mask for each warp of a block
-    std::vector<uint64_t> meetings_;       // of each warp
-    uint32_t block_ = 0;                   // how many blocks of the launch have begun
+    std::vector<Last> last_;          // of each thread since its warp's last meeting
+    std::vector<uint64_t> meetings_;  // of each warp
+    uint32_t block_ = 0;              // how many blocks of the launch have begun
     Location where_;
     std::vector<LaunchTraffic> launches_;
 };

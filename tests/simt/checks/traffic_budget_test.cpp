@@ -230,7 +230,7 @@ TEST_CASE("traffic budget: casts and additions") {
 // ------------------------------------------------------------------------------------------------ what must be noticed
 /// A copy of n numbers that an op's kernel might be.
 Measured measured_copy(const std::function<void(const float*, float*, int)>& kernel) {
-    constexpr int64_t n = 1 << 19;
+    constexpr int64_t n = 1 << 20;
     MeasuredOps ops;
     const Tensor x = ops.random("x", DType::f32, {n}), y = ops.zeros("y", DType::f32, {n});
     ops.program.add("copy", {.reads = {x}, .writes = {y}},
@@ -244,7 +244,7 @@ TEST_CASE("traffic budget: strides, columns, neighbours, reading again are notic
     const Measured strided = measured_copy([](const float* x, float* y, int n) { copy(x, y, n / 2, 2, 0); });
     CHECK(strided.sector_use == doctest::Approx(2.0 / 3));  // all of x, half of which is asked for; half of y
     CHECK(!within(strided, {}));
-    const Measured columns = measured_copy([](const float* x, float* y, int) { transpose(x, y, 512); });
+    const Measured columns = measured_copy([](const float* x, float* y, int) { transpose(x, y, 1024); });
     CHECK(columns.sector_use == doctest::Approx(2 * 4.0 / 36));
     CHECK(!within(columns, {}));
     const Measured neighbours = measured_copy([](const float* x, float* y, int n) {
