@@ -102,6 +102,7 @@ class KernelBench {
             while (cases.size() < kMost && static_cast<double>(cases.size()) * cases[0].allocated < kBeyondCaches)
                 cases.push_back(maker.make(*context_));
         std::vector<std::function<void()>> calls;
+        calls.reserve(cases.size());
         for (const KernelCase& c : cases) calls.emplace_back([&] { c.run(table_, *context_); });
         report(maker.name, shape, dtype, cases[0], time_calls(*context_, calls));
     }

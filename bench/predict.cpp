@@ -79,8 +79,8 @@ class StepPrediction {
     /// Seconds of a step; its ops count as `share` of one.
     double add_step(StepKind kind, double share) {
         const StepPrograms::Passes& passes = plan_.programs.of(kind);
-        const auto further =
-            static_cast<double>(plan_.config.train.batch / plan_.config.train.sequences_per_pass() - 1);
+        const int64_t micro_batches = plan_.config.train.batch / plan_.config.train.sequences_per_pass();
+        const auto further = static_cast<double>(micro_batches - 1);
         double seconds = add_program(passes.first, 1, share) + add_program(plan_.programs.update, 1, share);
         if (passes.further) seconds += add_program(*passes.further, further, share);
         return seconds;

@@ -1,4 +1,5 @@
 // Attention: lengths, fewer queries than keys, strides, head sizes, dropout, large scores.
+// label: simt-quick
 #include "kernels/cpu/attention.h"
 #include "kernel_testing.h"
 

@@ -1,5 +1,6 @@
 // What the CUDA kernels share, kernels/cuda/device.cuh, dropout.cuh and mma.cuh: access in packs, rounding, reductions,
 // Philox, products of fragments; and what launchers refuse.
+// label: simt-quick
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 

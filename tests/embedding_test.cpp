@@ -1,4 +1,5 @@
 // Embeddings: gathered sums, LayerNorm, dropout; gradients of tables with repeated and untouched rows.
+// label: simt-quick
 #include "kernel_testing.h"
 
 namespace dropforge::kernels {

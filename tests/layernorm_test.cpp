@@ -1,4 +1,5 @@
 // Dropout + residual + LayerNorm: values, gradients, in-place forms, odd widths.
+// label: simt-quick
 #include "kernel_testing.h"
 
 namespace dropforge::kernels {

@@ -1,4 +1,5 @@
 // Cross-entropy in place: padded columns, unused rows, first and last labels, huge logits; and the sums of a step.
+// label: simt-quick
 #include "kernel_testing.h"
 
 namespace dropforge::kernels {

@@ -1,4 +1,5 @@
 // Gradient norm, AdamW and LAMB over segments with gaps: clipping, decay, a norm that is not finite, the bf16 copy.
+// label: simt-quick
 #include "kernel_testing.h"
 #include "kernels/blocks.h"
 

@@ -1,4 +1,5 @@
 // GELU, tanh and column sums: values, slopes, in-place forms, sizes that no vector width divides.
+// label: simt-quick
 #include "kernel_testing.h"
 
 namespace dropforge::kernels {
@@ -148,17 +149,41 @@ TEST_CASE("tanh: forward and backward") {
     }
 }
 
+TEST_CASE("gelu, tanh: from the second element on, on no 16-byte border") {
+    for (const DType dtype : kFloatTypes) {
+        for (const int64_t n : {1, 7, 1003}) {
+            check_backends(fmt::format("{} elements", n), dtype, [&](Setup& s) {
+                Array x = s.normal(1, n + 1);
+                const auto second = [&](Array& a) { return static_cast<std::byte*>(a.data()) + size_of(s.storage); };
+                const auto output = [&] {
+                    Array y = s.output(1, n + 1);
+                    y.set(0, 0, 0.75);  // stays
+                    return y;
+                };
+                Array erf = output(), tanh_form = output(), tanh = output();
+                s.call(s.kernels.gelu_forward, GeluForward{second(x), second(erf), n, Gelu::erf, s.storage});
+                s.call(s.kernels.gelu_forward, GeluForward{second(x), second(tanh_form), n, Gelu::tanh, s.storage});
+                s.call(s.kernels.tanh_forward, TanhForward{second(x), second(tanh), n, s.storage});
+                return outputs("erf", std::move(erf), "tanh form", std::move(tanh_form), "tanh", std::move(tanh));
+            });
+        }
+    }
+}
+
 TEST_CASE("column_sum: rows apart, many rows, cancelling terms") {
     for (const DType dtype : kFloatTypes) {
         for (const Case& k : kCases) {
-            check_backends(label(k), dtype, [&](Setup& s) {
-                Array x = s.normal(k.rows, k.columns, k.columns + 5), sum = s.float_output(1, k.columns, k.accumulate);
-                x.fill([&](int64_t r, int64_t c) { return s.rounded(x.at(r, c) + (r % 2 ? -k.size : k.size)); });
-                Array scratch = Setup::scratch(column_sum_scratch_bytes(k.rows, k.columns));
-                s.call(s.kernels.column_sum, ColumnSum{x.data(), sum.data<float>(), scratch.data(), k.rows, k.columns,
-                                                       x.stride(), s.storage, k.accumulate});
-                return outputs("sum", std::move(sum));
-            });
+            for (const int64_t padding : {5, 8}) {
+                check_backends(fmt::format("{} padding {}", label(k), padding), dtype, [&](Setup& s) {
+                    Array x = s.normal(k.rows, k.columns, k.columns + padding),
+                          sum = s.float_output(1, k.columns, k.accumulate);
+                    x.fill([&](int64_t r, int64_t c) { return s.rounded(x.at(r, c) + (r % 2 ? -k.size : k.size)); });
+                    Array scratch = Setup::scratch(column_sum_scratch_bytes(k.rows, k.columns));
+                    s.call(s.kernels.column_sum, ColumnSum{x.data(), sum.data<float>(), scratch.data(), k.rows,
+                                                           k.columns, x.stride(), s.storage, k.accumulate});
+                    return outputs("sum", std::move(sum));
+                });
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
 // Gathers, scatters, merges and splits of rows: copies are exact. Casts and additions.
+// label: simt-quick
 #include "kernel_testing.h"
 
 namespace dropforge::kernels {
@@ -256,20 +257,51 @@ TEST_CASE("cast rounds to nearest even and keeps specials") {
                 CHECK(back.at(0, c) == narrow.at(0, c));
             }
             Array nan(DType::f32, 1, n);
+            nan.fill([](int64_t, int64_t) { return std::numeric_limits<double>::quiet_NaN(); });
             s.call(s.kernels.cast, Cast{nan.data(), narrow.data(), n, DType::f32, DType::bf16});
             for (int64_t c = 0; c < n; ++c) CHECK(std::isnan(narrow.at(0, c)));
         }
     }
 }
 
+/// The array from its element `first` on: with 1, on no 16-byte border.
+void* from_element(Array& a, int64_t first) {
+    return static_cast<std::byte*>(a.data()) + first * static_cast<int64_t>(size_of(a.dtype()));
+}
+
+TEST_CASE("cast between all float types, from any element on") {
+    for (const DType from : kFloatTypes) {
+        for (const DType to : kFloatTypes) {
+            for (const int64_t first : {0, 1}) {
+                for (const KernelTable* backend : backends()) {
+                    INFO(text(*backend), " ", text(from), " to ", text(to), " from element ", first);
+                    Setup s(*backend, from, from, 0);
+                    constexpr int64_t n = 1003;
+                    Array x = s.normal(1, n + first), y(to, 1, n + first);
+                    y.set(0, 0, 0.75);
+                    s.call(s.kernels.cast, Cast{from_element(x, first), from_element(y, first), n, from, to});
+                    if (first == 1) CHECK(y.at(0, 0) == 0.75);
+                    for (int64_t c = first; c < n + first; ++c) {
+                        const auto wide = static_cast<float>(x.at(0, c));
+                        const float expected = to == DType::bf16 ? static_cast<float>(bf16(wide)) : wide;
+                        CHECK(y.at(0, c) == static_cast<double>(expected));
+                    }
+                }
+            }
+        }
+    }
+}
+
 TEST_CASE("add") {
     for (const DType dtype : kFloatTypes) {
-        for (const int64_t n : {1, 7, 33, 1003, 40000}) {
-            check_backends(fmt::format("{} elements", n), dtype, [&](Setup& s) {
-                Array to = s.normal(1, n), x = s.normal(1, n);
-                s.call(s.kernels.add, Add{to.data(), x.data(), n, s.storage});
-                return outputs("to", std::move(to));
-            });
+        for (const int64_t first : {0, 1}) {
+            for (const int64_t n : {1, 7, 33, 1003, 40000}) {
+                check_backends(fmt::format("{} elements from {}", n, first), dtype, [&](Setup& s) {
+                    Array to = s.normal(1, n + first), x = s.normal(1, n + first);
+                    s.call(s.kernels.add, Add{from_element(to, first), from_element(x, first), n, s.storage});
+                    return outputs("to", std::move(to));
+                });
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
 // Pooled rows and the divergence of two rows as distributions: gradients, odd shapes, equal rows that must give 0.
+// label: simt-quick
 #include "kernel_testing.h"
 
 namespace dropforge::kernels {

@@ -1,5 +1,6 @@
 // The emulator of tests/simt itself: threads and shared memory work, every order is what it says, and each misuse of
 // CUDA is seen and named.
+// label: simt-quick
 #include "tests/simt/simt.h"
 
 #include <doctest/doctest.h>

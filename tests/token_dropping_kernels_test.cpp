@@ -1,5 +1,6 @@
 // What token dropping chooses and remembers: values of positions, the first k of them with ties and anything that a
 // float can be, and the table of importance.
+// label: simt-quick
 #include <bit>
 #include <numeric>
 

@@ -172,9 +172,9 @@ __device__ inline void row_sums(const BackwardArgument<T>& a, const Head& head, 
 /// Two blocks, at head size 64 of 256 threads, run on a multiprocessor with 128 registers a thread, which are the
 /// limit; shared memory would let more in on most devices. Compute capability 7.5 has shared memory for one block.
 #if defined(DROPFORGE_CUDA_FP16)
-constexpr int kKeysBlocks = 1;
+[[maybe_unused]] constexpr int kKeysBlocks = 1;
 #else
-constexpr int kKeysBlocks = 2;
+[[maybe_unused]] constexpr int kKeysBlocks = 2;
 #endif
 template <typename T, int kHead, bool kAllKeys>
 __global__ void __launch_bounds__(KeysBlock<kHead>::kThreads, kKeysBlocks) keys_kernel(BackwardArgument<T> a) {

@@ -97,6 +97,11 @@ class CudnnPlan final : public AttentionPlan {
 
 class Cudnn final : public AttentionLibrary {
   public:
+    /// Keys up to which our own kernels took 0.49 to 0.82 of the time of cuDNN 9.19's on an H100, forward and backward,
+    /// at heads of 64; beyond, 0.95 to 1.27 (docs/gpu.md). A rule and no measurement at start, so that equal runs draw
+    /// equal dropout.
+    static constexpr int64_t kOwnIsFaster = 128;
+
     explicit Cudnn(CudaContext& context)
         : context_(context),
           handle_(make_cudnn(context.stream())),
@@ -107,7 +112,10 @@ class Cudnn final : public AttentionLibrary {
         return fmt::format("cuDNN {}.{}.{}", version_ / 10000, version_ / 100 % 100, version_ % 100);
     }
     std::string known_trouble(const AttentionShape& shape) const override {
-        return cudnn_trouble(version_, context_.device().compute_capability, shape);
+        std::string trouble = cudnn_trouble(version_, context_.device().compute_capability, shape);
+        if (trouble.empty() && shape.rows_kv <= kOwnIsFaster)
+            trouble = fmt::format("our own kernels are faster than cuDNN's up to {} keys", kOwnIsFaster);
+        return trouble;
     }
     std::unique_ptr<AttentionPlan> plan(const AttentionShape& shape, std::string& why_not) override {
         try {

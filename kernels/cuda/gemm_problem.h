@@ -16,7 +16,7 @@ namespace dropforge::kernels::on_cuda {
 /// most 16, the widest access).
 struct GemmKey {
     explicit GemmKey(const Gemm& g, bool tf32);
-    auto operator<=>(const GemmKey&) const = default;
+    auto operator<=>(const GemmKey&) const = default;  // NOLINT(modernize-use-nullptr): clang-tidy 14 misreads it
 
     int64_t m, n, k, lda, ldb, ldc;
     uint32_t align_a, align_b, align_c;

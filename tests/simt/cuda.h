@@ -122,6 +122,17 @@ void __stcs(T* p, T value) {
     *p = value;
 }
 
+/// Of 4 or 8 bytes.
+template <typename T>
+T atomicAdd(T* p, std::type_identity_t<T> value) {
+    const uint64_t word = dropforge::simt::load_atomically(p, sizeof(T));
+    T before;
+    std::memcpy(&before, &word, sizeof before);
+    dropforge::simt::store_atomically(p, sizeof(T), dropforge::simt::to_word(static_cast<T>(before + value)));
+    return before;
+}
+inline void __threadfence() { dropforge::simt::thread_fence(); }
+
 inline unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
 inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>(uint64_t{a} * b >> 32); }
 inline float __uint_as_float(unsigned x) { return std::bit_cast<float>(x); }

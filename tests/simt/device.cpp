@@ -66,9 +66,10 @@ void Device::start_launch(const Shape& shape) {
     std::iota(order_.begin(), order_.end(), size_t{0});
     if (chosen_order == Order::reverse) std::ranges::reverse(order_);
     random_.seed(chosen_seed);
-    shared.clear();
+    shared_.clear();
     static const char tag = 0;
-    dynamic = shape.dynamic_bytes > 0 ? shared.array(&tag, "(dynamic)", shape.dynamic_bytes, shape.where) : nullptr;
+    if (observer) observer->launch_begins(shape);
+    dynamic = shape.dynamic_bytes > 0 ? shared_array(&tag, "(dynamic)", shape.dynamic_bytes, shape.where) : nullptr;
     failure_.clear();
     blockDim = shape.block;
     gridDim = shape.grid;
@@ -93,9 +94,11 @@ void Device::run(const Shape& shape, void (*body)(void*), void* argument) {
                                                               : shuffled[i];
         blockIdx = {static_cast<unsigned>(block % g.x), static_cast<unsigned>(block / g.x % g.y),
                     static_cast<unsigned>(block / g.x / g.y)};
+        block_ = static_cast<uint32_t>(block);
         run_block(i);
     }
-    shared.clear();
+    shared_.clear();
+    if (observer) observer->launch_ends();
 }
 
 void Device::order_threads() {
@@ -116,7 +119,11 @@ void Device::order_threads() {
 
 void Device::run_block(size_t nth) {
     order_threads();
-    if (nth > 0) shared.poison();
+    if (nth > 0) shared_.poison();
+    if (observer) {
+        observer->block_begins();
+        shared_.for_each([&](auto... array) { observer->shared_array(array...); });
+    }
     for (Warp& w : warps_) {
         w.ended = 0;
         w.meetings.clear();
@@ -138,15 +145,15 @@ void Device::run_block(size_t nth) {
         else
             failure_ = "deadlock: " + waiting();
     }
-    if (failure_.empty() && shared.bytes() > kMaxSharedBytes)
-        failure_ = fmt::format("{} bytes of shared memory, of at most {}", shared.bytes(), kMaxSharedBytes);
-    if (failure_.empty()) failure_ = shared.damage();
+    if (failure_.empty() && shared_.bytes() > kMaxSharedBytes)
+        failure_ = fmt::format("{} bytes of shared memory, of at most {}", shared_.bytes(), kMaxSharedBytes);
+    if (failure_.empty()) failure_ = shared_.damage();
     if (failure_.empty()) return;
 #if DROPFORGE_ASAN
     for (const Thread& t : threads_)
         if (t.stack) __asan_unpoison_memory_region(t.stack, Stacks::kBytes);
 #endif
-    shared.clear();  // the stacks of threads in mid-kernel are simply used again: kernels own nothing
+    shared_.clear();  // the stacks of threads in mid-kernel are simply used again: kernels own nothing
     throw Error("{} [block ({}, {}, {})]", failure_, blockIdx.x, blockIdx.y, blockIdx.z);
 }
 
@@ -163,7 +170,9 @@ void Device::resume(size_t thread) {
 #if DROPFORGE_ASAN
     __sanitizer_start_switch_fiber(&scheduler_asan_, t.stack, Stacks::kBytes);
 #endif
+    in_thread_ = true;
     switch_to(scheduler_, t.continuation);
+    in_thread_ = false;
 #if DROPFORGE_ASAN
     __sanitizer_finish_switch_fiber(scheduler_asan_, nullptr, nullptr);
 #endif

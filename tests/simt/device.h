@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tests/simt/fiber.h"
+#include "tests/simt/observer.h"
 #include "tests/simt/shared_memory.h"
 #include "tests/simt/simt.h"
 
@@ -22,6 +23,7 @@ struct Copy {
     const void* from;
     size_t bytes;
     unsigned group;
+    const void* site;  // as in Access
 };
 
 struct Thread {
@@ -81,10 +83,15 @@ class Device {
     [[noreturn]] void fail(std::string&& what, Location where);
     void thread_main();
 
-    Thread& thread() { return threads_[running_]; }
+    void copy_later(Copy copy);
+    void end_copy_group() { ++threads_[running_].group; }
+    void wait_for_copies(unsigned pending);
     int lane() const { return static_cast<int>(running_ % kWarp); }
+    std::byte* shared_array(const void* tag, const char* name, size_t bytes, Location where);
+    void note(const void* p, size_t bytes, AccessKind kind, const void* site);
+    void fence();
 
-    SharedMemory shared;
+    Observer* observer = nullptr;
     std::byte* dynamic = nullptr;
 
   private:
@@ -105,6 +112,7 @@ class Device {
     }
     std::string waiting() const;
 
+    SharedMemory shared_;
     void (*body_)(void*) = nullptr;
     void* argument_ = nullptr;
     std::vector<Thread> threads_;
@@ -116,6 +124,8 @@ class Device {
     std::vector<std::byte*> free_stacks_;  // threads that never wait all use the last one
     Continuation scheduler_;
     size_t running_ = 0, alive_ = 0, at_barrier_ = 0;
+    bool in_thread_ = false;  // and not in the scheduler, or in the program that launches
+    uint32_t block_ = 0;      // that runs
     int votes_ = 0, last_votes_ = 0;
     Location barrier_at_;
     std::string failure_;

@@ -42,6 +42,7 @@ class Stacks {
     Stacks& operator=(const Stacks&) = delete;
 
     std::byte* operator[](size_t i) const { return memory_ + i * (kBytes + guard_) + guard_; }
+    bool contain(const void* p) const { return p >= memory_ && p < memory_ + bytes_; }
 
   private:
     size_t guard_, bytes_;

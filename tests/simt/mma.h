@@ -75,6 +75,7 @@ void load_matrices_of_warp(void* const* lanes) {
 
 template <bool kTransposed>
 void load_matrices(unsigned (&to)[4], const void* row, Location where = Location::current()) {
+    note_read(row, 16);
     LoadMatrices mine{to, row};
     together(&mine, load_matrices_of_warp<kTransposed>, where);
 }

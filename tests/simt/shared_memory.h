@@ -15,6 +15,11 @@ class SharedMemory {
   public:
     /// The array of this tag; made at the first call in a launch.
     std::byte* array(const void* tag, const char* name, size_t bytes, Location where);
+    /// Calls f(name, contents, bytes) for each array.
+    template <typename F>
+    void for_each(F&& f) const {
+        for (const Array& a : arrays_) f(a.name, a.memory.get() + kZone, a.bytes);
+    }
     /// What was declared so far, without red zones.
     size_t bytes() const { return bytes_; }
     /// Makes all contents NaN again.

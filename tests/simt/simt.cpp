@@ -47,6 +47,7 @@ void Device::release_barrier() {
     last_votes_ = votes_;
     votes_ = 0;
     at_barrier_ = 0;
+    if (observer) observer->barrier();
     for (size_t i = 0; i < threads_.size(); ++i)
         if (threads_[i].state == State::at_barrier) make_ready(i);
 }
@@ -96,16 +97,41 @@ void Device::together(void* mine, void (*body)(void* const* lanes), Location whe
         std::array<void*, kWarp> lanes;
         std::ranges::transform(m.values[m.round % 2], lanes.begin(),
                                [](uint64_t value) { return std::bit_cast<void*>(uintptr_t{value}); });
+        in_thread_ = false;  // what body reads for another lane, that lane has told of
         body(lanes.data());
+        in_thread_ = true;
     }
     if (complete(warps_[warp], m)) release(warp, m);
     leave(false);
     if (m.present != kAll) fail("an operation of a whole warp, some of whose lanes have ended", where);
 }
 
+// A copy is made when it is waited for, but it may be made as soon as it is asked for: for an observer it writes twice.
+void Device::copy_later(Copy copy) {
+    if (copy.from) note(copy.from, copy.bytes, AccessKind::read, copy.site);
+    note(copy.to, copy.bytes, AccessKind::write, copy.site);
+    Thread& t = threads_[running_];
+    copy.group = t.group;
+    t.copies.push_back(copy);
+}
+
+void Device::wait_for_copies(unsigned pending) {
+    Thread& t = threads_[running_];
+    std::erase_if(t.copies, [&](const Copy& c) {
+        if (c.group + pending >= t.group) return false;
+        note(c.to, c.bytes, AccessKind::write, c.site);
+        if (c.from)
+            std::memcpy(c.to, c.from, c.bytes);
+        else
+            std::memset(c.to, 0, c.bytes);
+        return true;
+    });
+}
+
 void Device::release(size_t warp, Meeting& m) {
     for (size_t lane = 0; lane < kWarp; ++lane)
         if (m.arrived >> lane & 1) make_ready(warp * kWarp + lane);
+    if (observer) observer->warp_operation(warp, m.arrived, m.operation);
     m.present = m.arrived;
     m.arrived = 0;
     ++m.round;
@@ -134,7 +160,7 @@ std::string Device::waiting() const {
 }
 
 void* shared_array(const void* tag, const char* name, size_t bytes, Location where) {
-    return device().shared.array(tag, name, bytes, where);
+    return device().shared_array(tag, name, bytes, where);
 }
 
 void* dynamic_shared() { return device().dynamic; }
@@ -155,23 +181,12 @@ uint64_t shuffle(uint32_t mask, uint64_t value, int source, Location where) {
 void together(void* mine, void (*body)(void* const* lanes), Location where) { device().together(mine, body, where); }
 
 void copy_later(void* to, const void* from, size_t bytes) {
-    Thread& t = device().thread();
-    t.copies.push_back({to, from, bytes, t.group});
+    device().copy_later({to, from, bytes, 0, __builtin_return_address(0)});
 }
 
-void end_copy_group() { ++device().thread().group; }
+void end_copy_group() { device().end_copy_group(); }
 
-void wait_for_copies(unsigned pending) {
-    Thread& t = device().thread();
-    std::erase_if(t.copies, [&](const Copy& c) {
-        if (c.group + pending >= t.group) return false;
-        if (c.from)
-            std::memcpy(c.to, c.from, c.bytes);
-        else
-            std::memset(c.to, 0, c.bytes);
-        return true;
-    });
-}
+void wait_for_copies(unsigned pending) { device().wait_for_copies(pending); }
 
 int lane() { return device().lane(); }
 

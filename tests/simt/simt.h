@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <tuple>
 #include <utility>
 
@@ -55,13 +56,15 @@ struct Shape {
     dim3 grid, block;
     size_t dynamic_bytes = 0;
     Location where;
+    const void* kernel = nullptr;  // which function; launch() sets it
 };
 /// Runs body(argument) in every thread of every block.
 void run(const Shape& shape, void (*body)(void*), void* argument);
 
 /// kernel<<<…>>>(arguments…).
 template <typename... Parameters, typename... Arguments>
-void launch(void (*kernel)(Parameters...), const Shape& shape, Arguments&&... arguments) {
+void launch(void (*kernel)(Parameters...), Shape shape, Arguments&&... arguments) {
+    shape.kernel = reinterpret_cast<const void*>(kernel);
     struct Call {
         void (*kernel)(Parameters...);
         std::tuple<Parameters...> arguments;
@@ -109,5 +112,24 @@ void end_copy_group();
 void wait_for_copies(unsigned pending);
 
 int lane();
+
+/// The two halves of an atomic function, of 4 or 8 bytes: no other thread runs in between.
+uint64_t load_atomically(const void* p, size_t bytes);
+void store_atomically(void* p, size_t bytes, uint64_t value);
+void thread_fence();
+/// Tells the observer of an access that is made for this thread by another.
+void note_read(const void* p, size_t bytes);
+
+// ------------------------------------------------------------------------------------------- observers (observer.h)
+/// Whether an observer looks at this host thread's launches.
+bool observed();
+/// What an observer is told of memory that kernels use: nothing has been written to it yet, or it has. Memory of which
+/// nothing is said counts as written. Without an observer these do nothing.
+void declare_unwritten(const void* p, size_t bytes);
+void declare_written(const void* p, size_t bytes);
+/// All memory has been written: code ran that no observer sees.
+void declare_all_written();
+/// What the observer has found since this was last asked; empty if nothing is wrong.
+std::string complaints();
 
 }  // namespace dropforge::simt

@@ -1,0 +1,44 @@
+// The tests of kernels once more, with every access of the CUDA kernels seen by the race detector, which complains
+// after each call (Setup::call in kernel_testing.h). A run of all tests must launch every kernel that there is.
+#define DOCTEST_CONFIG_IMPLEMENT
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <set>
+
+#include "tests/simt/checks/program_file.h"
+#include "tests/simt/checks/race.h"
+
+namespace {
+
+class Watch final : public dropforge::simt::RaceDetector {
+  public:
+    void launch_begins(const dropforge::simt::Shape& shape) override {
+        launched_.insert(shape.kernel);
+        RaceDetector::launch_begins(shape);
+    }
+    int kernels_left_out() const {
+        int count = 0;
+        for (const auto& [function, name] : dropforge::simt::kernels_of_program()) {
+            if (launched_.contains(function)) continue;
+            fmt::print("no test launches {}\n", name);
+            ++count;
+        }
+        return count;
+    }
+
+  private:
+    std::set<const void*> launched_;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    doctest::Context context(argc, argv);
+    context.addFilter("test-case-exclude", "*finite differences*");  // of the reference: no CUDA in them
+    Watch watch;
+    const dropforge::simt::ScopedObserver scope(watch);
+    const int status = context.run();
+    if (argc > 1) return status;  // not all tests
+    return watch.kernels_left_out() > 0 ? 1 : status;
+}
