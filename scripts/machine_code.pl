@@ -35,8 +35,10 @@ sub end_block {
 sub add_instruction {
     my ($predicate, $operation, $operands) = @_;
     return if $operation =~ /^NOP/;
-    push @{$blocks->[-1]{code}}, [$operation, $operands];
     my ($target) = $operands =~ /`\((\.L_x_\d+)\)/;
+    # Before compute capability 9.0 some jumps are written as calls.
+    $operation = 'BRA' if $operation =~ /^CALL\b/ && $target;
+    push @{$blocks->[-1]{code}}, [$operation, $operands];
     if ($operation =~ /^(BRA|JMP)\b/) {
         # Where the lanes of a warp may have parted: the way out of line is for that case.
         return if $operation =~ /\.DIV/;

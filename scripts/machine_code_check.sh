@@ -49,7 +49,7 @@ compare() {
         BEGIN {
             while ((getline line < table) > 0) {
                 if (line ~ /^compiler /) same_compiler = line == "compiler nvcc " release
-                if (line ~ /^exempt /) { split(line, v, /[ :]/); reason[v[2], v[3]] = line }
+                if (line ~ /^exempt /) { split(line, v, /:? /); reason[v[2], v[3]] = line }
                 if (split(line, v, / *\| */) == 6 && line !~ /^#/) { narrow[v[1], v[2]] = v[4]; cost[v[1], v[2]] = v[6]; covered[v[2]] = 1 }
             }
         }

@@ -57,6 +57,14 @@ I2F.U32.RP R4, UR8
 CALL.REL.NOINC `($__internal_0_$__cuda_sm20_div_u64)
 EXIT
 CODE
+expect "a jump written as a call" "1 0 0 0 3 0 0 0" <<'CODE'
+.L_x_1:
+LDG.E.128 R8, desc[UR4][R2.64]
+@P0 CALL.REL.NOINC `(.L_x_2)
+BRA `(.L_x_1)
+.L_x_2:
+EXIT
+CODE
 expect "no 16-byte access: what is in loops" "0 1 1 0 4 0 0 1" <<'CODE'
 .L_x_1:
 I2F.U32.RP R4, UR8
