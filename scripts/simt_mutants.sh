@@ -5,7 +5,7 @@
 # Prints and leaves in BUILD/mutants.tsv what caught each; fails if one survives, changes nothing, or does not compile.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-build=$1 only=${2:-.}
+build=$(cd "$1" && pwd) only=${2:-.}
 kernels=kernels/cuda root=$PWD
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -72,7 +72,7 @@ mutate() {
 make_program() {
     local program=$1 unit=$2 folder=$3 object=tests/simt/checks/seen/$2.o source=$root/$kernels/$2.cu compile link
     compile=$(ninja -C "$build" -t commands "$object" | tail -n 1)
-    compile=${compile//"$root/$build/$object"/$folder/mutant.o}
+    compile=${compile//"$build/$object"/$folder/mutant.o}
     compile=${compile//-I"$root" /-I$folder -I$root }
     if [ -e "$folder/$kernels/$unit.cu" ]; then compile=${compile//"$source"/$folder/$kernels/$unit.cu}; fi
     (cd "$build" && eval "$compile") || return 1
