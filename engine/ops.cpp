@@ -16,7 +16,8 @@ void gemm(Program& program, const std::string& name, const GemmArguments& g) {
     require(!g.bias || g.bias.shape.size() >= n, "{}: a bias of {} values for {} columns", name, g.bias.shape.size(),
             n);
     Access access{.reads = {g.a, g.b, g.bias}, .writes = {g.c}, .work = {Work::Kind::gemm, 1, m, n, k}};
-    access.flops = 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
+    access.flops =
+        g.flops > 0 ? g.flops : 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
     if (g.accumulate) access.reads.push_back(g.c);
     program.add(name, access, [=](const Run& r) {
         r.kernels.gemm({r.at(g.a), r.at(g.b), r.at(g.c), r.at<float>(g.bias), m, n, k, columns(g.a), columns(g.b),

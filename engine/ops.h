@@ -25,6 +25,7 @@ struct GemmArguments {
     Tensor a, b, c;
     Tensor bias = {};  // f32 [n], may be absent
     bool transpose_a = false, transpose_b = false, accumulate = false;
+    double flops = 0;  // where some of the 2·m·n·k are spent on padding: those that are work
 };
 /// c[m,n] (+)= op(a)·op(b) + bias. m is c's rows; n and k are b's sizes. a and c may have more columns than n or k say
 /// (padding).

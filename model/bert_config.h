@@ -25,8 +25,8 @@ struct BertConfig {
     std::optional<data::SpecialIds> special;  // pad, unk, cls, sep, mask; config.json may lack them
 
     int64_t head_size() const { return hidden / heads; }
-    /// Rows of the word embedding table in memory: a multiple of 128 for the decoder GEMM; the rows past `vocabulary`
-    /// stay 0.
+    /// Rows of the word embedding table in memory: a multiple of 128 for the decoder GEMM, which computes with them;
+    /// the rows past `vocabulary` stay 0.
     int64_t padded_vocabulary() const { return (vocabulary + 127) / 128 * 128; }
     /// Parameters with MLM head, without pooler and NSP head (those of Hugging Face, i.e. without the padded rows).
     int64_t parameter_count() const;

@@ -45,7 +45,7 @@ Parameters::Parameters(const BertConfig& config, const Heads& heads) : config_(c
     for (int64_t i = 0; i < config.layers; ++i) add_layer(i);
     if (heads.pooler) pooler = add_linear("pooler", "bert.pooler.dense", h, h);
     if (heads.mlm) {
-        decoder_bias = add("mlm/decoder/bias", {config.vocabulary});
+        decoder_bias = add("mlm/decoder/bias", {config.padded_vocabulary()});
         name(decoder_bias, "cls.predictions.bias", {config.vocabulary});
         transform = add_linear("mlm/transform", "cls.predictions.transform.dense", h, h);
         transform_norm = add_norm("mlm/norm", "cls.predictions.transform.LayerNorm");

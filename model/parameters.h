@@ -69,7 +69,7 @@ class Parameters {
     std::vector<Layer> layers;
     Linear transform;  // of the MLM head
     Norm transform_norm;
-    Index decoder_bias = -1;  // [V]
+    Index decoder_bias = -1;  // [padded V]
     Linear pooler, next_sentence;
 
   private:
