@@ -90,10 +90,18 @@ GpuModel parse(std::string_view text, const std::string& where) {
             .backward_steps = a("backward_steps")};
 }
 
+bool has_scratch(const Op& op, const Program& program) {
+    return std::ranges::any_of(op.writes,
+                               [&](int32_t id) { return program.storages()[static_cast<size_t>(id)].scratch; });
+}
+/// Products whose operand is summed too: as if the sums, in two stages, were never faster in one with the product.
+bool has_sums(const Op& op, const Program& program) {
+    return op.work.kind == Work::Kind::gemm && has_scratch(op, program);
+}
 /// Kernels that an op launches: one that has scratch (a sum over rows, a norm) has a second stage.
 double kernels_of(const Op& op, const Program& program) {
-    const auto scratch = [&](int32_t id) { return program.storages()[static_cast<size_t>(id)].scratch; };
-    return op.work.kind == Work::Kind::elementwise && std::ranges::any_of(op.writes, scratch) ? 2 : 1;
+    if (has_sums(op, program)) return 3;
+    return op.work.kind == Work::Kind::elementwise && has_scratch(op, program) ? 2 : 1;
 }
 
 double tiles_across(int64_t size, double tile) { return std::ceil(static_cast<double>(size) / tile); }
@@ -115,6 +123,7 @@ std::vector<std::string> GpuModel::known() {
 
 GpuPrediction::GpuPrediction(const GpuModel& gpu, DType dtype, bool tf32)
     : gpu_(gpu),
+      element_bytes_(static_cast<double>(size_of(dtype))),
       peak_(dtype == DType::bf16 ? gpu.bf16_flops
             : tf32               ? gpu.tf32_flops
                                  : gpu.f32_flops) {}
@@ -161,10 +170,13 @@ double GpuPrediction::attention_seconds(const Work& w) const {
 
 PredictedTime GpuPrediction::of(const Op& op, const Program& program) const {
     double arithmetic = 0;
-    if (op.work.kind == Work::Kind::gemm)
+    if (op.work.kind == Work::Kind::gemm) {
         arithmetic = gemm_seconds(op.work);
-    else if (op.work.kind != Work::Kind::elementwise)
+        if (has_sums(op, program))
+            arithmetic += memory_seconds(element_bytes_ * static_cast<double>(op.work.m * op.work.k));
+    } else if (op.work.kind != Work::Kind::elementwise) {
         arithmetic = attention_seconds(op.work);
+    }
     return {kernels_of(op, program) * gpu_.kernel_seconds + std::max(arithmetic, memory_seconds(op.bytes)),
             std::max(op.flops / peak_, op.bytes / gpu_.memory_bandwidth)};
 }

@@ -51,7 +51,7 @@ class GpuPrediction {
     double attention_seconds(const Work& work) const;
 
     const GpuModel& gpu_;
-    double peak_;
+    double element_bytes_, peak_;
 };
 
 }  // namespace dropforge

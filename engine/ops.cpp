@@ -19,10 +19,19 @@ void gemm(Program& program, const std::string& name, const GemmArguments& g) {
     access.flops =
         g.flops > 0 ? g.flops : 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
     if (g.accumulate) access.reads.push_back(g.c);
+    Tensor scratch;
+    if (g.a_sums) {
+        require(g.transpose_a && g.a_sums.shape.size() == m, "{}: {} sums of a matrix {}{}", name,
+                g.a_sums.shape.size(), g.a.shape.text(), g.transpose_a ? "ᵀ" : "");
+        scratch = program.scratch(name + ".scratch", kernels::column_sum_scratch_bytes(k, m));
+        access.writes.insert(access.writes.end(), {g.a_sums, scratch});
+        if (g.accumulate) access.reads.push_back(g.a_sums);
+    }
     program.add(name, access, [=](const Run& r) {
-        r.kernels.gemm({r.at(g.a), r.at(g.b), r.at(g.c), r.at<float>(g.bias), m, n, k, columns(g.a), columns(g.b),
-                        columns(g.c), g.transpose_a, g.transpose_b, g.accumulate, g.a.dtype, g.c.dtype},
-                       r.context);
+        r.kernels.gemm(
+            {r.at(g.a), r.at(g.b), r.at(g.c), r.at<float>(g.bias), m, n, k, columns(g.a), columns(g.b), columns(g.c),
+             g.transpose_a, g.transpose_b, g.accumulate, g.a.dtype, g.c.dtype, r.at<float>(g.a_sums), r.at(scratch)},
+            r.context);
     });
 }
 
@@ -217,18 +226,6 @@ void tanh_backward(Program& program, const std::string& name, Tensor dy, Tensor 
         r.kernels.tanh_backward(
             {r.at(dy), r.at(y), r.at(dx), r.at<float>(dx_sum), r.at(scratch), rows(y), columns(y), y.dtype, accumulate},
             r.context);
-    });
-}
-
-void column_sum(Program& program, const std::string& name, Tensor x, Tensor sum, bool accumulate) {
-    require(sum.shape.size() <= columns(x), "{}: {} sums of {} columns", name, sum.shape.size(), columns(x));
-    const int64_t n = sum.shape.size();
-    const Tensor scratch = program.scratch(name + ".scratch", kernels::column_sum_scratch_bytes(rows(x), n));
-    Access access{.reads = {x}, .writes = {sum, scratch}};
-    if (accumulate) access.reads.push_back(sum);
-    program.add(name, access, [=](const Run& r) {
-        r.kernels.column_sum({r.at(x), r.at<float>(sum), r.at(scratch), rows(x), n, columns(x), x.dtype, accumulate},
-                             r.context);
     });
 }
 

@@ -24,6 +24,8 @@ struct DropoutSite {
 struct GemmArguments {
     Tensor a, b, c;
     Tensor bias = {};  // f32 [n], may be absent
+    Tensor a_sums =
+        {};  // f32 [m], a bias's gradient beside its weight's: (+)= Σ over k of op(a), a transposed; or absent
     bool transpose_a = false, transpose_b = false, accumulate = false;
     double flops = 0;  // where some of the 2·m·n·k are spent on padding: those that are work
 };
@@ -91,8 +93,6 @@ void gelu_backward(Program& program, const std::string& name, Tensor dy, Tensor 
 void tanh_forward(Program& program, const std::string& name, Tensor x, Tensor y);
 void tanh_backward(Program& program, const std::string& name, Tensor dy, Tensor y, Tensor dx, Tensor dx_sum,
                    bool accumulate);
-/// sum f32 [columns], at most x's columns.
-void column_sum(Program& program, const std::string& name, Tensor x, Tensor sum, bool accumulate);
 
 // ---------------------------------------------------------------------------------------------------------------- rows
 /// index i32 [batch, count]; from [batch*per_sequence, h] → to [batch*count, h].

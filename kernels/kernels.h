@@ -46,6 +46,10 @@ struct Gemm {
     bool transpose_a, transpose_b, accumulate;
     DType dtype;  // of a and b
     DType out;    // of c: dtype, or f32
+    /// A bias's gradient beside its weight's: (+)= Σ over k of op(a), [m], where a is transposed; nullptr: not asked
+    /// for.
+    float* a_sums = nullptr;
+    void* scratch = nullptr;  // with a_sums: column_sum_scratch_bytes(k, m)
 };
 
 // ---------------------------------------------------------------------------------------------------------- embeddings
@@ -193,6 +197,10 @@ struct ColumnSum {
     bool accumulate;
 };
 int64_t column_sum_scratch_bytes(int64_t rows, int64_t columns);  // also of GeluBackward and TanhBackward
+/// Gemm::a_sums as an operation of its own.
+inline ColumnSum column_sum_of(const Gemm& g) {
+    return {g.a, g.a_sums, g.scratch, g.k, g.m, g.lda, g.dtype, g.accumulate};
+}
 
 // ---------------------------------------------------------------------------------------------------------------- rows
 /// to[b*count + r] = from[b*per_sequence + index[b*count + r]] for b < batch, r < count.

@@ -100,19 +100,26 @@ Tensor qkv_backward(Graph& g, const EncoderLayer& l, const ops::AttentionGradien
     const int64_t h = g.config.hidden;
     const Parameters::Linear& p = parameters_of(g, l.index).qkv;
     if (!l.queries) {
-        ops::column_sum(g.program, "qkv.bias_gradient", dqkv, g.gradient(p.bias), g.adds(p.bias));
-        g.linear_backward("qkv", dqkv, l.x, p, dxq, true);
+        g.weight_and_bias_gradient("qkv", dqkv, l.x, p);
+        g.input_gradient("qkv", dqkv, p, dxq, true);
         return dxq;
     }
     const bool accumulate = g.adds(p.weight);
     const Tensor dweight = g.gradient(p.weight), dbias = g.gradient(p.bias), weight = g.weight(p.weight);
-    ops::column_sum(g.program, "q.bias_gradient", d.dq, dbias.view(0, {h}), accumulate);
-    ops::column_sum(g.program, "kv.bias_gradient", dqkv, dbias.view(h, {2 * h}), accumulate);
     ops::gemm(g.program, "q.weight_gradient",
-              {.a = d.dq, .b = l.xq, .c = weight_rows(dweight, 0, h), .transpose_a = true, .accumulate = accumulate});
-    ops::gemm(
-        g.program, "kv.weight_gradient",
-        {.a = dqkv, .b = l.x, .c = weight_rows(dweight, h, 2 * h), .transpose_a = true, .accumulate = accumulate});
+              {.a = d.dq,
+               .b = l.xq,
+               .c = weight_rows(dweight, 0, h),
+               .a_sums = dbias.view(0, {h}),
+               .transpose_a = true,
+               .accumulate = accumulate});
+    ops::gemm(g.program, "kv.weight_gradient",
+              {.a = dqkv,
+               .b = l.x,
+               .c = weight_rows(dweight, h, 2 * h),
+               .a_sums = dbias.view(h, {2 * h}),
+               .transpose_a = true,
+               .accumulate = accumulate});
     ops::gemm(g.program, "q.backward", {.a = d.dq, .b = weight_rows(weight, 0, h), .c = dxq, .accumulate = true});
     const Tensor dx = around ? around : g.activation("gradient", l.x.shape);
     ops::gemm(g.program, "kv.backward",

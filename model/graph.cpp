@@ -77,6 +77,16 @@ void Graph::weight_gradient(const std::string& name, Tensor dy, Tensor x, const 
               {.a = dy, .b = x, .c = gradient(l.weight), .transpose_a = true, .accumulate = adds(l.weight)});
 }
 
+void Graph::weight_and_bias_gradient(const std::string& name, Tensor dy, Tensor x, const Parameters::Linear& l) {
+    ops::gemm(program, name + ".weight_gradient",
+              {.a = dy,
+               .b = x,
+               .c = gradient(l.weight),
+               .a_sums = gradient(l.bias),
+               .transpose_a = true,
+               .accumulate = adds(l.weight)});
+}
+
 void Graph::input_gradient(const std::string& name, Tensor dy, const Parameters::Linear& l, Tensor dx, bool add) {
     ops::gemm(program, name + ".backward", {.a = dy, .b = weight(l.weight), .c = dx, .accumulate = add});
 }

@@ -62,6 +62,8 @@ class Graph {
     Tensor linear(const std::string& name, Tensor x, const Parameters::Linear& l);
     /// dW (+)= dyᵀ·x. The bias gradient comes with the kernel that makes dy.
     void weight_gradient(const std::string& name, Tensor dy, Tensor x, const Parameters::Linear& l);
+    /// The same with db (+)= the column sums of dy.
+    void weight_and_bias_gradient(const std::string& name, Tensor dy, Tensor x, const Parameters::Linear& l);
     /// dx = dy·W; `add`: dx += (the residual's gradient is there already).
     void input_gradient(const std::string& name, Tensor dy, const Parameters::Linear& l, Tensor dx, bool add = false);
     /// Both, weights first.

@@ -62,11 +62,11 @@ Tensor mlm_backward(Graph& g, const MlmHead& m) {
     const Parameters& p = g.parameters;
     const Program::Scope scope(g.program, "mlm");
     const double flops = decoder_flops(g, m.rows.shape[0]);
-    ops::column_sum(g.program, "decoder.bias_gradient", m.logits, g.gradient(p.decoder_bias), g.adds(p.decoder_bias));
     ops::gemm(g.program, "decoder.weight_gradient",
               {.a = m.logits,
                .b = m.norm.y,
                .c = g.gradient(p.word),
+               .a_sums = g.gradient(p.decoder_bias),
                .transpose_a = true,
                .accumulate = g.adds(p.word),
                .flops = flops});

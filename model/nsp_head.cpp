@@ -25,10 +25,9 @@ NspHead nsp_forward(Graph& g, Tensor rows, Tensor totals) {
 Tensor nsp_backward(Graph& g, const NspHead& n) {
     const Program::Scope scope(g.program, "nsp");
     const Parameters& p = g.parameters;
-    ops::column_sum(g.program, "classifier.bias_gradient", n.logits, g.gradient(p.next_sentence.bias),
-                    g.adds(p.next_sentence.bias));
     const Tensor dpooled = g.activation("pooled.gradient", n.pooled.shape);
-    g.linear_backward("classifier", n.logits, n.pooled, p.next_sentence, dpooled);
+    g.weight_and_bias_gradient("classifier", n.logits, n.pooled, p.next_sentence);
+    g.input_gradient("classifier", n.logits, p.next_sentence, dpooled);
     const Tensor ddense = g.activation("pooler.gradient", n.pooled.shape);
     ops::tanh_backward(g.program, "tanh.backward", dpooled, n.pooled, ddense, g.gradient(p.pooler.bias),
                        g.adds(p.pooler.bias));

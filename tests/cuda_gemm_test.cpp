@@ -201,6 +201,42 @@ TEST_CASE("a stored algorithm that the library no longer takes is chosen anew") 
     CHECK(second.choice().reason == kTimed);
 }
 
+TEST_CASE("sums of an operand come with the product where that is faster, and apart from it where not") {
+    const TemporaryFolder folder;
+    const CacheFolder cache(folder.path());
+    const auto run = [](bool accumulate) {
+        Product p;
+        Buffer scratch(column_sum_scratch_bytes(16, 8), p.context), sums(8 * 4, p.context);
+        Gemm g = p.gemm(accumulate);
+        g.transpose_a = true, g.lda = 8;
+        g.a_sums = sums.as<float>(), g.scratch = scratch.as<>();
+        for (int turn = 0; turn < 2; ++turn) cuda().gemm(g, p.context);
+        CHECK(p.result() == (accumulate ? 32 : 16));
+        std::vector<float> values(8);
+        p.context.download(values.data(), sums.as<>(), sums.bytes());
+        p.context.synchronize();
+        for (const float value : values) CHECK(value == (accumulate ? 32 : 16));
+        std::string reasons;
+        for (const KernelChoice& choice : p.context.choices()) {
+            INFO(choice.operation);
+            const bool with_sums = choice.operation.find("+sums") != std::string::npos;
+            reasons += fmt::format("{}: {}\n", with_sums ? "with sums" : "alone", choice.reason);
+        }
+        return reasons;
+    };
+    {
+        const ScopedMachine scope;
+        machine().sums_milliseconds = 0.5;
+        CHECK(run(false) == fmt::format("alone: {}\nwith sums: faster: 1000.0 us against 1500.0 in one\n", kTimed));
+        CHECK(run(false) == fmt::format("alone: {0}\nwith sums: {0}\n", kStored));
+    }
+    CHECK(run(true) == fmt::format("alone: {}\nwith sums: cuBLASLt has no algorithm for both\n", kTimed));
+    fs::remove(folder / only_file(folder));
+    CHECK(run(false) ==
+          fmt::format("alone: {}\nwith sums: fastest of 3: 1000.0 us, 1000.0 with the sums apart\n", kTimed));
+    CHECK(run(false) == fmt::format("with sums: {}\n", kStored));
+}
+
 TEST_CASE("a folder that cannot be written to is said and does not stop a run") {
     const TemporaryFolder folder;
     write_text(folder / "file", "");

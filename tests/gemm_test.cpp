@@ -17,6 +17,7 @@ struct Case {
 struct Variant {
     bool transpose_a, transpose_b, bias, accumulate;
     DType dtype, out;
+    bool sums = false;  // of a
 };
 
 Outputs run(Setup& s, const Case& x, const Variant& v) {
@@ -25,6 +26,7 @@ Outputs run(Setup& s, const Case& x, const Variant& v) {
     };
     Array a = matrix(v.transpose_a, x.m, x.k), b = matrix(v.transpose_b, x.k, x.n), bias = s.floats(1, x.n);
     Array c(v.out == DType::f32 ? DType::f32 : s.storage, x.m, x.n, x.n + x.padding);
+    Array sums = s.floats(1, x.m), scratch = Setup::scratch(column_sum_scratch_bytes(x.k, x.m));
     if (v.accumulate)
         c.fill([&](int64_t r, int64_t column) { return s.rounded(0.1 * static_cast<double>(r - column)); });
     s.call(s.kernels.gemm, Gemm{.a = a.data(),
@@ -41,8 +43,10 @@ Outputs run(Setup& s, const Case& x, const Variant& v) {
                                 .transpose_b = v.transpose_b,
                                 .accumulate = v.accumulate,
                                 .dtype = s.storage,
-                                .out = c.dtype()});
-    return outputs("c", std::move(c));
+                                .out = c.dtype(),
+                                .a_sums = v.sums ? sums.data<float>() : nullptr,
+                                .scratch = scratch.data()});
+    return v.sums ? outputs("c", std::move(c), "sums", std::move(sums)) : outputs("c", std::move(c));
 }
 
 /// The backends, and oneDNN where the CPU backend does not use it.
@@ -119,6 +123,15 @@ TEST_CASE("gemm: the kernel that serves what cuBLASLt does not take") {
     }
 }
 #endif
+
+TEST_CASE("gemm: the gradient of a bias beside that of its weight") {
+    for (const Case& x : {Case{1, 1, 1}, {33, 31, 65, 3}, {64, 32, 128}, {3, 16, 1003, 1}}) {
+        for (const DType dtype : kFloatTypes) {
+            for (const bool accumulate : {false, true})
+                check(x, {true, false, false, accumulate, dtype, DType::f32, true}, backends(&KernelTable::gemm));
+        }
+    }
+}
 
 TEST_CASE("gemm: vocabularies and long sums") {
     for (const DType dtype : kFloatTypes) {

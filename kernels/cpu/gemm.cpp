@@ -21,6 +21,7 @@ bool use_blocked(DType dtype) {
 
 void gemm(const Gemm& g, Context& context) {
     auto& cpu_context = static_cast<CpuContext&>(context);
+    if (g.a_sums) column_sum(column_sum_of(g), context);
     use_blocked(g.dtype) ? gemm_blocked(g, cpu_context) : gemm_onednn(g, cpu_context);
 }
 

@@ -15,7 +15,9 @@ namespace {
 /// Enough for a ranking: what differs by less than runs vary does not matter.
 constexpr int kTimedRuns = 5;
 constexpr int64_t kBiasUnit = 64 << 10;
-constexpr uintptr_t kBiasAlignment = 16;
+constexpr uintptr_t kVectorAlignment = 16;
+/// In place of an algorithm: the sums of a are faster apart from the product.
+constexpr decltype(StoredAlgorithm::words) kApart{};
 
 static_assert(sizeof(cublasLtMatmulAlgo_t) == sizeof(StoredAlgorithm::words));
 
@@ -46,6 +48,14 @@ DeviceMemory place_for(const Gemm& g) {
     return {};
 }
 
+/// The product of g without the sums.
+Gemm without_sums(Gemm g) {
+    g.a_sums = nullptr;
+    return g;
+}
+
+bool misaligned(const void* vector) { return reinterpret_cast<uintptr_t>(vector) % kVectorAlignment != 0; }
+
 }  // namespace
 
 GemmPlans::GemmPlans(CudaContext& context)
@@ -63,18 +73,24 @@ LtCall GemmPlans::call() const {
 void GemmPlans::run(const Gemm& g) {
     if (g.m == 0 || g.n == 0) return;
     const GemmKey key(g, context_.options().tf32);
-    auto found = plans_.find(key);
-    if (found == plans_.end()) {
-        require(!context_.recording(), "product {} is recorded before it has run once, when its algorithm is chosen",
-                text(key));
-        found = plans_.emplace(key, make(key, g)).first;
+    Plan& plan = plan_of(key, g);
+    if (!plan.problem && g.a_sums) {
+        column_sum(column_sum_of(g), context_);
+        return run(without_sums(g));
     }
-    Plan& plan = found->second;
     if (!plan.problem) return gemm_small(g, context_);
-    const cublasStatus_t status = plan.problem->run(g, prepared_bias(plan, g), g.c, plan.algorithm, call());
+    const cublasStatus_t status = plan.problem->run(g, prepared_vector(plan, g), g.c, plan.algorithm, call());
     if (status != CUBLAS_STATUS_SUCCESS)
         throw Error("cuBLASLt: product {} by {}: {}", text(key), plan.choice.kernel,
                     cublas_lt().get_status_string(status));
+}
+
+GemmPlans::Plan& GemmPlans::plan_of(const GemmKey& key, const Gemm& g) {
+    const auto found = plans_.find(key);
+    if (found != plans_.end()) return found->second;
+    require(!context_.recording(), "product {} is recorded before it has run once, when its algorithm is chosen",
+            text(key));
+    return plans_.emplace(key, make(key, g)).first->second;
 }
 
 GemmPlans::Plan GemmPlans::make(const GemmKey& key, const Gemm& g) {
@@ -82,7 +98,7 @@ GemmPlans::Plan GemmPlans::make(const GemmKey& key, const Gemm& g) {
     plan.choice.operation = fmt::format("gemm {}", text(key));
     plan.choice.library = fmt::format("cuBLASLt {}.{}", version_ / 10000, version_ / 100 % 100);
     std::vector<cublasLtMatmulAlgo_t> proposals;
-    if (g.k > 0) {
+    if (g.k > 0 && !(key.sums && (key.accumulate || key.bias || misaligned(g.a_sums)))) {
         plan.problem = std::make_unique<GemmProblem>(key, plan.bias);
         proposals = plan.problem->propose(call());
         // The library may want the bias in the output's type: then it is rounded before each product.
@@ -93,6 +109,10 @@ GemmPlans::Plan GemmPlans::make(const GemmKey& key, const Gemm& g) {
         }
     }
     if (proposals.empty()) {
+        if (key.sums) {
+            sums_apart(plan, "cuBLASLt has no algorithm for both");
+            return plan;
+        }
         plan.problem = nullptr;
         plan.choice.library = "own kernel";
         plan.choice.kernel = "gemm_small_kernel";
@@ -101,45 +121,77 @@ GemmPlans::Plan GemmPlans::make(const GemmKey& key, const Gemm& g) {
     }
     if (key.bias) book_bias(g.n * static_cast<int64_t>(sizeof(float)));
     choose(plan, text(key), proposals, g);
-    plan.choice.kernel = name_of(plan.algorithm);
+    if (plan.problem) plan.choice.kernel = name_of(plan.algorithm);
     return plan;
+}
+
+void GemmPlans::sums_apart(Plan& plan, const std::string& reason) {
+    plan.problem = nullptr;
+    plan.choice.library = "own kernel";
+    plan.choice.kernel = "column_sum_kernel beside the product";
+    plan.choice.reason = reason;
 }
 
 void GemmPlans::choose(Plan& plan, const std::string& product, const std::vector<cublasLtMatmulAlgo_t>& proposals,
                        const Gemm& g) {
     std::string& reason = plan.choice.reason;
     if (const auto stored = stored_.find(product)) {
-        plan.algorithm = restored(*stored);
         reason = fmt::format("fastest in an earlier run: {:.1f} us", stored->microseconds);
+        if (g.a_sums && stored->words == kApart) return sums_apart(plan, std::string(reason));
+        plan.algorithm = restored(*stored);
         if (plan.problem->accepts(plan.algorithm, call())) return;
     }
     plan.algorithm = proposals.front();
     reason = "the only one";
-    if (proposals.size() == 1) return;
+    if (proposals.size() == 1 && !g.a_sums) return;
     const DeviceMemory place = place_for(g);  // what is in c is to be added to once
     reason = "first proposal: there was no memory to time others";
     if (!place) return;
-    const void* bias = prepared_bias(plan, g);
+    const void* vector = prepared_vector(plan, g);
     double best = std::numeric_limits<double>::infinity();
     for (const cublasLtMatmulAlgo_t& algorithm : proposals) {
-        const double time = time_of(plan, algorithm, g, bias, place.get());
+        const double time = time_of(plan, algorithm, g, vector, place.get());
         if (time < best) {
             best = time;
             plan.algorithm = algorithm;
         }
     }
-    require(best < std::numeric_limits<double>::infinity(), "cuBLASLt: none of its algorithms runs product {}",
-            product);
-    reason = fmt::format("fastest of {}: {:.1f} us", proposals.size(), best);
-    if (const std::string problem = stored_.store(product, to_store(plan.algorithm, best)); !problem.empty())
+    const double apart = g.a_sums ? time_apart(g, place.get()) : std::numeric_limits<double>::infinity();
+    StoredAlgorithm fastest = to_store(plan.algorithm, best);
+    if (apart < best) {
+        sums_apart(plan, fmt::format("faster: {:.1f} us against {:.1f} in one", apart, best));
+        fastest = {.words = kApart, .microseconds = apart};
+    } else {
+        require(best < std::numeric_limits<double>::infinity(), "cuBLASLt: none of its algorithms runs product {}",
+                product);
+        reason = fmt::format("fastest of {}: {:.1f} us", proposals.size(), best);
+        if (g.a_sums) reason += fmt::format(", {:.1f} with the sums apart", apart);
+    }
+    if (const std::string problem = stored_.store(product, fastest); !problem.empty())
         reason += fmt::format("; not stored: {}", problem);
 }
 
-/// Microseconds of a run; infinite if the algorithm does not take the product after all.
-double GemmPlans::time_of(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const Gemm& g, const void* bias, void* d) {
-    for (int run = -1; run < kTimedRuns; ++run) {  // the first loads the code
-        if (run == 0) check(cudaEventRecord(begin_.get(), context_.stream()), "time a product");
-        if (plan.problem->run(g, bias, d, algorithm, call()) != CUBLAS_STATUS_SUCCESS) {
+/// Of the sums and the product one after the other, by what is chosen for that product.
+double GemmPlans::time_apart(const Gemm& g, void* place) {
+    const Gemm product = without_sums(g);
+    Plan& plan = plan_of(GemmKey(product, context_.options().tf32), product);
+    if (!plan.problem) return std::numeric_limits<double>::infinity();
+    return time_of([&] {
+        column_sum(column_sum_of(g), context_);
+        return plan.problem->run(product, nullptr, place, plan.algorithm, call());
+    });
+}
+
+double GemmPlans::time_of(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const Gemm& g, const void* vector,
+                          void* d) {
+    return time_of([&] { return plan.problem->run(g, vector, d, algorithm, call()); });
+}
+
+template <typename F>
+double GemmPlans::time_of(F&& run) {
+    for (int turn = -1; turn < kTimedRuns; ++turn) {  // the first loads the code
+        if (turn == 0) check(cudaEventRecord(begin_.get(), context_.stream()), "time a product");
+        if (run() != CUBLAS_STATUS_SUCCESS) {
             cudaGetLastError();
             return std::numeric_limits<double>::infinity();
         }
@@ -158,10 +210,10 @@ void GemmPlans::book_bias(int64_t bytes) {
     bias_bytes_ = enough;
 }
 
-/// The bias as the library wants it: in the plan's type, and at an address for wide access.
-const void* GemmPlans::prepared_bias(const Plan& plan, const Gemm& g) {
-    if (g.bias == nullptr) return nullptr;
-    if (plan.bias == DType::f32 && reinterpret_cast<uintptr_t>(g.bias) % kBiasAlignment == 0) return g.bias;
+/// Where the sums go, or the bias as the library wants it: in the plan's type, and at an address for wide access.
+const void* GemmPlans::prepared_vector(const Plan& plan, const Gemm& g) {
+    if (g.bias == nullptr) return g.a_sums;
+    if (plan.bias == DType::f32 && !misaligned(g.bias)) return g.bias;
     void* place = bias_.back().get();
     cast({.from = g.bias, .to = place, .n = g.n, .from_dtype = DType::f32, .to_dtype = plan.bias}, context_);
     return place;

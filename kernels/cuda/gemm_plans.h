@@ -24,7 +24,7 @@ class GemmPlans {
 
   private:
     struct Plan {
-        std::unique_ptr<GemmProblem> problem;  // nullptr: a kernel of our own
+        std::unique_ptr<GemmProblem> problem;  // nullptr: by kernels of our own; with sums, the product apart from them
         cublasLtMatmulAlgo_t algorithm{};
         DType bias = DType::f32;
         KernelChoice choice;
@@ -32,12 +32,18 @@ class GemmPlans {
     struct DestroyHandle {
         void operator()(cublasLtContext* handle) const noexcept { cublas_lt().destroy(handle); }
     };
+    Plan& plan_of(const GemmKey& key, const Gemm& g);
     Plan make(const GemmKey& key, const Gemm& g);
     void choose(Plan& plan, const std::string& product, const std::vector<cublasLtMatmulAlgo_t>& proposals,
                 const Gemm& g);
-    double time_of(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const Gemm& g, const void* bias, void* d);
+    void sums_apart(Plan& plan, const std::string& reason);
+    double time_apart(const Gemm& g, void* place);
+    double time_of(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const Gemm& g, const void* vector, void* d);
+    /// Microseconds of a run that is queued by `run`; infinite if it fails.
+    template <typename F>
+    double time_of(F&& run);
     void book_bias(int64_t bytes);
-    const void* prepared_bias(const Plan& plan, const Gemm& g);
+    const void* prepared_vector(const Plan& plan, const Gemm& g);
     LtCall call() const;
 
     CudaContext& context_;

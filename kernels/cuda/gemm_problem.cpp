@@ -71,16 +71,17 @@ GemmKey::GemmKey(const Gemm& g, bool tf32)
       transpose_b(g.transpose_b),
       accumulate(g.accumulate),
       bias(g.bias != nullptr),
+      sums(g.a_sums != nullptr),
       tf32(tf32 && g.dtype == DType::f32),
       dtype(g.dtype),
       out(g.out) {}
 
 std::string text(const GemmKey& key) {
-    return fmt::format("{}{} {}x{}x{} {}{}{}{}{} ld {} {} {} align {} {} {}", name_of(key.dtype),
+    return fmt::format("{}{} {}x{}x{} {}{}{}{}{}{} ld {} {} {} align {} {} {}", name_of(key.dtype),
                        key.out == key.dtype ? "" : fmt::format("->{}", name_of(key.out)), key.m, key.n, key.k,
                        key.transpose_a ? 'T' : 'N', key.transpose_b ? 'T' : 'N', key.bias ? " +bias" : "",
-                       key.accumulate ? " +c" : "", key.tf32 ? " tf32" : "", key.lda, key.ldb, key.ldc, key.align_a,
-                       key.align_b, key.align_c);
+                       key.sums ? " +sums" : "", key.accumulate ? " +c" : "", key.tf32 ? " tf32" : "", key.lda, key.ldb,
+                       key.ldc, key.align_a, key.align_b, key.align_c);
 }
 
 GemmProblem::GemmProblem(const GemmKey& key, DType bias) : key_(key) {
@@ -94,6 +95,9 @@ GemmProblem::GemmProblem(const GemmKey& key, DType bias) : key_(key) {
     if (key.bias) {
         set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, uint32_t{CUBLASLT_EPILOGUE_BIAS});
         set(product, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, int32_t{type_of(bias)});
+    } else if (key.sums) {  // over k, of their B
+        set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, uint32_t{CUBLASLT_EPILOGUE_BGRADB});
+        set(product, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, int32_t{CUDA_R_32F});
     }
     // Columns of theirs are rows of ours.
     const cudaDataType_t in = type_of(key.dtype);
@@ -133,9 +137,9 @@ bool GemmProblem::accepts(const cublasLtMatmulAlgo_t& algorithm, const LtCall& c
            result.workspaceSize <= static_cast<size_t>(call.workspace_bytes);
 }
 
-cublasStatus_t GemmProblem::run(const Gemm& g, const void* bias, void* d, const cublasLtMatmulAlgo_t& algorithm,
+cublasStatus_t GemmProblem::run(const Gemm& g, const void* vector, void* d, const cublasLtMatmulAlgo_t& algorithm,
                                 const LtCall& call) {
-    if (key_.bias) set(product_.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+    if (key_.bias || key_.sums) set(product_.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, vector);
     const float alpha = 1, beta = key_.accumulate ? 1 : 0;
     return cublas_lt().matmul(call.handle, product_.get(), &alpha, g.b, a_.get(), g.a, b_.get(), &beta, g.c, c_.get(),
                               d, c_.get(), &algorithm, call.workspace, static_cast<size_t>(call.workspace_bytes),

@@ -20,7 +20,7 @@ struct GemmKey {
 
     int64_t m, n, k, lda, ldb, ldc;
     uint32_t align_a, align_b, align_c;
-    bool transpose_a, transpose_b, accumulate, bias, tf32;
+    bool transpose_a, transpose_b, accumulate, bias, sums, tf32;
     DType dtype, out;
 };
 /// "bf16 128x768x3072 NT +bias ld 3072 3072 768 align 16 16 16": one word after the other, the same for equal keys
@@ -52,8 +52,9 @@ class GemmProblem {
     std::vector<cublasLtMatmulAlgo_t> propose(const LtCall& call) const;
     /// Whether an algorithm that was chosen earlier can make this product.
     bool accepts(const cublasLtMatmulAlgo_t& algorithm, const LtCall& call) const;
-    /// Queues d = [c +] op(a)·op(b) + bias; d has the layout of c, and may be c itself.
-    cublasStatus_t run(const Gemm& g, const void* bias, void* d, const cublasLtMatmulAlgo_t& algorithm,
+    /// Queues d = [c +] op(a)·op(b) + bias; d has the layout of c, and may be c itself. `vector` is the bias, or where
+    /// the sums of a go.
+    cublasStatus_t run(const Gemm& g, const void* vector, void* d, const cublasLtMatmulAlgo_t& algorithm,
                        const LtCall& call);
 
   private:

@@ -28,7 +28,8 @@ void multiply(const Gemm& g) {
 }  // namespace
 
 template <typename Real>
-void gemm(const Gemm& g, Context&) {
+void gemm(const Gemm& g, Context& context) {
+    if (g.a_sums) column_sum<Real>(column_sum_of(g), context);
     with_float_type(g.dtype, [&](auto in) {
         with_float_type(g.out, [&](auto out) { multiply<Real, decltype(in), decltype(out)>(g); });
     });

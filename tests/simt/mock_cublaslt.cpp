@@ -26,7 +26,7 @@ struct Layout {
 struct Product {
     bool transpose_a = false, transpose_b = false;
     cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
-    const void* bias = nullptr;
+    void* vector = nullptr;  // a bias, or where sums go
     int32_t bias_type = -1;
 };
 
@@ -80,7 +80,8 @@ cublasStatus_t check(const Product& p, const Layout& a, const Layout& b, const L
     if (d.type != CUDA_R_32F && d.type != a.type) return CUBLAS_STATUS_NOT_SUPPORTED;
     if (p.epilogue == CUBLASLT_EPILOGUE_DEFAULT) return CUBLAS_STATUS_SUCCESS;
     const bool bias = p.epilogue == CUBLASLT_EPILOGUE_BIAS && (p.bias_type == -1 || p.bias_type == d.type);
-    return bias ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
+    const bool sums = p.epilogue == CUBLASLT_EPILOGUE_BGRADB && p.bias_type == CUDA_R_32F && d.type == CUDA_R_32F;
+    return bias || sums ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
 }
 
 /// op(x) as rows of f32, the sum's index innermost.
@@ -104,12 +105,17 @@ void multiply(const Product& p, const Operands& o, const Layout& la, const Layou
     const std::vector<float> a = rows_of(o.a, la, p.transpose_a), b = rows_of(o.b, lb, !p.transpose_b);
     const auto k = static_cast<size_t>(p.transpose_a ? la.rows : la.columns);
     for (int64_t j = 0; j < ld.columns; ++j) {
+        if (p.epilogue == CUBLASLT_EPILOGUE_BGRADB) {
+            float sum = 0;
+            for (size_t l = 0; l < k; ++l) sum += b[static_cast<size_t>(j) * k + l];
+            static_cast<float*>(p.vector)[j] = sum;
+        }
         for (int64_t i = 0; i < ld.rows; ++i) {
             const float *x = &a[static_cast<size_t>(i) * k], *y = &b[static_cast<size_t>(j) * k];
             float sum = 0;
             for (size_t l = 0; l < k; ++l) sum += x[l] * y[l];
             sum *= o.alpha;
-            if (p.epilogue == CUBLASLT_EPILOGUE_BIAS) sum += read(p.bias, ld.type, static_cast<size_t>(i));
+            if (p.epilogue == CUBLASLT_EPILOGUE_BIAS) sum += read(p.vector, ld.type, static_cast<size_t>(i));
             if (o.beta != 0) sum += o.beta * read(o.c, lc.type, lc.at(i, j));
             write(o.d, ld.type, ld.at(i, j), sum);
         }
@@ -151,7 +157,7 @@ cublasStatus_t set_product(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttribut
         case CUBLASLT_MATMUL_DESC_EPILOGUE:
             return assign(p.epilogue, value, bytes);
         case CUBLASLT_MATMUL_DESC_BIAS_POINTER:
-            return assign(p.bias, value, bytes);
+            return assign(p.vector, value, bytes);
         case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE:
             return assign(p.bias_type, value, bytes);
         default:
@@ -240,14 +246,15 @@ cublasStatus_t run(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void* alph
     const Operands o{a, b, c, d, *static_cast<const float*>(alpha), *static_cast<const float*>(beta)};
     const cublasStatus_t status = check(p, layout_of(la), layout_of(lb), layout_of(lc), layout_of(ld));
     if (status != CUBLAS_STATUS_SUCCESS) return status;
-    const bool bias = p.epilogue == CUBLASLT_EPILOGUE_BIAS;
-    if (!known(algorithm) || !aligned(workspace, 16) || (bias && (p.bias == nullptr || !aligned(p.bias, 16))))
+    const bool vector = p.epilogue != CUBLASLT_EPILOGUE_DEFAULT, sums = p.epilogue == CUBLASLT_EPILOGUE_BGRADB;
+    if (!known(algorithm) || !aligned(workspace, 16) || (vector && (p.vector == nullptr || !aligned(p.vector, 16))) ||
+        (sums && o.beta != 0))
         return CUBLAS_STATUS_INVALID_VALUE;
     for (const void* operand : {a, b, c, static_cast<const void*>(d)})
         if (!aligned(operand, 4)) return CUBLAS_STATUS_INVALID_VALUE;
     enqueue(stream, [=, la = layout_of(la), lb = layout_of(lb), lc = layout_of(lc), ld = layout_of(ld)] {
         multiply(p, o, la, lb, lc, ld);
-        machine().clock += kCost[algorithm.number];
+        machine().clock += kCost[algorithm.number] + (sums ? machine().sums_milliseconds : 0);
         ++cublaslt_runs();
     });
     return CUBLAS_STATUS_SUCCESS;
