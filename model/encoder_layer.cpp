@@ -152,12 +152,13 @@ Tensor ffn_backward(Graph& g, const EncoderLayer& l, Tensor dy) {
     const ResidualGradients d = residual_norm_backward(g, "output_norm", l.output_norm, dy, p.output_norm, p.fc2.bias);
     const Tensor da = g.activation("fc2.input_gradient", l.u.shape);
     g.input_gradient("fc2", d.branch, p.fc2, da);
-    // GELU's output, a quarter of what a layer would have to keep, is made again from u by the kernel that reads u
-    // anyway.
-    const Tensor du = g.activation("fc1.output_gradient", l.u.shape), a = g.activation("gelu.again", l.u.shape);
-    ops::gelu_backward(g.program, "gelu.backward", da, l.u, du, g.gradient(p.fc1.bias), a, g.config.gelu,
+    // GELU's output, a quarter of what a layer would have to keep, is made again (to the same bits) from u by the
+    // kernel that reads u anyway; which writes a third more for it.
+    const Tensor du = g.activation("fc1.output_gradient", l.u.shape);
+    const Tensor again = l.a ? Tensor{} : g.activation("gelu.again", l.u.shape);
+    ops::gelu_backward(g.program, "gelu.backward", da, l.u, du, g.gradient(p.fc1.bias), again, g.config.gelu,
                        g.adds(p.fc1.bias));
-    g.weight_gradient("fc2", d.branch, a, p.fc2);
+    g.weight_gradient("fc2", d.branch, l.a ? l.a : again, p.fc2);
     g.linear_backward("fc1", du, l.attention_norm.y, p.fc1, d.residual, true);
     return d.residual;
 }
@@ -178,6 +179,7 @@ EncoderLayer encoder_layer_forward(Graph& g, int64_t index, Tensor x, const Laye
     l.attention_norm = residual_norm(g, "attention_norm", projected, l.xq, p.attention_norm, projection_site(index));
     l.u = g.linear("fc1", l.attention_norm.y, p.fc1);
     const Tensor a = g.activation("gelu", l.u.shape);
+    if (g.options.keep_gelu) l.a = a;
     ops::gelu_forward(g.program, "gelu", l.u, a, g.config.gelu);
     const Tensor f = g.linear("fc2", a, p.fc2);
     l.output_norm = residual_norm(g, "output_norm", f, l.attention_norm.y, p.output_norm, ffn_site(index));

@@ -16,6 +16,7 @@ struct EncoderLayer {
     ops::Attention attention = {};
     ops::LayerNorm attention_norm = {}, output_norm = {};
     Tensor u = {};  // [B*R,4h] before GELU
+    Tensor a = {};  // after it; with GraphOptions::keep_gelu only
     Tensor y = {};  // [B*R,h] output
 };
 

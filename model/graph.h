@@ -16,6 +16,7 @@ struct GraphOptions {
     int64_t batch = 0, sequence = 0, masked = 0;  // B, S, M: the static shapes of one micro-batch
     DType dtype = DType::f32;                     // of activations, their gradients and the GEMMs' weights
     bool training = false;                        // dropout and backward
+    bool keep_gelu = false;                       // GELU's outputs stay for backward, instead of being made again
     bool accumulate = false;                      // add to gradients and totals (all micro-batches but the first)
     bool types = false, lengths = false;          // the batch has token_type_ids, lengths
     bool next_sentence = false;                   // the batch has next_sentence_labels

@@ -15,6 +15,9 @@ namespace dropforge {
 
 enum class Masking : uint8_t { dynamic, fixed };  // "dynamic": drawn anew in every epoch; "static": the same in all
 enum class Precision : uint8_t { automatic, bf16, f32 };  // "auto": bf16 where the device computes it, else f32
+/// What backward takes as GELU's output: what forward made, which takes a quarter more memory, or the same made again.
+/// "auto": kept on a GPU where there is room, since kernels there wait for memory; made again on a CPU.
+enum class GeluOutput : uint8_t { automatic, keep, recompute };
 enum class OptimizerKind : uint8_t { adamw, lamb };
 
 // The defaults are the recipe of Devlin et al. 2019, appendix A.2, and of its code (github.com/google-research/bert:
@@ -39,6 +42,7 @@ struct TrainOptions {
     int64_t batch = 256;      // sequences a step, over all ranks and micro-batches
     int64_t micro_batch = 0;  // sequences of one forward and backward pass; 0: the whole batch
     Precision precision = Precision::automatic;
+    GeluOutput gelu_output = GeluOutput::automatic;
     int64_t seed = 0;
     OptimizerKind optimizer = OptimizerKind::adamw;
     double lr = 1e-4;

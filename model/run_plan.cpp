@@ -80,9 +80,22 @@ RunPlan::RunPlan(const RunConfig& given, Device on)
       precision(resolve_precision(config.train.precision, device)),
       parameters(config.model, {}),
       schedule(config.train.method, config.dropping, config.sctd, config.train.steps),
-      programs(parameters, step_options(config, precision.dtype, schedule)),
+      programs(planned_steps()),
       evaluation(Evaluator::program(parameters, evaluation_options())),
       kept_fraction_(static_cast<double>(programs.kept()) / static_cast<double>(config.data.sequence)) {}
+
+StepPrograms RunPlan::planned_steps() const {
+    StepOptions options = step_options(config, precision.dtype, schedule);
+    options.keep_gelu = config.train.gelu_output != GeluOutput::recompute;
+    if (config.train.gelu_output != GeluOutput::automatic) return {parameters, options};
+    if (device.kind != "cpu") {
+        StepPrograms keeping(parameters, options);
+        const int64_t bytes = state_bytes(parameters, precision.dtype) + keeping.arena_bytes() + batch_bytes(config);
+        if (bytes <= device.available - device.available / 10) return keeping;
+    }
+    options.keep_gelu = false;
+    return {parameters, options};
+}
 
 EvaluationOptions RunPlan::evaluation_options() const {
     return {.batch = config.train.sequences_per_pass(),

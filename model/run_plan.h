@@ -50,6 +50,8 @@ struct RunPlan {
     void require_fit() const;
 
   private:
+    /// The Programs of the steps, with train.gelu_output decided: kept where a tenth of a GPU's memory stays free.
+    StepPrograms planned_steps() const;
     std::string method_text() const;
     std::string flops_by_kind() const;
 

@@ -17,6 +17,7 @@ GraphOptions graph_options(const StepOptions& o, bool accumulate) {
             .masked = o.masked,
             .dtype = o.dtype,
             .training = true,
+            .keep_gelu = o.keep_gelu,
             .accumulate = accumulate,
             .types = o.types,
             .lengths = o.lengths,

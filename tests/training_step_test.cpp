@@ -10,6 +10,9 @@
 #include "base/file.h"
 #include "tests/count_allocations.h"
 #include "tests/step_fixture.h"
+#if DROPFORGE_CUDA_TESTED
+#include "kernels/cuda/backend.h"
+#endif
 
 namespace dropforge {
 namespace {
@@ -65,6 +68,42 @@ TEST_CASE("a step allocates nothing after the first, and all of it runs on one t
         const auto threads = std::distance(fs::directory_iterator("/proc/self/task"), fs::directory_iterator());
         if (kCountsAllocations) CHECK(threads <= omp_get_max_threads());  // a sanitizer may have threads of its own
     }
+}
+
+TEST_CASE("GELU's outputs, kept or made again, have the same bits and cost or save a quarter of the memory") {
+    const Parameters parameters(small_config(0.1f), {});
+    const data::Batch batch = random_batch(parameters.config(), 8, 24, 5);
+    std::vector<const kernels::KernelTable*> backends = {&kernels::cpu()};
+#if DROPFORGE_CUDA_TESTED
+    backends.push_back(&kernels::cuda());
+#endif
+    for (const kernels::KernelTable* backend : backends) {
+        for (const DType dtype : {DType::f32, DType::bf16}) {
+            CAPTURE(std::string(backend->name));
+            CAPTURE(std::string(name_of(dtype)));
+            StepOptions options = options_for(batch, 4, dtype);
+            const auto trained = [&] {
+                TrainingStep step(parameters, StepPrograms(parameters, options), *backend);
+                parameters.initialize(step.values(), 1);
+                step.store_states();
+                for (int64_t i = 1; i <= 2; ++i) {
+                    step.backward(batch, i);
+                    step.update(i, 1e-3);
+                }
+                step.fetch_states();
+                return std::vector<float>(step.values(), step.values() + parameters.size());
+            };
+            const std::vector<float> again = trained();
+            options.keep_gelu = true;
+            CHECK(trained() == again);
+        }
+    }
+    const Parameters base(BertConfig::preset("bert-base"), {});
+    StepOptions options{.batch = 32, .micro_batch = 32, .sequence = 128, .masked = 19, .dtype = DType::bf16};
+    const auto bytes = [&] { return static_cast<double>(StepPrograms(base, options).arena_bytes()); };
+    const double again = bytes();
+    options.keep_gelu = true;
+    CHECK(bytes() / again == doctest::Approx(16.0 / 12).epsilon(0.1));
 }
 
 TEST_CASE("training lowers the loss on a batch it sees again") {
