@@ -1,5 +1,6 @@
 // The matrix product: cuBLASLt by the algorithm that is the fastest here, or a kernel of our own.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <utility>
@@ -72,9 +73,9 @@ void GemmPlans::run(const Gemm& g) {
     Plan& plan = found->second;
     if (!plan.problem) return gemm_small(g, context_);
     const cublasStatus_t status = plan.problem->run(g, prepared_bias(plan, g), g.c, plan.algorithm, call());
-    if (status != CUBLAS_STATUS_SUCCESS)
-        throw Error("cuBLASLt: product {} by {}: {}", text(key), plan.choice.kernel,
-                    cublas_lt().get_status_string(status));
+    if (status == CUBLAS_STATUS_SUCCESS) return;
+    context_.require_device("multiply matrices");
+    throw Error("cuBLASLt: product {} by {}: {}", text(key), plan.choice.kernel, cublas_lt().get_status_string(status));
 }
 
 GemmPlans::Plan GemmPlans::make(const GemmKey& key, const Gemm& g) {
@@ -128,8 +129,10 @@ void GemmPlans::choose(Plan& plan, const std::string& product, const std::vector
             plan.algorithm = algorithm;
         }
     }
-    require(best < std::numeric_limits<double>::infinity(), "cuBLASLt: none of its algorithms runs product {}",
-            product);
+    if (std::isinf(best)) {
+        context_.require_device("multiply matrices");
+        throw Error("cuBLASLt: none of its algorithms runs product {}", product);
+    }
     reason = fmt::format("fastest of {}: {:.1f} us", proposals.size(), best);
     if (const std::string problem = stored_.store(product, to_store(plan.algorithm, best)); !problem.empty())
         reason += fmt::format("; not stored: {}", problem);
