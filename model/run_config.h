@@ -40,6 +40,7 @@ struct TrainOptions {
     int64_t micro_batch = 0;  // sequences of one forward and backward pass; 0: the whole batch
     Precision precision = Precision::automatic;
     int64_t seed = 0;
+    bool tf32 = false;  // products of f32 numbers by a GPU's TF32 tensor cores: faster by far, rounded to 10 bits
     OptimizerKind optimizer = OptimizerKind::adamw;
     double lr = 1e-4;
     std::optional<int64_t> warmup_steps = {};

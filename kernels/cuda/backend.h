@@ -22,7 +22,7 @@ struct CudaDevice {
     std::string name;
     int compute_capability = 0;  // 90: 9.0
     int64_t memory = 0, free_memory = 0;
-    int64_t reserve = 0;  // bytes that a run takes beside what it plans: code of kernels, scratch of libraries
+    int64_t reserve = 0;          // bytes that a run takes beside what it plans: code of kernels, scratch of libraries
     int driver = 0, runtime = 0;  // versions of CUDA, 13000: 13.0; `driver`: the newest that the driver knows
     int multiprocessors = 0;
     double clock_mhz = 0;

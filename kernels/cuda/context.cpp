@@ -277,6 +277,10 @@ std::vector<KernelChoice> CudaContext::choices() const {
     return all;
 }
 
+std::vector<std::string> CudaContext::take_notes() {
+    return gemm_plans ? gemm_plans->take_notes() : std::vector<std::string>();
+}
+
 std::unique_ptr<Context> create_context(const CudaOptions& options) { return std::make_unique<CudaContext>(options); }
 
 }  // namespace dropforge::kernels::on_cuda

@@ -63,6 +63,7 @@ class CudaContext final : public Context {
     void profiler(bool on) override;
     std::unique_ptr<Recording> record(const std::function<void()>& calls) override;
     std::vector<KernelChoice> choices() const override;
+    std::vector<std::string> take_notes() override;
 
     cudaStream_t stream() const { return compute_.get(); }
     /// DeviceLost if the device has failed: for who has an error of a library's, which does not tell.

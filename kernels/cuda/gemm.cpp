@@ -55,7 +55,10 @@ GemmPlans::GemmPlans(CudaContext& context)
       version_(static_cast<int64_t>(cublas_lt().get_version())),
       stored_(context.device().name, context.device().driver, version_),
       begin_(make_event(cudaEventDefault)),
-      end_(make_event(cudaEventDefault)) {}
+      end_(make_event(cudaEventDefault)) {
+    if (!stored_.trouble().empty())
+        notes_.push_back(fmt::format("algorithms of products are chosen anew: {}", stored_.trouble()));
+}
 
 LtCall GemmPlans::call() const {
     return {handle_.get(), context_.stream(), context_.workspace(), context_.workspace_bytes()};
@@ -134,8 +137,10 @@ void GemmPlans::choose(Plan& plan, const std::string& product, const std::vector
         throw Error("cuBLASLt: none of its algorithms runs product {}", product);
     }
     reason = fmt::format("fastest of {}: {:.1f} us", proposals.size(), best);
-    if (const std::string problem = stored_.store(product, to_store(plan.algorithm, best)); !problem.empty())
-        reason += fmt::format("; not stored: {}", problem);
+    if (!stores_) return;
+    const std::string problem = stored_.store(product, to_store(plan.algorithm, best));
+    stores_ = problem.empty();
+    if (!stores_) notes_.push_back(fmt::format("the choice of algorithms is not kept for the next run: {}", problem));
 }
 
 /// Microseconds of a run; infinite if the algorithm does not take the product after all.
