@@ -90,11 +90,12 @@ std::set<std::string> names_in(const fs::path& folder) {
     return names;
 }
 
-/// A run in f32 on the GPU that writes a checkpoint every two steps.
-Arguments run(const Place& place, int64_t steps, const Arguments& more = {}) {
-    return place.command(steps, Arguments{"--device", "cuda", "--precision", "f32", "--set", "checkpoint.every=2",
-                                          "--set", "log.every=1", "--set", "eval.every=0"} +
-                                    more);
+/// A run in f32 on the GPU that writes a checkpoint every two steps; the place's, or one in another folder.
+Arguments run(const Place& place, int64_t steps, const Arguments& more = {}, const fs::path& out = {}) {
+    return pretrain_arguments(place.data, out.empty() ? place.out : out, steps) +
+           Arguments{"--device",           "cuda",  "--precision", "f32",   "--set",
+                     "checkpoint.every=2", "--set", "log.every=1", "--set", "eval.every=0"} +
+           more;
 }
 
 /// Fails for good at the call of that number of that function, counted from now on.
@@ -113,10 +114,10 @@ TEST_CASE("a GPU that cannot be used: --device auto takes the CPU and says why, 
     const auto check = [&](const std::function<void()>& change, const std::string& why) {
         const ScopedMachine scope;
         change();
-        CHECK(failure_of(on_gpu(place.command(1, {"--device", "cuda"}))) == "--device cuda: " + why);
+        CHECK(failure_of(on_gpu(place.command(2, {"--device", "cuda"}))) == "--device cuda: " + why);
         CHECK(!fs::exists(place.out));
         change();
-        const CommandResult on_cpu = succeed_on_gpu(place.command(1, {"--device", "auto", "--dry-run"}));
+        const CommandResult on_cpu = succeed_on_gpu(place.command(2, {"--device", "auto", "--dry-run"}));
         CHECK(contains(on_cpu.out, "device     cpu: "));
         CHECK(contains(on_cpu.out, " (no GPU: " + why + ")\n"));
     };
@@ -172,14 +173,13 @@ TEST_CASE("a GPU that fails while training: what failed, after which step, what 
     const ScopedMachine scope;
     machine().memory = machine().used + kMemory;
     const fs::path undisturbed = place.folder / "undisturbed";
-    succeed_on_gpu(run(place, 6, {"--out", undisturbed.string()}));
-    const auto expected = names_in(undisturbed);
+    succeed_on_gpu(run(place, 6, {}, undisturbed));
     const int64_t used = machine().used;
 
     lose("cudaGraphLaunch", 12, cudaErrorECCUncorrectable);
     const std::string error = failure_of(on_gpu(run(place, 6)));
-    const std::string checkpoint = place.checkpoint(2).string();
-    CHECK_MESSAGE(error.starts_with("after step "), error);
+    const std::string checkpoint = place.checkpoint(4).string();
+    CHECK_MESSAGE(error.starts_with("after step 4: "), error);
     for (const std::string& part :
          {std::string(": CUDA: the GPU has failed, noticed on trying to run a recording: uncorrectable ECC error "
                       "encountered (cudaErrorECCUncorrectable); the run stops and its last checkpoint stays: ") +
@@ -188,7 +188,7 @@ TEST_CASE("a GPU that fails while training: what failed, after which step, what 
         CHECK_MESSAGE(contains(error, part), error);
     CHECK(machine().used == used);
     require_whole(checkpoint);
-    CHECK(list_checkpoints(place.out).size() == 1);
+    CHECK(list_checkpoints(place.out).back().path == checkpoint);
 
     machine().lost = cudaSuccess;  // a new process, on a GPU that is well again
     machine().watch = nullptr;
@@ -243,7 +243,7 @@ TEST_CASE("--tf32: products of f32 numbers are rounded, and the run says so") {
     machine().memory = machine().used + kMemory;
     succeed_on_gpu(run(place, 2));
     const fs::path other = place.folder / "tf32";
-    const CommandResult result = succeed_on_gpu(run(place, 2, {"--tf32", "--out", other.string()}));
+    const CommandResult result = succeed_on_gpu(run(place, 2, {"--tf32"}, other));
     CHECK(contains(result.error, "precision  f32, as asked for; products by TF32, "));
     CHECK(contains(read_text(other / "kernels.tsv"), " tf32 "));
     CHECK(!contains(read_text(place.out / "kernels.tsv"), "tf32"));
@@ -252,7 +252,7 @@ TEST_CASE("--tf32: products of f32 numbers are rounded, and the run says so") {
     const double a = exact.back()["loss"], b = rounded.back()["loss"];
     CHECK(a != b);
     CHECK(b == doctest::Approx(a).epsilon(1e-3));
-    CHECK(contains(failure_of(on_gpu(run(place, 4, {"--out", other.string()}))), "train.tf32"));  // is another run
+    CHECK(contains(failure_of(on_gpu(run(place, 4, {}, other))), "train.tf32"));  // is another run
 
     const auto loss = [&](const Arguments& more) {
         const CommandResult result =
