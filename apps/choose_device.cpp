@@ -29,7 +29,10 @@ std::optional<Device> cuda_device(std::string& why_not) {
                             static_cast<double>(gpu->free_memory) / 1e9, static_cast<double>(gpu->memory) / 1e9,
                             version(gpu->runtime), version(gpu->driver)),
         .bf16 = gpu->compute_capability >= 80,
-        .available = gpu->free_memory};
+        .available = gpu->free_memory,
+        .memory = gpu->memory,
+        .reserve = gpu->reserve,
+        .tf32 = gpu->compute_capability >= 80 ? &kernels::cuda_tf32() : nullptr};
 }
 #else
 std::optional<Device> cuda_device(std::string& why_not) {
@@ -55,6 +58,12 @@ void add_device(CLI::App& command, std::string& name) {
     command.add_option("--device", name, "cpu, cuda, or auto: a GPU if there is one")
         ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
         ->capture_default_str();
+}
+
+void add_tf32(CLI::App& command, bool& tf32) {
+    command.add_flag(
+        "--tf32", tf32,
+        "Products of f32 numbers by a GPU's TF32 tensor cores: faster by far, operands rounded to 10 bits");
 }
 
 }  // namespace dropforge

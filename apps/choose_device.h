@@ -14,5 +14,7 @@ Device choose_device(const std::string& wanted);
 
 /// Adds --device, whose value is for choose_device().
 void add_device(CLI::App& command, std::string& name);
+/// Adds --tf32, whose value says whether with_tf32() is wanted.
+void add_tf32(CLI::App& command, bool& tf32);
 
 }  // namespace dropforge

@@ -21,6 +21,7 @@ struct Options {
     int64_t sequence = 128, batch = 32, sequences = 0;
     DType dtype = DType::f32;
     std::string device = "auto";
+    bool tf32 = false;
 };
 
 void evaluate(const Options& o, const CommonOptions& common) {
@@ -40,8 +41,10 @@ void evaluate(const Options& o, const CommonOptions& common) {
         .sequences = o.sequences,
         .dtype = o.dtype};
     Evaluator evaluator(model.parameters, dataset, vocabulary.special(), options);
+    Device device = choose_device(o.device);
+    if (o.tf32) device = with_tf32(std::move(device), o.dtype);
     ForwardPass pass(model.parameters, Evaluator::program(model.parameters, options), model.values.as<float>(), o.dtype,
-                     *choose_device(o.device).kernels);
+                     *device.kernels);
     const EvaluationResult r = evaluator.run(pass);
     if (common.json) {
         const nlohmann::ordered_json json = {{"mlm_loss", r.loss},
@@ -79,6 +82,7 @@ void add_evaluate(CLI::App& app, CommonOptions& common) {
         ->check(CLI::NonNegativeNumber);
     add_choice(*command, "--precision", options->dtype, kPrecisionNames, "Of weights and activations");
     add_device(*command, options->device);
+    add_tf32(*command, options->tf32);
     add_common(*command, common);
     command->footer("Example: dropforge evaluate --model runs/demo/checkpoints/step-00001000 --data DATA");
     command->callback([options, &common] {

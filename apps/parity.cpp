@@ -55,6 +55,7 @@ void add_parity(CLI::App& app, CommonOptions& common) {
         app.add_subcommand("parity", "One step on a given batch: states, losses, gradients, updated weights");
     auto options = std::make_shared<ParityOptions>();
     auto device = std::make_shared<std::string>("cpu");
+    auto tf32 = std::make_shared<bool>(false);
     command->add_option("--model", options->model, "Hugging Face directory")->required();
     command->add_option("--batch", options->batch, "Batch file (safetensors)")->required();
     command->add_option("--out", options->out, "Result file (safetensors)")->required();
@@ -72,13 +73,15 @@ void add_parity(CLI::App& app, CommonOptions& common) {
         ->check(in(kNotNegative))
         ->capture_default_str();
     add_device(*command, *device);
+    add_tf32(*command, *tf32);
     add_common(*command, common);
     command->footer(
         "Example: dropforge parity --model DIR --batch batch.safetensors --method dense --precision f32 --out "
         "result.safetensors");
-    command->callback([options, device, &common] {
+    command->callback([options, device, tf32, &common] {
         use_threads(common);
-        options->kernels = choose_device(*device).kernels;
+        const Device chosen = choose_device(*device);
+        options->kernels = *tf32 ? with_tf32(chosen, options->dtype).kernels : chosen.kernels;
         parity(*options);
     });
 }

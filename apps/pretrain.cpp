@@ -12,6 +12,7 @@
 #include "apps/commands.h"
 #include "base/interrupt.h"
 #include "base/startup/revision.h"
+#include "kernels/device_lost.h"
 #include "model/pretraining.h"
 
 namespace dropforge {
@@ -96,6 +97,8 @@ PretrainResult train(const PretrainOptions& options, const CommonOptions& common
     } catch (const Interrupted&) {
         if (!common.quiet) fmt::print(stderr, "go on with: {}\n", resume_command(common.command_line));
         throw;
+    } catch (const kernels::DeviceLost& lost) {
+        throw kernels::DeviceLost("{}; go on with: {}", lost.what(), resume_command(common.command_line));
     }
 }
 
@@ -134,6 +137,12 @@ void add_pretrain(CLI::App& app, CommonOptions& common) {
     command->add_option("--out", options->run.out, "Run folder; needed but for --dry-run");
     add_shorthand(*command, options, "--method", "train.method", "dense, token_dropping, sctd");
     add_shorthand(*command, options, "--precision", "train.precision", "auto, bf16, f32");
+    command->add_flag_callback(
+        "--tf32",
+        [options] {
+            options->shorthands["train.tf32"] = {"train.tf32", "true", "--tf32"};
+        },
+        "Products of f32 numbers by a GPU's TF32 tensor cores: faster by far, operands rounded to 10 bits");
     add_shorthand(*command, options, "--steps", "train.steps", "Optimizer steps");
     add_shorthand(*command, options, "--batch", "train.batch", "Sequences a step");
     add_shorthand(*command, options, "--sequence", "data.sequence", "Tokens of a sequence");

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,7 +32,7 @@ struct GemmOptions {
     int64_t batch = 32, sequence = 128;
     int threads = 0;
     std::string device = "auto";
-    bool json = false;
+    bool tf32 = false, json = false;
 };
 
 struct Product {
@@ -74,14 +75,16 @@ void gemm_onednn(const Gemm& g, Context& context) {
     kernels::on_cpu::gemm_onednn(g, static_cast<kernels::on_cpu::CpuContext&>(context));
 }
 
-nlohmann::ordered_json measure(const std::vector<Product>& products, DType dtype, const Device& device, bool print) {
+/// `name`: of what the products are made of.
+nlohmann::ordered_json measure(const std::vector<Product>& products, DType dtype, const char* name,
+                               const Device& device, bool print) {
     const kernels::KernelTable& table = *device.kernels;
     const bool twin = device.kind == "cpu";  // whether oneDNN can do the same
     const double peak = kernels::gemm_peak_gflops(table, dtype);
     const std::unique_ptr<Context> context = table.create_context();
     if (print)
-        fmt::print("{}: best {:.0f} GFLOP/s\n{:<28}{:>22}{:>10}{:>8}{:>10}\n", name_of(dtype), peak, "", "m x n x k",
-                   "GFLOP/s", "", twin ? "oneDNN" : "");
+        fmt::print("{}: best {:.0f} GFLOP/s\n{:<28}{:>22}{:>10}{:>8}{:>10}\n", name, peak, "", "m x n x k", "GFLOP/s",
+                   "", twin ? "oneDNN" : "");
     nlohmann::ordered_json shapes = nlohmann::ordered_json::array();
     for (const Product& p : products) {
         const double ours = rate_of(p, dtype, table.gemm, *context);
@@ -97,7 +100,7 @@ nlohmann::ordered_json measure(const std::vector<Product>& products, DType dtype
                        100 * ours / peak, others);
         shapes.push_back(std::move(shape));
     }
-    return {{"dtype", name_of(dtype)}, {"peak_gflops", peak}, {"shapes", shapes}};
+    return {{"dtype", name}, {"peak_gflops", peak}, {"shapes", shapes}};
 }
 
 void run(const GemmOptions& o) {
@@ -105,6 +108,7 @@ void run(const GemmOptions& o) {
             o.sequence);
     omp_set_num_threads(o.threads > 0 ? o.threads : physical_cores());
     const Device device = choose_device(o.device);
+    const auto tf32 = o.tf32 ? std::optional(with_tf32(device, DType::f32)) : std::nullopt;
     const std::vector<Product> products = products_of(BertConfig::preset(o.model), o);
     nlohmann::ordered_json result{{"model", o.model},
                                   {"batch", o.batch},
@@ -113,7 +117,8 @@ void run(const GemmOptions& o) {
                                   {"threads", omp_get_max_threads()}};
     if (!o.json) fmt::print("{}\n", device.text);
     for (const DType dtype : {DType::f32, DType::bf16})
-        result["rates"].push_back(measure(products, dtype, device, !o.json));
+        result["rates"].push_back(measure(products, dtype, name_of(dtype), device, !o.json));
+    if (tf32) result["rates"].push_back(measure(products, DType::f32, "tf32", *tf32, !o.json));
     if (o.json) fmt::print("{}\n", result.dump(2));
 }
 
@@ -127,6 +132,7 @@ void add_gemm(CLI::App& app) {
     command->add_option("--sequence", options->sequence, "Tokens of a sequence")->capture_default_str();
     command->add_option("--threads", options->threads, "0: physical cores")->capture_default_str();
     add_device(*command, options->device);
+    command->add_flag("--tf32", options->tf32, "Also products of f32 numbers by a GPU's TF32 tensor cores");
     command->add_flag("--json", options->json, "One JSON object on stdout");
     command->callback([options] { run(*options); });
 }

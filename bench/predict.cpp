@@ -23,7 +23,7 @@ using Json = nlohmann::ordered_json;
 struct Options {
     Study study{.model = "bert-base"};
     std::string gpu = "a100";
-    bool tf32 = false, by_op = false, json = false;
+    bool by_op = false, json = false;
 };
 
 Device device_of(const GpuModel& gpu) {
@@ -31,7 +31,8 @@ Device device_of(const GpuModel& gpu) {
             .model = gpu.name,
             .text = gpu.name,
             .bf16 = true,
-            .available = static_cast<int64_t>(gpu.memory_bytes)};
+            .available = static_cast<int64_t>(gpu.memory_bytes),
+            .tf32 = &kernels::cpu()};  // has it; which kernels these are does not matter: none is run
 }
 
 /// Steps of each kind that the method has, their ops predicted one by one.
@@ -41,9 +42,7 @@ class StepPrediction {
         : o_(o),
           gpu_(GpuModel::load(o.gpu)),
           plan_(run_config(o.study, "bench predict"), device_of(gpu_)),
-          prediction_(gpu_, plan_.precision.dtype, o.tf32) {
-        require(!o.tf32 || plan_.precision.dtype == DType::f32,
-                "--tf32 is for products of f32 numbers: --precision f32");
+          prediction_(gpu_, plan_.precision.dtype, plan_.config.train.tf32) {
         plan_.require_fit();
         for (const auto& [kind, share] : shares_of_kinds(plan_.config)) seconds_[kind] = add_step(kind, share);
     }
@@ -56,7 +55,7 @@ class StepPrediction {
         Json r = {{"predicted", true},
                   {"model", o_.study.model},
                   {"method", name_of(c.train.method)},
-                  {"precision", o_.tf32 ? "tf32" : name_of(plan_.precision.dtype)},
+                  {"precision", plan_.precision_name()},
                   {"device", gpu_.name},
                   {"batch", c.train.batch},
                   {"micro_batch", c.train.sequences_per_pass()},
@@ -156,7 +155,6 @@ void add_predict(CLI::App& app) {
                      fmt::format("{}, or a file like bench/devices/a100.toml", fmt::join(GpuModel::known(), ", ")))
         ->capture_default_str();
     add_study_options(*command, o->study);
-    command->add_flag("--tf32", o->tf32, "Products of f32 numbers by TF32");
     command->add_flag("--by-op", o->by_op, "Time by operation, beside what the device's peaks allow");
     command->add_flag("--json", o->json, "One JSON object on stdout");
     command->footer(

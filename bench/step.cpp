@@ -87,6 +87,7 @@ class StepBench {
             for (Executor* e : step.executors()) e->clock(true);
         for (int64_t i = 0; i < o_.steps; ++i)
             for (const StepKind kind : kinds_) times_[kind].seconds.push_back(timed_step(step, kind));
+        for (const std::string& note : step.take_notes()) fmt::print(stderr, "{}\n", note);
         Json report = results();
         for (const kernels::KernelChoice& c : step.kernel_choices())
             report["kernels"].push_back(
@@ -124,7 +125,7 @@ class StepBench {
         const double peak = kernels::gemm_peak_gflops(*plan_.device.kernels, plan_.precision.dtype);
         Json r = {{"model", o_.study.model},
                   {"method", name_of(plan_.config.train.method)},
-                  {"precision", name_of(plan_.precision.dtype)},
+                  {"precision", plan_.precision_name()},
                   {"device", plan_.device.model},
                   {"threads", omp_get_max_threads()},
                   {"batch", batch_.sequences},

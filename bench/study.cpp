@@ -19,6 +19,9 @@ void add_study_options(CLI::App& command, Study& study) {
     key("--micro-batch", "train.micro_batch", "Sequences at a time (0: all)");
     key("--sequence", "data.sequence", "Tokens a sequence");
     key("--masked", "data.max_predictions", "Masked positions a sequence (default: 15 %)");
+    command.add_flag_callback(
+        "--tf32", [&study] { study.given["train.tf32"] = "true"; },
+        "Products of f32 numbers by TF32 tensor cores: faster by far, operands rounded to 10 bits");
     command.add_option("--set", study.settings, "key=value, e.g. sctd.share_trunk=false")->expected(1)->take_all();
 }
 

@@ -167,6 +167,15 @@ Device cpu_device() {
             .available = memory_info().available};
 }
 
+Device with_tf32(Device device, DType dtype) {
+    require(dtype == DType::f32, "--tf32 is for products of f32 numbers: --precision f32");
+    require(device.tf32 != nullptr,
+            "--tf32 needs a GPU of compute capability 8.0 or more (--device cuda), the run is on the {}: {}",
+            device.kind, device.text);
+    device.kernels = device.tf32;
+    return device;
+}
+
 int64_t peak_rss_bytes() {
     // Not getrusage first: its maximum survives exec, so a small program started by a large one would report the large
     // one's.

@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "base/error.h"
+#include "kernels/device_lost.h"
 
 namespace dropforge {
 
@@ -13,6 +14,16 @@ namespace {
 int64_t now_ns() {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
         .count();
+}
+
+/// A device that is lost during an op is lost at it, or at one before that was only queued.
+template <typename Call>
+void name_failing(const Program& program, const Op& op, const Call& call) {
+    try {
+        call();
+    } catch (const kernels::DeviceLost& lost) {
+        throw kernels::DeviceLost("{}: at op {}: {}", program.name(), op.name, lost.what());
+    }
 }
 
 }  // namespace
@@ -73,7 +84,7 @@ void Executor::run() {
 }
 
 void Executor::run_ops() {
-    for (const Op& op : program_.ops()) op.run(run_);
+    for (const Op& op : program_.ops()) name_failing(program_, op, [&] { op.run(run_); });
 }
 
 /// Each op by itself: where kernels are only queued, each is waited for.
@@ -83,8 +94,10 @@ void Executor::run_clocked() {
     context_.synchronize();
     int64_t start = now_ns();
     for (size_t i = 0; i < count; ++i) {
-        program_.ops()[i].run(run_);
-        context_.synchronize();
+        name_failing(program_, program_.ops()[i], [&] {
+            program_.ops()[i].run(run_);
+            context_.synchronize();
+        });
         const int64_t end = now_ns();
         const double seconds = static_cast<double>(end - start) * 1e-9;
         times_[i].seconds += seconds;
@@ -104,7 +117,7 @@ void Executor::run_in_ranges() {
         const bool last = i + 1 == ops.size() || scopes_[i] != scopes_[i + 1];
         if (first && !scopes_[i].empty()) context_.begin_range(scopes_[i].c_str());
         context_.begin_range(ops[i].name.c_str());
-        ops[i].run(run_);
+        name_failing(program_, ops[i], [&] { ops[i].run(run_); });
         context_.end_range();
         if (last && !scopes_[i].empty()) context_.end_range();
     }

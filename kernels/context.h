@@ -76,6 +76,8 @@ class Context {
     /// Of the operations for which there was a choice, those that have run. Empty: this backend has one kernel for
     /// each.
     virtual std::vector<KernelChoice> choices() const { return {}; }
+    /// What a user should know and does not stop anything, each given once: a file that cannot be used.
+    virtual std::vector<std::string> take_notes() { return {}; }
 };
 
 }  // namespace dropforge::kernels

@@ -41,11 +41,16 @@ class Operand {
     void* data_;
 };
 
+/// Where a run has taken nearly all memory, the best rate is that of a smaller product.
+constexpr int64_t kLeastSide = 1024;
+
 }  // namespace
 
 double gemm_peak_gflops(const KernelTable& table, DType dtype) {
     const std::unique_ptr<Context> context = table.create_context();
-    const int64_t n = context->on_host() ? 1536 : 8192, runs = context->on_host() ? 1 : 4;
+    const int64_t free = context->free_bytes(), runs = context->on_host() ? 1 : 4;
+    int64_t n = context->on_host() ? 1536 : 8192;
+    while (free >= 0 && n > kLeastSide && 3 * n * n * static_cast<int64_t>(size_of(dtype)) > free - free / 4) n /= 2;
     constexpr double kSeconds = 0.15;
     const double flops = 2.0 * static_cast<double>(runs) * static_cast<double>(n * n) * static_cast<double>(n);
     Operand a(n * n, dtype, *context), b(n * n, dtype, *context), c(n * n, dtype, *context);

@@ -9,6 +9,7 @@
 #include "base/interrupt.h"
 #include "data/loader.h"
 #include "engine/trace.h"
+#include "kernels/device_lost.h"
 #include "model/checkpoint.h"
 #include "model/huggingface.h"
 #include "model/kernel_report.h"
@@ -63,7 +64,7 @@ class Pretraining {
           config_(inputs.plan.config),
           inputs_(inputs),
           folder_(options.out, config_, options.resume != "off"),
-          step_(plan_.parameters, std::move(inputs.plan.programs), *inputs.plan.device.kernels, plan_.arena_bytes()),
+          step_(make_step()),
           line_(stderr, options.quiet) {
         try {
             begin();
@@ -74,9 +75,13 @@ class Pretraining {
         }
     }
 
+    /// DeviceLost with the step that was the last, and what stays.
     PretrainResult run();
 
   private:
+    TrainingStep make_step();
+    PretrainResult run_steps();
+    std::string what_stays() const;
     void begin();
     void prepare_reports();
     bool finished() const { return state_.step >= config_.train.steps; }
@@ -113,6 +118,16 @@ class Pretraining {
     StepReport report_;           // of the last step
     std::vector<StepKind> seen_;  // kinds that have run
 };
+
+/// What it needs may be more than there is.
+TrainingStep Pretraining::make_step() {
+    try {
+        return {plan_.parameters, std::move(plan_.programs), *plan_.device.kernels, plan_.arena_bytes()};
+    } catch (...) {
+        folder_.undo();
+        throw;
+    }
+}
 
 /// Weights and position: of a checkpoint, of --init, or fresh ones.
 void Pretraining::begin() {
@@ -175,10 +190,14 @@ void Pretraining::prepare_reports() {
     metrics_.emplace(options_.out, state_.step, config_.log.tensorboard);
 }
 
+/// Of a run that stops.
+std::string Pretraining::what_stays() const {
+    return result_.checkpoint.empty() ? "has no checkpoint"
+                                      : "its last checkpoint stays: " + result_.checkpoint.string();
+}
+
 void Pretraining::require_finite(const char* what, double value, int64_t step) const {
-    require(
-        std::isfinite(value), "step {}: the {} is {}; the run stops and {}", step, what, value,
-        result_.checkpoint.empty() ? "has no checkpoint" : "its last checkpoint stays: " + result_.checkpoint.string());
+    require(std::isfinite(value), "step {}: the {} is {}; the run stops and {}", step, what, value, what_stays());
 }
 
 void Pretraining::queue_step(int64_t step, data::Loader& loader) {
@@ -204,6 +223,7 @@ void Pretraining::finish_step() {
 /// After the first step of a kind: kernels.tsv says what serves its operations.
 void Pretraining::report_kernels(StepKind kind) {
     seen_.push_back(kind);
+    for (const std::string& note : step_.take_notes()) line_.note(note);
     const std::vector<kernels::KernelChoice> choices = step_.kernel_choices();
     if (choices.empty()) return;
     write_text(options_.out / "kernels.tsv", kernel_table(choices));
@@ -290,6 +310,15 @@ void Pretraining::after_step(int64_t start, int signal) {
 }
 
 PretrainResult Pretraining::run() {
+    try {
+        return run_steps();
+    } catch (const kernels::DeviceLost& lost) {
+        line_.finish();
+        throw kernels::DeviceLost("after step {}: {}; the run stops and {}", state_.step, lost.what(), what_stays());
+    }
+}
+
+PretrainResult Pretraining::run_steps() {
     result_.step = state_.step;
     if (finished()) {
         line_.note(fmt::format("the run has done {} of {} steps: nothing to do (--steps N trains on)", state_.step,

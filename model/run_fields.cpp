@@ -88,6 +88,7 @@ std::vector<Field> training() {
          .choices = {"auto", "keep", "recompute"},
          .defines_run = false},
         {"train", "seed", [](Config& c) -> Slot { return &c.train.seed; }, {0, 0x1p63}},
+        {"train", "tf32", [](Config& c) -> Slot { return &c.train.tf32; }},
         {"train", "optimizer", [](Config& c) -> Slot { return choice(c.train.optimizer); }, kAny, {"adamw", "lamb"}},
         {"train", "lr", [](Config& c) -> Slot { return &c.train.lr; }, kPositive},
         {.table = "train",

@@ -82,7 +82,11 @@ RunPlan::RunPlan(const RunConfig& given, Device on)
       schedule(config.train.method, config.dropping, config.sctd, config.train.steps),
       programs(planned_steps()),
       evaluation(Evaluator::program(parameters, evaluation_options())),
-      kept_fraction_(static_cast<double>(programs.kept()) / static_cast<double>(config.data.sequence)) {}
+      kept_fraction_(static_cast<double>(programs.kept()) / static_cast<double>(config.data.sequence)) {
+    if (!config.train.tf32) return;
+    device = with_tf32(std::move(device), precision.dtype);
+    precision.reason += "; products by TF32, whose operands have 10 bits of fraction";
+}
 
 StepPrograms RunPlan::planned_steps() const {
     StepOptions options = step_options(config, precision.dtype, schedule);
@@ -90,7 +94,8 @@ StepPrograms RunPlan::planned_steps() const {
     if (config.train.gelu_output != GeluOutput::automatic) return {parameters, options};
     if (device.kind != "cpu") {
         StepPrograms keeping(parameters, options);
-        const int64_t bytes = state_bytes(parameters, precision.dtype) + keeping.arena_bytes() + batch_bytes(config);
+        const int64_t bytes =
+            state_bytes(parameters, precision.dtype) + keeping.arena_bytes() + batch_bytes(config) + device.reserve;
         if (bytes <= device.available - device.available / 10) return keeping;
     }
     options.keep_gelu = false;
@@ -109,7 +114,7 @@ EvaluationOptions RunPlan::evaluation_options() const {
 int64_t RunPlan::arena_bytes() const { return std::max(programs.arena_bytes(), evaluation.plan.bytes); }
 
 int64_t RunPlan::memory_bytes() const {
-    return state_bytes(parameters, precision.dtype) + arena_bytes() + batch_bytes(config);
+    return state_bytes(parameters, precision.dtype) + arena_bytes() + batch_bytes(config) + device.reserve;
 }
 
 double RunPlan::flops_per_sequence(StepKind kind) const {
@@ -162,16 +167,16 @@ std::string RunPlan::text() const {
                      flops_per_sequence() * static_cast<double>(t.batch) / 1e9);
     s += fmt::format(
         "memory     parameters and optimizer {:.1f} MB, activations {:.1f} MB (lower bound {:.1f}), batches {:.1f} "
-        "MB; {:.0f} MB available\n",
+        "MB{}; {} available\n",
         mega(state_bytes(parameters, precision.dtype)), mega(arena_bytes()),
         mega(std::max(programs.arena_lower_bound(), evaluation.plan.lower_bound)), mega(batch_bytes(config)),
-        mega(device.available));
+        reserve_text(), available_text());
     return s;
 }
 
 nlohmann::ordered_json RunPlan::json() const {
     return {{"parameters", config.model.parameter_count()},
-            {"precision", name_of(precision.dtype)},
+            {"precision", precision_name()},
             {"flops_per_sequence", flops_per_sequence()},
             {"flops_per_step", flops_per_sequence() * static_cast<double>(config.train.batch)},
             {"state_bytes", state_bytes(parameters, precision.dtype)},
@@ -180,14 +185,27 @@ nlohmann::ordered_json RunPlan::json() const {
             {"available_bytes", device.available}};
 }
 
+/// ", kernels and their scratch 390", where the device counts that.
+std::string RunPlan::reserve_text() const {
+    return device.reserve == 0 ? "" : fmt::format(", kernels and their scratch {:.0f}", mega(device.reserve));
+}
+
+/// "8000 MB", of a GPU "8000 of 80000 MB".
+std::string RunPlan::available_text() const {
+    return device.memory == 0 ? fmt::format("{:.0f} MB", mega(device.available))
+                              : fmt::format("{:.0f} of {:.0f} MB", mega(device.available), mega(device.memory));
+}
+
 void RunPlan::require_fit() const {
-    const int64_t available = device.available;
-    require(memory_bytes() <= available,
-            "the run needs {:.0f} MB of memory (parameters and optimizer {:.0f}, activations {:.0f}, batches {:.0f}), "
-            "{:.0f} MB are "
-            "available; a smaller train.micro_batch (now {}) takes less",
-            mega(memory_bytes()), mega(state_bytes(parameters, precision.dtype)), mega(arena_bytes()),
-            mega(batch_bytes(config)), mega(available), config.train.sequences_per_pass());
+    const bool others = device.available < device.memory - device.memory / 10;
+    require(
+        memory_bytes() <= device.available,
+        "the run needs {:.0f} MB of memory (parameters and optimizer {:.0f}, activations {:.0f}, batches {:.0f}{}), "
+        "{} are available{}; a smaller train.micro_batch (now {}) or data.sequence (now {}) takes less",
+        mega(memory_bytes()), mega(state_bytes(parameters, precision.dtype)), mega(arena_bytes()),
+        mega(batch_bytes(config)), reserve_text(), available_text(),
+        others ? ", other processes hold the rest (nvidia-smi lists them)" : "", config.train.sequences_per_pass(),
+        config.data.sequence);
 }
 
 void take_vocabulary(RunConfig& config, const data::Dataset& dataset, const data::Vocabulary& vocabulary) {

@@ -31,10 +31,12 @@ struct RunPlan {
     StepPrograms programs;
     PlannedProgram evaluation;
 
+    /// What products are made of: "f32", "bf16" …, "tf32".
+    const char* precision_name() const { return config.train.tf32 ? "tf32" : name_of(precision.dtype); }
     EvaluationOptions evaluation_options() const;
     /// Bytes of the activation arena: the largest Program's.
     int64_t arena_bytes() const;
-    /// Parameters and states, activations, batches.
+    /// Parameters and states, activations, batches, and what the device takes beside them.
     int64_t memory_bytes() const;
     /// Executed for one sequence of a step of that kind.
     double flops_per_sequence(StepKind kind) const;
@@ -54,6 +56,8 @@ struct RunPlan {
     StepPrograms planned_steps() const;
     std::string method_text() const;
     std::string flops_by_kind() const;
+    std::string reserve_text() const;
+    std::string available_text() const;
 
     double kept_fraction_ = 1;
 };

@@ -86,6 +86,8 @@ class TrainingStep {
     const StepPrograms& programs() const { return programs_; }
     /// Which kernels serve the operations that have run.
     std::vector<kernels::KernelChoice> kernel_choices() const { return context_->choices(); }
+    /// kernels::Context::take_notes().
+    std::vector<std::string> take_notes() { return context_->take_notes(); }
     /// Of every Program, the update's last.
     std::vector<Executor*> executors();
     /// Steps from now on (or no longer) are what a profiler that waits for them is to see, op by op under their names.

@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <cstdlib>
+#include <functional>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -12,6 +13,8 @@
 #include "engine/buffer.h"
 #include "kernels/cuda/functions.h"
 #include "kernels/cuda/libraries.h"
+#include "kernels/cuda/refuse.h"
+#include "kernels/device_lost.h"
 #include "message_of.h"
 #include "temporary_folder.h"
 #include "tests/simt/mock_runtime.h"
@@ -184,10 +187,20 @@ TEST_CASE("too little memory: what was asked for and what is free") {
     machine().memory = machine().used + 1000;
     CHECK(context.free_bytes() == 1000);
     CHECK(message_of([&] { context.allocate(2'000'000'000); }) ==
-          "cannot get 2000000000 bytes (2.00 GB) of GPU memory: 1000 bytes (0.00 GB) of 0.07 GB are free");
+          "cannot get 2000000000 bytes (2.00 GB) of GPU memory: 1000 bytes (0.00 GB) of 0.07 GB are free, the rest is "
+          "this process's or others' (nvidia-smi lists them); a smaller batch or shorter sequences need less");
     CHECK(context.free_bytes() == 1000);
     Floats fits(context, 250);
     CHECK(fits.read() == std::vector<float>(250, 0.0f));
+}
+
+TEST_CASE("memory that another process took in between: the same, and the context goes on") {
+    const ScopedMachine scope;
+    CudaContext context;
+    Floats a(context, 10);
+    machine().failing["cudaMalloc"] = cudaErrorMemoryAllocation;
+    CHECK(message_of([&] { context.allocate(8); }).starts_with("cannot get 8 bytes (0.00 GB) of GPU memory: "));
+    CHECK(a.read() == std::vector<float>(10, 0.0f));
 }
 
 TEST_CASE("a GPU that fails says so once") {
@@ -198,6 +211,69 @@ TEST_CASE("a GPU that fails says so once") {
           "CUDA: the GPU has failed, noticed on trying to wait for the GPU: an illegal memory access was encountered "
           "(cudaErrorIllegalAddress)");
     CHECK(cudaGetLastError() == cudaSuccess);
+}
+
+/// What a lost device is called, wherever it shows.
+void check_lost(const char* during, const std::function<void(CudaContext&, Floats&)>& use) {
+    for (const cudaError_t error :
+         {cudaErrorIllegalAddress, cudaErrorECCUncorrectable, cudaErrorLaunchTimeout, cudaErrorNoDevice}) {
+        const ScopedMachine scope;
+        machine().pace = Pace::late_kernels;  // something is under way
+        const int64_t before = machine().used;
+        {
+            CudaContext context;
+            Floats a(context, 3);
+            void* host = context.allocate_host(100);
+            const auto recording = context.record([&] { add_to(a, a); });
+            add_to(a, a);
+            machine().lost = error;
+            std::string message;
+            try {
+                use(context, a);
+            } catch (const DeviceLost& lost) {
+                message = lost.what();
+            }
+            CHECK(message == fmt::format("CUDA: the GPU has failed, noticed on trying to {}: {} ({})", during,
+                                         cudaGetErrorString(error), cudaGetErrorName(error)));
+            context.release_host(host, 100);
+            // Buffer, recording and context are given back without a word.
+        }
+        CHECK(machine().used == before);
+    }
+}
+
+TEST_CASE("after a failure for good every call says so, and giving back what there is does not fail") {
+    check_lost("mark a point", [](auto& context, auto&) { context.synchronize(); });
+    check_lost("get GPU memory", [](auto& context, auto&) { context.allocate(100); });
+    check_lost("get page-locked host memory", [](auto& context, auto&) { context.allocate_host(100); });
+    check_lost("ask for free memory", [](auto& context, auto&) { context.free_bytes(); });
+    check_lost("copy to the GPU",
+               [](auto& context, auto& a) { context.upload(a.buffer.template as<>(), &context, 4); });
+    check_lost("wait for inputs", [](auto& context, auto& a) { context.feed(a.buffer.template as<>(), &context, 4); });
+    check_lost("record calls", [](auto& context, auto&) { context.record([] {}); });
+    check_lost("launch a kernel (rows.cu:7)",
+               [](auto&, auto&) { check_launch(cudaStreamQuery(nullptr), "rows.cu", 7); });
+    check_lost("multiply matrices", [](auto& context, auto&) { context.require_device("multiply matrices"); });
+}
+
+TEST_CASE("a device that is lost while calls are recorded") {
+    const ScopedMachine scope;
+    CudaContext context;
+    CHECK_THROWS_AS(context.record([] { machine().lost = cudaErrorIllegalAddress; }), DeviceLost);
+}
+
+TEST_CASE("a launch that is refused is no lost device") {
+    const ScopedMachine scope;
+    CudaContext context;
+    check_launch(cudaSuccess, "rows.cu", 7);
+    CHECK_THROWS_WITH_AS(check_launch(cudaErrorLaunchOutOfResources, "rows.cu", 7),
+                         "CUDA: cannot launch a kernel (rows.cu:7): too many resources requested for launch "
+                         "(cudaErrorLaunchOutOfResources)",
+                         Error);
+    context.require_device("go on");
+    machine().pace = Pace::late_kernels;
+    Floats a(context, 3);  // is being cleared
+    context.require_device("go on");
 }
 
 TEST_CASE("no GPU that can be used: why") {
@@ -221,6 +297,22 @@ TEST_CASE("no GPU that can be used: why") {
           "the libcuda that was found is the toolkit's stub, not a driver's");
     CHECK(why_not([](auto& m) { m.failing["cudaGetDeviceCount"] = cudaErrorInitializationError; }) ==
           "CUDA cannot be used: initialization error (cudaErrorInitializationError)");
+    CHECK(why_not([](auto& m) { m.failing["cudaMemGetInfo"] = cudaErrorMemoryAllocation; }) ==
+          "the GPU's memory is full: other processes hold it (nvidia-smi lists them)");
+    const auto busy = [&](cudaComputeMode mode) {
+        return why_not([mode](auto& m) {
+            m.compute_mode = mode;
+            m.failing["cudaSetDevice"] = cudaErrorDevicesUnavailable;
+        });
+    };
+    CHECK(busy(cudaComputeModeExclusiveProcess) ==
+          "the GPU's compute mode is exclusive, and another process has it (nvidia-smi lists it)");
+    CHECK(busy(cudaComputeModeProhibited) ==
+          "the GPU's compute mode is prohibited: nobody may compute on it (nvidia-smi --compute-mode)");
+    CHECK(busy(cudaComputeModeDefault).starts_with("the GPU is busy or has failed"));
+    CHECK(why_not([](auto& m) { m.failing["cudaFuncGetAttributes"] = cudaErrorUnsupportedPtxVersion; })
+              .starts_with("the NVIDIA driver, for CUDA 13.0, cannot translate this program's code for the compute "
+                           "capability 9.0 of the GPU, Imaginary GPU: a driver for CUDA 1"));
     CHECK(why_not([](auto& m) { m.major = 7; }) == "the GPU, Imaginary GPU, has compute capability 7.0; 7.5 is needed");
     CHECK(why_not([](auto& m) { m.has_code = false; }) ==
           "this program has no code for the compute capability 9.0 of the GPU, Imaginary GPU: build it with "

@@ -1,6 +1,8 @@
 // How the CUDA backend chooses the algorithms of its products, and keeps the choices, on an imaginary cuBLASLt whose
 // second proposal is the fastest (tests/simt/mock_cublaslt.cpp). That products are right is in gemm_test.cpp.
 #include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <vector>
@@ -154,13 +156,19 @@ TEST_CASE("choices are kept for the next context") {
 TEST_CASE("a file that is damaged, or of another machine, is made anew") {
     const TemporaryFolder folder;
     const CacheFolder cache(folder.path());
-    const auto reason = [] {
+    std::string note;  // of the last context
+    const auto reason = [&] {
         Product p;
         p.run();
         CHECK(p.result() == 16);
+        const std::vector<std::string> notes = p.context.take_notes();
+        CHECK(notes.size() <= 1);
+        note = notes.empty() ? "" : notes[0];
+        CHECK(p.context.take_notes().empty());
         return p.choice().reason;
     };
     CHECK(reason() == kTimed);
+    CHECK(note.empty());
     const fs::path file = folder / only_file(folder);
     CHECK(file.filename().string().starts_with("gemm-Imaginary-GPU-13000-"));
     const std::string good = read_text(file);
@@ -170,6 +178,7 @@ TEST_CASE("a file that is damaged, or of another machine, is made anew") {
         write_text(file, bad);
         INFO("byte ", at);
         CHECK(reason() == kTimed);
+        CHECK(note == fmt::format("algorithms of products are chosen anew: {}: damaged", file.string()));
         CHECK(read_text(file) == good);
     }
     for (const size_t size : {size_t{0}, size_t{10}, good.size() - 1}) {
@@ -178,10 +187,15 @@ TEST_CASE("a file that is damaged, or of another machine, is made anew") {
         CHECK(read_text(file) == good);
     }
     CHECK(reason() == kStored);
+    CHECK(note.empty());
     {
         const ScopedMachine scope;
         machine().name = "Imaginary/GPU";  // the same file name
         CHECK(reason() == kTimed);
+        CHECK(
+            note.starts_with(fmt::format("algorithms of products are chosen anew: {}: of another machine or version "
+                                         "(Imaginary GPU | driver 13000 | ",
+                                         file.string())));
     }
     CHECK(reason() == kTimed);
 }
@@ -237,14 +251,60 @@ TEST_CASE("sums of an operand come with the product where that is faster, and ap
     CHECK(run(false) == fmt::format("with sums: {}\n", kStored));
 }
 
-TEST_CASE("a folder that cannot be written to is said and does not stop a run") {
+TEST_CASE("a folder that cannot be written to is said once and does not stop a run") {
     const TemporaryFolder folder;
     write_text(folder / "file", "");
     const CacheFolder cache((folder / "file").string());
     Product p;
     p.run();
-    CHECK(p.result() == 16);
-    CHECK(p.choice().reason.starts_with(std::string(kTimed) + "; not stored: "));
+    p.run(true);  // another product
+    CHECK(p.result() == 32);
+    for (const KernelChoice& choice : p.context.choices()) CHECK(choice.reason == kTimed);
+    const std::vector<std::string> notes = p.context.take_notes();
+    REQUIRE(notes.size() == 1);
+    CHECK(notes[0].starts_with("the choice of algorithms is not kept for the next run: " + (folder / "file").string()));
+}
+
+TEST_CASE("processes that write the file at once: each reads a whole one, and the last is whole") {
+    const TemporaryFolder folder;
+    const CacheFolder cache(folder.path());
+    constexpr int kWriters = 4, kProducts = 40;
+    const auto product = [](int writer, int i) { return fmt::format("product {} of {}", i, writer); };
+    std::vector<pid_t> writers;
+    for (int writer = 0; writer < kWriters; ++writer) {
+        const pid_t child = fork();
+        REQUIRE(child >= 0);
+        if (child == 0) {
+            GemmCache file("Imaginary GPU", 13000, 130100);
+            bool good = file.trouble().empty();
+            for (int i = 0; i < kProducts; ++i) {
+                good = good && file.store(product(writer, i), {.words = {uint64_t(i)}, .microseconds = 1}).empty();
+                good = good && GemmCache("Imaginary GPU", 13000, 130100).trouble().empty();
+            }
+            _exit(good ? 0 : 1);
+        }
+        writers.push_back(child);
+    }
+    for (const pid_t child : writers) {
+        int status = 0;
+        REQUIRE(waitpid(child, &status, 0) == child);
+        CHECK(status == 0);
+    }
+    const GemmCache file("Imaginary GPU", 13000, 130100);
+    CHECK(file.trouble().empty());
+    int whole = 0;  // whose every product is there: that of the last to write
+    for (int writer = 0; writer < kWriters; ++writer) {
+        int there = 0;
+        for (int i = 0; i < kProducts; ++i) {
+            const auto found = file.find(product(writer, i));
+            if (!found) continue;
+            CHECK(found->words[0] == static_cast<uint64_t>(i));
+            ++there;
+        }
+        whole += there == kProducts ? 1 : 0;
+    }
+    CHECK(whole >= 1);
+    CHECK(only_file(folder).starts_with("gemm-"));
 }
 
 }  // namespace

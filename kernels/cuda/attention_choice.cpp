@@ -7,6 +7,7 @@
 #include "kernels/cuda/attention_check.h"
 #include "kernels/cuda/attention_cudnn.h"
 #include "kernels/cuda/functions.h"
+#include "kernels/device_lost.h"
 
 namespace dropforge::kernels::on_cuda {
 
@@ -47,12 +48,25 @@ AttentionKernels::AttentionKernels(CudaContext& context, AttentionUse use, std::
 
 void AttentionKernels::forward(const AttentionForward& a) {
     const Chosen& c = chosen(AttentionShape(a));
-    c.plan ? c.plan->forward(a, c.workspace) : attention_forward(a, context_);
+    if (!c.plan) return attention_forward(a, context_);
+    by_library([&] { c.plan->forward(a, c.workspace); });
 }
 
 void AttentionKernels::backward(const AttentionBackward& a) {
     const Chosen& c = chosen(AttentionShape(a));
-    c.plan ? c.plan->backward(a, c.workspace) : attention_backward(a, context_);
+    if (!c.plan) return attention_backward(a, context_);
+    by_library([&] { c.plan->backward(a, c.workspace); });
+}
+
+/// The library's errors do not tell whether the device has failed.
+template <typename Call>
+void AttentionKernels::by_library(const Call& call) const {
+    try {
+        call();
+    } catch (const Error&) {
+        context_.require_device("compute attention");
+        throw;
+    }
 }
 
 std::vector<KernelChoice> AttentionKernels::choices() const {
@@ -95,7 +109,10 @@ std::string AttentionKernels::try_library(const AttentionShape& shape, Chosen& c
     try {
         chosen.workspace = workspace(chosen.plan->workspace_bytes());
         verdict = check_attention(shape, *chosen.plan, chosen.workspace, context_);
+    } catch (const DeviceLost&) {
+        throw;
     } catch (const Error& e) {
+        context_.require_device("check attention");
         return fmt::format("{} {} could not be checked: {}", library_->name(), chosen.plan->name(), e.what());
     }
     if (!verdict.trouble.empty())

@@ -36,6 +36,8 @@ class AttentionKernels {
     /// Why the library is not to be used for the shape, or nothing: then `chosen` has its plan.
     std::string try_library(const AttentionShape& shape, Chosen& chosen);
     void* workspace(int64_t bytes);
+    template <typename Call>
+    void by_library(const Call& call) const;
 
     CudaContext& context_;
     AttentionUse use_;

@@ -12,6 +12,8 @@ namespace dropforge::kernels {
 
 /// Operations that are not written yet are nullptr. Nothing of CUDA is touched before a context is made.
 const KernelTable& cuda();
+/// The same, but its contexts make f32 products by TF32 tensor cores (CudaOptions::tf32).
+const KernelTable& cuda_tf32();
 
 namespace on_cuda {
 
@@ -20,6 +22,7 @@ struct CudaDevice {
     std::string name;
     int compute_capability = 0;  // 90: 9.0
     int64_t memory = 0, free_memory = 0;
+    int64_t reserve = 0;          // bytes that a run takes beside what it plans: code of kernels, scratch of libraries
     int driver = 0, runtime = 0;  // versions of CUDA, 13000: 13.0; `driver`: the newest that the driver knows
     int multiprocessors = 0;
     double clock_mhz = 0;
@@ -38,7 +41,7 @@ struct CudaOptions {
     bool tf32 = false;
     AttentionUse attention = AttentionUse::automatic;
 };
-/// A context on that GPU; Error if there is none. The table's create_context does this with the default options.
+/// A context on that GPU; Error if there is none.
 std::unique_ptr<Context> create_context(const CudaOptions& options);
 
 }  // namespace on_cuda

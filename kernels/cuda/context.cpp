@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "kernels/cuda/attention_choice.h"
 #include "kernels/cuda/gemm_plans.h"
+#include "kernels/device_lost.h"
 
 namespace dropforge::kernels::on_cuda {
 
@@ -39,6 +40,9 @@ bool device_lost(cudaError_t status) {
         case cudaErrorInvalidPc:
         case cudaErrorAssert:
         case cudaErrorNvlinkUncorrectable:
+        case cudaErrorContextIsDestroyed:
+        case cudaErrorNoDevice:  // it was there: it has fallen off the bus
+        case cudaErrorDevicesUnavailable:
         case cudaErrorUnknown:
             return true;
         default:
@@ -72,8 +76,10 @@ struct DestroyGraph {
 void check(cudaError_t status, const char* what) {
     if (status == cudaSuccess) return;
     cudaGetLastError();  // this failure has been told; the next call is not to find it again
-    throw Error("CUDA: {} {}: {} ({})", device_lost(status) ? "the GPU has failed, noticed on trying to" : "cannot",
-                what, cudaGetErrorString(status), cudaGetErrorName(status));
+    const char *text = cudaGetErrorString(status), *name = cudaGetErrorName(status);
+    if (device_lost(status))
+        throw DeviceLost("CUDA: the GPU has failed, noticed on trying to {}: {} ({})", what, text, name);
+    throw Error("CUDA: cannot {}: {} ({})", what, text, name);
 }
 
 // What fails while something is given back has failed before, where it was said.
@@ -95,6 +101,8 @@ Event make_event(unsigned flags) {
     return Event(event);
 }
 
+int64_t workspace_bytes(int compute_capability) { return compute_capability / 10 == 9 ? kHopperWorkspace : kWorkspace; }
+
 DeviceMemory device_memory(int64_t bytes) {
     void* memory = nullptr;
     const cudaError_t status = cudaMalloc(&memory, static_cast<size_t>(bytes));
@@ -102,9 +110,11 @@ DeviceMemory device_memory(int64_t bytes) {
         cudaGetLastError();
         size_t free = 0, total = 0;
         check(cudaMemGetInfo(&free, &total), "ask for free memory");
-        throw Error("cannot get {} bytes ({:.2f} GB) of GPU memory: {} bytes ({:.2f} GB) of {:.2f} GB are free", bytes,
-                    gigabytes(bytes), free, gigabytes(static_cast<int64_t>(free)),
-                    gigabytes(static_cast<int64_t>(total)));
+        throw Error(
+            "cannot get {} bytes ({:.2f} GB) of GPU memory: {} bytes ({:.2f} GB) of {:.2f} GB are free, the rest is "
+            "this process's or others' (nvidia-smi lists them); a smaller batch or shorter sequences need less",
+            bytes, gigabytes(bytes), free, gigabytes(static_cast<int64_t>(free)),
+            gigabytes(static_cast<int64_t>(total)));
     }
     check(status, "get GPU memory");
     return DeviceMemory(memory);
@@ -121,7 +131,7 @@ CudaContext::CudaContext(const CudaOptions& options) : options_(options) {
         slots_.push_back({{}, 0, make_event(cudaEventDisableTiming), make_event(cudaEventDisableTiming)});
     // A host thread that waits for a step leaves its core to those that make the next batch.
     for (size_t i = 0; i < kMarks; ++i) marks_.push_back(make_event(cudaEventDisableTiming | cudaEventBlockingSync));
-    workspace_bytes_ = device_.compute_capability / 10 == 9 ? kHopperWorkspace : kWorkspace;
+    workspace_bytes_ = on_cuda::workspace_bytes(device_.compute_capability);
     workspace_ = device_memory(workspace_bytes_);
 }
 
@@ -129,6 +139,12 @@ CudaContext::~CudaContext() {
     cudaStreamSynchronize(copies_.get());
     cudaStreamSynchronize(compute_.get());
     attention.reset();  // before the stream that its library uses
+}
+
+void CudaContext::require_device(const char* what) const {
+    if (recording_) return;  // the runtime would give up the recording; its end finds the failure
+    const cudaError_t status = cudaStreamQuery(stream());
+    if (status != cudaErrorNotReady) check(status, what);
 }
 
 void CudaContext::refuse_recording(const char* what) const {
@@ -259,6 +275,10 @@ std::vector<KernelChoice> CudaContext::choices() const {
     if (gemm_plans) all = gemm_plans->choices();
     if (attention) std::ranges::copy(attention->choices(), std::back_inserter(all));
     return all;
+}
+
+std::vector<std::string> CudaContext::take_notes() {
+    return gemm_plans ? gemm_plans->take_notes() : std::vector<std::string>();
 }
 
 std::unique_ptr<Context> create_context(const CudaOptions& options) { return std::make_unique<CudaContext>(options); }

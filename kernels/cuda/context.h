@@ -18,7 +18,8 @@ namespace dropforge::kernels::on_cuda {
 class GemmPlans;
 class AttentionKernels;
 
-/// Error unless `status` is cudaSuccess: "CUDA: cannot `what`: ", then CUDA's own text and name.
+/// Error unless `status` is cudaSuccess: "CUDA: cannot `what`: ", then CUDA's own text and name. DeviceLost if no
+/// later call can succeed.
 void check(cudaError_t status, const char* what);
 
 struct Destroy {
@@ -35,6 +36,8 @@ using DeviceMemory = std::unique_ptr<void, Destroy>;
 Stream make_stream();
 /// `flags`: cudaEventDisableTiming …
 Event make_event(unsigned flags);
+/// What a context books for the libraries' scratch, by compute capability.
+int64_t workspace_bytes(int compute_capability);
 /// Not zeroed. Error with the bytes that are free if there is not enough.
 DeviceMemory device_memory(int64_t bytes);
 
@@ -60,8 +63,11 @@ class CudaContext final : public Context {
     void profiler(bool on) override;
     std::unique_ptr<Recording> record(const std::function<void()>& calls) override;
     std::vector<KernelChoice> choices() const override;
+    std::vector<std::string> take_notes() override;
 
     cudaStream_t stream() const { return compute_.get(); }
+    /// DeviceLost if the device has failed: for who has an error of a library's, which does not tell.
+    void require_device(const char* what) const;
     const CudaOptions& options() const { return options_; }
     const CudaDevice& device() const { return device_; }
     /// Whether calls are being recorded: then nothing may be allocated, measured or waited for.

@@ -69,8 +69,7 @@ void launch(void (*kernel)(Parameters...), Context& context, const Shape& shape,
     config.gridDim = shape.grid;
     config.blockDim = shape.block;
     config.stream = static_cast<CudaContext&>(context).stream();
-    const cudaError_t status = cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
-    if (status != cudaSuccess) refuse_launch(cudaGetErrorString(status), shape.file, shape.line);
+    check_launch(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...), shape.file, shape.line);
 #else
     simt::enqueue(static_cast<CudaContext&>(context).stream(),
                   [=, call = std::tuple<Parameters...>(static_cast<Parameters>(arguments)...)] {

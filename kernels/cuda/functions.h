@@ -2,6 +2,8 @@
 // stream: pointers are device memory, but for those that kernels.h calls spans.
 #pragma once
 
+#include <cuda_runtime_api.h>
+
 #include "kernels/cuda/backend.h"
 
 namespace dropforge::kernels::on_cuda {
@@ -9,8 +11,8 @@ namespace dropforge::kernels::on_cuda {
 void gemm(const Gemm&, Context&);
 /// The same by a kernel that takes any operands, and is slow.
 void gemm_small(const Gemm&, Context&);
-/// Whether this program has code that the first GPU can run.
-bool compiled_for_this_device();
+/// cudaSuccess if this program has code that the first GPU can run.
+cudaError_t find_code();
 
 void embedding_forward(const EmbeddingForward&, Context&);
 void embedding_backward(const EmbeddingBackward&, Context&);

@@ -1,5 +1,6 @@
 // The matrix product: cuBLASLt by the algorithm that is the fastest here, or a kernel of our own.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <utility>
@@ -64,7 +65,10 @@ GemmPlans::GemmPlans(CudaContext& context)
       version_(static_cast<int64_t>(cublas_lt().get_version())),
       stored_(context.device().name, context.device().driver, version_),
       begin_(make_event(cudaEventDefault)),
-      end_(make_event(cudaEventDefault)) {}
+      end_(make_event(cudaEventDefault)) {
+    if (!stored_.trouble().empty())
+        notes_.push_back(fmt::format("algorithms of products are chosen anew: {}", stored_.trouble()));
+}
 
 LtCall GemmPlans::call() const {
     return {handle_.get(), context_.stream(), context_.workspace(), context_.workspace_bytes()};
@@ -80,9 +84,9 @@ void GemmPlans::run(const Gemm& g) {
     }
     if (!plan.problem) return gemm_small(g, context_);
     const cublasStatus_t status = plan.problem->run(g, prepared_vector(plan, g), g.c, plan.algorithm, call());
-    if (status != CUBLAS_STATUS_SUCCESS)
-        throw Error("cuBLASLt: product {} by {}: {}", text(key), plan.choice.kernel,
-                    cublas_lt().get_status_string(status));
+    if (status == CUBLAS_STATUS_SUCCESS) return;
+    context_.require_device("multiply matrices");
+    throw Error("cuBLASLt: product {} by {}: {}", text(key), plan.choice.kernel, cublas_lt().get_status_string(status));
 }
 
 GemmPlans::Plan& GemmPlans::plan_of(const GemmKey& key, const Gemm& g) {
@@ -161,14 +165,17 @@ void GemmPlans::choose(Plan& plan, const std::string& product, const std::vector
     if (apart < best) {
         sums_apart(plan, fmt::format("faster: {:.1f} us against {:.1f} in one", apart, best));
         fastest = {.words = kApart, .microseconds = apart};
+    } else if (std::isinf(best)) {
+        context_.require_device("multiply matrices");
+        throw Error("cuBLASLt: none of its algorithms runs product {}", product);
     } else {
-        require(best < std::numeric_limits<double>::infinity(), "cuBLASLt: none of its algorithms runs product {}",
-                product);
         reason = fmt::format("fastest of {}: {:.1f} us", proposals.size(), best);
         if (g.a_sums) reason += fmt::format(", {:.1f} with the sums apart", apart);
     }
-    if (const std::string problem = stored_.store(product, fastest); !problem.empty())
-        reason += fmt::format("; not stored: {}", problem);
+    if (!stores_) return;
+    const std::string problem = stored_.store(product, fastest);
+    stores_ = problem.empty();
+    if (!stores_) notes_.push_back(fmt::format("the choice of algorithms is not kept for the next run: {}", problem));
 }
 
 /// Of the sums and the product one after the other, by what is chosen for that product.

@@ -41,25 +41,30 @@ std::string last_line(const std::string& text) {
 GemmCache::GemmCache(const std::string& gpu, int64_t driver, int64_t library)
     : machine_(fmt::format("{} | driver {} | cuBLASLt {}", gpu, driver, library)) {
     if (const fs::path place = folder(); !place.empty()) path_ = place / file_name(gpu, driver, library);
-    algorithms_ = read();
+    algorithms_ = read(trouble_);
 }
 
 /// Lines: the title, the machine, then "8 words, microseconds, product" each, then the checksum of all before.
-GemmCache::Algorithms GemmCache::read() const {
+GemmCache::Algorithms GemmCache::read(std::string& trouble) const {
     std::error_code error;
     if (path_.empty() || !fs::is_regular_file(path_, error)) return {};
     std::string text;
     try {
         text = read_text(path_);
-    } catch (const Error&) {
+    } catch (const Error& failure) {
+        trouble = failure.what();
         return {};
     }
+    trouble = fmt::format("{}: damaged", path_.string());
     const size_t last = text.rfind("checksum ");
     if (last == std::string::npos || text.substr(last) != last_line(text.substr(0, last))) return {};
     std::istringstream lines(text.substr(0, last));
     std::string line;
     if (!std::getline(lines, line) || line != kTitle) return {};
-    if (!std::getline(lines, line) || line != machine_) return {};
+    if (!std::getline(lines, line) || line != machine_) {
+        trouble = fmt::format("{}: of another machine or version ({}, this is {})", path_.string(), line, machine_);
+        return {};
+    }
     Algorithms algorithms;
     while (std::getline(lines, line)) {
         std::istringstream fields(line);
@@ -71,6 +76,7 @@ GemmCache::Algorithms GemmCache::read() const {
         if (!std::getline(fields, product)) return {};
         algorithms.insert_or_assign(product, algorithm);
     }
+    trouble.clear();
     return algorithms;
 }
 
@@ -83,7 +89,8 @@ std::string GemmCache::store(const std::string& product, const StoredAlgorithm& 
     algorithms_.insert_or_assign(product, algorithm);
     if (path_.empty()) return {};
     Algorithms all = algorithms_;
-    all.merge(read());
+    std::string ignored;  // what is wrong with the file goes with it
+    all.merge(read(ignored));
     std::string text = fmt::format("{}\n{}\n", kTitle, machine_);
     for (const auto& [name, stored] : all)
         text += fmt::format("{:016x} {:.3f} {}\n", fmt::join(stored.words, " "), stored.microseconds, name);

@@ -19,7 +19,7 @@ struct StoredAlgorithm {
 
 /// One file a machine: gemm-<gpu>-<driver>-<library>.txt in DROPFORGE_CACHE, or else $XDG_CACHE_HOME/dropforge, or else
 /// ~/.cache/dropforge; DROPFORGE_CACHE set but empty: no file. A file that is damaged, or of another machine or
-/// version, counts as absent.
+/// version, counts as absent, and is replaced whole: whoever reads it at the same time sees the old one or the new one.
 class GemmCache {
   public:
     /// Reads the file. `driver` and `library` are versions.
@@ -31,13 +31,16 @@ class GemmCache {
     std::string store(const std::string& product, const StoredAlgorithm& algorithm);
 
     const fs::path& path() const { return path_; }
+    /// Why a file that is there was not used; empty if it was, or if there was none.
+    const std::string& trouble() const { return trouble_; }
 
   private:
     using Algorithms = std::map<std::string, StoredAlgorithm>;
-    Algorithms read() const;
+    Algorithms read(std::string& trouble) const;
 
     std::string machine_;
     fs::path path_;  // empty: none
+    std::string trouble_;
     Algorithms algorithms_;
 };
 

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/cuda/context.h"
@@ -21,6 +22,7 @@ class GemmPlans {
 
     void run(const Gemm& g);
     std::vector<KernelChoice> choices() const;
+    std::vector<std::string> take_notes() { return std::exchange(notes_, {}); }
 
   private:
     struct Plan {
@@ -50,6 +52,8 @@ class GemmPlans {
     std::unique_ptr<cublasLtContext, DestroyHandle> handle_;
     int64_t version_;
     GemmCache stored_;
+    std::vector<std::string> notes_;  // about the file of choices
+    bool stores_ = true;              // false once it could not be written
     std::map<GemmKey, Plan> plans_;
     std::vector<DeviceMemory> bias_;  // the last is in use; recordings may hold on to the smaller ones before
     int64_t bias_bytes_ = 0;

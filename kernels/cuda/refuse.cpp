@@ -1,11 +1,12 @@
 #include "kernels/cuda/refuse.h"
 
 #include "base/error.h"
+#include "kernels/cuda/context.h"
 
 namespace dropforge::kernels::on_cuda {
 
-void refuse_launch(const char* reason, const char* file, unsigned line) {
-    throw Error("{}:{}: launch: {}", file, line, reason);
+void check_launch(cudaError_t status, const char* file, unsigned line) {
+    if (status != cudaSuccess) check(status, fmt::format("launch a kernel ({}:{})", file, line).c_str());
 }
 
 void refuse_size(const char* what, int64_t size, int64_t limit) {

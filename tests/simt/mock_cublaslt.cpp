@@ -4,6 +4,7 @@
 #include <cuda_fp16.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <vector>
 
@@ -24,6 +25,7 @@ struct Layout {
 };
 
 struct Product {
+    bool tf32 = false;
     bool transpose_a = false, transpose_b = false;
     cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
     void* vector = nullptr;  // a bias, or where sums go
@@ -100,10 +102,20 @@ struct Operands {
     float alpha, beta;
 };
 
+/// To 10 bits of fraction, to nearest.
+void round_to_tf32(std::vector<float>& values) {
+    for (float& x : values) x = std::bit_cast<float>((std::bit_cast<uint32_t>(x) + 0x1000u) & ~0x1fffu);
+}
+
+/// So many products and sums are no test: they measure the rate of a device, and take a plain loop minutes.
+constexpr double kBeyondLoops = 1e10;
+
 void multiply(const Product& p, const Operands& o, const Layout& la, const Layout& lb, const Layout& lc,
               const Layout& ld) {
-    const std::vector<float> a = rows_of(o.a, la, p.transpose_a), b = rows_of(o.b, lb, !p.transpose_b);
     const auto k = static_cast<size_t>(p.transpose_a ? la.rows : la.columns);
+    if (static_cast<double>(ld.columns * ld.rows) * static_cast<double>(k) > kBeyondLoops) return;
+    std::vector<float> a = rows_of(o.a, la, p.transpose_a), b = rows_of(o.b, lb, !p.transpose_b);
+    if (p.tf32) round_to_tf32(a), round_to_tf32(b);
     for (int64_t j = 0; j < ld.columns; ++j) {
         if (p.epilogue == CUBLASLT_EPILOGUE_BGRADB) {
             float sum = 0;
@@ -252,6 +264,7 @@ cublasStatus_t run(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void* alph
         return CUBLAS_STATUS_INVALID_VALUE;
     for (const void* operand : {a, b, c, static_cast<const void*>(d)})
         if (!aligned(operand, 4)) return CUBLAS_STATUS_INVALID_VALUE;
+    if (machine().lost != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED;
     enqueue(stream, [=, la = layout_of(la), lb = layout_of(lb), lc = layout_of(lc), ld = layout_of(ld)] {
         multiply(p, o, la, lb, lc, ld);
         machine().clock += kCost[algorithm.number] + (sums ? machine().sums_milliseconds : 0);
@@ -278,8 +291,10 @@ const CublasLt& cublas_lt() {
         .get_status_string = [](cublasStatus_t status) { return status == CUBLAS_STATUS_SUCCESS ? "ok" : "refused"; },
         .create = [](cublasLtHandle_t* handle) { return create(handle, 0); },
         .destroy = [](cublasLtHandle_t handle) { return destroy<int>(handle); },
-        .matmul_desc_create = [](cublasLtMatmulDesc_t* desc, cublasComputeType_t,
-                                 cudaDataType_t) { return create(desc, Product{}); },
+        .matmul_desc_create =
+            [](cublasLtMatmulDesc_t* desc, cublasComputeType_t compute, cudaDataType_t) {
+                return create(desc, Product{.tf32 = compute == CUBLAS_COMPUTE_32F_FAST_TF32});
+            },
         .matmul_desc_destroy = [](cublasLtMatmulDesc_t desc) { return destroy<Product>(desc); },
         .matmul_desc_set_attribute = set_product,
         .matrix_layout_create =

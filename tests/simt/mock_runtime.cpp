@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <map>
 #include <new>
 #include <utility>
@@ -37,6 +38,8 @@ cudaError_t fail(cudaError_t error) {
 enum class InCapture : uint8_t { allowed, forbidden };
 /// The error that a function ends with before it does anything.
 cudaError_t enter(const char* name, InCapture rule = InCapture::allowed) {
+    if (machine().watch) machine().watch(name);
+    if (machine().lost != cudaSuccess) return fail(machine().lost);
     if (const auto found = machine().failing.find(name); found != machine().failing.end()) {
         const cudaError_t error = found->second;
         machine().failing.erase(found);
@@ -68,7 +71,9 @@ Machine& machine() {
     return one;
 }
 
-void enqueue(cudaStream_t stream, std::function<void()> work) { streams().add(stream_of(stream), {std::move(work)}); }
+void enqueue(cudaStream_t stream, std::function<void()> work) {
+    if (machine().lost == cudaSuccess) streams().add(stream_of(stream), {std::move(work)});
+}
 
 }  // namespace dropforge::simt
 
@@ -80,39 +85,39 @@ using namespace dropforge::simt;
 // -------------------------------------------------------------------------------------------------------------- errors
 cudaError_t cudaGetLastError() { return std::exchange(last_error(), cudaSuccess); }
 
-const char* cudaGetErrorName(cudaError_t error) {
-    switch (error) {
-        case cudaErrorMemoryAllocation:
-            return "cudaErrorMemoryAllocation";
-        case cudaErrorInitializationError:
-            return "cudaErrorInitializationError";
-        case cudaErrorIllegalAddress:
-            return "cudaErrorIllegalAddress";
-        case cudaErrorStreamCaptureUnsupported:
-            return "cudaErrorStreamCaptureUnsupported";
-        case cudaErrorStreamCaptureInvalidated:
-            return "cudaErrorStreamCaptureInvalidated";
-        default:
-            return "cudaError…";
-    }
+namespace {
+
+struct ErrorText {
+    cudaError_t error;
+    const char *name, *text;
+};
+#define ERROR_TEXT(error, text) \
+    { error, #error, text }
+constexpr ErrorText kErrors[] = {
+    ERROR_TEXT(cudaErrorMemoryAllocation, "out of memory"),
+    ERROR_TEXT(cudaErrorInitializationError, "initialization error"),
+    ERROR_TEXT(cudaErrorIllegalAddress, "an illegal memory access was encountered"),
+    ERROR_TEXT(cudaErrorECCUncorrectable, "uncorrectable ECC error encountered"),
+    ERROR_TEXT(cudaErrorLaunchTimeout, "the launch timed out and was terminated"),
+    ERROR_TEXT(cudaErrorLaunchFailure, "unspecified launch failure"),
+    ERROR_TEXT(cudaErrorLaunchOutOfResources, "too many resources requested for launch"),
+    ERROR_TEXT(cudaErrorDevicesUnavailable, "CUDA-capable device(s) is/are busy or unavailable"),
+    ERROR_TEXT(cudaErrorNoDevice, "no CUDA-capable device is detected"),
+    ERROR_TEXT(cudaErrorUnknown, "unknown error"),
+    ERROR_TEXT(cudaErrorStreamCaptureUnsupported, "operation not permitted when stream is capturing"),
+    ERROR_TEXT(cudaErrorStreamCaptureInvalidated, "operation failed due to a previous error during capture"),
+};
+#undef ERROR_TEXT
+
+ErrorText text_of(cudaError_t error) {
+    const auto* found = std::ranges::find(kErrors, error, &ErrorText::error);
+    return found == std::end(kErrors) ? ErrorText{error, "cudaError…", "some error"} : *found;
 }
 
-const char* cudaGetErrorString(cudaError_t error) {
-    switch (error) {
-        case cudaErrorMemoryAllocation:
-            return "out of memory";
-        case cudaErrorInitializationError:
-            return "initialization error";
-        case cudaErrorIllegalAddress:
-            return "an illegal memory access was encountered";
-        case cudaErrorStreamCaptureUnsupported:
-            return "operation not permitted when stream is capturing";
-        case cudaErrorStreamCaptureInvalidated:
-            return "operation failed due to a previous error during capture";
-        default:
-            return "some error";
-    }
-}
+}  // namespace
+
+const char* cudaGetErrorName(cudaError_t error) { return text_of(error).name; }
+const char* cudaGetErrorString(cudaError_t error) { return text_of(error).text; }
 
 // -------------------------------------------------------------------------------------------------------------- device
 cudaError_t cudaDriverGetVersion(int* version) {
@@ -156,6 +161,9 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
         case cudaDevAttrGlobalMemoryBusWidth:
             *value = 5120;
             break;  // bits
+        case cudaDevAttrComputeMode:
+            *value = machine().compute_mode;
+            break;
         default:
             return fail(cudaErrorInvalidValue);
     }
@@ -182,15 +190,15 @@ cudaError_t cudaMalloc(void** memory, size_t bytes) {
     return cudaSuccess;
 }
 cudaError_t cudaFree(void* memory) {
-    ENTER(InCapture::forbidden);
-    if (memory == nullptr) return cudaSuccess;
+    const cudaError_t error = enter(__func__, InCapture::forbidden);
+    if (memory == nullptr || (error != cudaSuccess && machine().lost == cudaSuccess)) return error;
     const auto found = allocations().find(memory);
     if (found == allocations().end()) return fail(cudaErrorInvalidValue);
-    // The real one waits for the device as a rule, which is not promised.
+    // The real one waits for the device as a rule, which is not promised. Memory of a lost device is nobody's.
     machine().used -= static_cast<int64_t>(found->second);
     allocations().erase(found);
     std::free(memory);
-    return cudaSuccess;
+    return error;
 }
 cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
     ENTER(InCapture::forbidden);
@@ -198,10 +206,11 @@ cudaError_t cudaHostAlloc(void** memory, size_t bytes, unsigned) {
     return cudaSuccess;
 }
 cudaError_t cudaFreeHost(void* memory) {
-    ENTER(InCapture::forbidden);
-    streams().finish_all();
+    const cudaError_t error = enter(__func__, InCapture::forbidden);
+    if (error != cudaSuccess && machine().lost == cudaSuccess) return error;
+    if (error == cudaSuccess) streams().finish_all();
     std::free(memory);
-    return cudaSuccess;
+    return error;
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
     ENTER();
@@ -222,7 +231,11 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
     streams().destroy(&stream_of(stream));
-    return cudaSuccess;
+    return machine().lost;
+}
+cudaError_t cudaStreamQuery(cudaStream_t stream) {
+    ENTER(InCapture::forbidden);
+    return stream_of(stream).queue.empty() ? cudaSuccess : cudaErrorNotReady;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     ENTER(InCapture::forbidden);
@@ -241,10 +254,12 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
     return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
-    streams().complete(event_of(event), event_of(event).recorded);
-    streams().finish_all();  // what waits for it
+    if (machine().lost == cudaSuccess) {
+        streams().complete(event_of(event), event_of(event).recorded);
+        streams().finish_all();  // what waits for it
+    }
     delete &event_of(event);
-    return cudaSuccess;
+    return machine().lost;
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
     ENTER(InCapture::forbidden);  // a real capture could take it in
@@ -281,9 +296,9 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
     return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
-    ENTER();
     Captured works = std::exchange(stream_of(stream).capture, nullptr);
     *graph = nullptr;
+    ENTER();
     if (stream_of(stream).capture_failed) return fail(cudaErrorStreamCaptureInvalidated);
     *graph = reinterpret_cast<cudaGraph_t>(new Captured(std::move(works)));
     return cudaSuccess;
@@ -306,11 +321,11 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t run, cudaStream_t stream) {
 }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t run) {
     delete &captured(run);
-    return cudaSuccess;
+    return machine().lost;
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
     delete &captured(graph);
-    return cudaSuccess;
+    return machine().lost;
 }
 
 // ------------------------------------------------------------------------------------------------------------ profiler

@@ -30,10 +30,13 @@ struct Machine {
     bool has_code = true;  // the program has code for it
     Pace pace = Pace::eager;
     std::map<std::string, cudaError_t> failing;  // what the next call of a function returns, once
-    int64_t used = 0;                            // bytes of device memory
-    bool profiled = false;                       // between cudaProfilerStart and cudaProfilerStop
-    double clock = 0;                            // milliseconds, as events see them; work may add to it
-    double sums_milliseconds = 0;                // what the sums of an operand add to a product of cuBLASLt
+    cudaError_t lost = cudaSuccess;              // what every call returns from now on; what is queued never runs
+    std::function<void(const std::string&)> watch = nullptr;  // sees the name of each call before it is carried out
+    cudaComputeMode compute_mode = cudaComputeModeDefault;
+    int64_t used = 0;              // bytes of device memory
+    bool profiled = false;         // between cudaProfilerStart and cudaProfilerStop
+    double clock = 0;              // milliseconds, as events see them; work may add to it
+    double sums_milliseconds = 0;  // what the sums of an operand add to a product of cuBLASLt
 };
 Machine& machine();
 

@@ -53,6 +53,7 @@ void Streams::complete(const Event& event, int64_t version) {
 }
 
 void Streams::finish(Stream& stream) {
+    if (machine().lost != cudaSuccess) stream.queue.clear();
     while (!stream.queue.empty()) run_front(stream);
 }
 
