@@ -40,8 +40,10 @@ void evaluate(const Options& o, const CommonOptions& common) {
         .sequences = o.sequences,
         .dtype = o.dtype};
     Evaluator evaluator(model.parameters, dataset, vocabulary.special(), options);
+    const Device device = choose_device(o.device);
+    require_computes(device, o.dtype);
     ForwardPass pass(model.parameters, Evaluator::program(model.parameters, options), model.values.as<float>(), o.dtype,
-                     *choose_device(o.device).kernels);
+                     *device.kernels);
     const EvaluationResult r = evaluator.run(pass);
     if (common.json) {
         const nlohmann::ordered_json json = {{"mlm_loss", r.loss},

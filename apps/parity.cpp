@@ -78,7 +78,9 @@ void add_parity(CLI::App& app, CommonOptions& common) {
         "result.safetensors");
     command->callback([options, device, &common] {
         use_threads(common);
-        options->kernels = choose_device(*device).kernels;
+        const Device chosen = choose_device(*device);
+        require_computes(chosen, options->dtype);
+        options->kernels = chosen.kernels;
         parity(*options);
     });
 }

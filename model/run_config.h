@@ -14,7 +14,7 @@
 namespace dropforge {
 
 enum class Masking : uint8_t { dynamic, fixed };  // "dynamic": drawn anew in every epoch; "static": the same in all
-enum class Precision : uint8_t { automatic, bf16, f32 };  // "auto": bf16 where the device computes it, else f32
+enum class Precision : uint8_t { automatic, bf16, fp16, f32 };  // "auto": what the device computes fast
 enum class OptimizerKind : uint8_t { adamw, lamb };
 
 // The defaults are the recipe of Devlin et al. 2019, appendix A.2, and of its code (github.com/google-research/bert:

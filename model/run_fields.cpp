@@ -81,7 +81,7 @@ std::vector<Field> training() {
          "precision",
          [](Config& c) -> Slot { return choice(c.train.precision); },
          kAny,
-         {"auto", "bf16", "f32"}},
+         {"auto", "bf16", "fp16", "f32"}},
         {"train", "seed", [](Config& c) -> Slot { return &c.train.seed; }, {0, 0x1p63}},
         {"train", "optimizer", [](Config& c) -> Slot { return choice(c.train.optimizer); }, kAny, {"adamw", "lamb"}},
         {"train", "lr", [](Config& c) -> Slot { return &c.train.lr; }, kPositive},
