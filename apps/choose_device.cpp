@@ -29,6 +29,7 @@ std::optional<Device> cuda_device(std::string& why_not) {
                             static_cast<double>(gpu->free_memory) / 1e9, static_cast<double>(gpu->memory) / 1e9,
                             version(gpu->runtime), version(gpu->driver)),
         .bf16 = gpu->compute_capability >= 80,
+        .compute_capability = gpu->compute_capability,
         .available = gpu->free_memory,
         .memory = gpu->memory,
         .reserve = gpu->reserve,

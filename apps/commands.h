@@ -20,7 +20,7 @@ struct CommonOptions {
 void use_threads(const CommonOptions& common);
 void add_common(CLI::App& command, CommonOptions& common);
 
-inline constexpr std::array kPrecisionNames{"f32", "bf16"};  // of DType, as far as a model is computed in it
+inline constexpr std::array kPrecisionNames{"f32", "bf16", "fp16"};  // of DType, as far as a model is computed in it
 
 /// An option whose value is an enum's, by the names that stand in the order of the enum.
 template <typename Enum, size_t n>

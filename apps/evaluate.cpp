@@ -42,6 +42,7 @@ void evaluate(const Options& o, const CommonOptions& common) {
         .dtype = o.dtype};
     Evaluator evaluator(model.parameters, dataset, vocabulary.special(), options);
     Device device = choose_device(o.device);
+    require_computes(device, o.dtype);
     if (o.tf32) device = with_tf32(std::move(device), o.dtype);
     ForwardPass pass(model.parameters, Evaluator::program(model.parameters, options), model.values.as<float>(), o.dtype,
                      *device.kernels);

@@ -81,6 +81,7 @@ void add_parity(CLI::App& app, CommonOptions& common) {
     command->callback([options, device, tf32, &common] {
         use_threads(common);
         const Device chosen = choose_device(*device);
+        require_computes(chosen, options->dtype);
         options->kernels = *tf32 ? with_tf32(chosen, options->dtype).kernels : chosen.kernels;
         parity(*options);
     });

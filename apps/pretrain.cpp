@@ -136,7 +136,7 @@ void add_pretrain(CLI::App& app, CommonOptions& common) {
     add_shorthand(*command, options, "--data", "data.path", "Data folder of prepare");
     command->add_option("--out", options->run.out, "Run folder; needed but for --dry-run");
     add_shorthand(*command, options, "--method", "train.method", "dense, token_dropping, sctd");
-    add_shorthand(*command, options, "--precision", "train.precision", "auto, bf16, f32");
+    add_shorthand(*command, options, "--precision", "train.precision", "auto, bf16, fp16, f32");
     command->add_flag_callback(
         "--tf32",
         [options] {

@@ -180,7 +180,7 @@ std::vector<KernelCaseMaker> dropping_cases(const ModelShape& shape, DType dtype
     add_of_shape("add", add);
     add_of_shape("pool_forward", pool_forward);
     add_of_shape("pool_backward", pool_backward);
-    if (dtype == DType::bf16) return cases;
+    if (dtype != DType::f32) return cases;
     add_of_shape("kl_divergence", kl_divergence);  // the rest is f32 whatever the storage
     add_of_shape("token_values",
                  [](const ModelShape& s, const KernelMemoryPtr& m, DType) { return token_values(s, m, false); });

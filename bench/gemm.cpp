@@ -116,8 +116,9 @@ void run(const GemmOptions& o) {
                                   {"device", device.model},
                                   {"threads", omp_get_max_threads()}};
     if (!o.json) fmt::print("{}\n", device.text);
-    for (const DType dtype : {DType::f32, DType::bf16})
-        result["rates"].push_back(measure(products, dtype, name_of(dtype), device, !o.json));
+    for (const DType dtype : {DType::f32, DType::bf16, DType::fp16})
+        if (computes(device, dtype))
+            result["rates"].push_back(measure(products, dtype, name_of(dtype), device, !o.json));
     if (tf32) result["rates"].push_back(measure(products, DType::f32, "tf32", *tf32, !o.json));
     if (o.json) fmt::print("{}\n", result.dump(2));
 }

@@ -124,9 +124,9 @@ std::vector<std::string> GpuModel::known() {
 GpuPrediction::GpuPrediction(const GpuModel& gpu, DType dtype, bool tf32)
     : gpu_(gpu),
       element_bytes_(static_cast<double>(size_of(dtype))),
-      peak_(dtype == DType::bf16 ? gpu.bf16_flops
-            : tf32               ? gpu.tf32_flops
-                                 : gpu.f32_flops) {}
+      peak_(is_16_bit(dtype) ? gpu.bf16_flops  // fp16 has the rate of bf16
+            : tf32           ? gpu.tf32_flops
+                             : gpu.f32_flops) {}
 
 /// What fits well into the L2 was written there by the op before.
 double GpuPrediction::memory_seconds(double bytes) const {

@@ -269,7 +269,8 @@ KernelCase update(const ModelShape& s, const KernelMemoryPtr& m, void (*KernelTa
                    .gradients = m->floats(n),
                    .moment1 = m->floats(n),
                    .moment2 = m->floats(n, 0, 1),
-                   .copy = static_cast<bf16*>(m->scratch(2 * n)),
+                   .copy = m->scratch(2 * n),
+                   .copy_dtype = DType::bf16,
                    .norm = m->floats(1, 1, 2),
                    .scalars = m->stored<UpdateScalars>({&scalars, 1}),
                    .segments = segments,
@@ -322,7 +323,7 @@ std::vector<KernelCaseMaker> kernel_cases(const ModelShape& shape, DType dtype) 
     add_of_shape("column_sum", column_sum);
     add_of_shape("cross_entropy", cross_entropy);
     std::ranges::move(dropping_cases(shape, dtype), std::back_inserter(cases));
-    if (dtype == DType::bf16) return cases;
+    if (dtype != DType::f32) return cases;
     add_of_shape("loss_totals", loss_totals);  // the rest is f32 whatever the storage
     add_of_shape("global_norm", global_norm);
     add("adamw", [=](const KernelMemoryPtr& m) { return update(shape, m, &KernelTable::adamw); });

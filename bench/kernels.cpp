@@ -55,9 +55,9 @@ class KernelBench {
 
     void run() {
         for (const ModelShape& shape : shapes())
-            for (const DType dtype : {DType::f32, DType::bf16})
+            for (const DType dtype : {DType::f32, DType::bf16, DType::fp16})
                 for (const KernelCaseMaker& maker : kernel_cases(shape, dtype)) {
-                    if (maker.name.find(options_.filter) == std::string::npos) continue;
+                    if (!computes(device_, dtype) || maker.name.find(options_.filter) == std::string::npos) continue;
                     matched_ = true;
                     run_case(maker, shape, dtype);
                 }

@@ -31,6 +31,7 @@ Device device_of(const GpuModel& gpu) {
             .model = gpu.name,
             .text = gpu.name,
             .bf16 = true,
+            .compute_capability = 80,
             .available = static_cast<int64_t>(gpu.memory_bytes),
             .tf32 = &kernels::cpu()};  // has it; which kernels these are does not matter: none is run
 }

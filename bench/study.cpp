@@ -14,7 +14,7 @@ void add_study_options(CLI::App& command, Study& study) {
     };
     key("--method", "train.method", "dense, token_dropping, sctd");
     key("--keep", "dropping.keep", "Tokens that stay: a count (64), or a share of the sequence (0.5)");
-    key("--precision", "train.precision", "auto, bf16, f32");
+    key("--precision", "train.precision", "auto, bf16, fp16, f32");
     key("--batch", "train.batch", "Sequences a step");
     key("--micro-batch", "train.micro_batch", "Sequences at a time (0: all)");
     key("--sequence", "data.sequence", "Tokens a sequence");

@@ -159,6 +159,18 @@ MemoryInfo memory_info(const fs::path& root) {
     return info;
 }
 
+bool computes(const Device& device, DType dtype) {
+    const bool gpu = device.kind == "cuda";
+    return dtype == DType::fp16 ? gpu : dtype != DType::bf16 || device.bf16 || !gpu;
+}
+
+void require_computes(const Device& device, DType dtype) {
+    if (computes(device, dtype)) return;
+    if (dtype == DType::fp16) throw Error("fp16 is for CUDA devices: the CPU computes in bf16 or f32");
+    throw Error("bf16 needs compute capability 8.0, this GPU has {}.{}: it computes in fp16 or f32",
+                device.compute_capability / 10, device.compute_capability % 10);
+}
+
 Device cpu_device() {
     const CpuInfo cpu = cpu_info();
     return {.model = cpu.model,

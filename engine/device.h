@@ -31,18 +31,22 @@ MemoryInfo memory_info(const fs::path& root = "/");
 /// Where a run computes. The CUDA backend is a library of its own that only the programs link: they choose.
 struct Device {
     const kernels::KernelTable* kernels = &kernels::cpu();
-    std::string kind = "cpu";  // or "cuda"
-    std::string model;         // as the system names it
-    std::string text;          // for people: model, cores or multiprocessors, and why this device was taken
-    bool bf16 = false;         // products of 16-bit numbers in hardware; else they are emulated, slower than f32
-    int64_t available = 0;     // bytes of memory that a run can have
-    int64_t memory = 0;        // bytes in all where others may hold some of them (a GPU); 0: not said
-    int64_t reserve = 0;       // bytes that a run takes beside what it plans
+    std::string kind = "cpu";    // or "cuda"
+    std::string model;           // as the system names it
+    std::string text;            // for people: model, cores or multiprocessors, and why this device was taken
+    bool bf16 = false;           // products of bf16 in hardware; without, a CPU emulates them, slower than f32
+    int compute_capability = 0;  // 75: 7.5; 0: not a GPU
+    int64_t available = 0;       // bytes of memory that a run can have
+    int64_t memory = 0;          // bytes in all where others may hold some of them (a GPU); 0: not said
+    int64_t reserve = 0;         // bytes that a run takes beside what it plans
     const kernels::KernelTable* tf32 = nullptr;  // as `kernels`, f32 products by TF32; nullptr: it has none
 };
 /// The device with its f32 products by TF32, for a model computed in `dtype`. Error if it has none, or dtype is not
 /// f32.
 Device with_tf32(Device device, DType dtype);
+/// Throws Error, in one line, if models cannot be computed in `dtype` there: fp16 on a CPU, bf16 on a GPU without.
+void require_computes(const Device& device, DType dtype);
+bool computes(const Device& device, DType dtype);
 /// The CPU with the cores and the memory that this process may use.
 Device cpu_device();
 

@@ -125,10 +125,10 @@ void pool_backward(Program& program, const std::string& name, const Pool& p, Ten
 }
 
 void kl_divergence(Program& program, const std::string& name, Tensor target, Tensor input, Tensor gradient_scale,
-                   Tensor kl, Tensor dtarget, Tensor dinput) {
+                   Tensor loss_scale, Tensor kl, Tensor dtarget, Tensor dinput) {
     same_shape(name, target, input);
     is_vector(name, "kl", kl, DType::f32, rows(target));
-    Access access{.reads = {target, input, gradient_scale}, .writes = {kl}};
+    Access access{.reads = {target, input, gradient_scale, loss_scale}, .writes = {kl}};
     if (gradient_scale) {
         same_shape(name, target, dtarget);
         same_shape(name, input, dinput);
@@ -136,9 +136,10 @@ void kl_divergence(Program& program, const std::string& name, Tensor target, Ten
         access.inplace = {{dtarget, target}, {dinput, input}};
     }
     program.add(name, access, [=](const Run& r) {
-        r.kernels.kl_divergence({r.at<float>(target), r.at<float>(input), r.at<float>(gradient_scale), r.at<float>(kl),
-                                 r.at<float>(dtarget), r.at<float>(dinput), rows(target), columns(target)},
-                                r.context);
+        r.kernels.kl_divergence(
+            {r.at<float>(target), r.at<float>(input), r.at<float>(gradient_scale), r.at<float>(loss_scale),
+             r.at<float>(kl), r.at<float>(dtarget), r.at<float>(dinput), rows(target), columns(target)},
+            r.context);
     });
 }
 

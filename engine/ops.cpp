@@ -251,13 +251,14 @@ void scatter_rows(Program& program, const std::string& name, Tensor from, Tensor
 }
 
 void cross_entropy(Program& program, const std::string& name, const CrossEntropy& c) {
-    Access access{.reads = {c.logits, c.labels, c.weights, c.gradient_scale}, .writes = {c.loss, c.correct}};
+    Access access{.reads = {c.logits, c.labels, c.weights, c.gradient_scale, c.loss_scale},
+                  .writes = {c.loss, c.correct}};
     if (c.gradient_scale) access.writes.push_back(c.logits);
     program.add(name, access, [=](const Run& r) {
-        r.kernels.cross_entropy(
-            {r.at(c.logits), r.at<int32_t>(c.labels), r.at<float>(c.weights), r.at<float>(c.gradient_scale),
-             r.at<float>(c.loss), r.at<float>(c.correct), rows(c.logits), c.columns, columns(c.logits), c.logits.dtype},
-            r.context);
+        r.kernels.cross_entropy({r.at(c.logits), r.at<int32_t>(c.labels), r.at<float>(c.weights),
+                                 r.at<float>(c.gradient_scale), r.at<float>(c.loss_scale), r.at<float>(c.loss),
+                                 r.at<float>(c.correct), rows(c.logits), c.columns, columns(c.logits), c.logits.dtype},
+                                r.context);
     });
     Access sums{.reads = {c.loss, c.weights, c.correct}, .writes = {c.totals}};
     if (c.accumulate) sums.reads.push_back(c.totals);
@@ -273,18 +274,29 @@ void update(Program& program, Optimizer optimizer, const Update& u, std::span<co
     program.add("gradient_norm", {.reads = {u.gradients}, .writes = {u.norm, norm_scratch}}, [=](const Run& r) {
         r.kernels.global_norm({r.at<float>(u.gradients), segments, r.at<float>(u.norm), r.at(norm_scratch)}, r.context);
     });
+    if (u.loss_scale)
+        program.add("loss_scale",
+                    {.reads = {u.norm, u.scalars, u.loss_scale}, .writes = {u.norm, u.scaled_scalars, u.loss_scale}},
+                    [=](const Run& r) {
+                        r.kernels.loss_scale(
+                            {r.at<float>(u.norm), r.at<kernels::UpdateScalars>(u.scalars),
+                             r.at<kernels::UpdateScalars>(u.scaled_scalars), r.at<kernels::LossScale>(u.loss_scale)},
+                            r.context);
+                    });
+    const Tensor scalars = u.loss_scale ? u.scaled_scalars : u.scalars;
     const bool lamb = optimizer == Optimizer::lamb;
     const Tensor scratch = program.scratch("update.scratch", lamb ? kernels::lamb_scratch_bytes(segments) : 0);
-    const Access access{.reads = {u.parameters, u.gradients, u.moment1, u.moment2, u.norm, u.scalars},
+    const Access access{.reads = {u.parameters, u.gradients, u.moment1, u.moment2, u.norm, scalars},
                         .writes = {u.parameters, u.moment1, u.moment2, u.copy, scratch}};
     program.add(lamb ? "lamb" : "adamw", access, [=](const Run& r) {
         const kernels::Update arguments{r.at<float>(u.parameters),
                                         r.at<float>(u.gradients),
                                         r.at<float>(u.moment1),
                                         r.at<float>(u.moment2),
-                                        r.at<bf16>(u.copy),
+                                        r.at(u.copy),
+                                        u.copy.dtype,
                                         r.at<float>(u.norm),
-                                        r.at<kernels::UpdateScalars>(u.scalars),
+                                        r.at<kernels::UpdateScalars>(scalars),
                                         segments,
                                         r.at(scratch)};
         (lamb ? r.kernels.lamb : r.kernels.adamw)(arguments, r.context);

@@ -113,6 +113,7 @@ struct CrossEntropy {
     Tensor logits;                // [R, stride]; becomes its own gradient if gradient_scale is there
     Tensor labels, weights = {};  // i32 [R], f32 [R] (may be absent)
     Tensor gradient_scale = {};   // f32 [1], may be absent
+    Tensor loss_scale = {};       // kernels::LossScale, may be absent
     Tensor loss, correct;         // f32 [R]
     Tensor totals;                // f32 [3]: sums of loss, weight, correct
     int64_t columns;
@@ -144,19 +145,21 @@ void pool_forward(Program& program, const std::string& name, const Pool& p, Tens
 void pool_backward(Program& program, const std::string& name, const Pool& p, Tensor dpooled, Tensor dx,
                    bool accumulate);
 /// target, input f32 [R,h] → kl f32 [R], and, if gradient_scale f32 [1] is there, dtarget and dinput, which may be
-/// target and input.
+/// target and input. loss_scale: as of CrossEntropy.
 void kl_divergence(Program& program, const std::string& name, Tensor target, Tensor input, Tensor gradient_scale,
-                   Tensor kl, Tensor dtarget, Tensor dinput);
+                   Tensor loss_scale, Tensor kl, Tensor dtarget, Tensor dinput);
 
 // ----------------------------------------------------------------------------------------------------------- optimizer
 enum class Optimizer : uint8_t { adamw, lamb };
 struct Update {
     Tensor parameters, gradients, moment1, moment2;  // f32 arenas
-    Tensor copy;                                     // bf16 arena, may be absent
+    Tensor copy;                                     // bf16 or fp16 arena, may be absent
     Tensor norm;                                     // f32 [1], written
     Tensor scalars;                                  // kernels::UpdateScalars
+    Tensor loss_scale = {}, scaled_scalars = {};  // kernels::LossScale, and the UpdateScalars that it makes: written;
+                                                  // may be absent
 };
-/// Global gradient norm, then AdamW or LAMB. `segments` must outlive the program.
+/// Global gradient norm, the loss scale's step, then AdamW or LAMB. `segments` must outlive the program.
 void update(Program& program, Optimizer optimizer, const Update& u, std::span<const kernels::Segment> segments);
 void cast(Program& program, const std::string& name, Tensor from, Tensor to);
 /// to += x.

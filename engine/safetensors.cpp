@@ -185,14 +185,6 @@ void check_cover(const std::string& file, const std::map<std::string, TensorInfo
             data_bytes);
 }
 
-float half_to_float(uint16_t half) {
-    const int exponent = (half >> 10) & 31, mantissa = half & 1023;
-    const float sign = (half >> 15) != 0 ? -1.0f : 1.0f;
-    if (exponent == 31) return mantissa == 0 ? sign * INFINITY : NAN;
-    if (exponent == 0) return sign * std::ldexp(static_cast<float>(mantissa), -24);
-    return sign * std::ldexp(static_cast<float>(1024 + mantissa), exponent - 25);
-}
-
 /// to[i] = convert(element i): elements may be unaligned in the file.
 template <typename From, typename To, typename Convert>
 void convert_all(std::span<const std::byte> from, std::span<To> to, Convert convert) {
@@ -258,7 +250,7 @@ void SafetensorsFile::read(const std::string& name, std::span<float> to, std::sp
     else if (dtype == "BF16")
         convert_all<bf16>(from, to, [](bf16 x) { return static_cast<float>(x); });
     else if (dtype == "F16")
-        convert_all<uint16_t>(from, to, half_to_float);
+        convert_all<fp16>(from, to, [](fp16 x) { return static_cast<float>(x); });
     else if (dtype == "F64")
         convert_all<double>(from, to, [](double x) { return static_cast<float>(x); });
     else

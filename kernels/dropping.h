@@ -93,12 +93,13 @@ struct PoolBackward {
 };
 /// Divergence of row b's distributions over the columns (Zhong et al. 2023, equations 4 and 5): with t =
 /// softmax(target), p = softmax(input): kl = Σ t·(log t - log p). If gradient_scale is given also its gradients, times
-/// the scale: dinput = p - t, dtarget = t·(log t - log p - kl).
+/// both scales: dinput = p - t, dtarget = t·(log t - log p - kl).
 struct KlDivergence {
-    const float *target, *input;  // [rows,columns]: the full pass, the pass with dropped tokens
-    const float* gradient_scale;  // [1] or nullptr
-    float* kl;                    // [rows]
-    float *dtarget, *dinput;      // [rows,columns], if gradient_scale is given; may be target and input themselves
+    const float *target, *input;        // [rows,columns]: the full pass, the pass with dropped tokens
+    const float* gradient_scale;        // [1] or nullptr
+    const float* loss_scale = nullptr;  // [1] or nullptr: 1; see LossScale
+    float* kl;                          // [rows]
+    float *dtarget, *dinput;  // [rows,columns], if gradient_scale is given; may be target and input themselves
     int64_t rows, columns;
 };
 

@@ -1,10 +1,11 @@
 // Every operation of the engine, once. A backend fills one KernelTable; raw pointers in, raw pointers out, no knowledge
 // of the engine.
 //
-// Conventions. Matrices are row-major. "float type" means f32 or bf16, given by the struct's `dtype`; arithmetic is in
-// f32 whatever the storage. void* points to that float type, float* to f32, int32_t* to i32. Outputs are assigned
-// unless a comment says "accumulates" or the struct has `accumulate`. nullptr is allowed only where said. Sums run in
-// an order that does not depend on the number of threads. A `scratch` has the number of bytes that the function
+// Conventions. Matrices are row-major. "float type" means f32, bf16 or (not on the CPU) fp16, given by the struct's
+// `dtype`; arithmetic is in f32 whatever the storage. void* points to that float type, float* to f32, int32_t* to i32.
+// Outputs are assigned unless a comment says "accumulates" or the struct has `accumulate`. nullptr is allowed only
+// where said. Sums run in an order that does not depend on the number of threads. A `scratch` has the number of bytes
+// that the function
 // `<op>_scratch_bytes` below gives. T = rows = B*S in the BERT layers, h = columns.
 #pragma once
 
@@ -225,15 +226,16 @@ struct ScatterRows {
 
 // -------------------------------------------------------------------------------------------------------------- losses
 /// Softmax cross-entropy of rows of logits, in place: loss[r] = logsumexp - logit[label] where weight[r] > 0, else 0;
-/// then, if gradient_scale is given, logits become d(sum of losses * *gradient_scale)/d(logits); columns … stride-1
-/// become 0.
+/// then, if gradient_scale is given, logits become d(sum of losses * *gradient_scale)/d(logits), times *loss_scale;
+/// columns … stride-1 become 0.
 struct CrossEntropy {
-    void* logits;                 // [rows, stride], the first `columns` are classes
-    const int32_t* labels;        // [rows], valid classes even where the weight is 0
-    const float* weights;         // [rows] 1 or 0; nullptr: all 1
-    const float* gradient_scale;  // [1] or nullptr: no gradient is written and logits stay
-    float* loss;                  // [rows]
-    float* correct;               // [rows] 1 where weight > 0 and the label has the (first) largest logit, else 0
+    void* logits;                       // [rows, stride], the first `columns` are classes
+    const int32_t* labels;              // [rows], valid classes even where the weight is 0
+    const float* weights;               // [rows] 1 or 0; nullptr: all 1
+    const float* gradient_scale;        // [1] or nullptr: no gradient is written and logits stay
+    const float* loss_scale = nullptr;  // [1] or nullptr: 1; see LossScale
+    float* loss;                        // [rows]
+    float* correct;                     // [rows] 1 where weight > 0 and the label has the (first) largest logit, else 0
     int64_t rows, columns, stride;
     DType dtype;
 };
@@ -260,11 +262,43 @@ struct GlobalNorm {
     void* scratch;
 };
 int64_t global_norm_scratch_bytes(std::span<const Segment> segments);
+/// The state of a dynamic loss scale, in device memory. Where gradients are fp16, losses' are multiplied by `scale`, so
+/// that small ones stay above fp16's smallest numbers; the update divides by it (Micikevicius et al. 2018,
+/// section 3.2). It moves as PyTorch's torch.amp.GradScaler moves its own by default.
+struct LossScale {
+    static constexpr float kLeast = 1;
+    static constexpr int32_t kGrowthInterval = 2000;
+
+    float scale = 65536;
+    int32_t streak = 0;   // finite gradient norms since it last changed
+    int32_t updates = 0;  // that were taken: those of the finite norms
+
+    /// The state after a step: half the scale where gradients overflowed, twice after many where they did not.
+    constexpr LossScale after(bool finite_norm) const {
+        if (!finite_norm) return {scale > 2 * kLeast ? scale / 2 : kLeast, 0, updates};
+        if (streak + 1 < kGrowthInterval) return {scale, streak + 1, updates + 1};
+        return {scale < 0x1p127f ? scale * 2 : scale, 0, updates + 1};
+    }
+};
+/// *gradient_scale times the loss scale, if there is one.
+constexpr float scaled(const float* gradient_scale, const float* loss_scale) {
+    return loss_scale ? *gradient_scale * *loss_scale : *gradient_scale;
+}
 /// What an update needs from the host, in device memory: changes at every step without a new Program.
 struct UpdateScalars {
     float learning_rate, weight_decay, beta1, beta2, epsilon;
     float correction1, correction2;  // 1 - beta^t
     float clip;                      // gradients are multiplied by min(1, clip / norm); 0 = off
+    float gradient_factor = 1;       // and by this: 1 / loss scale
+};
+/// Between gradient norm and update: the norm becomes that of gradients without the loss scale, the update gets the
+/// scalars that the host asks for with its gradient_factor and the corrections for the updates that were taken (those
+/// after a norm that is not finite were not), and the loss scale moves on.
+struct LossScaleStep {
+    float* norm;  // [1]
+    const UpdateScalars* asked;
+    UpdateScalars* scalars;
+    LossScale* state;
 };
 /// AdamW (Loshchilov & Hutter 2019) or LAMB (You et al. 2020, algorithm 2, unclamped ratio) over flat arenas:
 /// docs/algorithms.md, "Optimizers".
@@ -273,7 +307,8 @@ struct Update {
     float* parameters;  // master weights
     const float* gradients;
     float *moment1, *moment2;
-    bf16* copy;         // rounded parameters for the GEMMs, refreshed in the same pass; nullptr: none
+    void* copy;         // rounded parameters for the GEMMs, refreshed in the same pass; nullptr: none
+    DType copy_dtype;   // bf16 or fp16, if there is a copy
     const float* norm;  // [1]
     const UpdateScalars* scalars;
     std::span<const Segment> segments;
@@ -318,6 +353,7 @@ struct KernelTable {
     void (*cross_entropy)(const CrossEntropy&, Context&);
     void (*loss_totals)(const LossTotals&, Context&);
     void (*global_norm)(const GlobalNorm&, Context&);
+    void (*loss_scale)(const LossScaleStep&, Context&);
     void (*adamw)(const Update&, Context&);
     void (*lamb)(const Update&, Context&);
     void (*cast)(const Cast&, Context&);

@@ -33,9 +33,10 @@ struct ImportanceOptions {
     double beta;                                 // of the moving average
 };
 
-/// Gradient norm and update of the arenas parameters, gradients, moment1, moment2 [size], copy (bf16 precision), by the
-/// input update_scalars; output gradient_norm [1]. With `importance` also of the table importance [V], from the inputs
-/// importance_sums, importance_counts [V]. `segments` must outlive the program.
+/// Gradient norm and update of the arenas parameters, gradients, moment1, moment2 [size], copy (of 16 bits), by the
+/// input update_scalars; output gradient_norm [1]. In fp16 also of loss_scale; output scaled_scalars. With `importance`
+/// also of the table importance [V], from the inputs importance_sums, importance_counts [V]. `segments` must outlive
+/// the program.
 Program optimizer_step(const Parameters& parameters, DType dtype, ops::Optimizer optimizer,
                        std::span<const kernels::Segment> segments,
                        const std::optional<ImportanceOptions>& importance = {});

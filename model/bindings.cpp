@@ -9,7 +9,8 @@ void bind_if_named(Executor& executor, std::string_view name, void* pointer) {
     if (executor.program().has(name)) executor.bind(name, pointer);
 }
 
-void bind_parameters(Executor& executor, const Parameters& parameters, float* values, bf16* copy, float* gradients) {
+void bind_parameters(Executor& executor, const Parameters& parameters, float* values, uint16_t* copy,
+                     float* gradients) {
     for (const Parameters::Entry& p : parameters.entries()) {
         bind_if_named(executor, Graph::master_name(p.name), values + p.offset);
         if (copy != nullptr) bind_if_named(executor, Graph::copy_name(p.name), copy + p.offset);

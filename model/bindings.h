@@ -16,7 +16,7 @@ void bind_if_named(Executor& executor, std::string_view name, void* pointer);
 
 /// Every parameter that the program names: masters from `values`, rounded copies from `copy` (nullptr: none), gradients
 /// likewise.
-void bind_parameters(Executor& executor, const Parameters& parameters, float* values, bf16* copy, float* gradients);
+void bind_parameters(Executor& executor, const Parameters& parameters, float* values, uint16_t* copy, float* gradients);
 
 /// Whether a caller-owned tensor of that name is a parameter, its rounded copy or its gradient.
 bool names_parameter(std::string_view name);

@@ -17,6 +17,7 @@ namespace {
 constexpr const char* kFile = "trainer.safetensors";
 constexpr const char* kFormat = "2";
 constexpr const char* kImportance = "importance";
+constexpr const char* kLossScale = "loss_scale";
 
 const std::string& text(const SafetensorsFile& file, const std::string& key) {
     const auto found = file.metadata().find(key);
@@ -52,6 +53,19 @@ TrainingState read_state(const SafetensorsFile& file) {
     return state;
 }
 
+/// A checkpoint of another precision has none: all of its updates were taken.
+kernels::LossScale read_loss_scale(const SafetensorsFile& file, int64_t step) {
+    kernels::LossScale scale{.updates = static_cast<int32_t>(step)};
+    if (!file.has(kLossScale)) return scale;
+    const auto bytes = file.bytes(kLossScale);
+    require(bytes.size() == sizeof scale, "{}: {} must have {} bytes, not {}", file.path().string(), kLossScale,
+            sizeof scale, bytes.size());
+    std::memcpy(&scale, bytes.data(), sizeof scale);
+    require(std::isfinite(scale.scale) && scale.scale >= scale.kLeast, "{}: a loss scale of {}", file.path().string(),
+            scale.scale);
+    return scale;
+}
+
 void read_arena(const SafetensorsFile& file, const std::string& prefix, const Parameters& parameters, float* arena) {
     for (const HfTensor& t : parameters.tensors())
         file.read(prefix + t.name, {arena + t.offset, static_cast<size_t>(t.shape.size())}, t.shape.dimensions());
@@ -73,6 +87,8 @@ void save_checkpoint(const fs::path& folder, const Parameters& parameters, Train
     writer.add_raw("interval", "F64", std::as_bytes(std::span(&state.sums, 1)), {sizeof(state.sums) / sizeof(double)});
     const std::span<const float> table = step.importance();
     if (!table.empty()) writer.add(kImportance, table, {std::ssize(table)});
+    if (const kernels::LossScale* scale = step.loss_scale())
+        writer.add_raw(kLossScale, "I32", std::as_bytes(std::span(scale, 1)), {sizeof *scale / sizeof(int32_t)});
     for (const auto& [prefix, arena] : {std::pair{"moment1/", step.moment1()}, {"moment2/", step.moment2()}})
         for (const HfTensor& t : parameters.tensors())
             writer.add(prefix + t.name, std::span<const float>(arena + t.offset, static_cast<size_t>(t.shape.size())),
@@ -104,8 +120,10 @@ TrainingState load_checkpoint(const fs::path& folder, const Parameters& paramete
     read_arena(file, "moment1/", parameters, step.moment1());
     read_arena(file, "moment2/", parameters, step.moment2());
     if (!step.importance().empty()) read_importance(file, step.importance());
+    const TrainingState state = read_state(file);
+    if (kernels::LossScale* scale = step.loss_scale()) *scale = read_loss_scale(file, state.step);
     step.store_states();
-    return read_state(file);
+    return state;
 }
 
 void load_initial_weights(const fs::path& folder, const Parameters& parameters, TrainingStep& step) {

@@ -22,9 +22,8 @@ struct TrainingState {
     std::string revision;  // of the source that the program was built from
 };
 
-/// Writes config.json, model.safetensors (f32 master weights), trainer.safetensors (moments, importance table,
-/// state) and the tokenizer's
-/// files into `folder`, which exists. `vocabulary`: the vocab.txt to copy.
+/// Writes config.json, model.safetensors (f32 master weights), trainer.safetensors (moments, importance table, loss
+/// scale, state) and the tokenizer's files into `folder`, which exists. `vocabulary`: the vocab.txt to copy.
 void save_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step,
                      const TrainingState& state, const fs::path& vocabulary, bool cased);
 

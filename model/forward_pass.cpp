@@ -9,7 +9,7 @@ ForwardPass::ForwardPass(const Parameters& parameters, PlannedProgram program, c
     : planned_(std::move(program)),
       context_(table.create_context()),
       arena_(planned_.plan.bytes, *context_),
-      copy_(dtype == DType::f32 ? 0 : parameters.size() * static_cast<int64_t>(sizeof(bf16)), *context_) {
+      copy_(dtype == DType::f32 ? 0 : parameters.size() * static_cast<int64_t>(size_of(dtype)), *context_) {
     auto* there = const_cast<float*>(values);  // a forward pass reads the parameters only
     if (!context_->on_host()) {
         values_ = Buffer(parameters.size() * static_cast<int64_t>(sizeof(float)), *context_);
@@ -18,7 +18,7 @@ ForwardPass::ForwardPass(const Parameters& parameters, PlannedProgram program, c
     }
     if (copy_.bytes() > 0) table.cast({there, copy_.as<>(), parameters.size(), DType::f32, dtype}, *context_);
     context_->synchronize();
-    prepare(parameters, {there, copy_.as<bf16>(), arena_.as<>(), context_.get(), &table});
+    prepare(parameters, {there, copy_.as<uint16_t>(), arena_.as<>(), context_.get(), &table});
 }
 
 ForwardPass::ForwardPass(const Parameters& parameters, PlannedProgram program, const Resources& r)

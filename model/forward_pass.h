@@ -16,7 +16,7 @@ namespace dropforge {
 /// Memory and backend that a forward pass borrows. Pointers are of the context's memory; `copy` is nullptr in f32.
 struct Resources {
     float* values;  // the parameters' arena
-    bf16* copy;
+    uint16_t* copy;
     void* arena;  // at least the plan's bytes
     kernels::Context* context;
     const kernels::KernelTable* table;

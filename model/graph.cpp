@@ -18,6 +18,8 @@ Graph::Graph(Program& program, const Parameters& parameters, const GraphOptions&
     if (options.types) token_type_ids = input("token_type_ids", DType::i32, {b, s});
     if (options.lengths) lengths = input("lengths", DType::i32, {b});
     if (options.training) dropout_state = input("dropout_state", DType::i32, {4});
+    if (options.training && options.dtype == DType::fp16)
+        loss_scale = input("loss_scale", DType::f32, {sizeof(kernels::LossScale) / sizeof(float)});
 }
 
 Tensor Graph::input(const std::string& name, DType dtype, const Shape& shape) {

@@ -35,12 +35,13 @@ class Graph {
     // Inputs, bound by name.
     Tensor input_ids, token_type_ids, lengths;  // i32 [B,S], [B,S], [B]; absent if the batch has none
     Tensor dropout_state;                       // i32 [4]: kernels::Dropout::state
+    Tensor loss_scale;                          // kernels::LossScale; absent unless gradients are fp16
 
     /// A tensor that the caller binds; the same one if it was asked for before.
     Tensor input(const std::string& name, DType dtype, const Shape& shape);
 
     Tensor master(Parameters::Index p);    // f32
-    Tensor weight(Parameters::Index p);    // as the GEMMs read it: f32, or the bf16 copy
+    Tensor weight(Parameters::Index p);    // as the GEMMs read it: f32, or the 16-bit copy
     Tensor gradient(Parameters::Index p);  // f32
     /// Whether the next op adds to this parameter's gradient: an earlier micro-batch, or an earlier call for the same
     /// parameter in this Program (two passes share their parameters), has put something there.

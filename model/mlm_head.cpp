@@ -48,6 +48,7 @@ MlmHead mlm_forward(Graph& g, Tensor rows, Tensor position_loss, Tensor totals) 
     ops::CrossEntropy loss{.logits = m.logits,
                            .labels = g.input("masked_labels", DType::i32, {r}),
                            .weights = g.input("masked_weights", DType::f32, {r}),
+                           .loss_scale = g.loss_scale,
                            .loss = position_loss,
                            .correct = g.program.planned("correct", DType::f32, {r}),
                            .totals = totals,

@@ -12,6 +12,7 @@ NspHead nsp_forward(Graph& g, Tensor rows, Tensor totals) {
     n.logits = g.linear("classifier", n.pooled, g.parameters.next_sentence);
     ops::CrossEntropy loss{.logits = n.logits,
                            .labels = g.input("next_sentence_labels", DType::i32, {b}),
+                           .loss_scale = g.loss_scale,
                            .loss = g.program.planned("loss", DType::f32, {b}),
                            .correct = g.program.planned("correct", DType::f32, {b}),
                            .totals = totals,

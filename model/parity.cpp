@@ -1,5 +1,6 @@
 #include "model/parity.h"
 
+#include <cmath>
 #include <deque>
 #include <tuple>
 
@@ -105,15 +106,19 @@ void add_losses(const StepResult& r, StepKind kind, bool next_sentence, Results&
     results.add("kl_global", r.kl_global);
 }
 
-void add_step(const StepResult& result, StepKind kind, TrainingStep& step, const Parameters& parameters,
+/// `scale`: the loss scale, which is not in what is written.
+void add_step(const StepResult& result, StepKind kind, TrainingStep& step, float scale, const Parameters& parameters,
               bool next_sentence, const data::Batch& batch, Results& results) {
     add_losses(result, kind, next_sentence, results);
     if (kind != StepKind::dense)
         results.add_integers("kept_positions", step.kept_positions(), {batch.sequences, step.programs().kept()});
     results.add("position_loss", step.position_loss().data(), {batch.sequences, batch.masked});
-    for (const HfTensor& t : parameters.tensors())
-        if (next_sentence || !Parameters::next_sentence_only(t))
-            results.add("gradient/" + t.name, step.gradients() + t.offset, t.shape);
+    for (const HfTensor& t : parameters.tensors()) {
+        if (!next_sentence && Parameters::next_sentence_only(t)) continue;
+        std::vector<float> gradient(step.gradients() + t.offset, step.gradients() + t.offset + t.shape.size());
+        for (float& x : gradient) x /= scale;
+        results.add("gradient/" + t.name, std::move(gradient), t.shape.dimensions());
+    }
 }
 
 /// Token dropping and ScTD as parity's options say; every step of ScTD is an align step.
@@ -162,13 +167,16 @@ void add_training(const ParityOptions& o, const Parameters& parameters, const fl
     if (kind != StepKind::dense) read_importance(SafetensorsFile(o.batch), step.importance());
     step.store_states();
     std::vector<float> losses;
-    for (int64_t i = 1; i <= std::max<int64_t>(o.steps, 1); ++i) {
+    for (int64_t i = 1; i <= std::max<int64_t>(o.steps, 1);) {
         const StepResult result = step.backward(batch, i, kind, o.sctd.lambda);
-        losses.push_back(static_cast<float>(result.loss));
-        if (i == 1) step.fetch_states();
-        if (i == 1) add_step(result, kind, step, parameters, next_sentence, batch, results);
+        step.fetch_states();
+        const float scale = step.loss_scale() ? step.loss_scale()->scale : 1;
         const double norm = step.update(i, o.steps > 0 ? o.lr : 0);
+        if (!std::isfinite(norm) && scale > kernels::LossScale::kLeast) continue;  // again, with half of it
+        if (i == 1) add_step(result, kind, step, scale, parameters, next_sentence, batch, results);
         if (i == 1) results.add("grad_norm", norm);
+        losses.push_back(static_cast<float>(result.loss));
+        ++i;
     }
     step.fetch_states();
     if (kind != StepKind::dense)

@@ -210,11 +210,13 @@ void Pretraining::queue_step(int64_t step, data::Loader& loader) {
 
 /// Takes the results of the oldest step that is queued.
 void Pretraining::finish_step() {
-    const auto [settings, result, norm] = step_.collect();
+    const auto [settings, result, norm, loss_scale] = step_.collect();
     require_finite("loss", result.loss, settings.step);
-    require_finite("gradient norm", norm, settings.step);
+    const bool overflow = loss_scale && *loss_scale > kernels::LossScale::kLeast;  // the scale is being found
+    if (!overflow) require_finite("gradient norm", norm, settings.step);
     report_.learning_rate = settings.learning_rate;
     report_.gradient_norm = norm;
+    report_.loss_scale = loss_scale;
     state_.step = settings.step;
     if (std::ranges::count(seen_, settings.kind) == 0) report_kernels(settings.kind);
     meter_->count(settings.kind, result, step_.programs().flops(settings.kind));

@@ -14,7 +14,7 @@
 namespace dropforge {
 
 enum class Masking : uint8_t { dynamic, fixed };  // "dynamic": drawn anew in every epoch; "static": the same in all
-enum class Precision : uint8_t { automatic, bf16, f32 };  // "auto": bf16 where the device computes it, else f32
+enum class Precision : uint8_t { automatic, bf16, fp16, f32 };  // "auto": what the device computes fast
 /// What backward takes as GELU's output: what forward made, which takes a quarter more memory, or the same made again.
 /// "auto": kept on a GPU where there is room, since kernels there wait for memory; made again on a CPU.
 enum class GeluOutput : uint8_t { automatic, keep, recompute };

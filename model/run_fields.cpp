@@ -81,7 +81,7 @@ std::vector<Field> training() {
          "precision",
          [](Config& c) -> Slot { return choice(c.train.precision); },
          kAny,
-         {"auto", "bf16", "f32"}},
+         {"auto", "bf16", "fp16", "f32"}},
         {.table = "train",
          .name = "gelu_output",
          .slot = [](Config& c) -> Slot { return choice(c.train.gelu_output); },

@@ -60,18 +60,24 @@ int64_t batch_bytes(const RunConfig& c) {
 }  // namespace
 
 ResolvedPrecision resolve_precision(Precision precision, const Device& device) {
-    const char* name = device.kind == "cpu" ? "this CPU" : "this GPU";
+    const bool gpu = device.kind == "cuda";
     switch (precision) {
         case Precision::f32:
             return {DType::f32, "f32, as asked for"};
         case Precision::bf16:
-            return {DType::bf16, device.bf16 ? "bf16, as asked for"
-                                             : fmt::format("bf16, as asked for; {} emulates it, f32 is faster", name)};
+            require_computes(device, DType::bf16);
+            return {DType::bf16,
+                    device.bf16 ? "bf16, as asked for" : "bf16, as asked for; this CPU emulates it, f32 is faster"};
+        case Precision::fp16:
+            require_computes(device, DType::fp16);
+            return {DType::fp16, "fp16 with a loss scale, as asked for"};
         case Precision::automatic:
             break;
     }
-    if (device.bf16) return {DType::bf16, fmt::format("bf16: {} computes it", name)};
-    return {DType::f32, fmt::format("f32: {} has no bf16 dot products", name)};
+    if (device.bf16) return {DType::bf16, fmt::format("bf16: this {} computes it", gpu ? "GPU" : "CPU")};
+    if (!gpu) return {DType::f32, "f32: this CPU has no bf16 dot products"};
+    return {DType::fp16, fmt::format("fp16 with a loss scale: compute capability {}.{} has no bf16",
+                                     device.compute_capability / 10, device.compute_capability % 10)};
 }
 
 RunPlan::RunPlan(const RunConfig& given, Device on)

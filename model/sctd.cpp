@@ -61,7 +61,7 @@ struct Divergence {
 Divergence divergence(Graph& g, const std::string& name, Tensor dropped, Tensor full) {
     const Divergence d{g.program.planned(name + ".dropped_gradient", DType::f32, dropped.shape),
                        g.program.planned(name + ".full_gradient", DType::f32, full.shape)};
-    ops::kl_divergence(g.program, name, full, dropped, g.input("kl_scale", DType::f32, {1}),
+    ops::kl_divergence(g.program, name, full, dropped, g.input("kl_scale", DType::f32, {1}), g.loss_scale,
                        g.input(name, DType::f32, {g.options.batch}), d.dfull, d.ddropped);
     return d;
 }

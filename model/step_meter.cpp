@@ -44,6 +44,7 @@ StepMetrics StepMeter::metrics(int64_t step, const StepReport& report) {
                   .mlm_accuracy = sums_.correct / count,
                   .lr = report.learning_rate,
                   .grad_norm = report.gradient_norm,
+                  .loss_scale = report.loss_scale,
                   .time = unix_seconds(),
                   .sequences_per_second = rate,
                   .tokens_per_second = rate * static_cast<double>(c.data.sequence),

@@ -17,6 +17,7 @@ struct IntervalSums {
 /// What a step leaves beside its result.
 struct StepReport {
     double learning_rate = 0, gradient_norm = 0;
+    std::optional<double> loss_scale = {};
     double seconds_waited = 0;  // for data, since the process began
 };
 

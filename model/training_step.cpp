@@ -22,9 +22,13 @@ std::vector<const Program*> passes_of(const StepPrograms& programs) {
     return all;
 }
 
-/// What a pass exchanges with the host in every step: all that is no state.
+/// What a pass, and an update, exchanges with the host in every step: all that is no state.
 bool is_exchanged(std::string_view name) {
-    return !names_parameter(name) && name != "importance" && name != "importance_sums" && name != "importance_counts";
+    return !names_parameter(name) && name != "loss_scale" && name != "importance" && name != "importance_sums" &&
+           name != "importance_counts";
+}
+bool update_exchanges(std::string_view name) {
+    return name == "gradient_norm" || name == "update_scalars" || name == "scaled_scalars";
 }
 
 }  // namespace
@@ -43,21 +47,21 @@ TrainingStep::TrainingStep(const Parameters& parameters, StepPrograms programs, 
       moment1_(parameters.size() * kFloat, *context_),
       moment2_(parameters.size() * kFloat, *context_),
       importance_(options_.routing ? parameters.config().vocabulary * kFloat : 0, *context_),
+      loss_scale_(options_.dtype == DType::fp16 ? static_cast<int64_t>(sizeof(kernels::LossScale)) : 0, *context_),
       importance_sums_(importance_.bytes(), *context_),
       importance_counts_(importance_.bytes(), *context_),
       copy_(options_.dtype == DType::f32 ? 0 : parameters.size() * 2, *context_),
       arena_(std::max(programs_.arena_bytes(), arena_bytes), *context_),
       pass_io_(*context_, passes_of(programs_), is_exchanged, kAhead * micro_batches_),
-      update_io_(
-          *context_, {&programs_.update.program},
-          [](std::string_view name) { return name == "gradient_norm" || name == "update_scalars"; }, kAhead) {
+      update_io_(*context_, {&programs_.update.program}, update_exchanges, kAhead) {
+    if (kernels::LossScale* scale = loss_scale()) *scale = {};
     for (const StepPrograms::Passes& passes : programs_.passes) {
         Runners& runners = runners_.emplace_back(Runners{executor(passes.first), {}});
         if (passes.further) runners.further.emplace(executor(*passes.further));
     }
     update_.emplace(executor(programs_.update));
     for (Executor* e : executors()) {
-        bind_parameters(*e, parameters, values_.device<float>(), copy_.as<bf16>(), gradients_.device<float>());
+        bind_parameters(*e, parameters, values_.device<float>(), copy_.as<uint16_t>(), gradients_.device<float>());
         bind_states(*e);
         if (e != &*update_) pass_io_.bind(*e);
     }
@@ -76,6 +80,7 @@ void TrainingStep::bind_states(Executor& executor) {
                                                     {"moment1", moment1_.device()},
                                                     {"moment2", moment2_.device()},
                                                     {"copy", copy_.as<>()},
+                                                    {"loss_scale", loss_scale_.device()},
                                                     {"importance", importance_.device()},
                                                     {"importance_sums", importance_sums_.as<>()},
                                                     {"importance_counts", importance_counts_.as<>()}};
@@ -229,7 +234,11 @@ StepOutcome TrainingStep::collect() {
     begin_ = (begin_ + 1) % kAhead;
     --queued_;
     update_io_.finish(queued_);
-    return {settings, result(settings, queued_ * micro_batches_), update_io_.at<float>("gradient_norm", queued_)[0]};
+    StepOutcome outcome{
+        settings, result(settings, queued_ * micro_batches_), update_io_.at<float>("gradient_norm", queued_)[0], {}};
+    if (loss_scale_.bytes() > 0)
+        outcome.loss_scale = 1 / update_io_.at<kernels::UpdateScalars>("scaled_scalars", queued_)[0].gradient_factor;
+    return outcome;
 }
 
 StepResult TrainingStep::backward(const data::Batch& batch, int64_t step, StepKind kind, double lambda) {

@@ -38,9 +38,10 @@ struct StepOutcome {
     StepSettings settings;
     StepResult result;
     double gradient_norm;
+    std::optional<double> loss_scale;  // of its gradients, in fp16: halved after a norm that is not finite
 };
 
-/// Bytes of parameters, gradients, moments and the bf16 copy.
+/// Bytes of parameters, gradients, moments and the 16-bit copy.
 int64_t state_bytes(const Parameters& parameters, DType dtype);
 
 class TrainingStep {
@@ -60,8 +61,12 @@ class TrainingStep {
     std::span<float> importance() {
         return {importance_.host<float>(), static_cast<size_t>(importance_.bytes()) / sizeof(float)};
     }
+    /// In fp16; else nullptr. The gradients that fetch_states() brings carry the scale.
+    kernels::LossScale* loss_scale() {
+        return loss_scale_.bytes() > 0 ? loss_scale_.host<kernels::LossScale>() : nullptr;
+    }
     void fetch_states();
-    /// All but the gradients; refreshes the bf16 copy too.
+    /// All but the gradients; refreshes the 16-bit copy too.
     void store_states();
 
     /// Queues losses and gradients of a batch of options.batch sequences and the optimizer's update from them. A
@@ -95,7 +100,7 @@ class TrainingStep {
     void profile(bool on);
     /// What a forward pass between steps may borrow; the arena has at least `arena_bytes` of the constructor.
     Resources resources() {
-        return {values_.device<float>(), copy_.as<bf16>(), arena_.as<>(), context_.get(), &table_};
+        return {values_.device<float>(), copy_.as<uint16_t>(), arena_.as<>(), context_.get(), &table_};
     }
 
   private:
@@ -107,7 +112,7 @@ class TrainingStep {
     };
 
     Executor executor(const PlannedProgram& planned);
-    std::vector<Mirrored*> states() { return {&values_, &moment1_, &moment2_, &importance_}; }
+    std::vector<Mirrored*> states() { return {&values_, &moment1_, &moment2_, &importance_, &loss_scale_}; }
     void bind_states(Executor& executor);
     void fill_constants();
     void queue_backward(const data::Batch& batch, const StepSettings& settings);
@@ -120,7 +125,7 @@ class TrainingStep {
     const int64_t micro_batches_ = options_.batch / options_.micro_batch;
     const kernels::KernelTable& table_;
     std::unique_ptr<kernels::Context> context_;
-    Mirrored values_, gradients_, moment1_, moment2_, importance_;
+    Mirrored values_, gradients_, moment1_, moment2_, importance_, loss_scale_;
     Buffer importance_sums_, importance_counts_, copy_, arena_;
     Staging pass_io_, update_io_;
     std::vector<Runners> runners_;  // as programs_.passes

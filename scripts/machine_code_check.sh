@@ -35,7 +35,7 @@ read_code() {
 # Adds the instructions for each unit of work: a tensor-core instruction, or an element that a 16-byte access moves.
 add_cost() {
     awk -F'\t' -v OFS='\t' '{
-        units = $6 ? $6 : $3 * ($2 ~ /bf16/ ? 8 : 4)
+        units = $6 ? $6 : $3 * ($2 ~ /bf16|fp16/ ? 8 : 4)
         print $0, sprintf("%.2f", units ? $7 / units : $7)
     }'
 }

@@ -21,24 +21,22 @@ headers=$(cat base/*.h kernels/*.h kernels/cuda/*.cuh kernels/cuda/*.h scripts/n
 
 # compile ARCHITECTURE SOURCE: the log of the assembler, the PTX and the machine code go to FOLDER/sm_ARCHITECTURE.
 compile() {
-    local architecture=$1 source=$2 name out state flags=()
+    local architecture=$1 source=$2 name out state
     name=$(basename "$source" .cu)
     state=$(cat "$source" - <<<"$headers" | sha1sum | cut -c1-40)
     out=$folder/sm_$architecture/$name
     if [ -e "$out/$state" ]; then return; fi
     rm -rf "$out"
     mkdir -p "$out"
-    # Before 8.0 there is no bf16: the 16-bit type is fp16.
-    if [ "$architecture" -lt 80 ]; then flags+=(-DDROPFORGE_CUDA_FP16); fi
     "$nvcc" -c -std=c++20 -O3 -arch="sm_$architecture" --expt-relaxed-constexpr -fmad=false -Werror all-warnings \
-        -Xptxas -v,--warn-on-spills,-Werror -Xcompiler -Wall,-Wextra -I. --keep --keep-dir "$out" -o "$out/$name.o" "${flags[@]}" \
-        "$source" >"$out/log" 2>&1 || { grep -vE "^ptxas info|bytes stack frame" "$out/log" >&2; echo "$source does not compile for sm_$architecture" >&2; return 1; }
+        -Xptxas -v,--warn-on-spills,-Werror -Xcompiler -Wall,-Wextra -I. --keep --keep-dir "$out" -o "$out/$name.o" "$source" \
+        >"$out/log" 2>&1 || { grep -vE "^ptxas info|bytes stack frame" "$out/log" >&2; echo "$source does not compile for sm_$architecture" >&2; return 1; }
     find "$out" -type f ! -name log ! -name '*.ptx' ! -name '*.cubin' -delete
     touch "$out/$state"
 }
 
-# The name that people use: no namespace, no parameters; fp16 stands in for bf16 where there is none.
-readable() { c++filt | sed -E 's/dropforge::kernels::on_cuda:://g; s/\tvoid /\t/; s/\([^\t]*\)//; s/__nv_bfloat16|__half/bf16/g'; }
+# The name that people use: no namespace, no parameters, short types.
+readable() { c++filt | sed -E 's/dropforge::kernels::on_cuda:://g; s/\tvoid /\t/; s/\([^\t]*\)//; s/__nv_bfloat16/bf16/g; s/__half/fp16/g'; }
 
 # kernel ARCHITECTURE: its registers, shared memory, stack, spills, and the threads of a block (from .maxntid).
 measure() {

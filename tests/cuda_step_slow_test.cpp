@@ -1,5 +1,5 @@
-// Whole training steps on the CUDA backend: every kind of step, both precisions, twenty updates with dropout, queued
-// ahead of the host as training does it; from the second run on the steps are recordings.
+// Whole training steps on the CUDA backend: every kind of step, every precision, twenty updates, queued ahead of the
+// host as training does it; from the second run on the steps are recordings.
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -8,7 +8,9 @@
 
 #include "kernels/cuda/backend.h"
 #include "kernels/reference/loops.h"
+#include "model/checkpoint.h"
 #include "tests/step_fixture.h"
+#include "tests/temporary_folder.h"
 
 namespace dropforge {
 namespace {
@@ -20,11 +22,12 @@ constexpr int64_t kSteps = 20;
 /// Dropout of cuDNN's attention draws other bits than the CPU's; our own kernels draw the same.
 [[maybe_unused]] const int own_attention = setenv("DROPFORGE_ATTENTION", "own", 1);
 
-/// What a training of kSteps steps on one batch leaves.
+/// What a training of kSteps updates on one batch leaves; of steps that were skipped there is only the number.
 struct Training {
     std::vector<double> losses, norms;
     std::vector<float> gradients;  // of the first step
     std::vector<float> values, importance;
+    int64_t skipped = 0;
 };
 
 class Trainings {
@@ -35,22 +38,37 @@ class Trainings {
           batch_(
               random_batch(parameters_.config(), 6, 24, 5, {.lengths = true, .types = true, .next_sentence = true})) {}
 
-    Training run(const kernels::KernelTable& table, DType dtype) const {
-        TrainingStep step(parameters_, StepPrograms(parameters_, dropping_options_for(batch_, 3, 12, dtype)), table);
+    TrainingStep make(const kernels::KernelTable& table, DType dtype) const {
+        return {parameters_, StepPrograms(parameters_, dropping_options_for(batch_, 3, 12, dtype)), table};
+    }
+    void prepare(TrainingStep& step, float scale) const {
         parameters_.initialize(step.values(), 1);
         fill_importance(step.importance(), 1);
+        if (step.loss_scale()) *step.loss_scale() = {.scale = scale};
         step.store_states();
+    }
+    StepSettings settings(int64_t step) const {
+        return {.step = step, .kind = kind_, .lambda = 0.05, .learning_rate = 1e-3};
+    }
+
+    /// `scale`: of the losses, in fp16; one step more if the first one `overflows` with it.
+    Training run(const kernels::KernelTable& table, DType dtype, float scale = 1024, bool overflows = false) const {
+        TrainingStep step = make(table, dtype);
+        prepare(step, 1024);
         Training t;
         step.backward(batch_, 1, kind_, 0.05);
         step.fetch_states();
         t.gradients.assign(step.gradients(), step.gradients() + parameters_.size());
+        for (float& x : t.gradients) x /= dtype == DType::fp16 ? 1024 : 1;
+        prepare(step, scale);
         const auto collect = [&] {
             const StepOutcome o = step.collect();
+            if (!std::isfinite(o.gradient_norm)) return void(++t.skipped);
             t.losses.push_back(o.result.loss);
             t.norms.push_back(o.gradient_norm);
         };
-        for (int64_t i = 1; i <= kSteps; ++i) {
-            step.queue(batch_, {.step = i, .kind = kind_, .lambda = 0.05, .learning_rate = 1e-3});
+        for (int64_t i = 1; i <= kSteps + overflows; ++i) {
+            step.queue(batch_, settings(i));
             if (!step.may_queue()) collect();
         }
         while (step.queued() > 0) collect();
@@ -59,6 +77,21 @@ class Trainings {
         t.importance.assign(step.importance().begin(), step.importance().end());
         return t;
     }
+
+    /// The least scale with which gradients of the first step overflow.
+    float too_large() const {
+        float scale = 1024;
+        for (double norm = 0; std::isfinite(norm); scale *= 2) {
+            TrainingStep step = make(kernels::cuda(), DType::fp16);
+            prepare(step, 2 * scale);
+            step.backward(batch_, 1, kind_, 0.05);
+            norm = step.update(1, 0);
+        }
+        return scale;
+    }
+
+    const Parameters& parameters() const { return parameters_; }
+    const data::Batch& batch() const { return batch_; }
 
   private:
     StepKind kind_;
@@ -118,6 +151,81 @@ TEST_CASE("twenty bf16 steps are as near to f32 as those of a straightforward im
         check(t.run(kernels::cuda(), DType::bf16), t.run(kernels::reference(), DType::f32),
               t.run(kernels::straightforward(), DType::bf16));
     }
+}
+
+TEST_CASE("twenty fp16 updates, after a step that overflows, are as near to f32 as straightforward ones") {
+    for (const StepKind kind : kKinds) {
+        CAPTURE(std::string(name_of(kind)));
+        const Trainings t(kind, 0);  // without dropout a step that is skipped does not show
+        const Training got = t.run(kernels::cuda(), DType::fp16, t.too_large(), true);
+        CHECK(got.skipped == 1);
+        check(got, t.run(kernels::reference(), DType::f32), t.run(kernels::straightforward(), DType::fp16));
+    }
+}
+
+std::vector<float> copied(const float* values, int64_t n) { return {values, values + n}; }
+
+TEST_CASE("an overflow leaves weights, moments and importance as they are, and halves the loss scale") {
+    const Trainings t(StepKind::align, 0.1f);
+    TrainingStep step = t.make(kernels::cuda(), DType::fp16);
+    t.prepare(step, 1024);
+    const auto take = [&](int64_t i) {
+        step.queue(t.batch(), t.settings(i));
+        const StepOutcome outcome = step.collect();
+        step.fetch_states();
+        return outcome;
+    };
+    const StepOutcome first = take(1);
+    CHECK(std::isfinite(first.gradient_norm));
+    CHECK(first.loss_scale == 1024);
+    CHECK((step.loss_scale()->streak == 1 && step.loss_scale()->updates == 1));
+    step.loss_scale()->scale = 0x1p100f;
+    step.store_states();
+    const int64_t n = t.parameters().size();
+    const std::vector<float> values = copied(step.values(), n), moment1 = copied(step.moment1(), n),
+                             moment2 = copied(step.moment2(), n),
+                             importance(step.importance().begin(), step.importance().end());
+    const StepOutcome second = take(2);
+    CHECK(!std::isfinite(second.gradient_norm));
+    CHECK(second.loss_scale == 0x1p100);
+    CHECK(std::isfinite(second.result.loss));
+    CHECK(copied(step.values(), n) == values);
+    CHECK(copied(step.moment1(), n) == moment1);
+    CHECK(copied(step.moment2(), n) == moment2);
+    CHECK(std::ranges::equal(step.importance(), importance));
+    CHECK(step.loss_scale()->scale == 0x1p99f);
+    CHECK((step.loss_scale()->streak == 0 && step.loss_scale()->updates == 1));
+}
+
+TEST_CASE("a checkpoint of fp16 training carries the loss scale: what follows has the same bits") {
+    const TemporaryFolder folder;
+    std::string words;
+    for (int i = 0; i < 203; ++i) words += fmt::format("word{}\n", i);
+    write_text(folder / "vocab.txt", words);
+    const fs::path checkpoint = folder / "checkpoint";
+    fs::create_directory(checkpoint);
+
+    const Trainings t(StepKind::dropping, 0.1f);
+    TrainingStep step = t.make(kernels::cuda(), DType::fp16), resumed = t.make(kernels::cuda(), DType::fp16);
+    t.prepare(step, 0x1p30f);  // overflows at first
+    const auto train = [&](TrainingStep& of, int64_t first, int64_t last) {
+        for (int64_t i = first; i <= last; ++i) of.queue(t.batch(), t.settings(i)), of.collect();
+        of.fetch_states();
+    };
+    train(step, 1, 20);
+    CHECK((step.loss_scale()->updates > 0 && step.loss_scale()->updates < 20));
+    TrainingState state;
+    state.step = 20;
+    save_checkpoint(checkpoint, t.parameters(), step, state, folder / "vocab.txt", false);
+    CHECK(load_checkpoint(checkpoint, t.parameters(), resumed).step == 20);
+    train(step, 21, 24);
+    train(resumed, 21, 24);
+    const int64_t n = t.parameters().size();
+    CHECK(copied(step.values(), n) == copied(resumed.values(), n));
+    CHECK(copied(step.moment2(), n) == copied(resumed.moment2(), n));
+    CHECK(step.loss_scale()->scale == resumed.loss_scale()->scale);
+    CHECK(step.loss_scale()->streak == resumed.loss_scale()->streak);
+    CHECK(step.loss_scale()->updates == resumed.loss_scale()->updates);
 }
 
 TEST_CASE("the same steps twice give the same bits") {

@@ -108,10 +108,10 @@ TEST_CASE("semantic consistency: reads and writes, gradients in place") {
     CHECK(Touches(t.p).writes == Names{"target"});
     ops::pool_forward(t.p, "pool", {t.y, {}, 1}, t.input);
     CHECK(Touches(t.p).reads == Names{"y"});
-    ops::kl_divergence(t.p, "kl", t.target, t.input, {}, t.kl, {}, {});
+    ops::kl_divergence(t.p, "kl", t.target, t.input, {}, {}, t.kl, {}, {});
     CHECK(Touches(t.p).writes == Names{"kl"});
     CHECK(Touches(t.p).inplace.empty());
-    ops::kl_divergence(t.p, "kl", t.target, t.input, t.scale, t.kl, t.dtarget, t.dinput);
+    ops::kl_divergence(t.p, "kl", t.target, t.input, t.scale, {}, t.kl, t.dtarget, t.dinput);
     CHECK(Touches(t.p).reads == Names{"target", "input", "scale"});
     CHECK(Touches(t.p).writes == Names{"kl", "dtarget", "dinput"});
     CHECK(Touches(t.p).inplace == Names{"dtarget < target", "dinput < input"});
@@ -149,8 +149,8 @@ TEST_CASE("shapes that do not fit are refused by name") {
     CHECK_THROWS_WITH_AS(ops::pool_forward(p, "op", {t.x, {}, 9}, t.target), "op: cannot pool 9 rows of 8", Error);
     CHECK_THROWS_AS(ops::pool_forward(p, "op", {five, {}, 1}, t.target), Error);
     CHECK_THROWS_AS(ops::pool_backward(p, "op", {t.x, {}, 1}, five, t.all, false), Error);
-    CHECK_THROWS_AS(ops::kl_divergence(p, "op", five, t.x, {}, t.kl, {}, {}), Error);
-    CHECK_THROWS_AS(ops::kl_divergence(p, "op", t.x, t.x, {}, t.kl, {}, {}), Error);  // 3 for 24 rows
+    CHECK_THROWS_AS(ops::kl_divergence(p, "op", five, t.x, {}, {}, t.kl, {}, {}), Error);
+    CHECK_THROWS_AS(ops::kl_divergence(p, "op", t.x, t.x, {}, {}, t.kl, {}, {}), Error);  // 3 for 24 rows
     CHECK_THROWS_AS(ops::add(p, "op", t.x, five), Error);
 }
 
@@ -169,7 +169,7 @@ TEST_CASE("a program of all of them runs over planned memory on each backend ali
         ops::merge_rows(p, "merge", t.rows, t.kept, t.y, t.all);
         ops::pool_forward(p, "pool target", {t.y, t.lengths, 0}, t.target);
         ops::pool_forward(p, "pool input", {t.rows, t.kept_lengths, 0}, t.input);
-        ops::kl_divergence(p, "kl", t.target, t.input, t.scale, t.kl, t.dtarget, t.dinput);
+        ops::kl_divergence(p, "kl", t.target, t.input, t.scale, {}, t.kl, t.dtarget, t.dinput);
         ops::pool_backward(p, "unpool target", {t.y, t.lengths, 0}, t.dtarget, t.all, true);
         ops::split_rows(p, "split", t.all, t.kept, picked, t.rest, false);  // takes the memory of `all`
         ops::pool_backward(p, "unpool input", {t.rows, t.kept_lengths, 0}, t.dinput, picked, true);

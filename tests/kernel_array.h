@@ -31,7 +31,7 @@ struct ForgottenWhenFreed : std::allocator<T> {
 };
 
 /// A matrix [rows, columns] with rows `stride` elements apart, in a heap block of exactly the bytes it needs: an
-/// overrun is seen by the address sanitizer. At first all bits are 1: NaN in both float types, -1 in i32; so is the
+/// overrun is seen by the address sanitizer. At first all bits are 1: NaN in all float types, -1 in i32; so is the
 /// padding for ever.
 class Array {
   public:
@@ -58,6 +58,8 @@ class Array {
                 return static_cast<double>(element<float>(row, column));
             case DType::bf16:
                 return static_cast<double>(static_cast<float>(element<bf16>(row, column)));
+            case DType::fp16:
+                return static_cast<double>(static_cast<float>(element<fp16>(row, column)));
             case DType::i32:
                 return element<int32_t>(row, column);
         }
@@ -69,6 +71,8 @@ class Array {
                 return store(row, column, static_cast<float>(value));
             case DType::bf16:
                 return store(row, column, bf16(static_cast<float>(value)));
+            case DType::fp16:
+                return store(row, column, fp16(static_cast<float>(value)));
             case DType::i32:
                 return store(row, column, static_cast<int32_t>(value));
         }

@@ -58,14 +58,27 @@ std::vector<const KernelTable*> backends(Operations KernelTable::*... needed) {
 }
 
 constexpr uint64_t kSeeds = 8;
-constexpr DType kFloatTypes[] = {DType::f32, DType::bf16};
+constexpr DType kFloatTypes[] = {DType::f32, DType::bf16, DType::fp16};
+/// The CPU leaves fp16 to GPUs.
+inline bool computes(const KernelTable& backend, DType dtype) { return dtype != DType::fp16 || &backend != &cpu(); }
 
 /// For messages: doctest prints a char* as an address.
 inline std::string text(const KernelTable& backend) { return backend.name; }
 inline std::string text(DType dtype) { return name_of(dtype); }
 
 /// Half an ulp of a number of size 1: the unit roundoff.
-constexpr double half_ulp(DType dtype) { return dtype == DType::bf16 ? 0x1p-8 : 0x1p-24; }
+constexpr double half_ulp(DType dtype) {
+    return dtype == DType::bf16 ? 0x1p-8 : dtype == DType::fp16 ? 0x1p-11 : 0x1p-24;
+}
+/// Of f32 or a 16-bit type; f32 stands for no rounding at all.
+inline double rounded_to(DType dtype, double value) {
+    return is_16_bit(dtype) ? with_float_type(dtype,
+                                              [&](auto type) {
+                                                  return static_cast<double>(
+                                                      static_cast<float>(decltype(type)(static_cast<float>(value))));
+                                              })
+                            : value;
+}
 
 /// A [1, n] array of given numbers.
 inline Array array(DType dtype, std::initializer_list<double> values) {
@@ -113,10 +126,7 @@ class Setup {
         return accumulate ? floats(rows, columns) : Array(DType::f32, rows, columns);
     }
     static Array scratch(int64_t bytes) { return {DType::bf16, 1, bytes / 2}; }
-    double rounded(double value) const {
-        return values_ == DType::bf16 ? static_cast<double>(static_cast<float>(bf16(static_cast<float>(value))))
-                                      : value;
-    }
+    double rounded(double value) const { return rounded_to(values_, value); }
 
     template <typename Operation>
     void call(void (*kernel)(const Operation&, Context&), const Operation& operation) {
@@ -264,6 +274,7 @@ inline void check_backends(const std::string& label, DType dtype, const RunOpera
                            const std::vector<const KernelTable*>& tables = backends()) {
     const Expected expected = simt::observed() ? Expected{} : expect(dtype, run);
     for (const KernelTable* backend : tables) {
+        if (!computes(*backend, dtype)) continue;
         INFO(text(*backend), " ", text(dtype), ": ", label);
         Outputs results;
         for (size_t schedule = 0; schedule < Scheduled::count(*backend); ++schedule) {

@@ -18,7 +18,7 @@ std::string label(const Case& k) {
 
 struct Tensors {
     Array logits, labels, weights, loss, correct;
-    float scale = 0.37f;
+    float scale = 0.37f, loss_scale = 1;
 
     Tensors(Setup& s, const Case& k)
         : logits(s.normal(k.rows, k.stride, 0, k.size)),
@@ -36,6 +36,7 @@ struct Tensors {
                                                      .labels = labels.data<int32_t>(),
                                                      .weights = k.weights ? weights.data<float>() : nullptr,
                                                      .gradient_scale = k.gradient ? &scale : nullptr,
+                                                     .loss_scale = loss_scale == 1 ? nullptr : &loss_scale,
                                                      .loss = loss.data<float>(),
                                                      .correct = correct.data<float>(),
                                                      .rows = k.rows,
@@ -44,6 +45,25 @@ struct Tensors {
                                                      .dtype = s.storage});
     }
 };
+
+TEST_CASE("cross_entropy: the loss scale is a factor of the gradient alone, before its rounding") {
+    for (const KernelTable* backend : backends()) {
+        for (const DType dtype : kFloatTypes) {
+            if (!computes(*backend, dtype)) continue;
+            INFO(text(*backend), " ", text(dtype));
+            Setup s(*backend, dtype, dtype, 0), again(*backend, dtype, dtype, 0);
+            const Case k{.rows = 7, .columns = 33, .stride = 40, .weights = true};
+            Tensors plain(s, k), scaled(again, k);
+            plain.scale = 256 * plain.scale;
+            scaled.loss_scale = 256;
+            plain.run(s, k);
+            scaled.run(again, k);
+            CHECK(plain.logits == scaled.logits);
+            CHECK(plain.loss == scaled.loss);
+            CHECK(plain.correct == scaled.correct);
+        }
+    }
+}
 
 TEST_CASE("cross_entropy: by hand") {
     // logits log 1, log 2, log 5, label 1: softmax 1/8 2/8 5/8

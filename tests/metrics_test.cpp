@@ -52,6 +52,7 @@ TEST_CASE("metrics.jsonl: every field, numbers that read back bit for bit") {
         MetricsLog log(folder.path(), 0, false);
         log.write(metrics);
         metrics.mfu = 0.41;
+        metrics.loss_scale = 32768;
         log.write(metrics);
         EvalMetrics eval{.step = 12, .eval_loss = 0.1 + 0.2, .eval_accuracy = 0.25, .time = 1.7e9, .eval_seconds = 3};
         log.write(eval);
@@ -72,6 +73,7 @@ TEST_CASE("metrics.jsonl: every field, numbers that read back bit for bit") {
     CHECK(lines[0]["seconds_waiting_for_data"] == 0.125);
     CHECK(lines[0]["mfu"].is_null());
     CHECK(lines[1]["mfu"] == 0.41);
+    CHECK(lines[1]["loss_scale"] == 32768);
     CHECK(same_bits(lines[2]["eval_loss"], 0.1 + 0.2));
     CHECK(lines[2]["eval_accuracy"] == 0.25);
     CHECK(lines[2]["step"] == 12);

@@ -1,4 +1,5 @@
-// Gradient norm, AdamW and LAMB over segments with gaps: clipping, decay, a norm that is not finite, the bf16 copy.
+// Gradient norm, AdamW and LAMB over segments with gaps: clipping, decay, a norm that is not finite, the 16-bit copy,
+// the loss scale.
 // label: simt-quick
 #include "kernel_testing.h"
 #include "kernels/blocks.h"
@@ -14,12 +15,12 @@ constexpr int64_t kSize = 33200 + 1003 + 7;
 struct State {
     Array parameters, gradients, moment1, moment2, copy, norm;
 
-    explicit State(Setup& s)
+    explicit State(Setup& s, DType copy_dtype = DType::bf16)
         : parameters(s.floats(1, kSize)),
           gradients(s.floats(1, kSize)),
           moment1(s.floats(1, kSize, 0, 0.1)),
           moment2(s.floats(1, kSize, 0, 0.1)),
-          copy(DType::bf16, 1, kSize),
+          copy(copy_dtype, 1, kSize),
           norm(array(DType::f32, {2})) {
         moment2.fill([&](int64_t, int64_t c) { return moment2.at(0, c) * moment2.at(0, c); });
         for (int64_t c = 8; c < 39; ++c) parameters.set(0, c, 0);  // a tensor whose norm is 0
@@ -38,7 +39,8 @@ void update(Setup& s, Kernel kernel, State& state, const UpdateScalars& scalars,
                           .gradients = state.gradients.data<float>() + first,
                           .moment1 = state.moment1.data<float>() + first,
                           .moment2 = state.moment2.data<float>() + first,
-                          .copy = copy ? state.copy.data<bf16>() + first : nullptr,
+                          .copy = copy ? state.copy.data<uint16_t>() + first : nullptr,
+                          .copy_dtype = state.copy.dtype(),
                           .norm = state.norm.data<float>(),
                           .scalars = &scalars,
                           .segments = segments,
@@ -151,8 +153,7 @@ TEST_CASE("adamw, lamb: a step by hand") {
                     CHECK(std::abs(state.parameters.at(0, i) - p) <= 2 * ulp);
                     CHECK(state.moment1.at(0, i) == moment1[i]);
                     CHECK(state.moment2.at(0, i) == moment2[i]);
-                    const auto rounded = bf16(static_cast<float>(state.parameters.at(0, i)));
-                    CHECK(state.copy.at(0, i) == static_cast<double>(static_cast<float>(rounded)));
+                    CHECK(state.copy.at(0, i) == rounded_to(DType::bf16, state.parameters.at(0, i)));
                 }
             }
         }
@@ -164,20 +165,30 @@ TEST_CASE("adamw, lamb: three steps of every backend") {
         float clip;
         bool copy;
         int64_t first = 0;  // element that the arenas begin at
-    } cases[] = {{0, false}, {0, true}, {1, false, 3}, {1, true}, {5, false}, {5, true, 3}};
+        DType dtype = DType::bf16;
+    } cases[] = {{0, false},
+                 {0, true},
+                 {1, false, 3},
+                 {1, true},
+                 {5, false},
+                 {5, true, 3},
+                 {1, true, 0, DType::fp16},
+                 {5, true, 3, DType::fp16}};
     for (const bool is_lamb : {false, true}) {
         for (const auto& k : cases) {
-            const std::string label = fmt::format("lamb {} clip {} copy {} first {}", is_lamb, k.clip, k.copy, k.first);
-            check_backends(label, DType::f32, [&](Setup& s) {
-                State state(s);
+            const std::string label =
+                fmt::format("lamb {} clip {} copy {} first {} {}", is_lamb, k.clip, k.copy, k.first, name_of(k.dtype));
+            std::vector<const KernelTable*> tables = backends();
+            std::erase_if(tables, [&](const KernelTable* table) { return !computes(*table, k.dtype); });
+            check_backends(tables, label, DType::f32, [&](Setup& s) {
+                State state(s, k.dtype);
                 const State before = state;
                 for (int step = 1; step <= 3; ++step)
                     update(s, is_lamb ? s.kernels.lamb : s.kernels.adamw, state, scalars_at(step, k.clip), kSegments,
                            k.copy, k.first);
                 for (int64_t i = 0; i < kSize; ++i) {
-                    const auto rounded = static_cast<float>(bf16(static_cast<float>(state.parameters.at(0, i))));
-                    if (k.copy && in_segment(i) && state.copy.at(0, i) != static_cast<double>(rounded))
-                        FAIL_CHECK("copy ", i);
+                    const double rounded = rounded_to(k.dtype, state.parameters.at(0, i));
+                    if (k.copy && in_segment(i) && state.copy.at(0, i) != rounded) FAIL_CHECK("copy ", i);
                     if (in_segment(i)) continue;
                     if (state.parameters.at(0, i) != before.parameters.at(0, i) ||
                         state.moment1.at(0, i) != before.moment1.at(0, i) ||
@@ -207,6 +218,65 @@ TEST_CASE("adamw, lamb: a norm that is not finite changes nothing") {
                 }
             }
         }
+    }
+}
+
+TEST_CASE("adamw, lamb: gradients with a loss scale give the update of those without") {
+    for (const KernelTable* backend : backends()) {
+        for (const float clip : {0.0f, 1.0f}) {
+            Setup s(*backend, DType::f32, DType::f32, 0);
+            for (const Kernel kernel : {s.kernels.adamw, s.kernels.lamb}) {
+                INFO(text(*backend), " clip ", clip);
+                State plain(s), scaled = plain;
+                scaled.gradients.fill([&](int64_t, int64_t c) { return 1024 * plain.gradients.at(0, c); });
+                UpdateScalars scalars = scalars_at(1, clip);
+                update(s, kernel, plain, scalars, kSegments, true);
+                scalars.gradient_factor = 0x1p-10f;
+                update(s, kernel, scaled, scalars, kSegments, true);
+                scaled.gradients = plain.gradients;
+                CHECK(plain == scaled);
+            }
+        }
+    }
+}
+
+/// What loss_scale makes of a state and a norm.
+struct ScaleStep {
+    LossScale state;
+    float norm;
+    UpdateScalars asked = scalars_at(1, 1), scalars = {};
+
+    ScaleStep(Setup& s, const LossScale& before, float norm) : state(before), norm(norm) {
+        s.call(s.kernels.loss_scale, LossScaleStep{&this->norm, &asked, &scalars, &state});
+    }
+    bool is(float scale, int32_t streak, int32_t updates) const {
+        return state.scale == scale && state.streak == streak && state.updates == updates;
+    }
+};
+
+TEST_CASE("loss_scale: an overflow halves it, 2000 finite norms double it, updates that were taken count") {
+    const float infinity = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+    for (const KernelTable* backend : backends()) {
+        INFO(text(*backend));
+        Setup s(*backend, DType::f32, DType::f32, 0);
+        const ScaleStep finite(s, {4096, 5, 7}, 4096 * 13);
+        CHECK(finite.is(4096, 6, 8));
+        CHECK(finite.norm == 13);
+        CHECK(finite.scalars.gradient_factor == 1.0f / 4096);
+        // the eighth update
+        CHECK(std::abs(finite.scalars.correction1 - (1 - std::pow(double{0.9f}, 8))) <= 0x1p-24);
+        CHECK(std::abs(finite.scalars.correction2 - (1 - std::pow(double{0.98f}, 8))) <= 0x1p-24);
+        CHECK(finite.scalars.learning_rate == finite.asked.learning_rate);
+        CHECK(finite.scalars.clip == finite.asked.clip);
+        for (const float norm : {infinity, nan}) {
+            const ScaleStep overflow(s, {4096, 1999, 7}, norm);
+            CHECK(overflow.is(2048, 0, 7));
+            CHECK(!std::isfinite(overflow.norm));
+            CHECK(ScaleStep(s, {1, 3, 7}, norm).is(1, 0, 7));
+        }
+        CHECK(ScaleStep(s, {4096, 1999, 7}, 1).is(8192, 0, 8));
+        CHECK(ScaleStep(s, {0x1p127f, 1999, 7}, 1).is(0x1p127f, 0, 8));
+        CHECK(ScaleStep(s, {}, 1).is(65536, 1, 1));
     }
 }
 

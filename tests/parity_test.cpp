@@ -1,4 +1,4 @@
-// The engine against the independent PyTorch reference: golden cases in f32 and bf16, with limits derived from
+// The engine against the independent PyTorch reference: golden cases in f32, bf16 and fp16, with limits derived from
 // PyTorch's own error.
 #include <doctest/doctest.h>
 
@@ -172,13 +172,15 @@ void check_run(const kernels::KernelTable& table, const fs::path& folder, const 
     check_no_other(result, expected, "parameter/");
 }
 
-void check_cases(const kernels::KernelTable& table, DType dtype) {
+/// `chosen`: "a/dense", …; empty: all of them.
+void check_cases(const kernels::KernelTable& table, DType dtype, const std::set<std::string>& chosen = {}) {
     CAPTURE(std::string(table.name));
     for (const char* name : {"a", "b"}) {
         const fs::path folder = kCases / name;
         const Json cases = Json::parse(read_text(folder / "case.json"));
         for (const Json& run : cases["runs"]) {
             const auto id = run["name"].get<std::string>();
+            if (!chosen.empty() && !chosen.contains(fmt::format("{}/{}", name, id))) continue;
             CAPTURE(name);
             CAPTURE(id);
             check_run(table, folder, run.value("expected", id), run["arguments"], dtype);
@@ -191,6 +193,10 @@ TEST_CASE("golden cases in bf16") { check_cases(kernels::cpu(), DType::bf16); }
 #if DROPFORGE_CUDA_TESTED
 TEST_CASE("golden cases in f32 on the CUDA backend") { check_cases(kernels::cuda(), DType::f32); }
 TEST_CASE("golden cases in bf16 on the CUDA backend") { check_cases(kernels::cuda(), DType::bf16); }
+TEST_CASE("golden cases in fp16 on the CUDA backend: every method, both optimizers") {
+    check_cases(kernels::cuda(), DType::fp16,
+                {"a/dense_adamw", "a/sctd_mean", "a/dense_lamb", "b/token_dropping", "b/sctd"});
+}
 #endif
 
 TEST_CASE("a batch that does not fit the model is refused by name") {

@@ -115,6 +115,7 @@ TEST_CASE(
     "gelu: the value that backward makes again has the bits of the forward's, and is left out where not asked for") {
     for (const KernelTable* backend : backends()) {
         for (const DType dtype : kFloatTypes) {
+            if (!computes(*backend, dtype)) continue;
             for (const Gelu form : {Gelu::erf, Gelu::tanh}) {
                 Setup s(*backend, dtype, dtype, 0);
                 const Case k{31, 33};

@@ -45,6 +45,7 @@ TEST_CASE("scatter_rows: by hand") {
                     {true, true, {20, 0, 40, 0}}};
     for (const KernelTable* backend : backends()) {
         for (const DType dtype : kFloatTypes) {
+            if (!computes(*backend, dtype)) continue;
             for (const auto& v : variants) {
                 INFO(text(*backend), " ", text(dtype), " accumulate ", v.accumulate, " clear ", v.clear);
                 Setup s(*backend, dtype, dtype, 0);
@@ -142,6 +143,7 @@ TEST_CASE("merge_rows and split_rows: by hand") {
     const Case k{2, 2, 3, 1};
     for (const KernelTable* backend : backends()) {
         for (const DType dtype : kFloatTypes) {
+            if (!computes(*backend, dtype)) continue;
             INFO(text(*backend), " ", text(dtype));
             Setup s(*backend, dtype, dtype, 0);
             Array rows = array(dtype, {1, 2, 3, 4}), rest = array(dtype, {10, 20, 30, 40, 50, 60}),
@@ -274,6 +276,7 @@ TEST_CASE("cast between all float types, from any element on") {
         for (const DType to : kFloatTypes) {
             for (const int64_t first : {0, 1}) {
                 for (const KernelTable* backend : backends()) {
+                    if (!computes(*backend, from) || !computes(*backend, to)) continue;
                     INFO(text(*backend), " ", text(from), " to ", text(to), " from element ", first);
                     Setup s(*backend, from, from, 0);
                     constexpr int64_t n = 1003;
@@ -283,8 +286,7 @@ TEST_CASE("cast between all float types, from any element on") {
                     if (first == 1) CHECK(y.at(0, 0) == 0.75);
                     for (int64_t c = first; c < n + first; ++c) {
                         const auto wide = static_cast<float>(x.at(0, c));
-                        const float expected = to == DType::bf16 ? static_cast<float>(bf16(wide)) : wide;
-                        CHECK(y.at(0, c) == static_cast<double>(expected));
+                        CHECK(y.at(0, c) == rounded_to(to, static_cast<double>(wide)));
                     }
                 }
             }

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "kernels/cpu/attention.h"
+#include "kernels/cpu/dtype.h"
 #include "kernels/scratch.h"
 
 namespace dropforge::kernels::on_cpu {
@@ -122,13 +123,13 @@ void for_heads(const Attention& a, Run&& run) {
 }  // namespace
 
 void attention_forward_portable(const AttentionForward& a) {
-    with_float_type(a.dtype,
-                    [&](auto type) { for_heads(a, [&](auto&&... where) { forward<decltype(type)>(a, where...); }); });
+    with_cpu_type(a.dtype,
+                  [&](auto type) { for_heads(a, [&](auto&&... where) { forward<decltype(type)>(a, where...); }); });
 }
 
 void attention_backward_portable(const AttentionBackward& a) {
-    with_float_type(a.dtype,
-                    [&](auto type) { for_heads(a, [&](auto&&... where) { backward<decltype(type)>(a, where...); }); });
+    with_cpu_type(a.dtype,
+                  [&](auto type) { for_heads(a, [&](auto&&... where) { backward<decltype(type)>(a, where...); }); });
 }
 
 }  // namespace dropforge::kernels::on_cpu

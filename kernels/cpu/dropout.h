@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/philox.h"
+#include "kernels/cpu/dtype.h"
 #include "kernels/cpu/simd.h"
 #include "kernels/kernels.h"
 
@@ -82,7 +83,7 @@ struct NoDropoutRow {
 /// Calls f<storage type, DropoutRow or NoDropoutRow>().
 template <typename F>
 inline void with_dropout_row(DType dtype, const Dropout& dropout, F&& f) {
-    with_float_type(dtype, [&](auto type) {
+    with_cpu_type(dtype, [&](auto type) {
         using T = decltype(type);
         if (dropout.active())
             f.template operator()<T, DropoutRow>();

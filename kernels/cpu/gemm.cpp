@@ -1,6 +1,7 @@
 // Which GEMM serves which call.
 #include "kernels/cpu/gemm.h"
 
+#include "kernels/cpu/dtype.h"
 #include "kernels/cpu/functions.h"
 
 namespace dropforge::kernels::on_cpu {
@@ -20,6 +21,7 @@ bool use_blocked(DType dtype) {
 }  // namespace
 
 void gemm(const Gemm& g, Context& context) {
+    refuse_fp16(g.dtype);
     auto& cpu_context = static_cast<CpuContext&>(context);
     if (g.a_sums) column_sum(column_sum_of(g), context);
     use_blocked(g.dtype) ? gemm_blocked(g, cpu_context) : gemm_onednn(g, cpu_context);

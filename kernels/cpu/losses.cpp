@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/cpu/dtype.h"
 #include "kernels/cpu/functions.h"
 #include "kernels/cpu/math.h"
 #include "kernels/cpu/parallel.h"
@@ -71,7 +72,7 @@ void row_loss(const CrossEntropy& c, int64_t row) {
         c.loss[row] =
             static_cast<float>(std::log(static_cast<double>(s.sum)) + (static_cast<double>(s.largest) - logit));
         c.correct[row] = logit == s.largest && !contains(logits, label, logit) ? 1.0f : 0.0f;
-        if (c.gradient_scale) gradient(logits, c.columns, label, s, *c.gradient_scale);
+        if (c.gradient_scale) gradient(logits, c.columns, label, s, scaled(c.gradient_scale, c.loss_scale));
         written = c.columns;
     }
     if (c.gradient_scale) std::fill(logits + written, logits + c.stride, T{});
@@ -95,7 +96,7 @@ void cross_entropy_rows(const CrossEntropy& c) {
 }  // namespace
 
 void cross_entropy(const CrossEntropy& c, Context&) {
-    with_float_type(c.dtype, [&](auto type) { cross_entropy_rows<decltype(type)>(c); });
+    with_cpu_type(c.dtype, [&](auto type) { cross_entropy_rows<decltype(type)>(c); });
 }
 
 void loss_totals(const LossTotals& t, Context&) {

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "kernels/cpu/dtype.h"
 #include "kernels/cpu/functions.h"
 #include "kernels/cpu/parallel.h"
 
@@ -67,12 +68,13 @@ class Moments {
     explicit Moments(const Update& u)
         : u_(u),
           scalars_(*u.scalars),
-          clip_(scalars_.clip > 0 && *u.norm > scalars_.clip ? scalars_.clip / *u.norm : 1.0f) {}
+          factor_((scalars_.clip > 0 && *u.norm > scalars_.clip ? scalars_.clip / *u.norm : 1.0f) *
+                  scalars_.gradient_factor) {}
 
     /// Moves the moments of elements i … by the clipped gradient.
     template <typename Count>
     void move(int64_t i, Count count) const {
-        const f32v g = load(u_.gradients + i, count) * clip_;
+        const f32v g = load(u_.gradients + i, count) * factor_;
         store(u_.moment1 + i, scalars_.beta1 * load(u_.moment1 + i, count) + (1.0f - scalars_.beta1) * g, count);
         store(u_.moment2 + i, scalars_.beta2 * load(u_.moment2 + i, count) + (1.0f - scalars_.beta2) * g * g, count);
     }
@@ -86,13 +88,13 @@ class Moments {
     template <typename Count>
     void step(int64_t i, f32v p, Count count) const {
         store(u_.parameters + i, p, count);
-        if (u_.copy) store_exactly(u_.copy + i, p, count);
+        if (u_.copy) store_exactly(static_cast<bf16*>(u_.copy) + i, p, count);
     }
 
   private:
     const Update& u_;
     UpdateScalars scalars_;
-    float clip_;
+    float factor_;
 };
 
 /// LAMB's learning rate of each segment from the partial norms of its blocks, left in the place of its first: ‖p‖ /
@@ -125,6 +127,7 @@ void global_norm(const GlobalNorm& n, Context&) {
 }
 
 void adamw(const Update& u, Context&) {
+    refuse_fp16(u.copy_dtype);
     if (!std::isfinite(*u.norm)) return;
     const float rate = u.scalars->learning_rate;
     for_blocks(u.segments, [&, moments = Moments(u)](const Block& block) {
@@ -138,6 +141,7 @@ void adamw(const Update& u, Context&) {
 }
 
 void lamb(const Update& u, Context&) {
+    refuse_fp16(u.copy_dtype);
     if (!std::isfinite(*u.norm)) return;
     const Moments moments(u);
     auto* partials = static_cast<double*>(u.scratch);

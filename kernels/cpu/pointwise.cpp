@@ -1,5 +1,6 @@
 // GELU and tanh, forward and backward, and column sums. Backward adds the column sums of its result while it has it in
 // registers.
+#include "kernels/cpu/dtype.h"
 #include "kernels/cpu/functions.h"
 #include "kernels/cpu/math.h"
 #include "kernels/cpu/parallel.h"
@@ -50,7 +51,7 @@ void with_form(Gelu form, F&& f) {
 /// y[i] = f(x[i]).
 template <typename Forward, typename F>
 void map(const Forward& op, F&& f) {
-    with_float_type(op.dtype, [&](auto type) {
+    with_cpu_type(op.dtype, [&](auto type) {
         using T = decltype(type);
         parallel_pieces(op.n, [&](int64_t begin, int64_t size) {
             const T* x = static_cast<const T*>(op.x) + begin;
@@ -65,7 +66,7 @@ void map(const Forward& op, F&& f) {
 template <typename Backward, typename F>
 void map_backward(const Backward& op, const void* saved, void* again, F&& curve) {
     auto* partials = static_cast<float*>(op.scratch);
-    with_float_type(op.dtype, [&](auto type) {
+    with_cpu_type(op.dtype, [&](auto type) {
         using T = decltype(type);
         parallel_row_blocks(op.rows, op.columns, [&](int64_t block, int64_t begin, int64_t end) {
             float* sum = partials + block * op.columns;
@@ -108,7 +109,7 @@ void tanh_backward(const TanhBackward& t, Context&) {
 
 void column_sum(const ColumnSum& c, Context&) {
     auto* partials = static_cast<float*>(c.scratch);
-    with_float_type(c.dtype, [&](auto type) {
+    with_cpu_type(c.dtype, [&](auto type) {
         using T = decltype(type);
         parallel_row_blocks(c.rows, c.columns, [&](int64_t block, int64_t begin, int64_t end) {
             float* sum = partials + block * c.columns;

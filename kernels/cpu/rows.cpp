@@ -1,6 +1,7 @@
 // Gathers, scatters, merges and splits of rows, casts and additions: memory traffic and little else.
 #include <algorithm>
 
+#include "kernels/cpu/dtype.h"
 #include "kernels/cpu/functions.h"
 #include "kernels/cpu/parallel.h"
 
@@ -106,7 +107,7 @@ void gather_rows(const GatherRows& g, Context&) {
 
 void scatter_rows(const ScatterRows& s, Context&) {
     const int64_t blocks = (s.per_sequence + ScatterBlock::kRows - 1) / ScatterBlock::kRows;
-    with_float_type(s.dtype, [&](auto type) {
+    with_cpu_type(s.dtype, [&](auto type) {
         parallel_for(s.batch * blocks, s.batch * s.count * s.columns, [&](int64_t i) {
             ScatterBlock(s, i / blocks, i % blocks * ScatterBlock::kRows).write<decltype(type)>();
         });
@@ -131,7 +132,7 @@ void merge_rows(const MergeRows& m, Context&) {
 void split_rows(const SplitRows& s, Context&) {
     const bool in_place = s.rest == s.all;
     const int64_t moved = s.batch * (in_place ? s.count : s.per_sequence);
-    with_float_type(s.dtype, [&](auto type) {
+    with_cpu_type(s.dtype, [&](auto type) {
         using T = decltype(type);
         for_rows(s, moved * s.columns, [&](int64_t row, int64_t picked) {
             const T* from = static_cast<const T*>(s.all) + row * s.columns;
@@ -151,8 +152,8 @@ void split_rows(const SplitRows& s, Context&) {
 }
 
 void cast(const Cast& c, Context&) {
-    with_float_type(c.from_dtype, [&](auto from_type) {
-        with_float_type(c.to_dtype, [&](auto to_type) {
+    with_cpu_type(c.from_dtype, [&](auto from_type) {
+        with_cpu_type(c.to_dtype, [&](auto to_type) {
             const auto* from = static_cast<const decltype(from_type)*>(c.from);
             auto* to = static_cast<decltype(to_type)*>(c.to);
             parallel_pieces(c.n, [&](int64_t begin, int64_t size) {
@@ -165,7 +166,7 @@ void cast(const Cast& c, Context&) {
 }
 
 void add(const Add& a, Context&) {
-    with_float_type(a.dtype, [&](auto type) {
+    with_cpu_type(a.dtype, [&](auto type) {
         using T = decltype(type);
         parallel_pieces(a.n, [&](int64_t begin, int64_t size) {
             T* to = static_cast<T*>(a.to) + begin;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/cpu/dtype.h"
 #include "kernels/cpu/functions.h"
 #include "kernels/cpu/math.h"
 #include "kernels/cpu/parallel.h"
@@ -80,7 +81,7 @@ void row_divergence(const KlDivergence& k, int64_t row) {
     const float kl = sum(total);
     k.kl[row] = kl;
     if (!k.gradient_scale) return;
-    const float scale = *k.gradient_scale;
+    const float scale = scaled(k.gradient_scale, k.loss_scale);
     for_columns(k.columns, [&](int64_t j, auto count) {
         const Pair at(log_t, log_p, j, count);  // read before either result is written: it may be in place
         store(k.dtarget + begin + j, at.t * (at.log_ratio - kl) * scale, count);
@@ -93,7 +94,7 @@ void row_divergence(const KlDivergence& k, int64_t row) {
 void pool_forward(const PoolForward& p, Context&) {
     const int64_t stripes = (p.columns + kStripe - 1) / kStripe;
     const int64_t rows = p.batch * (p.lengths ? p.per_sequence : p.count);
-    with_float_type(p.dtype, [&](auto type) {
+    with_cpu_type(p.dtype, [&](auto type) {
         parallel_for(p.batch * stripes, rows * p.columns, [&](int64_t i) {
             const int64_t first = i % stripes * kStripe;
             pool_stripe<decltype(type)>(p, i / stripes, first, std::min(kStripe, p.columns - first));
@@ -103,7 +104,7 @@ void pool_forward(const PoolForward& p, Context&) {
 
 void pool_backward(const PoolBackward& p, Context&) {
     const int64_t reached = p.accumulate && !p.lengths ? p.count : p.per_sequence;  // rows of a sequence
-    with_float_type(p.dtype, [&](auto type) {
+    with_cpu_type(p.dtype, [&](auto type) {
         using T = decltype(type);
         parallel_for(p.batch * reached, p.batch * reached * p.columns, [&](int64_t i) {
             const int64_t b = i / reached, r = i % reached, n = pooled_rows(p, b);

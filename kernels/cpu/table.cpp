@@ -2,6 +2,7 @@
 #include "kernels/cpu/context.h"
 #include "kernels/cpu/functions.h"
 #include "kernels/cpu/gemm.h"
+#include "kernels/reference/loops.h"
 
 namespace dropforge::kernels {
 
@@ -26,6 +27,7 @@ const KernelTable& cpu() {
         .cross_entropy = on_cpu::cross_entropy,
         .loss_totals = on_cpu::loss_totals,
         .global_norm = on_cpu::global_norm,
+        .loss_scale = loops::loss_scale,  // a dozen operations
         .adamw = on_cpu::adamw,
         .lamb = on_cpu::lamb,
         .cast = on_cpu::cast,

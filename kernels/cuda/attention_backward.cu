@@ -171,7 +171,7 @@ __device__ inline void row_sums(const BackwardArgument<T>& a, const Head& head, 
 
 /// Two blocks, at head size 64 of 256 threads, run on a multiprocessor with 128 registers a thread, which are the
 /// limit; shared memory would let more in on most devices. Compute capability 7.5 has shared memory for one block.
-#if defined(DROPFORGE_CUDA_FP16)
+#if DROPFORGE_BEFORE_AMPERE
 [[maybe_unused]] constexpr int kKeysBlocks = 1;
 #else
 [[maybe_unused]] constexpr int kKeysBlocks = 2;
@@ -372,22 +372,25 @@ __global__ void __launch_bounds__(QueriesBlock<kHead>::kThreads, 4) queries_kern
                          a.dq + head.q(a, first + warp), a.stride_q, a.rows_q - first - warp);
 }
 
-template <int kHead>
+template <typename T, int kHead>
 void backward(const AttentionBackward& a, Context& context) {
     using Sizes = KeysBlock<kHead>;
-    const BackwardArgument<Float16> argument(a);
+    const BackwardArgument<T> argument(a);
     const Shape shape = shape_of_heads(a, a.rows_kv, Sizes::kKeys, Sizes::kThreads);
-    if (a.rows_kv <= Sizes::kKeys) return launch(keys_kernel<Float16, kHead, true>, context, shape, argument);
-    launch(keys_kernel<Float16, kHead, false>, context, shape, argument);
+    if (a.rows_kv <= Sizes::kKeys) return launch(keys_kernel<T, kHead, true>, context, shape, argument);
+    launch(keys_kernel<T, kHead, false>, context, shape, argument);
     if (a.rows_q > 0)
-        launch(queries_kernel<Float16, kHead>, context,
+        launch(queries_kernel<T, kHead>, context,
                shape_of_heads(a, a.rows_q, QueriesBlock<kHead>::kQueries, QueriesBlock<kHead>::kThreads), argument);
 }
 
 void backward_tensor(const AttentionBackward& a, Context& context) {
-    a.head_size == 32   ? backward<32>(a, context)
-    : a.head_size == 64 ? backward<64>(a, context)
-                        : backward<128>(a, context);
+    with_16_bit_type(a.dtype, [&](auto type) {
+        using T = typename decltype(type)::type;
+        a.head_size == 32   ? backward<T, 32>(a, context)
+        : a.head_size == 64 ? backward<T, 64>(a, context)
+                            : backward<T, 128>(a, context);
+    });
 }
 
 }  // namespace dropforge::kernels::on_cuda::attention

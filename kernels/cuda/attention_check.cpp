@@ -17,9 +17,9 @@ namespace dropforge::kernels::on_cuda {
 
 namespace {
 
-/// Four units of rounding of bf16, relative, in the L2 norm. Probabilities, their gradients and the result are each
-/// rounded once, and a wrong mask, length or scale is off by far more.
-constexpr double kLimit = 4 * 0x1p-8;
+/// Four units of rounding, relative, in the L2 norm. Probabilities, their gradients and the result are each rounded
+/// once, and a wrong mask, length or scale is off by far more.
+constexpr double limit_of(DType dtype) { return 4 * (dtype == DType::bf16 ? 0x1p-8 : 0x1p-11); }
 /// Scaled scores of the hard operands: below -88.7, where exp(0 - log-sum-exp) is no longer a finite float.
 constexpr float kLowScore = -100;
 constexpr int kTimedRuns = 5;
@@ -87,10 +87,10 @@ class Check {
     static constexpr std::array<uint32_t, 4> kState = {0x243f6a88u, 0x85a308d3u, 1, 0};
     static constexpr int64_t kHeads = 2;  // that are calculated again: the first and the last of all
 
-    CheckRows queries(void* x) const { return {x, s_.batch * s_.rows_q, s_.columns(), s_.stride_q}; }
-    CheckRows keys(void* x) const { return {x, s_.batch * s_.rows_kv, s_.columns(), s_.stride_kv}; }
-    CheckRows outputs(void* x) const { return {x, s_.batch * s_.rows_q, s_.columns(), s_.stride_out}; }
-    CheckRows lse(void* x) const { return {x, s_.batch * s_.heads, s_.rows_q, s_.rows_q}; }
+    CheckRows queries(void* x) const { return {x, s_.batch * s_.rows_q, s_.columns(), s_.stride_q, s_.dtype}; }
+    CheckRows keys(void* x) const { return {x, s_.batch * s_.rows_kv, s_.columns(), s_.stride_kv, s_.dtype}; }
+    CheckRows outputs(void* x) const { return {x, s_.batch * s_.rows_q, s_.columns(), s_.stride_out, s_.dtype}; }
+    CheckRows lse(void* x) const { return {x, s_.batch * s_.heads, s_.rows_q, s_.rows_q, DType::f32}; }
 
     Dropout dropout() const { return {static_cast<const uint32_t*>(state_.get()), 0, s_.dropout}; }
 
@@ -163,7 +163,7 @@ class Check {
     }
     void judge(const std::string& operands, const char* tensor, double error) {
         if (!(error <= verdict_.error)) verdict_.error = error;
-        if (!(error <= kLimit)) fail(operands, tensor, fmt::format("off by {:.2g}, relative", error));
+        if (!(error <= limit_of(s_.dtype))) fail(operands, tensor, fmt::format("off by {:.2g}, relative", error));
     }
 
     void try_operands(const std::string& operands, float score) {
@@ -171,19 +171,18 @@ class Check {
         forget(of_plan_);
         both(of_plan_, false);
         both(own_, true);
-        const auto beside_own = [&](const char* tensor, const CheckRows& rows, const void* own, DType dtype,
-                                    bool same) {
-            const Difference d = difference(rows, own, dtype, partial(), context_);
+        const auto beside_own = [&](const char* tensor, const CheckRows& rows, const void* own, bool same) {
+            const Difference d = difference(rows, own, partial(), context_);
             if (d.not_finite > 0) fail(operands, tensor, fmt::format("{} numbers are not finite", d.not_finite));
             if (same) judge(operands, tensor, d.relative());
         };
         const bool same = s_.dropout == 0;  // else the bits of dropout differ
         const Rows &g = of_plan_.gradients, &own = own_.gradients;
-        beside_own("lse", lse(of_plan_.lse.get()), own_.lse.get(), DType::f32, true);
-        beside_own("out", outputs(of_plan_.out.get()), own_.out.get(), s_.dtype, same);
-        beside_own("dq", queries(g.q()), own.q(), s_.dtype, same);
-        beside_own("dk", keys(g.k()), own.k(), s_.dtype, same);
-        beside_own("dv", keys(g.v()), own.v(), s_.dtype, same);
+        beside_own("lse", lse(of_plan_.lse.get()), own_.lse.get(), true);
+        beside_own("out", outputs(of_plan_.out.get()), own_.out.get(), same);
+        beside_own("dq", queries(g.q()), own.q(), same);
+        beside_own("dk", keys(g.k()), own.k(), same);
+        beside_own("dv", keys(g.v()), own.v(), same);
         for (int64_t i = 0; i < (same ? 0 : kHeads); ++i) beside_reference(operands, i);
     }
 
@@ -193,15 +192,18 @@ class Check {
 
     /// One head of a sequence, [rows, head_size].
     std::vector<double> fetch(const void* x, int64_t rows, int64_t stride, int64_t nth) {
-        std::vector<bf16> all(static_cast<size_t>((rows - 1) * stride + s_.columns()));
-        const auto* from = static_cast<const bf16*>(x) + sequence(nth) * rows * stride;
-        context_.download(all.data(), from, static_cast<int64_t>(all.size() * sizeof(bf16)));
-        context_.synchronize();
         std::vector<double> values;
-        for (int64_t r = 0; r < rows; ++r)
-            for (int64_t d = 0; d < s_.head_size; ++d)
-                values.push_back(static_cast<double>(
-                    static_cast<float>(all[static_cast<size_t>(r * stride + head(nth) * s_.head_size + d)])));
+        with_float_type(s_.dtype, [&](auto type) {
+            using T = decltype(type);
+            std::vector<T> all(static_cast<size_t>((rows - 1) * stride + s_.columns()));
+            const auto* from = static_cast<const T*>(x) + sequence(nth) * rows * stride;
+            context_.download(all.data(), from, static_cast<int64_t>(all.size() * sizeof(T)));
+            context_.synchronize();
+            for (int64_t r = 0; r < rows; ++r)
+                for (int64_t d = 0; d < s_.head_size; ++d)
+                    values.push_back(static_cast<double>(
+                        static_cast<float>(all[static_cast<size_t>(r * stride + head(nth) * s_.head_size + d)])));
+        });
         return values;
     }
 

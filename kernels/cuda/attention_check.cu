@@ -37,18 +37,21 @@ struct EqualRows {
     __device__ float operator()(unsigned, int) const { return value; }
 };
 
-template <typename F>
+template <typename T, typename F>
 __global__ void __launch_bounds__(kCheckThreads)
-    check_fill_kernel(Float16* to, int64_t rows, int columns, int64_t stride, F value) {
+    check_fill_kernel(T* to, int64_t rows, int columns, int64_t stride, F value) {
     const int64_t i = int64_t{blockIdx.x} * kCheckThreads + threadIdx.x, row = i / columns;
     const int column = static_cast<int>(i % columns);
-    if (row < rows) to[row * stride + column] = static_cast<Float16>(value(static_cast<unsigned>(row), column));
+    if (row < rows) to[row * stride + column] = static_cast<T>(value(static_cast<unsigned>(row), column));
 }
 
 template <typename F>
 static void fill(const CheckRows& to, const F& value, Context& context) {
-    launch(check_fill_kernel<F>, context, {blocks_for(to.rows * to.columns, kCheckThreads), kCheckThreads},
-           static_cast<Float16*>(to.x), to.rows, static_cast<int>(to.columns), to.stride, value);
+    with_16_bit_type(to.dtype, [&](auto type) {
+        using T = typename decltype(type)::type;
+        launch(check_fill_kernel<T, F>, context, {blocks_for(to.rows * to.columns, kCheckThreads), kCheckThreads},
+               static_cast<T*>(to.x), to.rows, static_cast<int>(to.columns), to.stride, value);
+    });
 }
 
 template <typename T>
@@ -84,9 +87,9 @@ int64_t difference_scratch_bytes(int64_t rows, int64_t columns) {
     return int64_t{blocks_for(rows * columns, kCheckThreads)} * 3 * static_cast<int64_t>(sizeof(float));
 }
 
-Difference difference(const CheckRows& a, const void* b, DType dtype, float* partial, Context& context) {
+Difference difference(const CheckRows& a, const void* b, float* partial, Context& context) {
     const unsigned blocks = blocks_for(a.rows * a.columns, kCheckThreads);
-    with_device_type(dtype, [&](auto type) {
+    with_device_type(a.dtype, [&](auto type) {
         using T = typename decltype(type)::type;
         launch(check_difference_kernel<T>, context, {blocks, kCheckThreads}, static_cast<const T*>(a.x),
                static_cast<const T*>(b), a.rows, static_cast<int>(a.columns), a.stride, partial);

@@ -9,10 +9,11 @@
 
 namespace dropforge::kernels::on_cuda {
 
-/// Rows of heads, bf16: [rows, columns], `stride` elements apart.
+/// Rows of heads: [rows, columns], `stride` elements apart.
 struct CheckRows {
     void* x;
     int64_t rows, columns, stride;
+    DType dtype;
 };
 /// Uniform numbers of mean 0 and variance 1, other ones for another seed; the first column of each head is `first` if
 /// that is not 0.
@@ -29,8 +30,8 @@ struct Difference {
     /// ‖a − b‖ / ‖b‖, NaN if anything is.
     double relative() const { return std::sqrt(squares / of); }
 };
-/// a and b have the same rows, bf16 or f32; waits for the device. partial: difference_scratch_bytes.
-Difference difference(const CheckRows& a, const void* b, DType dtype, float* partial, Context& context);
+/// a and b have the same rows and type; waits for the device. partial: difference_scratch_bytes.
+Difference difference(const CheckRows& a, const void* b, float* partial, Context& context);
 int64_t difference_scratch_bytes(int64_t rows, int64_t columns);
 
 }  // namespace dropforge::kernels::on_cuda

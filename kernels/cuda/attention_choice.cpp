@@ -95,7 +95,7 @@ AttentionKernels::Chosen AttentionKernels::choose(const AttentionShape& shape) {
 
 std::string AttentionKernels::try_library(const AttentionShape& shape, Chosen& chosen) {
     if (!library_) return why_no_library_;
-    if (shape.dtype != DType::bf16) return "libraries take 16-bit storage only";
+    if (!is_16_bit(shape.dtype)) return "libraries take 16-bit storage only";
     if (shape.batch * shape.heads * shape.rows_q * shape.rows_kv == 0) return "nothing to do";
     if (!shape.aligned) return "rows do not start on 16-byte borders";
     if (use_ != AttentionUse::cudnn)

@@ -171,17 +171,20 @@ __global__ void __launch_bounds__(ForwardBlock<kHead>::kThreads, kHead <= 64 ? 4
     }
 }
 
-template <int kHead>
+template <typename T, int kHead>
 void forward(const AttentionForward& a, Context& context) {
     using Sizes = ForwardBlock<kHead>;
-    launch(forward_kernel<Float16, kHead>, context, shape_of_heads(a, a.rows_q, Sizes::kQueries, Sizes::kThreads),
-           ForwardArgument<Float16>(a));
+    launch(forward_kernel<T, kHead>, context, shape_of_heads(a, a.rows_q, Sizes::kQueries, Sizes::kThreads),
+           ForwardArgument<T>(a));
 }
 
 void forward_tensor(const AttentionForward& a, Context& context) {
-    a.head_size == 32   ? forward<32>(a, context)
-    : a.head_size == 64 ? forward<64>(a, context)
-                        : forward<128>(a, context);
+    with_16_bit_type(a.dtype, [&](auto type) {
+        using T = typename decltype(type)::type;
+        a.head_size == 32   ? forward<T, 32>(a, context)
+        : a.head_size == 64 ? forward<T, 64>(a, context)
+                            : forward<T, 128>(a, context);
+    });
 }
 
 }  // namespace dropforge::kernels::on_cuda::attention

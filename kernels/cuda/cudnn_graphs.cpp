@@ -65,7 +65,7 @@ struct CudnnAttention::Graph {
     Graph(const AttentionShape& s, Pass p, int compute_capability) : shape(s), pass(p) {
         // Before the first operation: with none given, the frontend asks CUDA for that of the current GPU.
         graph.set_sm_version(compute_capability)
-            .set_io_data_type(fe::DataType_t::BFLOAT16)
+            .set_io_data_type(s.dtype == DType::fp16 ? fe::DataType_t::HALF : fe::DataType_t::BFLOAT16)
             .set_intermediate_data_type(fe::DataType_t::FLOAT)
             .set_compute_data_type(fe::DataType_t::FLOAT);
         pass == Pass::forward ? add_forward() : add_backward();

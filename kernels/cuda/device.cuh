@@ -88,13 +88,6 @@ inline unsigned blocks_for(int64_t n, int64_t size) {
 }
 
 // ------------------------------------------------------------------------------------------- storage types and access
-// Where there is no bf16 (compute capability 7.5), the 16-bit type is fp16.
-#if defined(DROPFORGE_CUDA_FP16)
-using Float16 = __half;
-#else
-using Float16 = __nv_bfloat16;
-#endif
-
 /// N elements that are read and written together.
 template <typename T, int N>
 struct alignas(sizeof(T) * N < 16 ? sizeof(T) * N : 16) Pack {
@@ -168,11 +161,19 @@ template <typename T>
 struct Type {
     using type = T;
 };
-/// Calls f(Type<storage type>{}).
+/// Calls f(Type<storage type>{}), for 16-bit types.
+template <typename F>
+void with_16_bit_type(DType dtype, F&& f) {
+    if (dtype == DType::fp16)
+        f(Type<__half>{});
+    else
+        f(Type<__nv_bfloat16>{});
+}
+/// The same for all float types.
 template <typename F>
 void with_device_type(DType dtype, F&& f) {
-    if (dtype == DType::bf16)
-        f(Type<Float16>{});
+    if (is_16_bit(dtype))
+        with_16_bit_type(dtype, f);
     else
         f(Type<float>{});
 }

@@ -39,6 +39,7 @@ void split_rows(const SplitRows&, Context&);
 void cross_entropy(const CrossEntropy&, Context&);
 void loss_totals(const LossTotals&, Context&);
 void global_norm(const GlobalNorm&, Context&);
+void loss_scale(const LossScaleStep&, Context&);
 void adamw(const Update&, Context&);
 void lamb(const Update&, Context&);
 void token_values(const TokenValues&, Context&);

@@ -9,12 +9,9 @@ namespace {
 constexpr int kProposals = 8;
 constexpr uint32_t kWidestAccess = 16;
 
-#if defined(DROPFORGE_CUDA_FP16)
-constexpr cudaDataType_t kFloat16 = CUDA_R_16F;
-#else
-constexpr cudaDataType_t kFloat16 = CUDA_R_16BF;
-#endif
-cudaDataType_t type_of(DType dtype) { return dtype == DType::bf16 ? kFloat16 : CUDA_R_32F; }
+cudaDataType_t type_of(DType dtype) {
+    return dtype == DType::bf16 ? CUDA_R_16BF : dtype == DType::fp16 ? CUDA_R_16F : CUDA_R_32F;
+}
 
 uint32_t alignment(const void* pointer) {
     const auto address = reinterpret_cast<uintptr_t>(pointer);

@@ -32,18 +32,18 @@ struct RunningSoftmax {
 
 struct CrossEntropyArguments {
     const int32_t* labels;
-    const float *weights, *gradient_scale;
+    const float *weights, *gradient_scale, *loss_scale;
     float *loss, *correct;
     int64_t columns, stride;
 };
 
-/// The second pass over a row: writes the gradient (where scale is given) and tells whether a logit before the label's
-/// equals the largest.
+/// The second pass over a row: writes the gradient (where a scale is given) and tells whether a logit before the
+/// label's equals the largest.
 template <typename T, int N>
-__device__ bool finish_row(T* logits, const CrossEntropyArguments& c, int64_t label, float largest, float inverse,
-                           const float* scale) {
-    const float factor = scale ? *scale : 0;
-    const int64_t end = scale ? c.stride : label;
+__device__ bool finish_row(T* logits, const CrossEntropyArguments& c, int64_t label, float largest, float inverse) {
+    const bool write = c.gradient_scale != nullptr;
+    const float factor = write ? scaled(c.gradient_scale, c.loss_scale) : 0;
+    const int64_t end = write ? c.stride : label;
     bool earlier = false;
     for (int64_t column = int64_t{threadIdx.x} * N; column < end; column += kRowThreads * N) {
         float value[N];
@@ -55,7 +55,7 @@ __device__ bool finish_row(T* logits, const CrossEntropyArguments& c, int64_t la
             const float gradient = (probability - (column + i == label ? 1.0f : 0.0f)) * factor;
             value[i] = column + i < c.columns ? gradient : 0.0f;  // padding may hold anything
         }
-        if (scale) store<N>(logits + column, value);
+        if (write) store<N>(logits + column, value);
     }
     return earlier;
 }
@@ -84,7 +84,7 @@ __global__ void __launch_bounds__(kRowThreads, 2) cross_entropy_kernel(T* all_lo
     const float sum = block_reduce(s.sum * expf(s.largest - largest), Sum{});
     bool earlier = false;
     if (c.gradient_scale || logit == largest)  // the whole block
-        earlier = finish_row<T, N>(logits, c, label, largest, 1.0f / sum, c.gradient_scale);
+        earlier = finish_row<T, N>(logits, c, label, largest, 1.0f / sum);
     const bool any_earlier = __syncthreads_or(earlier) != 0;
     if (threadIdx.x != 0) return;
     c.loss[row] = logf(sum) + (largest - logit);
@@ -93,8 +93,8 @@ __global__ void __launch_bounds__(kRowThreads, 2) cross_entropy_kernel(T* all_lo
 
 void cross_entropy(const CrossEntropy& c, Context& context) {
     if (c.rows == 0) return;
-    const CrossEntropyArguments arguments{c.labels,  c.weights, c.gradient_scale, c.loss,
-                                          c.correct, c.columns, c.stride};
+    const CrossEntropyArguments arguments{c.labels, c.weights, c.gradient_scale, c.loss_scale,
+                                          c.loss,   c.correct, c.columns,        c.stride};
     with_device_type(c.dtype, [&](auto type) {
         using T = typename decltype(type)::type;
         with_pack<T>(c.stride, {c.logits}, [&](auto pack) {

@@ -16,6 +16,13 @@
 #include "tests/simt/mma.h"
 #endif
 
+// Code for compute capability 7.5, which has no bf16 and no asynchronous copies.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+#define DROPFORGE_BEFORE_AMPERE 1
+#else
+#define DROPFORGE_BEFORE_AMPERE 0
+#endif
+
 namespace dropforge::kernels::on_cuda {
 
 /// The address of shared memory as its instructions take it.
@@ -23,23 +30,33 @@ namespace dropforge::kernels::on_cuda {
 __device__ inline unsigned shared_address(const void* p) { return static_cast<unsigned>(__cvta_generic_to_shared(p)); }
 #endif
 
-/// c += a · b. Compute capability 7.5 has only half of it, for fp16.
+/// c += a · b. Compute capability 7.5 has only half of it, for fp16; the host launches nothing there that needs more.
 template <typename T>
 __device__ inline void multiply_add(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
 #if !defined(__CUDACC__)
     simt::multiply_add<T>(c, a, b0, b1);
-#elif defined(DROPFORGE_CUDA_FP16)
-    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
-        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-        : "r"(a[0]), "r"(a[1]), "r"(b0));
-    asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
-        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-        : "r"(a[2]), "r"(a[3]), "r"(b1));
+#elif DROPFORGE_BEFORE_AMPERE
+    if constexpr (std::is_same_v<T, __half>) {
+        asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+            : "r"(a[0]), "r"(a[1]), "r"(b0));
+        asm("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+            : "r"(a[2]), "r"(a[3]), "r"(b1));
+    } else {
+        __trap();
+    }
 #else
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-        "{%0, %1, %2, %3};"
-        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+    if constexpr (std::is_same_v<T, __half>)
+        asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+            "{%0, %1, %2, %3};"
+            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+    else
+        asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+            "{%0, %1, %2, %3};"
+            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 #endif
 }
 
@@ -74,7 +91,7 @@ __device__ inline void load_transposed(unsigned (&to)[4], const T* row) {
 __device__ inline void copy_pack(void* to, const void* from, bool there) {
 #if !defined(__CUDACC__)
     simt::copy_later(to, there ? from : nullptr, 16);
-#elif defined(DROPFORGE_CUDA_FP16)  // nothing asynchronous before compute capability 8.0
+#elif DROPFORGE_BEFORE_AMPERE  // nothing asynchronous before compute capability 8.0
     *static_cast<uint4*>(to) = there ? *static_cast<const uint4*>(from) : make_uint4(0, 0, 0, 0);
 #else
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
@@ -87,7 +104,7 @@ __device__ inline void copy_pack(void* to, const void* from, bool there) {
 __device__ inline void end_copy_group() {
 #if !defined(__CUDACC__)
     simt::end_copy_group();
-#elif !defined(DROPFORGE_CUDA_FP16)
+#elif !DROPFORGE_BEFORE_AMPERE
     asm volatile("cp.async.commit_group;" : : : "memory");
 #endif
 }
@@ -96,7 +113,7 @@ template <int kPending>
 __device__ inline void wait_for_copies() {
 #if !defined(__CUDACC__)
     simt::wait_for_copies(kPending);
-#elif !defined(DROPFORGE_CUDA_FP16)
+#elif !DROPFORGE_BEFORE_AMPERE
     asm volatile("cp.async.wait_group %0;" : : "n"(kPending) : "memory");
 #endif
 }

@@ -91,6 +91,24 @@ void global_norm(const GlobalNorm& n, Context& context) {
     launch(norm_kernel, context, {1, kNormThreads}, partials, pieces.size(), n.norm);
 }
 
+// ---------------------------------------------------------------------------------------------------------- loss scale
+/// One thread: a handful of numbers, and nothing that the host would have to wait for.
+__global__ void __launch_bounds__(kWarp) loss_scale_kernel(LossScaleStep l) {
+    if (threadIdx.x != 0) return;
+    const LossScale before = *l.state;
+    const float norm = *l.norm / before.scale;
+    const double update = before.updates + 1.0;
+    UpdateScalars scalars = *l.asked;
+    scalars.correction1 = static_cast<float>(1 - pow(double{scalars.beta1}, update));
+    scalars.correction2 = static_cast<float>(1 - pow(double{scalars.beta2}, update));
+    scalars.gradient_factor = 1 / before.scale;
+    *l.norm = norm;
+    *l.scalars = scalars;
+    *l.state = before.after(is_finite(norm));
+}
+
+void loss_scale(const LossScaleStep& l, Context& context) { launch(loss_scale_kernel, context, {1, kWarp}, l); }
+
 // -------------------------------------------------------------------------------------------------------------- update
 /// ‖p‖² and ‖direction‖² of a piece; once the ratios are there, `weights` of a segment's first piece is the segment's
 /// learning rate.
@@ -102,7 +120,7 @@ struct UpdateArguments {
     float* parameters;
     const float* gradients;
     float *moment1, *moment2;
-    Float16* copy;
+    void* copy;
     const float* norm;
     const UpdateScalars* scalars;
     const Piece* pieces;
@@ -121,11 +139,12 @@ class Moments {
           decay_(decay ? a.scalars->weight_decay : 0.0f),
           inverse1_(1.0f / a.scalars->correction1),
           inverse2_(1.0f / a.scalars->correction2),
-          clip_(a.scalars->clip > 0 && *a.norm > a.scalars->clip ? a.scalars->clip / *a.norm : 1.0f) {}
+          factor_((a.scalars->clip > 0 && *a.norm > a.scalars->clip ? a.scalars->clip / *a.norm : 1.0f) *
+                  a.scalars->gradient_factor) {}
 
     /// Moves the moments by the clipped gradient.
     __device__ void move(float gradient, float& m, float& v) const {
-        const float g = gradient * clip_;
+        const float g = gradient * factor_;
         m = fmaf(beta1_, m, (1.0f - beta1_) * g);
         v = fmaf(beta2_, v, (1.0f - beta2_) * g * g);
     }
@@ -135,11 +154,11 @@ class Moments {
     }
 
   private:
-    float beta1_, beta2_, epsilon_, decay_, inverse1_, inverse2_, clip_;
+    float beta1_, beta2_, epsilon_, decay_, inverse1_, inverse2_, factor_;
 };
 
-/// p -= rate * direction, and p's copy. AdamW moves the moments on the way; LAMB's have been moved.
-template <int N, bool kLamb>
+/// p -= rate * direction, and p's copy, of T. AdamW moves the moments on the way; LAMB's have been moved.
+template <typename T, int N, bool kLamb>
 __global__ void __launch_bounds__(kThreads) step_kernel(UpdateArguments a) {
     if (!a.finite_norm()) return;
     const Piece piece = a.pieces[blockIdx.x];
@@ -162,7 +181,7 @@ __global__ void __launch_bounds__(kThreads) step_kernel(UpdateArguments a) {
 #pragma unroll
         for (int j = 0; j < kWidth; ++j) p[j] -= rate * moments.direction(m[j], v[j], p[j]);
         store<kWidth>(a.parameters + i, p);
-        if (a.copy) store<kWidth>(a.copy + i, p);
+        if (a.copy) store<kWidth>(static_cast<T*>(a.copy) + i, p);
     });
 }
 
@@ -223,7 +242,7 @@ void update(const Update& u, Context& context) {
                                     u.gradients,
                                     u.moment1,
                                     u.moment2,
-                                    reinterpret_cast<Float16*>(u.copy),
+                                    u.copy,
                                     u.norm,
                                     u.scalars,
                                     constants(std::span(pieces), context),
@@ -235,7 +254,9 @@ void update(const Update& u, Context& context) {
             launch(ratio_kernel, context, {blocks_for(blocks, kRatioWarps), dim3(kWarp, kRatioWarps)}, arguments,
                    blocks);
         }
-        launch(step_kernel<pack(), kLamb>, context, {blocks, kThreads}, arguments);
+        with_16_bit_type(u.copy_dtype, [&](auto type) {
+            launch(step_kernel<typename decltype(type)::type, pack(), kLamb>, context, {blocks, kThreads}, arguments);
+        });
     });
 }
 

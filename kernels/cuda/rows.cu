@@ -237,7 +237,7 @@ void cast(const Cast& c, Context& context) {
         with_device_type(c.to_dtype, [&](auto to_type) {
             using From = typename decltype(from_type)::type;
             using To = typename decltype(to_type)::type;
-            with_pack<Float16>(0, {c.from, c.to}, [&](auto pack) {
+            with_pack<__nv_bfloat16>(0, {c.from, c.to}, [&](auto pack) {
                 launch(cast_kernel<From, To, pack()>, context,
                        {blocks_for(c.n, int64_t{kFlatThreads} * pack()), kFlatThreads},
                        static_cast<const From*>(c.from), static_cast<To*>(c.to), c.n);

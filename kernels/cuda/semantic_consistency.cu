@@ -150,7 +150,7 @@ __global__ void __launch_bounds__(kRowThreads) kl_divergence_kernel(KlDivergence
     const float kl = block_reduce(total, Sum{});
     if (threadIdx.x == 0) k.kl[blockIdx.x] = kl;
     if (!k.gradient_scale) return;
-    const float scale = *k.gradient_scale;
+    const float scale = scaled(k.gradient_scale, k.loss_scale);
     for_pairs<N>(target, input, k.columns, [&](int64_t column, float(&t)[N], float(&p)[N]) {
 #pragma unroll
         for (int i = 0; i < N; ++i) {

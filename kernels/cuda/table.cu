@@ -26,6 +26,7 @@ KernelTable make_table() {
     t.cross_entropy = on_cuda::cross_entropy;
     t.loss_totals = on_cuda::loss_totals;
     t.global_norm = on_cuda::global_norm;
+    t.loss_scale = on_cuda::loss_scale;
     t.adamw = on_cuda::adamw;
     t.lamb = on_cuda::lamb;
     t.cast = on_cuda::cast;

@@ -72,6 +72,7 @@ void gather_rows(const GatherRows&, Context&);
 void merge_rows(const MergeRows&, Context&);
 void top_k(const TopK&, Context&);
 void cast(const Cast&, Context&);
+void loss_scale(const LossScaleStep&, Context&);
 
 /// A stored element as a number to calculate with, and back.
 template <typename Real, typename T>

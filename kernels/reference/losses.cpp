@@ -39,7 +39,8 @@ void row_loss(const CrossEntropy& x, int64_t r) {
         Real gradient = 0;
         if (counts && c < x.columns) {
             const Real target = c == label ? 1 : 0;
-            gradient = (std::exp(get<Real>(logits[c]) - largest) / sum - target) * get<Real>(*x.gradient_scale);
+            gradient = (std::exp(get<Real>(logits[c]) - largest) / sum - target) *
+                       get<Real>(scaled(x.gradient_scale, x.loss_scale));
         }
         logits[c] = put<T>(gradient);
     }

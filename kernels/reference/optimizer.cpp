@@ -9,11 +9,11 @@ namespace dropforge::kernels::loops {
 
 namespace {
 
-/// What the gradients are multiplied by: min(1, clip / norm), without an epsilon.
+/// What the gradients are multiplied by: min(1, clip / norm), without an epsilon, over the loss scale.
 template <typename Real>
 Real clip_factor(const Update& u) {
     const auto clip = get<Real>(u.scalars->clip), norm = get<Real>(*u.norm);
-    return clip > 0 && norm > clip ? clip / norm : Real{1};
+    return (clip > 0 && norm > clip ? clip / norm : Real{1}) * get<Real>(u.scalars->gradient_factor);
 }
 
 /// Moves both moments of element i by its clipped gradient g and returns m̂/(√v̂ + ε) + wd·p, the direction of AdamW and
@@ -32,11 +32,15 @@ Real move_moments(const Update& u, int64_t i, Real factor, bool decay) {
     return decay ? direction + get<Real>(s.weight_decay) * get<Real>(u.parameters[i]) : direction;
 }
 
-/// p ← p − rate·direction, and its bf16 copy.
+/// p ← p − rate·direction, and its 16-bit copy.
 template <typename Real>
 void step(const Update& u, int64_t i, Real rate, Real direction) {
     u.parameters[i] = static_cast<float>(get<Real>(u.parameters[i]) - rate * direction);
-    if (u.copy) u.copy[i] = bf16(u.parameters[i]);
+    if (!u.copy) return;
+    with_float_type(u.copy_dtype, [&](auto type) {
+        using T = decltype(type);
+        static_cast<T*>(u.copy)[i] = static_cast<T>(u.parameters[i]);
+    });
 }
 
 }  // namespace
@@ -48,6 +52,19 @@ void global_norm(const GlobalNorm& n, Context&) {
         for (int64_t i = s.offset; i < s.offset + s.size; ++i)
             squares += get<Real>(n.gradients[i]) * get<Real>(n.gradients[i]);
     *n.norm = static_cast<float>(std::sqrt(squares));
+}
+
+void loss_scale(const LossScaleStep& l, Context&) {
+    *l.norm /= l.state->scale;
+    const LossScale before = *l.state;
+    *l.state = before.after(std::isfinite(*l.norm));
+    const auto correction = [&](float beta) {
+        return static_cast<float>(1 - std::pow(double{beta}, before.updates + 1.0));
+    };
+    *l.scalars = *l.asked;
+    l.scalars->correction1 = correction(l.asked->beta1);
+    l.scalars->correction2 = correction(l.asked->beta2);
+    l.scalars->gradient_factor = 1 / before.scale;
 }
 
 template <typename Real>

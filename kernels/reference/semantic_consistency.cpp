@@ -64,7 +64,7 @@ void row_divergence(const KlDivergence& k, int64_t row) {
     for (size_t c = 0; c < log_t.size(); ++c) kl += std::exp(log_t[c]) * (log_t[c] - log_p[c]);
     k.kl[row] = put<float>(kl);
     if (!k.gradient_scale) return;
-    const auto scale = get<Real>(*k.gradient_scale);
+    const auto scale = get<Real>(scaled(k.gradient_scale, k.loss_scale));
     for (size_t c = 0; c < log_t.size(); ++c) {
         const Real t = std::exp(log_t[c]), p = std::exp(log_p[c]);
         const int64_t i = row * k.columns + static_cast<int64_t>(c);

@@ -51,6 +51,7 @@ KernelTable make_table(const char* name) {
             .cross_entropy = loops::cross_entropy<Real>,
             .loss_totals = loops::loss_totals<Real>,
             .global_norm = loops::global_norm<Real>,
+            .loss_scale = loops::loss_scale,
             .adamw = loops::adamw<Real>,
             .lamb = loops::lamb<Real>,
             .cast = loops::cast,

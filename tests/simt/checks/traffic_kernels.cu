@@ -19,7 +19,7 @@ __global__ void copy_kernel(const float* x, float* y, int stride, int offset) {
 }
 
 template <typename To>
-__global__ void copy_packs_kernel(const Float16* x, To* y) {
+__global__ void copy_packs_kernel(const __nv_bfloat16* x, To* y) {
     float value[8];
     load<8>(x + index() * 8, value);
     store<8>(y + index() * 8, value);
@@ -55,11 +55,11 @@ void copy(const float* x, float* y, int n, int stride, int offset) {
     run(copy_kernel, static_cast<unsigned>(n) / 32, 32, x, y, stride, offset);
 }
 void copy_packs(const uint16_t* x, uint16_t* y, int n) {
-    run(copy_packs_kernel<Float16>, static_cast<unsigned>(n) / 256, 32, reinterpret_cast<const Float16*>(x),
-        reinterpret_cast<Float16*>(y));
+    run(copy_packs_kernel<__nv_bfloat16>, static_cast<unsigned>(n) / 256, 32, reinterpret_cast<const __nv_bfloat16*>(x),
+        reinterpret_cast<__nv_bfloat16*>(y));
 }
 void widen_packs(const uint16_t* x, float* y, int n) {
-    run(copy_packs_kernel<float>, static_cast<unsigned>(n) / 256, 32, reinterpret_cast<const Float16*>(x), y);
+    run(copy_packs_kernel<float>, static_cast<unsigned>(n) / 256, 32, reinterpret_cast<const __nv_bfloat16*>(x), y);
 }
 void copy_neighbours(const uint16_t* x, uint16_t* y, int n) {
     run(copy_neighbours_kernel, static_cast<unsigned>(n) / 256, 32, x, y);

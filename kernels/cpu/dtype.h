@@ -1,0 +1,21 @@
+// The storage types that the CPU computes in.
+#pragma once
+
+#include "base/error.h"
+#include "kernels/dtype.h"
+
+namespace dropforge::kernels::on_cpu {
+
+/// Error for fp16, which only GPUs compute in.
+inline void refuse_fp16(DType dtype) {
+    require(dtype != DType::fp16, "fp16 is for CUDA devices: the CPU computes in bf16 or f32");
+}
+
+/// Calls f with a value of the storage type of `dtype` (f32 or bf16): one template for both.
+template <typename F>
+decltype(auto) with_cpu_type(DType dtype, F&& f) {
+    refuse_fp16(dtype);
+    return dtype == DType::bf16 ? f(bf16{}) : f(float{});
+}
+
+}  // namespace dropforge::kernels::on_cpu
