@@ -158,6 +158,7 @@ KernelCase kl_divergence(const ModelShape& s, const KernelMemoryPtr& m, DType) {
     const KlDivergence k{.target = m->floats(n),
                          .input = m->floats(n),
                          .gradient_scale = m->floats(1),
+                         .loss_scale = nullptr,
                          .kl = m->floats(rows),
                          .dtarget = m->floats(n),
                          .dinput = m->floats(n),

@@ -214,6 +214,7 @@ KernelCase cross_entropy(const ModelShape& s, const KernelMemoryPtr& m, DType dt
                          .labels = m->integers(s.masked, s.vocabulary),
                          .weights = nullptr,
                          .gradient_scale = m->floats(1),
+                         .loss_scale = nullptr,
                          .loss = m->floats(s.masked),
                          .correct = m->floats(s.masked),
                          .rows = s.masked,
