@@ -37,7 +37,7 @@ stage_machine() {
         head -n 1 >"$out/gpu.csv" && "$programs/dropforge" --version >"$out/version.txt" && cat "$out/gpu.csv" "$out/version.txt"
 }
 
-stage_parity() { "$programs/parity_test"; }
+stage_parity() { "$programs/parity_test" && "$programs/cuda_parity_slow_test"; }
 
 stage_gemm() { each_cell "gemm --device cuda --batch 128" bert-mini bert-base bert-large; }
 

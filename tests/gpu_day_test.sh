@@ -43,6 +43,7 @@ fake nvidia-smi <<<'case $1 in -L) echo "GPU 0" ;; *) echo "NVIDIA H100 <80GB>, 
 fake dropforge <<<'echo "dropforge 0 & cuda 13"'
 fake dev <<<'[ $1 = build ] || echo "40 passed, 0 failed"'
 fake parity_test <<<'sleep 30'
+fake cuda_parity_slow_test <<<':'
 fake rows_test <<<':'
 fake losses_test <<<':'
 # A kernel test that shows a race until there is a file `mended`.
