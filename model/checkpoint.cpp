@@ -120,7 +120,7 @@ TrainingState load_checkpoint(const fs::path& folder, const Parameters& paramete
     read_arena(file, "moment1/", parameters, step.moment1());
     read_arena(file, "moment2/", parameters, step.moment2());
     if (!step.importance().empty()) read_importance(file, step.importance());
-    const TrainingState state = read_state(file);
+    TrainingState state = read_state(file);
     if (kernels::LossScale* scale = step.loss_scale()) *scale = read_loss_scale(file, state.step);
     step.store_states();
     return state;
