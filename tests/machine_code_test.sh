@@ -3,6 +3,7 @@
 # NVCC, NVDISASM: the programs; empty: only that part runs, then skipped (exit code 77). BUILD: the build folder.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+unset DROPFORGE_CUDA_ARCHITECTURES  # those of the table, whatever nvcc_test compiles for
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
