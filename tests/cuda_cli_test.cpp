@@ -201,12 +201,13 @@ TEST_CASE("a GPU that fails while training: what failed, after which step, what 
 TEST_CASE("whenever a GPU fails, a run ends with one line, and what is in its folder is whole") {
     const Place place;
     int64_t failures = 0;
-    for (const auto& [function, calls] : {std::pair("cudaEventSynchronize", std::vector<int64_t>{1, 9, 20, 31, 39}),
-                                          std::pair("cudaMemcpyAsync", std::vector<int64_t>{3, 40, 70}),
-                                          std::pair("cudaStreamBeginCapture", std::vector<int64_t>{1, 2}),
-                                          std::pair("cudaStreamEndCapture", std::vector<int64_t>{1}),
-                                          std::pair("cudaMalloc", std::vector<int64_t>{1, 4})}) {
+    for (const auto& [name, calls] : {std::pair("cudaEventSynchronize", std::vector<int64_t>{1, 9, 20, 31, 39}),
+                                      std::pair("cudaMemcpyAsync", std::vector<int64_t>{3, 40, 70}),
+                                      std::pair("cudaStreamBeginCapture", std::vector<int64_t>{1, 2}),
+                                      std::pair("cudaStreamEndCapture", std::vector<int64_t>{1}),
+                                      std::pair("cudaMalloc", std::vector<int64_t>{1, 4})}) {
         for (const int64_t call : calls) {
+            const char* function = name;  // a lambda cannot capture a structured binding in clang 14
             CAPTURE(function);
             CAPTURE(call);
             const ScopedMachine scope;
