@@ -49,7 +49,7 @@ cases_of() {
         *:gemm_small) echo 'gemm*' ;;
         *:layernorm) echo 'layernorm: *ward' ;;
         *:losses) echo 'cross_entropy*,loss_totals*' ;;
-        *:optimizer) echo 'global_norm*,adamw*' ;;
+        *:optimizer) echo 'global_norm*,adamw*,loss_scale*' ;;
         *:pointwise) echo 'gelu*,tanh*' ;;
         *:rows) echo '*_rows*,cast*,add' ;;
         *:semantic_consistency) echo 'pool*,kl_*' ;;

@@ -175,22 +175,25 @@ class Bench {
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 TEST_CASE("a library that is right serves a shape, with and without dropout") {
-    for (const float dropout : {0.0f, 0.1f}) {
-        for (const int64_t rows_q : {1, 20, 40}) {
-            Bench b({.rows_q = rows_q, .dropout = dropout});
-            CAPTURE(dropout);
-            CAPTURE(rows_q);
-            const KernelChoice c = b.choice();
-            CAPTURE(c.reason);
-            CHECK(c.library == "Fake 1.2");
-            CHECK(c.kernel == "plan 7");
-            CHECK(contains(c.operation, fmt::format("attention bf16 batch 3 heads 2 of 32 rows {} x 40", rows_q)));
-            CHECK(contains(c.reason, "off by"));
-            const int before = b.calls;
-            b.forward();
-            b.backward();
-            CHECK(b.calls == before + 2);
-            CHECK(b.plans == 1);
+    for (const DType dtype : {DType::bf16, DType::fp16}) {
+        for (const float dropout : {0.0f, 0.1f}) {
+            for (const int64_t rows_q : {1, 20, 40}) {
+                Bench b({.rows_q = rows_q, .dropout = dropout, .dtype = dtype});
+                CAPTURE(dropout);
+                CAPTURE(rows_q);
+                const KernelChoice c = b.choice();
+                CAPTURE(c.reason);
+                CHECK(c.library == "Fake 1.2");
+                CHECK(c.kernel == "plan 7");
+                CHECK(contains(c.operation,
+                               fmt::format("attention {} batch 3 heads 2 of 32 rows {} x 40", name_of(dtype), rows_q)));
+                CHECK(contains(c.reason, "off by"));
+                const int before = b.calls;
+                b.forward();
+                b.backward();
+                CHECK(b.calls == before + 2);
+                CHECK(b.plans == 1);
+            }
         }
     }
 }
