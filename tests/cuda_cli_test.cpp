@@ -53,6 +53,7 @@ CommandResult on_gpu(const Arguments& arguments) {
     const TemporaryFolder folder;
     std::vector<std::string> words = Arguments{"dropforge"} + arguments;
     std::vector<char*> argv;
+    argv.reserve(words.size());
     for (std::string& word : words) argv.push_back(word.data());
     CommandResult result;
     {
