@@ -25,7 +25,7 @@ struct GemmArguments {
     Tensor a, b, c;
     Tensor bias = {};  // f32 [n], may be absent
     Tensor a_sums =
-        {};  // f32 [m], a bias's gradient beside its weight's: (+)= Σ over k of op(a), a transposed; or absent
+        {};  // f32 [m] (+)= Σ over k of op(a), a transposed: a bias's gradient beside its weight's; or absent
     bool transpose_a = false, transpose_b = false, accumulate = false;
     double flops = 0;  // where some of the 2·m·n·k are spent on padding: those that are work
 };

@@ -239,6 +239,9 @@ TEST_CASE("a GPU that fails in a step that is clocked: the operation is named") 
     CHECK_MESSAGE(contains(error, "noticed on trying to wait for the GPU: an illegal memory access"), error);
 }
 
+/// How far a product is off, of itself: either operand is rounded to 10 bits of fraction, by 2^-11 at most.
+constexpr double kTf32 = 0x1p-10;
+
 TEST_CASE("--tf32: products of f32 numbers are rounded, and the run says so") {
     const Place place;
     const ScopedMachine scope;
@@ -253,7 +256,7 @@ TEST_CASE("--tf32: products of f32 numbers are rounded, and the run says so") {
     const auto exact = metrics_lines(place.out), rounded = metrics_lines(other);
     const double a = exact.back()["loss"], b = rounded.back()["loss"];
     CHECK(a != b);
-    CHECK(b == doctest::Approx(a).epsilon(1e-3));
+    CHECK(b == doctest::Approx(a).epsilon(kTf32));
     CHECK(contains(failure_of(on_gpu(run(place, 4, {}, other))), "train.tf32"));  // is another run
 
     const auto loss = [&](const Arguments& more) {
@@ -264,7 +267,7 @@ TEST_CASE("--tf32: products of f32 numbers are rounded, and the run says so") {
         return nlohmann::json::parse(result.out).at("mlm_loss").get<double>();
     };
     CHECK(loss({}) != loss({"--tf32"}));
-    CHECK(loss({"--tf32"}) == doctest::Approx(loss({})).epsilon(1e-3));
+    CHECK(loss({"--tf32"}) == doctest::Approx(loss({})).epsilon(kTf32));
 }
 
 TEST_CASE("parity --tf32 shows what the rounding of products does") {

@@ -103,7 +103,11 @@ TEST_CASE("GELU's outputs, kept or made again, have the same bits and cost or sa
     const auto bytes = [&] { return static_cast<double>(StepPrograms(base, options).arena_bytes()); };
     const double again = bytes();
     options.keep_gelu = true;
-    CHECK(bytes() / again == doctest::Approx(16.0 / 12).epsilon(0.1));
+    // Kept: 4 h values of 2 bytes a row in all layers; the last has rows for masked positions only. One layer's of them
+    // is there in any case, made again.
+    const double all = 11.0 * 32 * 128 * 4 * 768 * 2, more = bytes() - again;
+    CHECK(more <= all + 32.0 * 19 * 4 * 768 * 2);
+    CHECK(more >= all * 10 / 11);
 }
 
 TEST_CASE("training lowers the loss on a batch it sees again") {
