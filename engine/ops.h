@@ -23,9 +23,8 @@ struct DropoutSite {
 // ---------------------------------------------------------------------------------------------------------------- GEMM
 struct GemmArguments {
     Tensor a, b, c;
-    Tensor bias = {};  // f32 [n], may be absent
-    Tensor a_sums =
-        {};  // f32 [m] (+)= Σ over k of op(a), a transposed: a bias's gradient beside its weight's; or absent
+    Tensor bias = {};    // f32 [n], may be absent
+    Tensor a_sums = {};  // f32 [m], a bias's gradient beside its weight's: (+)= column sums of a, transposed; or absent
     bool transpose_a = false, transpose_b = false, accumulate = false;
     double flops = 0;  // where some of the 2·m·n·k are spent on padding: those that are work
 };

@@ -100,9 +100,7 @@ StepPrograms RunPlan::planned_steps() const {
     if (config.train.gelu_output != GeluOutput::automatic) return {parameters, options};
     if (device.kind != "cpu") {
         StepPrograms keeping(parameters, options);
-        const int64_t bytes =
-            state_bytes(parameters, precision.dtype) + keeping.arena_bytes() + batch_bytes(config) + device.reserve;
-        if (bytes <= device.available - device.available / 10) return keeping;
+        if (memory_with(keeping.arena_bytes()) <= device.available - device.available / 10) return keeping;
     }
     options.keep_gelu = false;
     return {parameters, options};
@@ -119,9 +117,11 @@ EvaluationOptions RunPlan::evaluation_options() const {
 
 int64_t RunPlan::arena_bytes() const { return std::max(programs.arena_bytes(), evaluation.plan.bytes); }
 
-int64_t RunPlan::memory_bytes() const {
-    return state_bytes(parameters, precision.dtype) + arena_bytes() + batch_bytes(config) + device.reserve;
+int64_t RunPlan::memory_with(int64_t arena) const {
+    return state_bytes(parameters, precision.dtype) + arena + batch_bytes(config) + device.reserve;
 }
+
+int64_t RunPlan::memory_bytes() const { return memory_with(arena_bytes()); }
 
 double RunPlan::flops_per_sequence(StepKind kind) const {
     return programs.flops(kind) / static_cast<double>(programs.options.batch);

@@ -54,6 +54,8 @@ struct RunPlan {
   private:
     /// The Programs of the steps, with train.gelu_output decided: kept where a tenth of a GPU's memory stays free.
     StepPrograms planned_steps() const;
+    /// Of a run whose activation arena has so many bytes.
+    int64_t memory_with(int64_t arena) const;
     std::string method_text() const;
     std::string flops_by_kind() const;
     std::string reserve_text() const;
