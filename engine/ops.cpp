@@ -6,6 +6,25 @@
 
 namespace dropforge::ops {
 
+namespace {
+
+/// What GELU beside a product touches.
+void add_gelu(Access& access, const std::string& name, const GemmArguments& g) {
+    const GemmGelu& gelu = g.gelu;
+    require(!(gelu.output && gelu.input) && !g.accumulate && !g.a_sums && g.c.dtype == g.a.dtype &&
+                columns(g.c) == access.work.n,
+            "{}: GELU is beside a product of its operands' type, without padding, that is added to nothing", name);
+    same_shape(name, gelu.output ? gelu.output : gelu.input, g.c);
+    require(!gelu.input || gelu.c_sums.shape.size() == columns(g.c), "{}: {} sums of {} columns", name,
+            gelu.c_sums.shape.size(), columns(g.c));
+    access.reads.push_back(gelu.input);
+    access.writes.insert(access.writes.end(), {gelu.output, gelu.c_sums});
+    if (gelu.accumulate) access.reads.push_back(gelu.c_sums);
+    access.work.beside = 1;
+}
+
+}  // namespace
+
 void gemm(Program& program, const std::string& name, const GemmArguments& g) {
     const int64_t m = rows(g.c);
     const int64_t n = g.transpose_b ? rows(g.b) : columns(g.b), k = g.transpose_b ? columns(g.b) : rows(g.b);
@@ -19,7 +38,12 @@ void gemm(Program& program, const std::string& name, const GemmArguments& g) {
     access.flops =
         g.flops > 0 ? g.flops : 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
     if (g.accumulate) access.reads.push_back(g.c);
+    if (g.gelu.output || g.gelu.input) add_gelu(access, name, g);
     Tensor scratch;
+    if (g.gelu.input) {
+        scratch = program.scratch(name + ".scratch", kernels::column_sum_scratch_bytes(m, n));
+        access.writes.push_back(scratch);
+    }
     if (g.a_sums) {
         require(g.transpose_a && g.a_sums.shape.size() == m, "{}: {} sums of a matrix {}{}", name,
                 g.a_sums.shape.size(), g.a.shape.text(), g.transpose_a ? "ᵀ" : "");
@@ -29,8 +53,24 @@ void gemm(Program& program, const std::string& name, const GemmArguments& g) {
     }
     program.add(name, access, [=](const Run& r) {
         r.kernels.gemm(
-            {r.at(g.a), r.at(g.b), r.at(g.c), r.at<float>(g.bias), m, n, k, columns(g.a), columns(g.b), columns(g.c),
-             g.transpose_a, g.transpose_b, g.accumulate, g.a.dtype, g.c.dtype, r.at<float>(g.a_sums), r.at(scratch)},
+            {r.at(g.a),
+             r.at(g.b),
+             r.at(g.c),
+             r.at<float>(g.bias),
+             m,
+             n,
+             k,
+             columns(g.a),
+             columns(g.b),
+             columns(g.c),
+             g.transpose_a,
+             g.transpose_b,
+             g.accumulate,
+             g.a.dtype,
+             g.c.dtype,
+             r.at<float>(g.a_sums),
+             r.at(scratch),
+             {g.gelu.form, r.at(g.gelu.output), r.at(g.gelu.input), r.at<float>(g.gelu.c_sums), g.gelu.accumulate}},
             r.context);
     });
 }

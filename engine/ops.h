@@ -21,11 +21,18 @@ struct DropoutSite {
 };
 
 // ---------------------------------------------------------------------------------------------------------------- GEMM
+/// kernels::GeluOfGemm: output or input, [m,n] as c; with an input c_sums f32 [n].
+struct GemmGelu {
+    kernels::Gelu form = kernels::Gelu::erf;
+    Tensor output = {}, input = {}, c_sums = {};
+    bool accumulate = false;  // c_sums
+};
 struct GemmArguments {
     Tensor a, b, c;
     Tensor bias = {};    // f32 [n], may be absent
     Tensor a_sums = {};  // f32 [m], a bias's gradient beside its weight's: (+)= column sums of a, transposed; or absent
     bool transpose_a = false, transpose_b = false, accumulate = false;
+    GemmGelu gelu = {};
     double flops = 0;  // where some of the 2·m·n·k are spent on padding: those that are work
 };
 /// c[m,n] (+)= op(a)·op(b) + bias. m is c's rows; n and k are b's sizes. a and c may have more columns than n or k say

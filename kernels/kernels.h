@@ -37,6 +37,18 @@ struct Dropout {
 };
 
 // ---------------------------------------------------------------------------------------------------------------- GEMM
+enum class Gelu : uint8_t { erf, tanh };  // Hugging Face "gelu" and "gelu_new"
+
+/// GELU with the product before it, or its slope with the product that makes its gradient: one of the two, where c is
+/// assigned, has the type of a and b, and its rows are n apart.
+struct GeluOfGemm {
+    Gelu form = Gelu::erf;
+    void* output = nullptr;       // [m,n] = gelu(c), of c before or after its rounding
+    const void* input = nullptr;  // [m,n]: c = (op(a)·op(b)) ⊙ gelu'(input), the product rounded before or not
+    float* c_sums = nullptr;      // [n], with `input`: (+)= column sums of c, the gradient of the bias before GELU
+    bool add_sums = false;        // to c_sums
+};
+
 /// c[m,n] (+)= op(a)[m,k] · op(b)[k,n] + bias[n].
 struct Gemm {
     const void* a;      // [m,k], or [k,m] if transpose_a; rows lda apart
@@ -50,7 +62,8 @@ struct Gemm {
     /// A bias's gradient beside its weight's: (+)= Σ over k of op(a), [m], where a is transposed; nullptr: not asked
     /// for.
     float* a_sums = nullptr;
-    void* scratch = nullptr;  // with a_sums: column_sum_scratch_bytes(k, m)
+    void* scratch = nullptr;  // column_sum_scratch_bytes: (k, m) with a_sums, (m, n) with gelu.c_sums
+    GeluOfGemm gelu = {};
 };
 
 // ---------------------------------------------------------------------------------------------------------- embeddings
@@ -148,8 +161,6 @@ struct AttentionBackward {
 int64_t attention_scratch_bytes(int64_t batch, int64_t heads, int64_t head_size, int64_t rows_q, int64_t rows_kv);
 
 // ----------------------------------------------------------------------------------------------------------- pointwise
-enum class Gelu : uint8_t { erf, tanh };  // Hugging Face "gelu" and "gelu_new"
-
 /// y = gelu(x), n elements.
 struct GeluForward {
     const void* x;
@@ -201,6 +212,11 @@ int64_t column_sum_scratch_bytes(int64_t rows, int64_t columns);  // also of Gel
 /// Gemm::a_sums as an operation of its own.
 inline ColumnSum column_sum_of(const Gemm& g) {
     return {g.a, g.a_sums, g.scratch, g.k, g.m, g.lda, g.dtype, g.accumulate};
+}
+/// Gemm::gelu as operations of their own, after the product.
+inline GeluForward gelu_after(const Gemm& g) { return {g.c, g.gelu.output, g.m * g.n, g.gelu.form, g.out}; }
+inline GeluBackward gelu_slope_after(const Gemm& g) {
+    return {g.c, g.gelu.input, g.c, nullptr, g.gelu.c_sums, g.scratch, g.m, g.n, g.gelu.form, g.out, g.gelu.add_sums};
 }
 
 // ---------------------------------------------------------------------------------------------------------------- rows

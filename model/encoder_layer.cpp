@@ -93,6 +93,21 @@ ResidualGradients residual_norm_backward(Graph& g, const std::string& name, cons
     return {dz, dx ? dx : dz};
 }
 
+/// u = fc1 of the attention block's output, and gelu(u), which is returned: in one where it is kept for backward, since
+/// then it need not have the bits that backward would make again from u as it was rounded.
+Tensor ffn_hidden(Graph& g, EncoderLayer& l, const Parameters::Linear& fc1) {
+    const Tensor x = l.attention_norm.y;
+    const Tensor a = g.activation("gelu", {x.shape[0], g.config.intermediate});
+    if (g.options.keep_gelu) {
+        l.u = g.linear("fc1", x, fc1, {.form = g.config.gelu, .output = a});
+        l.a = a;
+    } else {
+        l.u = g.linear("fc1", x, fc1);
+        ops::gelu_forward(g.program, "gelu", l.u, a, g.config.gelu);
+    }
+    return a;
+}
+
 /// Gradients of the GEMMs that made q, k, v. dxq is the residual's gradient: what reaches x is added to it where x and
 /// xq are one, else to `around` if that is given.
 Tensor qkv_backward(Graph& g, const EncoderLayer& l, const ops::AttentionGradients& d, Tensor dqkv, Tensor dxq,
@@ -150,15 +165,21 @@ Tensor attention_block_backward(Graph& g, const EncoderLayer& l, Tensor dy, Tens
 Tensor ffn_backward(Graph& g, const EncoderLayer& l, Tensor dy) {
     const Parameters::Layer& p = parameters_of(g, l.index);
     const ResidualGradients d = residual_norm_backward(g, "output_norm", l.output_norm, dy, p.output_norm, p.fc2.bias);
-    const Tensor da = g.activation("fc2.input_gradient", l.u.shape);
-    g.input_gradient("fc2", d.branch, p.fc2, da);
-    // GELU's output, a quarter of what a layer would have to keep, is made again (to the same bits) from u by the
-    // kernel that reads u anyway; which writes a third more for it.
-    const Tensor du = g.activation("fc1.output_gradient", l.u.shape);
-    const Tensor again = l.a ? Tensor{} : g.activation("gelu.again", l.u.shape);
-    ops::gelu_backward(g.program, "gelu.backward", da, l.u, du, g.gradient(p.fc1.bias), again, g.config.gelu,
-                       g.adds(p.fc1.bias));
-    g.weight_gradient("fc2", d.branch, l.a ? l.a : again, p.fc2);
+    const Tensor du = g.activation("fc1.output_gradient", l.u.shape), dbias = g.gradient(p.fc1.bias);
+    const bool accumulate = g.adds(p.fc1.bias);
+    Tensor a = l.a;
+    if (a) {
+        g.input_gradient("fc2", d.branch, p.fc2, du,
+                         {.form = g.config.gelu, .input = l.u, .c_sums = dbias, .accumulate = accumulate});
+    } else {
+        // GELU's output, a quarter of what a layer would have to keep, is made again (to the same bits) from u by the
+        // kernel that reads u anyway; which writes a third more for it.
+        const Tensor da = g.activation("fc2.input_gradient", l.u.shape);
+        g.input_gradient("fc2", d.branch, p.fc2, da);
+        a = g.activation("gelu.again", l.u.shape);
+        ops::gelu_backward(g.program, "gelu.backward", da, l.u, du, dbias, a, g.config.gelu, accumulate);
+    }
+    g.weight_gradient("fc2", d.branch, a, p.fc2);
     g.linear_backward("fc1", du, l.attention_norm.y, p.fc1, d.residual, true);
     return d.residual;
 }
@@ -177,11 +198,7 @@ EncoderLayer encoder_layer_forward(Graph& g, int64_t index, Tensor x, const Laye
     attend(g, l, rows.lengths);
     const Tensor projected = g.linear("projection", l.attention.out, p.projection);
     l.attention_norm = residual_norm(g, "attention_norm", projected, l.xq, p.attention_norm, projection_site(index));
-    l.u = g.linear("fc1", l.attention_norm.y, p.fc1);
-    const Tensor a = g.activation("gelu", l.u.shape);
-    if (g.options.keep_gelu) l.a = a;
-    ops::gelu_forward(g.program, "gelu", l.u, a, g.config.gelu);
-    const Tensor f = g.linear("fc2", a, p.fc2);
+    const Tensor f = g.linear("fc2", ffn_hidden(g, l, p.fc1), p.fc2);
     l.output_norm = residual_norm(g, "output_norm", f, l.attention_norm.y, p.output_norm, ffn_site(index));
     l.y = l.output_norm.y;
     return l;

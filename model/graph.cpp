@@ -67,10 +67,10 @@ ops::DropoutSite Graph::dropout(uint32_t site, float probability) {
 ops::DropoutSite Graph::hidden_dropout(uint32_t site) { return dropout(site, config.hidden_dropout); }
 ops::DropoutSite Graph::attention_dropout(uint32_t site) { return dropout(site, config.attention_dropout); }
 
-Tensor Graph::linear(const std::string& name, Tensor x, const Parameters::Linear& l) {
+Tensor Graph::linear(const std::string& name, Tensor x, const Parameters::Linear& l, const ops::GemmGelu& gelu) {
     const Tensor w = weight(l.weight);
     const Tensor y = activation(name, {x.shape[0], w.shape[0]});
-    ops::gemm(program, name, {.a = x, .b = w, .c = y, .bias = master(l.bias), .transpose_b = true});
+    ops::gemm(program, name, {.a = x, .b = w, .c = y, .bias = master(l.bias), .transpose_b = true, .gelu = gelu});
     return y;
 }
 
@@ -91,6 +91,11 @@ void Graph::weight_and_bias_gradient(const std::string& name, Tensor dy, Tensor 
 
 void Graph::input_gradient(const std::string& name, Tensor dy, const Parameters::Linear& l, Tensor dx, bool add) {
     ops::gemm(program, name + ".backward", {.a = dy, .b = weight(l.weight), .c = dx, .accumulate = add});
+}
+
+void Graph::input_gradient(const std::string& name, Tensor dy, const Parameters::Linear& l, Tensor dx,
+                           const ops::GemmGelu& gelu) {
+    ops::gemm(program, name + ".backward", {.a = dy, .b = weight(l.weight), .c = dx, .gelu = gelu});
 }
 
 void Graph::linear_backward(const std::string& name, Tensor dy, Tensor x, const Parameters::Linear& l, Tensor dx,

@@ -60,14 +60,17 @@ class Graph {
     /// From now on the sites are those of pass n (at first 0): a second pass with dropout of its own.
     void dropout_of_pass(uint32_t n) { first_site_ = n * kSitesOfPass; }
 
-    /// y [T,out] = x·Wᵀ + b.
-    Tensor linear(const std::string& name, Tensor x, const Parameters::Linear& l);
+    /// y [T,out] = x·Wᵀ + b; gelu(y) beside it where `gelu` says so.
+    Tensor linear(const std::string& name, Tensor x, const Parameters::Linear& l, const ops::GemmGelu& gelu = {});
     /// dW (+)= dyᵀ·x. The bias gradient comes with the kernel that makes dy.
     void weight_gradient(const std::string& name, Tensor dy, Tensor x, const Parameters::Linear& l);
     /// The same with db (+)= the column sums of dy.
     void weight_and_bias_gradient(const std::string& name, Tensor dy, Tensor x, const Parameters::Linear& l);
-    /// dx = dy·W; `add`: dx += (the residual's gradient is there already).
+    /// dx = dy·W; `add`: dx += (the residual's gradient is there already). Or dx is the gradient before the GELU whose
+    /// output fed the layer.
     void input_gradient(const std::string& name, Tensor dy, const Parameters::Linear& l, Tensor dx, bool add = false);
+    void input_gradient(const std::string& name, Tensor dy, const Parameters::Linear& l, Tensor dx,
+                        const ops::GemmGelu& gelu);
     /// Both, weights first.
     void linear_backward(const std::string& name, Tensor dy, Tensor x, const Parameters::Linear& l, Tensor dx,
                          bool add = false);

@@ -240,7 +240,7 @@ TEST_CASE("sums of an operand come with the product where that is faster, and ap
     };
     {
         const ScopedMachine scope;
-        machine().sums_milliseconds = 0.5;
+        machine().epilogue_milliseconds = 0.5;
         CHECK(run(false) == fmt::format("alone: {}\nwith sums: faster: 1000.0 us against 1500.0 in one\n", kTimed));
         CHECK(run(false) == fmt::format("alone: {0}\nwith sums: {0}\n", kStored));
     }

@@ -29,7 +29,7 @@ struct Device {
         std::string why_not;
         if (find_cuda_device(why_not)) {
             context = std::make_unique<CudaContext>();
-            cudnn = open_cudnn(*context, why_not);
+            cudnn = open_cudnn_attention(*context, why_not);
         }
         if (!cudnn) MESSAGE("skipped: " << why_not);
     }

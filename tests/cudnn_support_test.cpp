@@ -1,5 +1,5 @@
-// Whether cuDNN says that it has engines for the attentions of the presets on GPUs that need not be here: it is told
-// their properties. Skipped where cuDNN or its headers are not.
+// Whether cuDNN says that it has engines for the attentions and the feed-forward networks of the presets on GPUs that
+// need not be here: it is told their properties. Skipped where cuDNN or its headers are not.
 #include <doctest/doctest.h>
 
 #include "attention_shapes.h"
@@ -81,6 +81,35 @@ TEST_CASE("cuDNN has engines for the attentions of all presets on all GPUs") {
                     // With dropout there is no backward of fixed order on compute capability 10: our own kernels serve.
                     const bool own = gpu.capability == 100 && dropout > 0;
                     CHECK(support(gpu, a, Pass::backward).empty() == !own);
+                }
+            }
+        }
+    }
+}
+
+TEST_CASE("cuDNN has engines for the products with GELU of all presets on all GPUs") {
+    if (!open_libraries()) return;
+    constexpr int64_t rows = 32 * 128;
+    for (const Gpu& gpu : gpus()) {
+        for (const int64_t hidden : {128, 256, 512, 768, 1024}) {
+            for (const bool slope : {false, true}) {
+                for (const Gelu form : {Gelu::erf, Gelu::tanh}) {
+                    for (const DType dtype : {DType::bf16, DType::fp16}) {
+                        CAPTURE(gpu.name);
+                        CAPTURE(hidden);
+                        CAPTURE(slope);
+                        const GeluProduct product{.m = rows,
+                                                  .n = 4 * hidden,
+                                                  .k = hidden,
+                                                  .lda = hidden,
+                                                  .ldb = slope ? 4 * hidden : hidden,
+                                                  .transpose_b = !slope,
+                                                  .bias = !slope,
+                                                  .slope = slope,
+                                                  .form = form,
+                                                  .dtype = dtype};
+                        CHECK(CudnnGelu(product, gpu.capability).support(gpu.json()) == "");
+                    }
                 }
             }
         }

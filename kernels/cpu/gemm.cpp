@@ -25,6 +25,8 @@ void gemm(const Gemm& g, Context& context) {
     auto& cpu_context = static_cast<CpuContext&>(context);
     if (g.a_sums) column_sum(column_sum_of(g), context);
     use_blocked(g.dtype) ? gemm_blocked(g, cpu_context) : gemm_onednn(g, cpu_context);
+    if (g.gelu.output) gelu_forward(gelu_after(g), context);
+    if (g.gelu.input) gelu_backward(gelu_slope_after(g), context);
 }
 
 }  // namespace dropforge::kernels::on_cpu

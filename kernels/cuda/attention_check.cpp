@@ -9,17 +9,14 @@
 #include <vector>
 
 #include "base/error.h"
-#include "kernels/cuda/attention_check.cuh"
 #include "kernels/cuda/attention_reference.h"
+#include "kernels/cuda/check_rows.cuh"
 #include "kernels/cuda/functions.h"
 
 namespace dropforge::kernels::on_cuda {
 
 namespace {
 
-/// Four units of rounding, relative, in the L2 norm. Probabilities, their gradients and the result are each rounded
-/// once, and a wrong mask, length or scale is off by far more.
-constexpr double limit_of(DType dtype) { return 4 * (dtype == DType::bf16 ? 0x1p-8 : 0x1p-11); }
 /// Scaled scores of the hard operands: below -88.7, where exp(0 - log-sum-exp) is no longer a finite float.
 constexpr float kLowScore = -100;
 constexpr int kTimedRuns = 5;
@@ -145,10 +142,10 @@ class Check {
     /// `score`: what all scaled scores are near to, or 0 for random ones. It comes from the first column; that of keys
     /// is kept small, since a rounding error of the scores' gradients enters that of queries times it.
     void set_operands(float score) {
-        fill_random(queries(operands_.q()), 1, s_.head_size, score, context_);
-        fill_random(keys(operands_.k()), 2, s_.head_size, score == 0 ? 0 : 1 / s_.scale, context_);
-        fill_random(keys(operands_.v()), 3, s_.head_size, 0, context_);
-        fill_random(outputs(dout_.get()), 4, s_.head_size, 0, context_);
+        fill_random_heads(queries(operands_.q()), 1, s_.head_size, score, context_);
+        fill_random_heads(keys(operands_.k()), 2, s_.head_size, score == 0 ? 0 : 1 / s_.scale, context_);
+        fill_random_heads(keys(operands_.v()), 3, s_.head_size, 0, context_);
+        fill_random_heads(outputs(dout_.get()), 4, s_.head_size, 0, context_);
     }
     void forget(const Results& r) {
         constexpr float nan = std::numeric_limits<float>::quiet_NaN();
@@ -163,7 +160,7 @@ class Check {
     }
     void judge(const std::string& operands, const char* tensor, double error) {
         if (!(error <= verdict_.error)) verdict_.error = error;
-        if (!(error <= limit_of(s_.dtype))) fail(operands, tensor, fmt::format("off by {:.2g}, relative", error));
+        if (!(error <= relative_limit(s_.dtype))) fail(operands, tensor, fmt::format("off by {:.2g}, relative", error));
     }
 
     void try_operands(const std::string& operands, float score) {

@@ -18,7 +18,8 @@ AttentionKernels& kernels_of(Context& context) {
     if (!cuda.attention) {
         const AttentionUse use = attention_use(cuda.options());
         std::string why_not = "not asked for";
-        std::unique_ptr<AttentionLibrary> library = use == AttentionUse::own ? nullptr : open_cudnn(cuda, why_not);
+        std::unique_ptr<AttentionLibrary> library =
+            use == AttentionUse::own ? nullptr : open_cudnn_attention(cuda, why_not);
         cuda.attention.reset(new AttentionKernels(cuda, use, std::move(library), why_not));
     }
     return *cuda.attention;

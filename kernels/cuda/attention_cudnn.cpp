@@ -7,13 +7,8 @@
 
 #include "base/error.h"
 #ifdef DROPFORGE_CUDNN
-#include <dlfcn.h>
-
-#include <cstdlib>
-
-#include "kernels/cuda/cudnn_graphs.h"
+#include "kernels/cuda/cudnn.h"
 #include "kernels/cuda/functions.h"
-#include "kernels/cuda/libraries.h"
 #endif
 
 namespace dropforge::kernels::on_cuda {
@@ -104,13 +99,11 @@ class Cudnn final : public AttentionLibrary {
 
     explicit Cudnn(CudaContext& context)
         : context_(context),
-          handle_(make_cudnn(context.stream())),
+          handle_(open_cudnn(context)),
           version_(cudnn_version()),
           seed_and_offset_(device_memory(2 * sizeof(int64_t))) {}
 
-    std::string name() const override {
-        return fmt::format("cuDNN {}.{}.{}", version_ / 10000, version_ / 100 % 100, version_ % 100);
-    }
+    std::string name() const override { return cudnn_name(); }
     std::string known_trouble(const AttentionShape& shape) const override {
         std::string trouble = cudnn_trouble(version_, context_.device().compute_capability, shape);
         if (trouble.empty() && shape.rows_kv <= kOwnIsFaster)
@@ -136,19 +129,10 @@ class Cudnn final : public AttentionLibrary {
     DeviceMemory seed_and_offset_;
 };
 
-/// The frontend opens CUDA's runtime by name and would take another version's if both are there.
-void name_runtime() {
-    const std::string major = std::to_string(CUDART_VERSION / 1000);
-    setenv("CUDNN_FRONTEND_CUDART_LIB_NAME", Library::open({"libcudart.so." + major}).path().c_str(), 0);
-}
-
 }  // namespace
 
-std::unique_ptr<AttentionLibrary> open_cudnn(CudaContext& context, std::string& why_not) {
+std::unique_ptr<AttentionLibrary> open_cudnn_attention(CudaContext& context, std::string& why_not) {
     try {
-        name_runtime();
-        const Library library = Library::open({"libcudnn.so.9"});
-        use_cudnn(dlopen(library.path().c_str(), RTLD_NOW));
         return std::make_unique<Cudnn>(context);
     } catch (const std::exception& e) {
         why_not = e.what();
@@ -156,7 +140,7 @@ std::unique_ptr<AttentionLibrary> open_cudnn(CudaContext& context, std::string& 
     }
 }
 #else
-std::unique_ptr<AttentionLibrary> open_cudnn(CudaContext&, std::string& why_not) {
+std::unique_ptr<AttentionLibrary> open_cudnn_attention(CudaContext&, std::string& why_not) {
     why_not = "this program was built without cudnn-frontend";
     return nullptr;
 }

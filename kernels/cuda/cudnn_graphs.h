@@ -1,5 +1,5 @@
-// cuDNN's graphs of scaled dot product attention, by NVIDIA's header-only cudnn-frontend. That takes most of a minute
-// to compile, so nothing else is in cudnn_graphs.cpp, and nothing of it is in this header.
+// cuDNN's graphs of scaled dot product attention, and of products with GELU, by NVIDIA's header-only cudnn-frontend.
+// That takes most of a minute to compile, so nothing else is in cudnn_graphs.cpp, and nothing of it is in this header.
 #pragma once
 
 #include <cstdint>
@@ -54,6 +54,40 @@ class CudnnAttention {
     int64_t workspace_bytes() const;
     /// Likewise. Error if cuDNN fails.
     void run(cudnnContext* handle, const CudnnOperands&, void* workspace);
+
+  private:
+    struct Graph;
+    std::unique_ptr<Graph> graph_;
+};
+
+/// What a Gemm with GELU beside it is, but for pointers: a is not transposed; a, c and GELU's matrix have rows of whole
+/// 16-byte vectors.
+struct GeluProduct {
+    int64_t m, n, k, lda, ldb;
+    bool transpose_b, bias, slope;  // slope: Gemm::gelu.input, else .output
+    Gelu form;
+    DType dtype;
+};
+
+/// A product and what is pointwise after it, in one kernel.
+class CudnnGelu {
+  public:
+    /// For GPUs of that compute capability (90: 9.0).
+    CudnnGelu(const GeluProduct& product, int compute_capability);
+    ~CudnnGelu();
+    CudnnGelu(const CudnnGelu&) = delete;
+    CudnnGelu& operator=(const CudnnGelu&) = delete;
+
+    /// Why not, or nothing, as of CudnnAttention. `build` makes cuDNN's n-th proposal ready, from 0, the most
+    /// promising; one whose result depends on luck, or that rounds on the way, is refused.
+    std::string build(cudnnContext* handle, int64_t n);
+    std::string support(const std::string& device);
+
+    /// After build.
+    std::string name() const;
+    int64_t workspace_bytes() const;
+    /// Likewise. All of g but gelu.c_sums. Error if cuDNN fails.
+    void run(cudnnContext* handle, const Gemm& g, void* workspace);
 
   private:
     struct Graph;

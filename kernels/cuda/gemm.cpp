@@ -1,4 +1,5 @@
-// The matrix product: cuBLASLt by the algorithm that is the fastest here, or a kernel of our own.
+// The matrix product: cuBLASLt by the algorithm that is the fastest here, or a kernel of our own. Products with GELU
+// beside them are chosen in gemm_gelu.cpp.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -7,6 +8,7 @@
 
 #include "base/error.h"
 #include "kernels/cuda/functions.h"
+#include "kernels/cuda/gelu_cudnn.h"
 #include "kernels/cuda/gemm_plans.h"
 
 namespace dropforge::kernels::on_cuda {
@@ -17,22 +19,8 @@ namespace {
 constexpr int kTimedRuns = 5;
 constexpr int64_t kBiasUnit = 64 << 10;
 constexpr uintptr_t kVectorAlignment = 16;
-/// In place of an algorithm: the sums of a are faster apart from the product.
-constexpr decltype(StoredAlgorithm::words) kApart{};
 
 static_assert(sizeof(cublasLtMatmulAlgo_t) == sizeof(StoredAlgorithm::words));
-
-cublasLtMatmulAlgo_t restored(const StoredAlgorithm& stored) {
-    cublasLtMatmulAlgo_t algorithm{};
-    std::memcpy(&algorithm, stored.words.data(), sizeof algorithm);
-    return algorithm;
-}
-StoredAlgorithm to_store(const cublasLtMatmulAlgo_t& algorithm, double microseconds) {
-    StoredAlgorithm stored;
-    std::memcpy(stored.words.data(), &algorithm, sizeof algorithm);
-    stored.microseconds = microseconds;
-    return stored;
-}
 
 cublasLtHandle_t make_handle() {
     cublasLtHandle_t handle = nullptr;
@@ -59,11 +47,25 @@ bool misaligned(const void* vector) { return reinterpret_cast<uintptr_t>(vector)
 
 }  // namespace
 
-GemmPlans::GemmPlans(CudaContext& context)
+cublasLtMatmulAlgo_t restored(const StoredAlgorithm& stored) {
+    cublasLtMatmulAlgo_t algorithm{};
+    std::memcpy(&algorithm, stored.words.data(), sizeof algorithm);
+    return algorithm;
+}
+
+StoredAlgorithm to_store(const cublasLtMatmulAlgo_t& algorithm, double microseconds) {
+    StoredAlgorithm stored;
+    std::memcpy(stored.words.data(), &algorithm, sizeof algorithm);
+    stored.microseconds = microseconds;
+    return stored;
+}
+
+GemmPlans::GemmPlans(CudaContext& context, OpenGelu open_gelu)
     : context_(context),
       handle_(make_handle()),
       version_(static_cast<int64_t>(cublas_lt().get_version())),
       stored_(context.device().name, context.device().driver, version_),
+      open_gelu_(std::move(open_gelu)),
       begin_(make_event(cudaEventDefault)),
       end_(make_event(cudaEventDefault)) {
     if (!stored_.trouble().empty())
@@ -78,15 +80,32 @@ void GemmPlans::run(const Gemm& g) {
     if (g.m == 0 || g.n == 0) return;
     const GemmKey key(g, context_.options().tf32);
     Plan& plan = plan_of(key, g);
-    if (!plan.problem && g.a_sums) {
+    if (!plan.problem && !plan.with_gelu) {
+        if (key.gelu != GeluPart::none) return gelu_apart(g);
+        if (!g.a_sums) return gemm_small(g, context_);
         column_sum(column_sum_of(g), context_);
         return run(without_sums(g));
     }
-    if (!plan.problem) return gemm_small(g, context_);
-    const cublasStatus_t status = plan.problem->run(g, prepared_vector(plan, g), g.c, plan.algorithm, call());
+    const cublasStatus_t status = queue(plan, g, g.c);
     if (status == CUBLAS_STATUS_SUCCESS) return;
     context_.require_device("multiply matrices");
     throw Error("cuBLASLt: product {} by {}: {}", text(key), plan.choice.kernel, cublas_lt().get_status_string(status));
+}
+
+cublasStatus_t GemmPlans::queue(Plan& plan, const Gemm& g, void* c) {
+    if (plan.problem) {
+        const cublasStatus_t status = plan.problem->run(g, prepared_vector(plan, g), c, plan.algorithm, call());
+        if (status != CUBLAS_STATUS_SUCCESS) return status;
+    } else {
+        try {
+            plan.with_gelu->run(g);
+        } catch (const Error&) {  // which does not tell whether the device has failed
+            context_.require_device("multiply matrices");
+            throw;
+        }
+    }
+    if (g.gelu.c_sums) column_sum({c, g.gelu.c_sums, g.scratch, g.m, g.n, g.ldc, g.out, g.gelu.add_sums}, context_);
+    return CUBLAS_STATUS_SUCCESS;
 }
 
 GemmPlans::Plan& GemmPlans::plan_of(const GemmKey& key, const Gemm& g) {
@@ -98,20 +117,12 @@ GemmPlans::Plan& GemmPlans::plan_of(const GemmKey& key, const Gemm& g) {
 }
 
 GemmPlans::Plan GemmPlans::make(const GemmKey& key, const Gemm& g) {
+    if (key.gelu != GeluPart::none) return make_with_gelu(key, g);
     Plan plan;
     plan.choice.operation = fmt::format("gemm {}", text(key));
-    plan.choice.library = fmt::format("cuBLASLt {}.{}", version_ / 10000, version_ / 100 % 100);
     std::vector<cublasLtMatmulAlgo_t> proposals;
-    if (g.k > 0 && !(key.sums && (key.accumulate || key.bias || misaligned(g.a_sums)))) {
-        plan.problem = std::make_unique<GemmProblem>(key, plan.bias);
-        proposals = plan.problem->propose(call());
-        // The library may want the bias in the output's type: then it is rounded before each product.
-        if (proposals.empty() && key.bias && key.out != DType::f32) {
-            plan.bias = key.out;
-            plan.problem = std::make_unique<GemmProblem>(key, plan.bias);
-            proposals = plan.problem->propose(call());
-        }
-    }
+    if (g.k > 0 && !(key.sums && (key.accumulate || key.bias || misaligned(g.a_sums))))
+        proposals = propose(plan, key, g);
     if (proposals.empty()) {
         if (key.sums) {
             sums_apart(plan, "cuBLASLt has no algorithm for both");
@@ -123,10 +134,24 @@ GemmPlans::Plan GemmPlans::make(const GemmKey& key, const Gemm& g) {
         plan.choice.reason = "cuBLASLt has no algorithm for it";
         return plan;
     }
-    if (key.bias) book_bias(g.n * static_cast<int64_t>(sizeof(float)));
     choose(plan, text(key), proposals, g);
     if (plan.problem) plan.choice.kernel = name_of(plan.algorithm);
     return plan;
+}
+
+/// Makes the plan's problem, and gives the algorithms for it.
+std::vector<cublasLtMatmulAlgo_t> GemmPlans::propose(Plan& plan, const GemmKey& key, const Gemm& g) {
+    plan.choice.library = fmt::format("cuBLASLt {}.{}", version_ / 10000, version_ / 100 % 100);
+    if (key.bias) book_bias(g.n * static_cast<int64_t>(sizeof(float)));
+    plan.problem = std::make_unique<GemmProblem>(key, plan.bias);
+    std::vector<cublasLtMatmulAlgo_t> proposals = plan.problem->propose(g, call());
+    // The library may want the bias in the output's type: then it is rounded before each product.
+    if (proposals.empty() && key.bias && key.out != DType::f32) {
+        plan.bias = key.out;
+        plan.problem = std::make_unique<GemmProblem>(key, plan.bias);
+        proposals = plan.problem->propose(g, call());
+    }
+    return proposals;
 }
 
 void GemmPlans::sums_apart(Plan& plan, const std::string& reason) {
@@ -154,7 +179,7 @@ void GemmPlans::choose(Plan& plan, const std::string& product, const std::vector
     const void* vector = prepared_vector(plan, g);
     double best = std::numeric_limits<double>::infinity();
     for (const cublasLtMatmulAlgo_t& algorithm : proposals) {
-        const double time = time_of(plan, algorithm, g, vector, place.get());
+        const double time = time_of([&] { return plan.problem->run(g, vector, place.get(), algorithm, call()); });
         if (time < best) {
             best = time;
             plan.algorithm = algorithm;
@@ -172,8 +197,12 @@ void GemmPlans::choose(Plan& plan, const std::string& product, const std::vector
         reason = fmt::format("fastest of {}: {:.1f} us", proposals.size(), best);
         if (g.a_sums) reason += fmt::format(", {:.1f} with the sums apart", apart);
     }
+    keep(product, fastest);
+}
+
+void GemmPlans::keep(const std::string& product, const StoredAlgorithm& algorithm) {
     if (!stores_) return;
-    const std::string problem = stored_.store(product, fastest);
+    const std::string problem = stored_.store(product, algorithm);
     stores_ = problem.empty();
     if (!stores_) notes_.push_back(fmt::format("the choice of algorithms is not kept for the next run: {}", problem));
 }
@@ -189,13 +218,7 @@ double GemmPlans::time_apart(const Gemm& g, void* place) {
     });
 }
 
-double GemmPlans::time_of(Plan& plan, const cublasLtMatmulAlgo_t& algorithm, const Gemm& g, const void* vector,
-                          void* d) {
-    return time_of([&] { return plan.problem->run(g, vector, d, algorithm, call()); });
-}
-
-template <typename F>
-double GemmPlans::time_of(F&& run) {
+double GemmPlans::time_of(const std::function<cublasStatus_t()>& run) {
     for (int turn = -1; turn < kTimedRuns; ++turn) {  // the first loads the code
         if (turn == 0) check(cudaEventRecord(begin_.get(), context_.stream()), "time a product");
         if (run() != CUBLAS_STATUS_SUCCESS) {
@@ -234,7 +257,7 @@ std::vector<KernelChoice> GemmPlans::choices() const {
 
 void gemm(const Gemm& g, Context& context) {
     auto& cuda_context = static_cast<CudaContext&>(context);
-    if (!cuda_context.gemm_plans) cuda_context.gemm_plans.reset(new GemmPlans(cuda_context));
+    if (!cuda_context.gemm_plans) cuda_context.gemm_plans.reset(new GemmPlans(cuda_context, open_cudnn_gelu));
     cuda_context.gemm_plans->run(g);
 }
 

@@ -1,5 +1,8 @@
 #include "kernels/cuda/gemm_problem.h"
 
+#include <algorithm>
+#include <string_view>
+
 #include "base/error.h"
 
 namespace dropforge::kernels::on_cuda {
@@ -63,7 +66,7 @@ GemmKey::GemmKey(const Gemm& g, bool tf32)
       ldc(g.ldc),
       align_a(alignment(g.a)),
       align_b(alignment(g.b)),
-      align_c(alignment(g.c)),
+      align_c(std::min({alignment(g.c), alignment(g.gelu.output), alignment(g.gelu.input)})),
       transpose_a(g.transpose_a),
       transpose_b(g.transpose_b),
       accumulate(g.accumulate),
@@ -71,15 +74,49 @@ GemmKey::GemmKey(const Gemm& g, bool tf32)
       sums(g.a_sums != nullptr),
       tf32(tf32 && g.dtype == DType::f32),
       dtype(g.dtype),
-      out(g.out) {}
+      out(g.out),
+      gelu(g.gelu.output  ? GeluPart::output
+           : g.gelu.input ? GeluPart::slope
+                          : GeluPart::none),
+      form(g.gelu.form) {}
+
+namespace {
+
+std::string_view text(GeluPart part, Gelu form) {
+    switch (part) {
+        case GeluPart::output:
+            return form == Gelu::erf ? " +gelu" : " +gelu_new";
+        case GeluPart::slope:
+            return form == Gelu::erf ? " *gelu'" : " *gelu_new'";
+        default:
+            return "";
+    }
+}
+
+}  // namespace
 
 std::string text(const GemmKey& key) {
-    return fmt::format("{}{} {}x{}x{} {}{}{}{}{}{} ld {} {} {} align {} {} {}", name_of(key.dtype),
+    return fmt::format("{}{} {}x{}x{} {}{}{}{}{}{}{} ld {} {} {} align {} {} {}", name_of(key.dtype),
                        key.out == key.dtype ? "" : fmt::format("->{}", name_of(key.out)), key.m, key.n, key.k,
                        key.transpose_a ? 'T' : 'N', key.transpose_b ? 'T' : 'N', key.bias ? " +bias" : "",
-                       key.sums ? " +sums" : "", key.accumulate ? " +c" : "", key.tf32 ? " tf32" : "", key.lda, key.ldb,
-                       key.ldc, key.align_a, key.align_b, key.align_c);
+                       text(key.gelu, key.form), key.sums ? " +sums" : "", key.accumulate ? " +c" : "",
+                       key.tf32 ? " tf32" : "", key.lda, key.ldb, key.ldc, key.align_a, key.align_b, key.align_c);
 }
+
+namespace {
+
+uint32_t epilogue_of(const GemmKey& key) {
+    switch (key.gelu) {
+        case GeluPart::output:
+            return key.bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
+        case GeluPart::slope:
+            return CUBLASLT_EPILOGUE_DGELU;
+        default:  // sums over k are of their B
+            return key.bias ? CUBLASLT_EPILOGUE_BIAS : key.sums ? CUBLASLT_EPILOGUE_BGRADB : CUBLASLT_EPILOGUE_DEFAULT;
+    }
+}
+
+}  // namespace
 
 GemmProblem::GemmProblem(const GemmKey& key, DType bias) : key_(key) {
     cublasLtMatmulDesc_t product = nullptr;
@@ -89,13 +126,11 @@ GemmProblem::GemmProblem(const GemmKey& key, DType bias) : key_(key) {
     product_.reset(product);
     set(product, CUBLASLT_MATMUL_DESC_TRANSA, int32_t{key.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N});
     set(product, CUBLASLT_MATMUL_DESC_TRANSB, int32_t{key.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N});
-    if (key.bias) {
-        set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, uint32_t{CUBLASLT_EPILOGUE_BIAS});
-        set(product, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, int32_t{type_of(bias)});
-    } else if (key.sums) {  // over k, of their B
-        set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, uint32_t{CUBLASLT_EPILOGUE_BGRADB});
-        set(product, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, int32_t{CUDA_R_32F});
-    }
+    const uint32_t epilogue = epilogue_of(key);
+    set(product, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
+    if (key.bias) set(product, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, int32_t{type_of(bias)});
+    if (key.sums) set(product, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, int32_t{CUDA_R_32F});
+    if (key.gelu != GeluPart::none) set(product, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, key.ldc);
     // Columns of theirs are rows of ours.
     const cudaDataType_t in = type_of(key.dtype);
     a_.reset(key.transpose_b ? layout(in, key.k, key.n, key.ldb) : layout(in, key.n, key.k, key.ldb));
@@ -103,7 +138,15 @@ GemmProblem::GemmProblem(const GemmKey& key, DType bias) : key_(key) {
     c_.reset(layout(type_of(key.out), key.n, key.m, key.ldc));
 }
 
-std::vector<cublasLtMatmulAlgo_t> GemmProblem::propose(const LtCall& call) const {
+/// Which of GELU's matrices a product computes and which is "auxiliary": before GELU, in either direction.
+void GemmProblem::point(const Gemm& g, const void* vector) const {
+    if (key_.bias || key_.sums) set(product_.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, vector);
+    if (key_.gelu != GeluPart::none)
+        set(product_.get(), CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, g.gelu.output ? g.c : g.gelu.input);
+}
+
+std::vector<cublasLtMatmulAlgo_t> GemmProblem::propose(const Gemm& g, const LtCall& call) const {
+    point(g, g.bias ? g.bias : g.a_sums);
     cublasLtMatmulPreference_t made = nullptr;
     check(cublas_lt().matmul_preference_create(&made), "say which algorithms will do");
     const std::unique_ptr<cublasLtMatmulPreferenceOpaque_t, DestroyDescriptor> preference(made);
@@ -136,7 +179,8 @@ bool GemmProblem::accepts(const cublasLtMatmulAlgo_t& algorithm, const LtCall& c
 
 cublasStatus_t GemmProblem::run(const Gemm& g, const void* vector, void* d, const cublasLtMatmulAlgo_t& algorithm,
                                 const LtCall& call) {
-    if (key_.bias || key_.sums) set(product_.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, vector);
+    point(g, vector);
+    if (g.gelu.output) d = g.gelu.output;
     const float alpha = 1, beta = key_.accumulate ? 1 : 0;
     return cublas_lt().matmul(call.handle, product_.get(), &alpha, g.b, a_.get(), g.a, b_.get(), &beta, g.c, c_.get(),
                               d, c_.get(), &algorithm, call.workspace, static_cast<size_t>(call.workspace_bytes),

@@ -12,8 +12,11 @@
 
 namespace dropforge::kernels::on_cuda {
 
+/// What a product has of GELU beside it: Gemm::gelu.
+enum class GeluPart : uint8_t { none, output, slope };
+
 /// What an algorithm depends on: the operands' sizes, types, layout, and the alignment of their pointers in bytes (at
-/// most 16, the widest access).
+/// most 16, the widest access; that of c is GELU's matrix's too).
 struct GemmKey {
     explicit GemmKey(const Gemm& g, bool tf32);
     auto operator<=>(const GemmKey&) const = default;  // NOLINT(modernize-use-nullptr): clang-tidy 14 misreads it
@@ -22,6 +25,8 @@ struct GemmKey {
     uint32_t align_a, align_b, align_c;
     bool transpose_a, transpose_b, accumulate, bias, sums, tf32;
     DType dtype, out;
+    GeluPart gelu;
+    Gelu form;
 };
 /// "bf16 128x768x3072 NT +bias ld 3072 3072 768 align 16 16 16": one word after the other, the same for equal keys
 /// only.
@@ -47,17 +52,19 @@ class GemmProblem {
     /// `bias`: the type of the bias vector (ignored without one).
     GemmProblem(const GemmKey& key, DType bias);
 
-    /// The library's proposals, the most promising first; none if it cannot make this product. Only algorithms whose
-    /// sums have a fixed order, in f32.
-    std::vector<cublasLtMatmulAlgo_t> propose(const LtCall& call) const;
+    /// The library's proposals for g, which has the key, the most promising first; none if it cannot make this product.
+    /// Only algorithms whose sums have a fixed order, in f32.
+    std::vector<cublasLtMatmulAlgo_t> propose(const Gemm& g, const LtCall& call) const;
     /// Whether an algorithm that was chosen earlier can make this product.
     bool accepts(const cublasLtMatmulAlgo_t& algorithm, const LtCall& call) const;
     /// Queues d = [c +] op(a)·op(b) + bias; d has the layout of c, and may be c itself. `vector` is the bias, or where
-    /// the sums of a go.
+    /// the sums of a go. With GELU's output d is c, and gelu.c_sums are not made.
     cublasStatus_t run(const Gemm& g, const void* vector, void* d, const cublasLtMatmulAlgo_t& algorithm,
                        const LtCall& call);
 
   private:
+    void point(const Gemm& g, const void* vector) const;
+
     GemmKey key_;
     std::unique_ptr<cublasLtMatmulDescOpaque_t, DestroyDescriptor> product_;
     std::unique_ptr<cublasLtMatrixLayoutOpaque_t, DestroyDescriptor> a_, b_, c_;

@@ -33,6 +33,8 @@ void gemm(const Gemm& g, Context& context) {
     with_float_type(g.dtype, [&](auto in) {
         with_float_type(g.out, [&](auto out) { multiply<Real, decltype(in), decltype(out)>(g); });
     });
+    if (g.gelu.output) gelu_forward<Real>(gelu_after(g), context);
+    if (g.gelu.input) gelu_backward<Real>(gelu_slope_after(g), context);
 }
 
 template void gemm<double>(const Gemm&, Context&);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -30,6 +31,14 @@ struct Product {
     cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
     void* vector = nullptr;  // a bias, or where sums go
     int32_t bias_type = -1;
+    void* auxiliary = nullptr;  // of GELU: what it was, or is, taken of
+    int64_t auxiliary_ld = 0;
+
+    bool is(cublasLtEpilogue_t e) const { return epilogue == e; }
+    bool adds_bias() const { return is(CUBLASLT_EPILOGUE_BIAS) || is(CUBLASLT_EPILOGUE_GELU_AUX_BIAS); }
+    bool makes_gelu() const { return is(CUBLASLT_EPILOGUE_GELU_AUX) || is(CUBLASLT_EPILOGUE_GELU_AUX_BIAS); }
+    bool has_vector() const { return adds_bias() || is(CUBLASLT_EPILOGUE_BGRADB); }
+    bool has_gelu() const { return makes_gelu() || is(CUBLASLT_EPILOGUE_DGELU); }
 };
 
 struct Preference {
@@ -80,10 +89,13 @@ cublasStatus_t check(const Product& p, const Layout& a, const Layout& b, const L
                        b.holds(p.transpose_b ? n : k, p.transpose_b ? k : n) && c.holds(m, n) && d.holds(m, n);
     if (!sizes || a.type != b.type || c.type != d.type) return CUBLAS_STATUS_INVALID_VALUE;
     if (d.type != CUDA_R_32F && d.type != a.type) return CUBLAS_STATUS_NOT_SUPPORTED;
-    if (p.epilogue == CUBLASLT_EPILOGUE_DEFAULT) return CUBLAS_STATUS_SUCCESS;
-    const bool bias = p.epilogue == CUBLASLT_EPILOGUE_BIAS && (p.bias_type == -1 || p.bias_type == d.type);
-    const bool sums = p.epilogue == CUBLASLT_EPILOGUE_BGRADB && p.bias_type == CUDA_R_32F && d.type == CUDA_R_32F;
-    return bias || sums ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
+    constexpr int64_t kAuxiliaryVector = 8;
+    const bool vector =
+        !p.has_vector() || (p.is(CUBLASLT_EPILOGUE_BGRADB) ? p.bias_type == CUDA_R_32F && d.type == CUDA_R_32F
+                                                           : p.bias_type == -1 || p.bias_type == d.type);
+    const bool gelu = !p.has_gelu() || (p.auxiliary_ld >= m && p.auxiliary_ld % kAuxiliaryVector == 0);
+    const bool known = p.is(CUBLASLT_EPILOGUE_DEFAULT) || p.has_vector() || p.has_gelu();
+    return known && vector && gelu ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
 }
 
 /// op(x) as rows of f32, the sum's index innermost.
@@ -107,6 +119,23 @@ void round_to_tf32(std::vector<float>& values) {
     for (float& x : values) x = std::bit_cast<float>((std::bit_cast<uint32_t>(x) + 0x1000u) & ~0x1fffu);
 }
 
+/// GELU in the form with tanh, and its slope.
+float gelu(float x) { return 0.5f * x * (1 + std::tanh(0.79788456f * (x + 0.044715f * x * x * x))); }
+float gelu_slope(float x) {
+    const float t = std::tanh(0.79788456f * (x + 0.044715f * x * x * x));
+    return 0.5f * (1 + t) + 0.5f * x * (1 - t * t) * 0.79788456f * (1 + 3 * 0.044715f * x * x);
+}
+
+/// What becomes of an element [i,j] of the product on its way into d.
+float after_product(const Product& p, cudaDataType_t type, float sum, int64_t i, int64_t j) {
+    const auto at = static_cast<size_t>(j * p.auxiliary_ld + i);
+    if (p.adds_bias()) sum += read(p.vector, type, static_cast<size_t>(i));
+    if (p.is(CUBLASLT_EPILOGUE_DGELU)) return sum * gelu_slope(read(p.auxiliary, type, at));
+    if (!p.makes_gelu()) return sum;
+    write(p.auxiliary, type, at, sum);
+    return gelu(sum);
+}
+
 /// So many products and sums are no test: they measure the rate of a device, and take a plain loop minutes.
 constexpr double kBeyondLoops = 1e10;
 
@@ -117,7 +146,7 @@ void multiply(const Product& p, const Operands& o, const Layout& la, const Layou
     std::vector<float> a = rows_of(o.a, la, p.transpose_a), b = rows_of(o.b, lb, !p.transpose_b);
     if (p.tf32) round_to_tf32(a), round_to_tf32(b);
     for (int64_t j = 0; j < ld.columns; ++j) {
-        if (p.epilogue == CUBLASLT_EPILOGUE_BGRADB) {
+        if (p.is(CUBLASLT_EPILOGUE_BGRADB)) {
             float sum = 0;
             for (size_t l = 0; l < k; ++l) sum += b[static_cast<size_t>(j) * k + l];
             static_cast<float*>(p.vector)[j] = sum;
@@ -126,8 +155,7 @@ void multiply(const Product& p, const Operands& o, const Layout& la, const Layou
             const float *x = &a[static_cast<size_t>(i) * k], *y = &b[static_cast<size_t>(j) * k];
             float sum = 0;
             for (size_t l = 0; l < k; ++l) sum += x[l] * y[l];
-            sum *= o.alpha;
-            if (p.epilogue == CUBLASLT_EPILOGUE_BIAS) sum += read(p.vector, ld.type, static_cast<size_t>(i));
+            sum = after_product(p, ld.type, sum * o.alpha, i, j);
             if (o.beta != 0) sum += o.beta * read(o.c, lc.type, lc.at(i, j));
             write(o.d, ld.type, ld.at(i, j), sum);
         }
@@ -172,6 +200,10 @@ cublasStatus_t set_product(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttribut
             return assign(p.vector, value, bytes);
         case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE:
             return assign(p.bias_type, value, bytes);
+        case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER:
+            return assign(p.auxiliary, value, bytes);
+        case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD:
+            return assign(p.auxiliary_ld, value, bytes);
         default:
             return CUBLAS_STATUS_INVALID_VALUE;
     }
@@ -258,16 +290,17 @@ cublasStatus_t run(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void* alph
     const Operands o{a, b, c, d, *static_cast<const float*>(alpha), *static_cast<const float*>(beta)};
     const cublasStatus_t status = check(p, layout_of(la), layout_of(lb), layout_of(lc), layout_of(ld));
     if (status != CUBLAS_STATUS_SUCCESS) return status;
-    const bool vector = p.epilogue != CUBLASLT_EPILOGUE_DEFAULT, sums = p.epilogue == CUBLASLT_EPILOGUE_BGRADB;
-    if (!known(algorithm) || !aligned(workspace, 16) || (vector && (p.vector == nullptr || !aligned(p.vector, 16))) ||
-        (sums && o.beta != 0))
+    const bool sums = p.is(CUBLASLT_EPILOGUE_BGRADB);
+    const auto unfit = [](const void* x) { return x == nullptr || !aligned(x, 16); };
+    if (!known(algorithm) || !aligned(workspace, 16) || (p.has_vector() && unfit(p.vector)) ||
+        (p.has_gelu() && unfit(p.auxiliary)) || ((sums || p.has_gelu()) && o.beta != 0))
         return CUBLAS_STATUS_INVALID_VALUE;
     for (const void* operand : {a, b, c, static_cast<const void*>(d)})
         if (!aligned(operand, 4)) return CUBLAS_STATUS_INVALID_VALUE;
     if (machine().lost != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED;
     enqueue(stream, [=, la = layout_of(la), lb = layout_of(lb), lc = layout_of(lc), ld = layout_of(ld)] {
         multiply(p, o, la, lb, lc, ld);
-        machine().clock += kCost[algorithm.number] + (sums ? machine().sums_milliseconds : 0);
+        machine().clock += kCost[algorithm.number] + (sums || p.has_gelu() ? machine().epilogue_milliseconds : 0);
         ++cublaslt_runs();
     });
     return CUBLAS_STATUS_SUCCESS;

@@ -36,7 +36,7 @@ struct Machine {
     int64_t used = 0;              // bytes of device memory
     bool profiled = false;         // between cudaProfilerStart and cudaProfilerStop
     double clock = 0;              // milliseconds, as events see them; work may add to it
-    double sums_milliseconds = 0;  // what the sums of an operand add to a product of cuBLASLt
+    double epilogue_milliseconds = 0;  // what sums of an operand, or GELU, add to a product of cuBLASLt
 };
 Machine& machine();
 

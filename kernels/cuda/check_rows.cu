@@ -1,4 +1,4 @@
-#include "kernels/cuda/attention_check.cuh"
+#include "kernels/cuda/check_rows.cuh"
 
 #include <vector>
 
@@ -12,13 +12,13 @@ constexpr int kCheckThreads = 256;
 struct RandomRows {
     uint32_t seed;
     int head_size;
-    float first;
+    float first, deviation;
 
     __device__ float operator()(unsigned row, int column) const {
         if (first != 0 && column % head_size == 0) return first;
         const uint4 words = philox4x32(make_uint4(static_cast<unsigned>(column), row, seed, 0), make_uint2(1, 2));
         constexpr float kSpread = 3.4641016f, kUnit = 1.0f / 16777216.0f;  // √12 times 0 … 1
-        return (static_cast<float>(words.x >> 8) * kUnit - 0.5f) * kSpread;
+        return (static_cast<float>(words.x >> 8) * kUnit - 0.5f) * kSpread * deviation;
     }
 };
 
@@ -71,8 +71,12 @@ __global__ void __launch_bounds__(kCheckThreads)
     }
 }
 
-void fill_random(const CheckRows& to, uint32_t seed, int64_t head_size, float first, Context& context) {
-    fill(to, RandomRows{seed, static_cast<int>(head_size), first}, context);
+void fill_random(const CheckRows& to, uint32_t seed, float deviation, Context& context) {
+    fill(to, RandomRows{seed, 1, 0, deviation}, context);
+}
+
+void fill_random_heads(const CheckRows& to, uint32_t seed, int64_t head_size, float first, Context& context) {
+    fill(to, RandomRows{seed, static_cast<int>(head_size), first, 1}, context);
 }
 
 void fill_units(const CheckRows& to, int64_t rows_of_sequence, int64_t first_row, int64_t head_size, Context& context) {
