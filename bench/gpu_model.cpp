@@ -94,13 +94,16 @@ bool has_scratch(const Op& op, const Program& program) {
     return std::ranges::any_of(op.writes,
                                [&](int32_t id) { return program.storages()[static_cast<size_t>(id)].scratch; });
 }
-/// Products whose operand is summed too: as if the sums, in two stages, were never faster in one with the product.
-bool has_sums(const Op& op, const Program& program) {
-    return op.work.kind == Work::Kind::gemm && has_scratch(op, program);
+/// What is summed beside a product, an operand or the result: as if the sums, in two stages, were never faster in one
+/// with it.
+double summed(const Op& op, const Program& program) {
+    const Work& w = op.work;
+    if (w.kind != Work::Kind::gemm || !has_scratch(op, program)) return 0;
+    return static_cast<double>(w.m * (w.beside > 0 ? w.n : w.k));
 }
 /// Kernels that an op launches: one that has scratch (a sum over rows, a norm) has a second stage.
 double kernels_of(const Op& op, const Program& program) {
-    if (has_sums(op, program)) return 3;
+    if (summed(op, program) > 0) return 3;
     return op.work.kind == Work::Kind::elementwise && has_scratch(op, program) ? 2 : 1;
 }
 
@@ -135,8 +138,9 @@ double GpuPrediction::memory_seconds(double bytes) const {
 }
 
 /// The best of all tiles, and of splitting k among blocks where there are few: every multiprocessor has one tile at a
-/// time, the last round may be nearly empty. What was split is added up in f32 by a kernel of its own.
-double GpuPrediction::gemm_seconds(const Work& w) const {
+/// time, the last round may be nearly empty. What was split is added up in f32 by a kernel of its own. A matrix beside
+/// the result costs a tile as much as the result: half of what its start and end do.
+double GpuPrediction::gemm_seconds(const Work& w, int64_t beside) const {
     constexpr double kLeastDepth = 256, kMostSplits = 64;
     double best = std::numeric_limits<double>::infinity();
     for (const GemmTile& tile : gpu_.gemm_tiles) {
@@ -145,7 +149,8 @@ double GpuPrediction::gemm_seconds(const Work& w) const {
         const double splits = std::clamp(static_cast<double>(w.k) / kLeastDepth, 1.0, kMostSplits);
         for (double split = 1; split <= splits; split *= 2) {
             const double rounds = std::ceil(tiles * split / gpu_.multiprocessors);
-            const double depth = static_cast<double>(w.k) / split + gpu_.gemm_k_overhead;
+            const double ends = gpu_.gemm_k_overhead * (1 + 0.5 * static_cast<double>(beside));
+            const double depth = static_cast<double>(w.k) / split + ends;
             double seconds = rounds * 2 * tile.rows * tile.columns * depth / rate;
             if (split > 1)
                 seconds += memory_seconds(4 * (split + 1) * static_cast<double>(w.m * w.n)) + gpu_.kernel_seconds;
@@ -168,12 +173,22 @@ double GpuPrediction::attention_seconds(const Work& w) const {
            (again ? gpu_.kernel_seconds : 0);
 }
 
+/// With what is beside it: GELU in the same kernel for 16-bit storage, else by one that reads and writes all again, and
+/// has the sums.
+double GpuPrediction::product_seconds(const Op& op, const Program& program) const {
+    const Work& w = op.work;
+    const bool apart = w.beside > 0 && element_bytes_ > 2;
+    const double sums = element_bytes_ * summed(op, program);
+    const double again = element_bytes_ * static_cast<double>((w.beside + 1) * w.m * w.n) + sums;
+    return gemm_seconds(w, apart ? 0 : w.beside) + (apart      ? memory_seconds(again) + gpu_.kernel_seconds
+                                                    : sums > 0 ? memory_seconds(sums)
+                                                               : 0);
+}
+
 PredictedTime GpuPrediction::of(const Op& op, const Program& program) const {
     double arithmetic = 0;
     if (op.work.kind == Work::Kind::gemm) {
-        arithmetic = gemm_seconds(op.work);
-        if (has_sums(op, program))
-            arithmetic += memory_seconds(element_bytes_ * static_cast<double>(op.work.m * op.work.k));
+        arithmetic = product_seconds(op, program);
     } else if (op.work.kind != Work::Kind::elementwise) {
         arithmetic = attention_seconds(op.work);
     }

@@ -23,7 +23,7 @@ class Recording {
 
 /// Which kernel serves an operation on a context, chosen when it first ran, and why that one.
 struct KernelChoice {
-    std::string operation;  // "gemm bf16 128x768x768 NT bias", "attention_backward bf16 …"
+    std::string operation;  // "gemm bf16 128x768x768 NT +bias …", "gelu beside gemm …", "attention bf16 …"
     std::string library;    // "cuBLASLt 13.1", "cuDNN 9.19", "own kernel"
     std::string kernel;     // "algorithm 66, tile 128x256"
     std::string reason;     // "fastest of 8: 52 us"

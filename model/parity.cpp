@@ -155,6 +155,7 @@ void add_training(const ParityOptions& o, const Parameters& parameters, const fl
                         .lengths = !batch.lengths.empty(),
                         .next_sentence = next_sentence,
                         .dtype = o.dtype,
+                        .keep_gelu = o.kernels != &kernels::cpu(),  // as a GPU with room trains
                         .optimizer = o.optimizer,
                         .weight_decay = o.weight_decay,
                         .beta1 = o.beta1,

@@ -233,7 +233,7 @@ TEST_CASE("a GPU that fails in a step that is clocked: the operation is named") 
     const Place place;
     const ScopedMachine scope;
     machine().memory = machine().used + kMemory;
-    lose("cudaEventSynchronize", 60, cudaErrorIllegalAddress);
+    lose("cudaEventSynchronize", 200, cudaErrorIllegalAddress);
     const std::string error = failure_of(on_gpu(run(place, 6, {"--trace", "6"})));
     CHECK_MESSAGE(contains(error, ": at op "), error);
     CHECK_MESSAGE(contains(error, "noticed on trying to wait for the GPU: an illegal memory access"), error);

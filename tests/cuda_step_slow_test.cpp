@@ -34,12 +34,21 @@ class Trainings {
   public:
     Trainings(StepKind kind, float dropout)
         : kind_(kind),
-          parameters_(small_config(dropout, 4), {.mlm = true, .pooler = true, .next_sentence = true}),
+          parameters_(config(kind, dropout), {.mlm = true, .pooler = true, .next_sentence = true}),
           batch_(
               random_batch(parameters_.config(), 6, 24, 5, {.lengths = true, .types = true, .next_sentence = true})) {}
 
+    /// GELU with tanh in one kind of step: cuBLASLt makes that beside a product.
+    static BertConfig config(StepKind kind, float dropout) {
+        BertConfig config = small_config(dropout, 4);
+        if (kind == StepKind::dropping) config.gelu = kernels::Gelu::tanh;
+        return config;
+    }
+    /// GELU's outputs are kept on the GPU, as where there is room, and made again by whom it is compared with.
     TrainingStep make(const kernels::KernelTable& table, DType dtype) const {
-        return {parameters_, StepPrograms(parameters_, dropping_options_for(batch_, 3, 12, dtype)), table};
+        StepOptions options = dropping_options_for(batch_, 3, 12, dtype);
+        options.keep_gelu = &table == &kernels::cuda();
+        return {parameters_, StepPrograms(parameters_, options), table};
     }
     void prepare(TrainingStep& step, float scale) const {
         parameters_.initialize(step.values(), 1);

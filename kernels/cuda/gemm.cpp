@@ -119,7 +119,7 @@ GemmPlans::Plan& GemmPlans::plan_of(const GemmKey& key, const Gemm& g) {
 GemmPlans::Plan GemmPlans::make(const GemmKey& key, const Gemm& g) {
     if (key.gelu != GeluPart::none) return make_with_gelu(key, g);
     Plan plan;
-    plan.choice.operation = fmt::format("gemm {}", text(key));
+    plan.choice.operation = fmt::format("{}gemm {}", key.sums ? "sums beside " : "", text(key));
     std::vector<cublasLtMatmulAlgo_t> proposals;
     if (g.k > 0 && !(key.sums && (key.accumulate || key.bias || misaligned(g.a_sums))))
         proposals = propose(plan, key, g);

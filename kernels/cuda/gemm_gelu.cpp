@@ -82,7 +82,7 @@ GemmPlans::Plan GemmPlans::make_with_gelu(const GemmKey& key, const Gemm& g) {
         plan.choice.kernel = "GELU's beside the product";
         plan.choice.reason = why_apart;
     }
-    plan.choice.operation = fmt::format("gemm {}", text(key));
+    plan.choice.operation = fmt::format("gelu beside gemm {}", text(key));
     return plan;
 }
 
