@@ -240,7 +240,8 @@ TEST_CASE("a library's kernel that is wrong does not serve, and is named") {
         const std::vector<std::string> notes = p.plans.take_notes();
         REQUIRE(notes.size() == 2);
         const std::string expected =
-            fmt::format("cuXYZ 1.2 engine 0 does not serve product {}: {}", choice.operation.substr(std::string("gelu beside gemm ").size()), wrong.note);
+            fmt::format("cuXYZ 1.2 engine 0 does not serve product {}: {}",
+                        choice.operation.substr(std::string("gelu beside gemm ").size()), wrong.note);
         CHECK(notes[0].substr(0, expected.size()) == expected);
     }
 }

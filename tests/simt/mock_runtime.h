@@ -33,9 +33,9 @@ struct Machine {
     cudaError_t lost = cudaSuccess;              // what every call returns from now on; what is queued never runs
     std::function<void(const std::string&)> watch = nullptr;  // sees the name of each call before it is carried out
     cudaComputeMode compute_mode = cudaComputeModeDefault;
-    int64_t used = 0;              // bytes of device memory
-    bool profiled = false;         // between cudaProfilerStart and cudaProfilerStop
-    double clock = 0;              // milliseconds, as events see them; work may add to it
+    int64_t used = 0;                  // bytes of device memory
+    bool profiled = false;             // between cudaProfilerStart and cudaProfilerStop
+    double clock = 0;                  // milliseconds, as events see them; work may add to it
     double epilogue_milliseconds = 0;  // what sums of an operand, or GELU, add to a product of cuBLASLt
 };
 Machine& machine();
