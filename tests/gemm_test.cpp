@@ -170,7 +170,7 @@ Outputs run_gelu(Setup& s, const Case& x, const GeluCase& v, Gelu form) {
 }
 
 TEST_CASE("gemm: GELU beside it, and its slope with the sums of its columns") {
-    for (const Case& x : {Case{1, 33, 3}, {33, 31, 5}, {40, 72, 16}, {130, 24, 8}}) {
+    for (const Case& x : {Case{1, 33, 3}, {33, 31, 5}, {40, 72, 16}}) {
         for (const Gelu form : {Gelu::erf, Gelu::tanh}) {
             for (const DType dtype : kFloatTypes) {
                 for (const GeluCase& v :

@@ -12,6 +12,7 @@
 #include "kernels/cuda/cublas_lt.h"
 #include "tests/simt/mock_cublaslt.h"
 #include "tests/simt/mock_runtime.h"
+#include "tests/simt/simt.h"
 
 namespace dropforge::simt {
 
@@ -162,6 +163,19 @@ void multiply(const Product& p, const Operands& o, const Layout& la, const Layou
     }
 }
 
+/// So that who watches the kernels knows.
+void declare_results(const Product& p, const void* d, const Layout& layout) {
+    const size_t column = static_cast<size_t>(layout.rows) * bytes_of(layout.type);
+    const auto at = [&](const void* matrix, int64_t ld, int64_t j) {
+        return static_cast<const char*>(matrix) + static_cast<size_t>(ld * j) * bytes_of(layout.type);
+    };
+    for (int64_t j = 0; j < layout.columns; ++j) {
+        declare_written(at(d, layout.ld, j), column);
+        if (p.makes_gelu()) declare_written(at(p.auxiliary, p.auxiliary_ld, j), column);
+    }
+    if (p.is(CUBLASLT_EPILOGUE_BGRADB)) declare_written(p.vector, static_cast<size_t>(layout.columns) * sizeof(float));
+}
+
 template <typename T>
 cublasStatus_t create(T** handle, auto value) {
     *handle = reinterpret_cast<T*>(new auto(value));
@@ -300,6 +314,7 @@ cublasStatus_t run(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void* alph
     if (machine().lost != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED;
     enqueue(stream, [=, la = layout_of(la), lb = layout_of(lb), lc = layout_of(lc), ld = layout_of(ld)] {
         multiply(p, o, la, lb, lc, ld);
+        declare_results(p, o.d, ld);
         machine().clock += kCost[algorithm.number] + (sums || p.has_gelu() ? machine().epilogue_milliseconds : 0);
         ++cublaslt_runs();
     });
