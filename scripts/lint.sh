@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What `./dev lint` checks: formatting, the rules of the house, shell scripts, clang-tidy. Prints a line a check; fails if any fails.
+# What `./dev lint` checks: formatting, the rules of the house, shell scripts, clang-tidy (of tests only what clang++ itself warns of). Prints a line
+# a check; fails if any fails.
 # clang-tidy's verdict on a file is kept in .cache/tidy until the file, a header, or the configuration changes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -73,6 +74,9 @@ tidy_file() {
     mv "$log" "$mark"
 }
 
+# built_here: those of the files on stdin that build/release compiles.
+built_here() { grep -xFf <(sed -nE "s|^ *\"file\": \"$PWD/(.*)\",?\$|\1|p" build/release/compile_commands.json); }
+
 tidy() {
     mkdir -p .cache/tidy || return
     # Also where it was configured before: clang-tidy reads compile_commands.json, which may be older than CMakeLists.txt.
@@ -80,8 +84,9 @@ tidy() {
     TIDY_STATE=$(select_files '(\.h|\.clang-tidy|CMakeLists\.txt|CMakePresets\.json)$' | xargs sha1sum && clang-tidy --version) || return
     export TIDY_STATE
     export -f tidy_file
-    # cudnn-frontend is not everywhere, and clang-tidy takes many minutes to read it.
-    select_files '^(apps|base|bench|data|engine|kernels|model)/.*\.cpp$' | grep -v /cudnn_graphs | xargs -P "$(nproc)" -I{} bash -c 'tidy_file {}'
+    # What is built here: some tests need headers of CUDA. Those of cudnn-frontend take clang-tidy many minutes.
+    select_files '^(apps|base|bench|data|engine|kernels|model|tests)/.*\.cpp$' | grep -v /cudnn_graphs | built_here |
+        xargs -P "$(nproc)" -I{} bash -c 'tidy_file {}'
 }
 
 main() {

@@ -104,7 +104,7 @@ class RaceDetector : public Observer {
 
     // Of the block that runs. What lane l of thread t's warp had done when t last heard of it is seen_[t][l].
     std::vector<std::array<uint32_t, kWarp>> seen_;
-    uint32_t barriers_ = 0, block_ = ~0u;
+    uint32_t barriers_ = 0;
     std::vector<Fence> fenced_;
     Fences acquired_;
     std::vector<Range> shared_;
