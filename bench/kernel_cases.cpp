@@ -43,6 +43,22 @@ KernelCase gemm(const KernelMemoryPtr& m, const Gemm& g) {
     return make_case(m, g, &KernelTable::gemm, flops_of(g));
 }
 
+/// A feed-forward network's first layer with GELU, and the gradient that its second hands back with GELU's slope.
+KernelCase gemm_gelu(const ModelShape& s, const KernelMemoryPtr& m, DType dtype, Gelu form) {
+    const int64_t columns = 4 * s.hidden;
+    Gemm g = gemm_operands(*m, dtype, dtype, s.rows, columns, s.hidden, false, true);
+    g.bias = m->floats(columns);
+    g.gelu = {.form = form, .output = m->values(s.rows * columns)};
+    return gemm(m, g);
+}
+KernelCase gemm_slope(const ModelShape& s, const KernelMemoryPtr& m, DType dtype, Gelu form) {
+    const int64_t columns = 4 * s.hidden;
+    Gemm g = gemm_operands(*m, dtype, dtype, s.rows, columns, s.hidden, false, false);
+    g.scratch = m->scratch(column_sum_scratch_bytes(s.rows, columns));
+    g.gelu = {.form = form, .input = m->values(s.rows * columns), .c_sums = m->floats(columns)};
+    return gemm(m, g);
+}
+
 /// The parts that AttentionForward and AttentionBackward share: one fused [rows, 3h] tensor of q, k and v.
 template <typename Attention>
 Attention attention_operands(const ModelShape& s, KernelMemory& m, DType dtype) {
@@ -316,6 +332,8 @@ std::vector<KernelCaseMaker> kernel_cases(const ModelShape& shape, DType dtype) 
     add_of_shape("layernorm_backward", layernorm_backward);
     for (const Gelu form : {Gelu::erf, Gelu::tanh}) {
         const std::string suffix = form == Gelu::erf ? " erf" : " tanh";
+        add("gemm gelu" + suffix, [=](const KernelMemoryPtr& m) { return gemm_gelu(shape, m, dtype, form); });
+        add("gemm slope" + suffix, [=](const KernelMemoryPtr& m) { return gemm_slope(shape, m, dtype, form); });
         add("gelu_forward" + suffix, [=](const KernelMemoryPtr& m) { return gelu_forward(shape, m, dtype, form); });
         add("gelu_backward" + suffix, [=](const KernelMemoryPtr& m) { return gelu_backward(shape, m, dtype, form); });
     }
