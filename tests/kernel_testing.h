@@ -37,6 +37,7 @@
 #include "kernels/kernels.h"
 #include "kernels/reference/loops.h"
 #include "tests/kernel_array.h"
+#include "tests/simt/asan.h"
 #include "tests/simt/observed.h"
 #if DROPFORGE_CUDA_TESTED
 #include "kernels/cuda/backend.h"
@@ -58,7 +59,11 @@ std::vector<const KernelTable*> backends(Operations KernelTable::*... needed) {
     return tables;
 }
 
+#if DROPFORGE_ASAN
+constexpr uint64_t kSeeds = 4;  // the yardstick took most of the time; accesses are the same for all
+#else
 constexpr uint64_t kSeeds = 8;
+#endif
 constexpr DType kFloatTypes[] = {DType::f32, DType::bf16, DType::fp16};
 /// The CPU leaves fp16 to GPUs.
 inline bool computes(const KernelTable& backend, DType dtype) {
