@@ -14,6 +14,8 @@ namespace dropforge {
 namespace {
 
 #ifdef DROPFORGE_CUDA_BACKEND
+constexpr const char* kBackends = "cpu; cuda by " DROPFORGE_CUDA_BACKEND;
+
 /// The first GPU, or none and why not.
 std::optional<Device> cuda_device(std::string& why_not) {
     const auto gpu = kernels::on_cuda::find_cuda_device(why_not);
@@ -36,6 +38,8 @@ std::optional<Device> cuda_device(std::string& why_not) {
         .tf32 = gpu->compute_capability >= 80 ? &kernels::cuda_tf32() : nullptr};
 }
 #else
+constexpr const char* kBackends = "cpu";
+
 std::optional<Device> cuda_device(std::string& why_not) {
     why_not = "this program was built without nvcc";
     return std::nullopt;
@@ -43,6 +47,8 @@ std::optional<Device> cuda_device(std::string& why_not) {
 #endif
 
 }  // namespace
+
+std::string backends() { return kBackends; }
 
 Device choose_device(const std::string& wanted) {
     if (wanted == "cpu") return cpu_device();

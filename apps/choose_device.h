@@ -8,6 +8,9 @@
 
 namespace dropforge {
 
+/// What choose_device() can choose of: "cpu", or "cpu; cuda by nvcc 13.0.88 for 80 90".
+std::string backends();
+
 /// "cpu"; "cuda": Error with the reason if there is none that this build can use; "auto": a GPU if there is one, else
 /// the CPU, and the text says why.
 Device choose_device(const std::string& wanted);

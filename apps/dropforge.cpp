@@ -1,6 +1,7 @@
 // The command line of dropforge.
 #include <omp.h>
 
+#include "apps/choose_device.h"
 #include "apps/commands.h"
 #include "base/command_line.h"
 #include "base/startup/revision.h"
@@ -36,7 +37,7 @@ int main(int argc, char** argv) {
     return run_command_line(
         {.name = "dropforge",
          .description = "Dropforge pretrains BERT: from text to a checkpoint that Hugging Face opens.",
-         .version = [] { return build_info("dropforge", kRevision); },
+         .version = [] { return build_info("dropforge", kRevision, backends()); },
          .add_subcommands = add_subcommands},
         argc, argv);
 }

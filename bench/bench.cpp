@@ -1,4 +1,5 @@
 // The command line of bench, the throughput studies: a table for people, one JSON object with --json.
+#include "apps/choose_device.h"
 #include "base/command_line.h"
 #include "base/startup/revision.h"
 #include "bench/commands.h"
@@ -16,7 +17,7 @@ int main(int argc, char** argv) {
     return run_command_line(
         {.name = "bench",
          .description = "Measures what Dropforge's parts deliver on this machine, and predicts it for GPUs.",
-         .version = [] { return build_info("bench", kRevision); },
+         .version = [] { return build_info("bench", kRevision, backends()); },
          .add_subcommands = add_subcommands},
         argc, argv);
 }

@@ -40,16 +40,16 @@ std::string instruction_sets() {
 
 }  // namespace
 
-std::string build_info(const std::string& program, const std::string& revision) {
+std::string build_info(const std::string& program, const std::string& revision, const std::string& backends) {
     return fmt::format(
         "{} {}\n"
         "revision      {}\n"
         "compiler      {}, {}\n"
         "compiled for  {}\n"
         "libraries     oneDNN {}, utf8proc {}, xxHash {}, zlib {}, Zstandard {}\n"
-        "backends      cpu",
+        "backends      {}",
         program, DROPFORGE_VERSION, revision, compiler(), DROPFORGE_BUILD_TYPE, instruction_sets(), onednn(),
-        utf8proc_version(), xxhash(), zlibVersion(), ZSTD_versionString());
+        utf8proc_version(), xxhash(), zlibVersion(), ZSTD_versionString(), backends);
 }
 
 }  // namespace dropforge

@@ -229,6 +229,10 @@ TEST_CASE("whenever a GPU fails, a run ends with one line, and what is in its fo
     CHECK(failures == 13);
 }
 
+TEST_CASE("--version names the backend") {
+    CHECK(contains(on_gpu({"--version"}).out, "\nbackends      cpu; cuda by the emulator\n"));
+}
+
 TEST_CASE("a GPU that fails in a step that is clocked: the operation is named") {
     const Place place;
     const ScopedMachine scope;
