@@ -1,13 +1,12 @@
 #include "kernels/cuda/attention_cudnn.h"
 
 #include <algorithm>
-#include <exception>
 #include <span>
 #include <vector>
 
 #include "base/error.h"
-#ifdef DROPFORGE_CUDNN
 #include "kernels/cuda/cudnn.h"
+#ifdef DROPFORGE_CUDNN
 #include "kernels/cuda/functions.h"
 #endif
 
@@ -111,15 +110,12 @@ class Cudnn final : public AttentionLibrary {
         return trouble;
     }
     std::unique_ptr<AttentionPlan> plan(const AttentionShape& shape, std::string& why_not) override {
-        try {
+        return made_by_cudnn(why_not, [&]() -> std::unique_ptr<AttentionPlan> {
             auto plan = std::make_unique<CudnnPlan>(shape, context_, handle_.get(),
                                                     static_cast<int64_t*>(seed_and_offset_.get()));
             why_not = plan->build();
-            if (why_not.empty()) return plan;
-        } catch (const std::exception& e) {  // the frontend throws too
-            why_not = e.what();
-        }
-        return nullptr;
+            return why_not.empty() ? std::move(plan) : nullptr;
+        });
     }
 
   private:
@@ -130,20 +126,16 @@ class Cudnn final : public AttentionLibrary {
 };
 
 }  // namespace
-
-std::unique_ptr<AttentionLibrary> open_cudnn_attention(CudaContext& context, std::string& why_not) {
-    try {
-        return std::make_unique<Cudnn>(context);
-    } catch (const std::exception& e) {
-        why_not = e.what();
-        return nullptr;
-    }
-}
-#else
-std::unique_ptr<AttentionLibrary> open_cudnn_attention(CudaContext&, std::string& why_not) {
-    why_not = "this program was built without cudnn-frontend";
-    return nullptr;
-}
 #endif
+
+std::unique_ptr<AttentionLibrary> open_cudnn_attention([[maybe_unused]] CudaContext& context, std::string& why_not) {
+    return made_by_cudnn(why_not, [&]() -> std::unique_ptr<AttentionLibrary> {
+#ifdef DROPFORGE_CUDNN
+        return std::make_unique<Cudnn>(context);
+#else
+        throw Error("this program was built without cudnn-frontend");
+#endif
+    });
+}
 
 }  // namespace dropforge::kernels::on_cuda

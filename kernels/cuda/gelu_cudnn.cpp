@@ -1,11 +1,9 @@
 #include "kernels/cuda/gelu_cudnn.h"
 
-#include <exception>
+#include <algorithm>
 
 #include "base/error.h"
-#ifdef DROPFORGE_CUDNN
 #include "kernels/cuda/cudnn.h"
-#endif
 
 namespace dropforge::kernels::on_cuda {
 
@@ -56,15 +54,13 @@ class Cudnn final : public GeluLibrary {
                                   .slope = key.gelu == GeluPart::slope,
                                   .form = key.form,
                                   .dtype = key.dtype};
-        try {
+        std::unique_ptr<GeluKernel> made = made_by_cudnn(why_not, [&]() -> std::unique_ptr<GeluKernel> {
             auto kernel = std::make_unique<CudnnKernel>(product, context_, handle_.get());
             why_not = kernel->build(n);
-            if (why_not.empty()) return kernel;
-        } catch (const std::exception& e) {  // the frontend throws too
-            why_not = e.what();
-        }
-        why_not = fmt::format("{}: {}", name(), why_not);
-        return nullptr;
+            return why_not.empty() ? std::move(kernel) : nullptr;
+        });
+        if (!made) why_not = fmt::format("{}: {}", name(), why_not);
+        return made;
     }
 
   private:
@@ -73,20 +69,16 @@ class Cudnn final : public GeluLibrary {
 };
 
 }  // namespace
-
-std::unique_ptr<GeluLibrary> open_cudnn_gelu(CudaContext& context, std::string& why_not) {
-    try {
-        return std::make_unique<Cudnn>(context);
-    } catch (const std::exception& e) {
-        why_not = e.what();
-        return nullptr;
-    }
-}
-#else
-std::unique_ptr<GeluLibrary> open_cudnn_gelu(CudaContext&, std::string& why_not) {
-    why_not = "this program was built without cudnn-frontend";
-    return nullptr;
-}
 #endif
+
+std::unique_ptr<GeluLibrary> open_cudnn_gelu([[maybe_unused]] CudaContext& context, std::string& why_not) {
+    return made_by_cudnn(why_not, [&]() -> std::unique_ptr<GeluLibrary> {
+#ifdef DROPFORGE_CUDNN
+        return std::make_unique<Cudnn>(context);
+#else
+        throw Error("this program was built without cudnn-frontend");
+#endif
+    });
+}
 
 }  // namespace dropforge::kernels::on_cuda

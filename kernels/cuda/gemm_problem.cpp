@@ -110,8 +110,8 @@ uint32_t epilogue_of(const GemmKey& key) {
         case GeluPart::output:
             return key.bias ? CUBLASLT_EPILOGUE_GELU_AUX_BIAS : CUBLASLT_EPILOGUE_GELU_AUX;
         case GeluPart::slope:
-            return CUBLASLT_EPILOGUE_DGELU;
-        default:  // sums over k are of their B
+            return CUBLASLT_EPILOGUE_DGELU;  // its BGRAD has the sums in c's type: 16 bits
+        default:                             // sums over k are of their B
             return key.bias ? CUBLASLT_EPILOGUE_BIAS : key.sums ? CUBLASLT_EPILOGUE_BGRADB : CUBLASLT_EPILOGUE_DEFAULT;
     }
 }
@@ -146,7 +146,9 @@ void GemmProblem::point(const Gemm& g, const void* vector) const {
 }
 
 std::vector<cublasLtMatmulAlgo_t> GemmProblem::propose(const Gemm& g, const LtCall& call) const {
-    point(g, g.bias ? g.bias : g.a_sums);
+    // The library asks the pointers for their alignment; a bias that is not aligned is copied to where it is.
+    const void* vector = g.bias ? g.bias : g.a_sums;
+    point(g, alignment(vector) == kWidestAccess ? vector : nullptr);
     cublasLtMatmulPreference_t made = nullptr;
     check(cublas_lt().matmul_preference_create(&made), "say which algorithms will do");
     const std::unique_ptr<cublasLtMatmulPreferenceOpaque_t, DestroyDescriptor> preference(made);
