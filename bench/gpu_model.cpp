@@ -101,12 +101,6 @@ double summed(const Op& op, const Program& program) {
     if (w.kind != Work::Kind::gemm || !has_scratch(op, program)) return 0;
     return static_cast<double>(w.m * (w.beside > 0 ? w.n : w.k));
 }
-/// Kernels that an op launches: one that has scratch (a sum over rows, a norm) has a second stage.
-double kernels_of(const Op& op, const Program& program) {
-    if (summed(op, program) > 0) return 3;
-    return op.work.kind == Work::Kind::elementwise && has_scratch(op, program) ? 2 : 1;
-}
-
 double tiles_across(int64_t size, double tile) { return std::ceil(static_cast<double>(size) / tile); }
 
 }  // namespace
@@ -173,16 +167,23 @@ double GpuPrediction::attention_seconds(const Work& w) const {
            (again ? gpu_.kernel_seconds : 0);
 }
 
-/// With what is beside it: GELU in the same kernel for 16-bit storage, else by one that reads and writes all again, and
-/// has the sums.
+/// Libraries have GELU beside a product for 16-bit storage.
+bool GpuPrediction::gelu_apart(const Work& w) const { return w.beside > 0 && element_bytes_ > 2; }
+
+/// With what is beside it. GELU apart reads the product, and for its slope an input too, writes a matrix, and has the
+/// sums on the way.
 double GpuPrediction::product_seconds(const Op& op, const Program& program) const {
     const Work& w = op.work;
-    const bool apart = w.beside > 0 && element_bytes_ > 2;
-    const double sums = element_bytes_ * summed(op, program);
-    const double again = element_bytes_ * static_cast<double>((w.beside + 1) * w.m * w.n) + sums;
-    return gemm_seconds(w, apart ? 0 : w.beside) + (apart      ? memory_seconds(again) + gpu_.kernel_seconds
-                                                    : sums > 0 ? memory_seconds(sums)
-                                                               : 0);
+    const double sums = summed(op, program), matrix = static_cast<double>(w.m * w.n);
+    if (gelu_apart(w)) return gemm_seconds(w, 0) + memory_seconds(element_bytes_ * (sums > 0 ? 3 : 2) * matrix);
+    return gemm_seconds(w, w.beside) + memory_seconds(element_bytes_ * sums);
+}
+
+/// One that has scratch (a sum over rows, a norm) has a second stage.
+double GpuPrediction::kernels_of(const Op& op, const Program& program) const {
+    if (summed(op, program) > 0) return 3;
+    if (gelu_apart(op.work)) return 2;
+    return op.work.kind == Work::Kind::elementwise && has_scratch(op, program) ? 2 : 1;
 }
 
 PredictedTime GpuPrediction::of(const Op& op, const Program& program) const {

@@ -82,14 +82,20 @@ TEST_CASE("the ops make up the step, the kinds of steps the mean one") {
     CHECK(number(r, "mfu") == doctest::Approx(number(r, "gflops") / number(r, "peak_gflops")).epsilon(1e-9));
 }
 
-TEST_CASE("GELU beside a product costs less than apart in 16 bits, and about the same in f32") {
-    const auto ms = [](const std::string& precision, const std::string& gelu) {
-        return number(predict("--device h100 --model bert-base --batch 64 --precision " + precision +
-                              " --set train.gelu_output=" + gelu),
-                      "ms");
+TEST_CASE(
+    "GELU beside a product spares its reads and writes in 16 bits; kept in f32, only the second write of its output") {
+    const auto spared = [](const std::string& precision) {
+        const std::string run = "--device h100 --model bert-base --batch 64 --precision " + precision;
+        return number(predict(run + " --set train.gelu_output=recompute"), "ms") -
+               number(predict(run + " --set train.gelu_output=keep"), "ms");
     };
-    CHECK(ms("bf16", "keep") < 0.96 * ms("bf16", "recompute"));
-    CHECK(ms("f32", "keep") == doctest::Approx(ms("f32", "recompute")).epsilon(0.02));
+    // Eleven layers have all rows, and the last only masked ones: 19 of 128. At 90 % of 3352 GB/s.
+    const double output = (11 + 19.0 / 128) * 64 * 128 * 3072 * 4, ms = output / (0.9 * 3352e9) * 1e3;
+    // What fits into half of the L2 is faster, by each op that touches it; either kind has as many kernels.
+    const double in_l2 = 12 * 25e6 / (0.9 * 3352e9) * 1e3;
+    CHECK(spared("f32") > ms - in_l2);
+    CHECK(spared("f32") < ms + in_l2);
+    CHECK(spared("bf16") > ms);  // half the bytes, but at least two more matrices
 }
 
 TEST_CASE("more sequences take longer, four times as many are no slower by the sequence; fewer tokens are faster") {

@@ -86,15 +86,15 @@ void GemmPlans::run(const Gemm& g) {
         column_sum(column_sum_of(g), context_);
         return run(without_sums(g));
     }
-    const cublasStatus_t status = queue(plan, g, g.c);
+    const cublasStatus_t status = queue(plan, g);
     if (status == CUBLAS_STATUS_SUCCESS) return;
     context_.require_device("multiply matrices");
     throw Error("cuBLASLt: product {} by {}: {}", text(key), plan.choice.kernel, cublas_lt().get_status_string(status));
 }
 
-cublasStatus_t GemmPlans::queue(Plan& plan, const Gemm& g, void* c) {
+cublasStatus_t GemmPlans::queue(Plan& plan, const Gemm& g) {
     if (plan.problem) {
-        const cublasStatus_t status = plan.problem->run(g, prepared_vector(plan, g), c, plan.algorithm, call());
+        const cublasStatus_t status = plan.problem->run(g, prepared_vector(plan, g), g.c, plan.algorithm, call());
         if (status != CUBLAS_STATUS_SUCCESS) return status;
     } else {
         try {
@@ -104,7 +104,7 @@ cublasStatus_t GemmPlans::queue(Plan& plan, const Gemm& g, void* c) {
             throw;
         }
     }
-    if (g.gelu.c_sums) column_sum({c, g.gelu.c_sums, g.scratch, g.m, g.n, g.ldc, g.out, g.gelu.add_sums}, context_);
+    if (g.gelu.c_sums) column_sum({g.c, g.gelu.c_sums, g.scratch, g.m, g.n, g.ldc, g.out, g.gelu.add_sums}, context_);
     return CUBLAS_STATUS_SUCCESS;
 }
 

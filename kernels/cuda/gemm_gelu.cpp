@@ -31,8 +31,9 @@ struct GemmPlans::GeluTrial {
             operand = take(rows.rows * rows.stride * size_of(rows.dtype));
             fill_random({memory.back().get(), rows.rows, rows.columns, rows.stride, rows.dtype}, seed, spread, context);
         };
+        const int64_t a_rows = g.transpose_a ? g.k : g.m, a_columns = g.transpose_a ? g.m : g.k;
         const int64_t b_rows = g.transpose_b ? g.n : g.k, b_columns = g.transpose_b ? g.k : g.n;
-        fill(tried.a, {nullptr, g.m, g.k, g.lda, g.dtype}, 1, 1);
+        fill(tried.a, {nullptr, a_rows, a_columns, g.lda, g.dtype}, 1, 1);
         fill(tried.b, {nullptr, b_rows, b_columns, g.ldb, g.dtype}, 2, 1 / std::sqrt(static_cast<float>(g.k)));
         if (g.gelu.input) fill(tried.gelu.input, matrix(g, nullptr), 3, 1);
         std::vector<float> bias;
@@ -105,7 +106,7 @@ std::string GemmPlans::try_libraries(Plan& plan, const GemmKey& key, const Gemm&
                                              text(key), trouble));
                 continue;
             }
-            const double time = time_of([&] { return queue(candidate, trial.tried, trial.tried.c); });
+            const double time = time_of([&] { return queue(candidate, trial.tried); });
             if (time < best) best = time, plan = std::move(candidate);
         }
         if (std::isinf(best)) return "what libraries make of it is wrong here";
@@ -196,7 +197,7 @@ std::string GemmPlans::trouble_of(Plan& candidate, const GeluTrial& trial) {
     if (g.gelu.output) results.push_back({"gelu", g.gelu.output, right.gelu.output});
     for (const Result& r : results) fill_value(matrix(g, r.x), std::numeric_limits<float>::quiet_NaN(), context_);
     try {
-        if (queue(candidate, g, g.c) != CUBLAS_STATUS_SUCCESS) return "it does not run";
+        if (queue(candidate, g) != CUBLAS_STATUS_SUCCESS) return "it does not run";
     } catch (const Error& e) {
         context_.require_device("multiply matrices");
         return e.what();

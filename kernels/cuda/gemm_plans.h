@@ -57,8 +57,8 @@ class GemmPlans {
     double time_apart(const Gemm& g, void* place);
     /// Microseconds of a run that is queued by `run`; infinite if it fails.
     double time_of(const std::function<cublasStatus_t()>& run);
-    /// The plan's kernel, into c; and the sums of c.
-    cublasStatus_t queue(Plan& plan, const Gemm& g, void* c);
+    /// A library's kernel, and the sums of c.
+    cublasStatus_t queue(Plan& plan, const Gemm& g);
     void keep(const std::string& product, const StoredAlgorithm& algorithm);
     void book_bias(int64_t bytes);
     const void* prepared_vector(const Plan& plan, const Gemm& g);

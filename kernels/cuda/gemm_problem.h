@@ -16,7 +16,7 @@ namespace dropforge::kernels::on_cuda {
 enum class GeluPart : uint8_t { none, output, slope };
 
 /// What an algorithm depends on: the operands' sizes, types, layout, and the alignment of their pointers in bytes (at
-/// most 16, the widest access; that of c is GELU's matrix's too).
+/// most 16, the widest access; with GELU, that of c is of its matrix and the bias too).
 struct GemmKey {
     explicit GemmKey(const Gemm& g, bool tf32);
     auto operator<=>(const GemmKey&) const = default;  // NOLINT(modernize-use-nullptr): clang-tidy 14 misreads it
