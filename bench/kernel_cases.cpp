@@ -43,19 +43,21 @@ KernelCase gemm(const KernelMemoryPtr& m, const Gemm& g) {
     return make_case(m, g, &KernelTable::gemm, flops_of(g));
 }
 
-/// A feed-forward network's first layer with GELU, and the gradient that its second hands back with GELU's slope.
-KernelCase gemm_gelu(const ModelShape& s, const KernelMemoryPtr& m, DType dtype, Gelu form) {
+/// A feed-forward network's first layer with GELU, the gradient that its second hands back with GELU's slope, and the
+/// first's weight gradient with that of its bias.
+KernelCase gemm_gelu(const ModelShape& s, const KernelMemoryPtr& m, DType dtype, Gelu form, bool slope) {
     const int64_t columns = 4 * s.hidden;
-    Gemm g = gemm_operands(*m, dtype, dtype, s.rows, columns, s.hidden, false, true);
-    g.bias = m->floats(columns);
-    g.gelu = {.form = form, .output = m->values(s.rows * columns)};
+    Gemm g = gemm_operands(*m, dtype, dtype, s.rows, columns, s.hidden, false, !slope);
+    void* matrix = m->values(s.rows * columns);
+    g.gelu = {.form = form, .output = slope ? nullptr : matrix, .input = slope ? matrix : nullptr};
+    if (!slope) g.bias = m->floats(columns);
     return gemm(m, g);
 }
-KernelCase gemm_slope(const ModelShape& s, const KernelMemoryPtr& m, DType dtype, Gelu form) {
+KernelCase gemm_sums(const ModelShape& s, const KernelMemoryPtr& m, DType dtype) {
     const int64_t columns = 4 * s.hidden;
-    Gemm g = gemm_operands(*m, dtype, dtype, s.rows, columns, s.hidden, false, false);
+    Gemm g = gemm_operands(*m, dtype, DType::f32, columns, s.hidden, s.rows, true, false);
     g.scratch = m->scratch(column_sum_scratch_bytes(s.rows, columns));
-    g.gelu = {.form = form, .input = m->values(s.rows * columns), .c_sums = m->floats(columns)};
+    g.a_sums = m->floats(columns);
     return gemm(m, g);
 }
 
@@ -324,6 +326,7 @@ std::vector<KernelCaseMaker> kernel_cases(const ModelShape& shape, DType dtype) 
     add_gemm("gemm forward", dtype, t, 4 * h, h, false, false);
     add_gemm("gemm dx", dtype, t, h, 4 * h, false, true);
     add_gemm("gemm dw", DType::f32, h, 4 * h, t, true, false);
+    add_of_shape("gemm dw sums", gemm_sums);
     add_of_shape("attention_forward", attention_forward);
     add_of_shape("attention_backward", attention_backward);
     add_of_shape("embedding_forward", embedding_forward);
@@ -332,8 +335,8 @@ std::vector<KernelCaseMaker> kernel_cases(const ModelShape& shape, DType dtype) 
     add_of_shape("layernorm_backward", layernorm_backward);
     for (const Gelu form : {Gelu::erf, Gelu::tanh}) {
         const std::string suffix = form == Gelu::erf ? " erf" : " tanh";
-        add("gemm gelu" + suffix, [=](const KernelMemoryPtr& m) { return gemm_gelu(shape, m, dtype, form); });
-        add("gemm slope" + suffix, [=](const KernelMemoryPtr& m) { return gemm_slope(shape, m, dtype, form); });
+        add("gemm gelu" + suffix, [=](const KernelMemoryPtr& m) { return gemm_gelu(shape, m, dtype, form, false); });
+        add("gemm slope" + suffix, [=](const KernelMemoryPtr& m) { return gemm_gelu(shape, m, dtype, form, true); });
         add("gelu_forward" + suffix, [=](const KernelMemoryPtr& m) { return gelu_forward(shape, m, dtype, form); });
         add("gelu_backward" + suffix, [=](const KernelMemoryPtr& m) { return gelu_backward(shape, m, dtype, form); });
     }

@@ -15,11 +15,8 @@ void add_gelu(Access& access, const std::string& name, const GemmArguments& g) {
                 columns(g.c) == access.work.n,
             "{}: GELU is beside a product of its operands' type, without padding, that is added to nothing", name);
     same_shape(name, gelu.output ? gelu.output : gelu.input, g.c);
-    require(!gelu.input || gelu.c_sums.shape.size() == columns(g.c), "{}: {} sums of {} columns", name,
-            gelu.c_sums.shape.size(), columns(g.c));
     access.reads.push_back(gelu.input);
-    access.writes.insert(access.writes.end(), {gelu.output, gelu.c_sums});
-    if (gelu.accumulate) access.reads.push_back(gelu.c_sums);
+    access.writes.push_back(gelu.output);
     access.work.beside = 1;
 }
 
@@ -40,10 +37,6 @@ void gemm(Program& program, const std::string& name, const GemmArguments& g) {
     if (g.accumulate) access.reads.push_back(g.c);
     if (g.gelu.output || g.gelu.input) add_gelu(access, name, g);
     Tensor scratch;
-    if (g.gelu.input) {
-        scratch = program.scratch(name + ".scratch", kernels::column_sum_scratch_bytes(m, n));
-        access.writes.push_back(scratch);
-    }
     if (g.a_sums) {
         require(g.transpose_a && g.a_sums.shape.size() == m, "{}: {} sums of a matrix {}{}", name,
                 g.a_sums.shape.size(), g.a.shape.text(), g.transpose_a ? "ᵀ" : "");
@@ -52,26 +45,25 @@ void gemm(Program& program, const std::string& name, const GemmArguments& g) {
         if (g.accumulate) access.reads.push_back(g.a_sums);
     }
     program.add(name, access, [=](const Run& r) {
-        r.kernels.gemm(
-            {r.at(g.a),
-             r.at(g.b),
-             r.at(g.c),
-             r.at<float>(g.bias),
-             m,
-             n,
-             k,
-             columns(g.a),
-             columns(g.b),
-             columns(g.c),
-             g.transpose_a,
-             g.transpose_b,
-             g.accumulate,
-             g.a.dtype,
-             g.c.dtype,
-             r.at<float>(g.a_sums),
-             r.at(scratch),
-             {g.gelu.form, r.at(g.gelu.output), r.at(g.gelu.input), r.at<float>(g.gelu.c_sums), g.gelu.accumulate}},
-            r.context);
+        r.kernels.gemm({r.at(g.a),
+                        r.at(g.b),
+                        r.at(g.c),
+                        r.at<float>(g.bias),
+                        m,
+                        n,
+                        k,
+                        columns(g.a),
+                        columns(g.b),
+                        columns(g.c),
+                        g.transpose_a,
+                        g.transpose_b,
+                        g.accumulate,
+                        g.a.dtype,
+                        g.c.dtype,
+                        r.at<float>(g.a_sums),
+                        r.at(scratch),
+                        {g.gelu.form, r.at(g.gelu.output), r.at(g.gelu.input)}},
+                       r.context);
     });
 }
 

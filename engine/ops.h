@@ -21,11 +21,10 @@ struct DropoutSite {
 };
 
 // ---------------------------------------------------------------------------------------------------------------- GEMM
-/// kernels::GeluOfGemm: output or input, [m,n] as c; with an input c_sums f32 [n].
+/// kernels::GeluOfGemm: output or input, [m,n] as c.
 struct GemmGelu {
     kernels::Gelu form = kernels::Gelu::erf;
-    Tensor output = {}, input = {}, c_sums = {};
-    bool accumulate = false;  // c_sums
+    Tensor output = {}, input = {};
 };
 struct GemmArguments {
     Tensor a, b, c;

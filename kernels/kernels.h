@@ -45,8 +45,6 @@ struct GeluOfGemm {
     Gelu form = Gelu::erf;
     void* output = nullptr;       // [m,n] = gelu(c), of c before or after its rounding
     const void* input = nullptr;  // [m,n]: c = (op(a)·op(b)) ⊙ gelu'(input), the product rounded before or not
-    float* c_sums = nullptr;      // [n], with `input`: (+)= column sums of c, the gradient of the bias before GELU
-    bool add_sums = false;        // to c_sums
 };
 
 /// c[m,n] (+)= op(a)[m,k] · op(b)[k,n] + bias[n].
@@ -62,7 +60,7 @@ struct Gemm {
     /// A bias's gradient beside its weight's: (+)= Σ over k of op(a), [m], where a is transposed; nullptr: not asked
     /// for.
     float* a_sums = nullptr;
-    void* scratch = nullptr;  // column_sum_scratch_bytes: (k, m) with a_sums, (m, n) with gelu.c_sums
+    void* scratch = nullptr;  // column_sum_scratch_bytes(k, m), with a_sums
     GeluOfGemm gelu = {};
 };
 
@@ -169,14 +167,15 @@ struct GeluForward {
     Gelu form;
     DType dtype;
 };
-/// dx = dy * gelu'(x); dx_sum[columns] = column sums of dx: the gradient of the bias of the linear layer before. The
-/// forward's y can come along, with the same bits: then it need not be kept for the gradient of the layer after.
+/// dx = dy * gelu'(x); dx_sum[columns] = column sums of dx: the gradient of the bias of the linear layer before, if it
+/// is not made beside that of its weight (Gemm::a_sums). The forward's y can come along, with the same bits: then it
+/// need not be kept for the gradient of the layer after.
 struct GeluBackward {
     const void *dy, *x;
     void* dx;       // may be dy itself
     void* y;        // gelu(x) again, may be x itself; nullptr: not asked for
-    float* dx_sum;  // [columns]
-    void* scratch;
+    float* dx_sum;  // [columns]; nullptr: not asked for
+    void* scratch;  // with dx_sum
     int64_t rows, columns;
     Gelu form;
     DType dtype;
@@ -216,7 +215,7 @@ inline ColumnSum column_sum_of(const Gemm& g) {
 /// Gemm::gelu as operations of their own, after the product.
 inline GeluForward gelu_after(const Gemm& g) { return {g.c, g.gelu.output, g.m * g.n, g.gelu.form, g.out}; }
 inline GeluBackward gelu_slope_after(const Gemm& g) {
-    return {g.c, g.gelu.input, g.c, nullptr, g.gelu.c_sums, g.scratch, g.m, g.n, g.gelu.form, g.out, g.gelu.add_sums};
+    return {g.c, g.gelu.input, g.c, nullptr, nullptr, nullptr, g.m, g.n, g.gelu.form, g.out, false};
 }
 
 // ---------------------------------------------------------------------------------------------------------------- rows

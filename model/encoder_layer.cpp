@@ -165,22 +165,23 @@ Tensor attention_block_backward(Graph& g, const EncoderLayer& l, Tensor dy, Tens
 Tensor ffn_backward(Graph& g, const EncoderLayer& l, Tensor dy) {
     const Parameters::Layer& p = parameters_of(g, l.index);
     const ResidualGradients d = residual_norm_backward(g, "output_norm", l.output_norm, dy, p.output_norm, p.fc2.bias);
-    const Tensor du = g.activation("fc1.output_gradient", l.u.shape), dbias = g.gradient(p.fc1.bias);
-    const bool accumulate = g.adds(p.fc1.bias);
+    const Tensor du = g.activation("fc1.output_gradient", l.u.shape);
     Tensor a = l.a;
     if (a) {
-        g.input_gradient("fc2", d.branch, p.fc2, du,
-                         {.form = g.config.gelu, .input = l.u, .c_sums = dbias, .accumulate = accumulate});
+        g.input_gradient("fc2", d.branch, p.fc2, du, {.form = g.config.gelu, .input = l.u});
     } else {
         // GELU's output, a quarter of what a layer would have to keep, is made again (to the same bits) from u by the
-        // kernel that reads u anyway; which writes a third more for it.
+        // kernel that reads u anyway, which writes a third more for it and has the sums for fc1's bias at hand.
         const Tensor da = g.activation("fc2.input_gradient", l.u.shape);
         g.input_gradient("fc2", d.branch, p.fc2, da);
         a = g.activation("gelu.again", l.u.shape);
-        ops::gelu_backward(g.program, "gelu.backward", da, l.u, du, dbias, a, g.config.gelu, accumulate);
+        ops::gelu_backward(g.program, "gelu.backward", da, l.u, du, g.gradient(p.fc1.bias), a, g.config.gelu,
+                           g.adds(p.fc1.bias));
     }
     g.weight_gradient("fc2", d.branch, a, p.fc2);
-    g.linear_backward("fc1", du, l.attention_norm.y, p.fc1, d.residual, true);
+    const Tensor x = l.attention_norm.y;
+    l.a ? g.weight_and_bias_gradient("fc1", du, x, p.fc1) : g.weight_gradient("fc1", du, x, p.fc1);
+    g.input_gradient("fc1", du, p.fc1, d.residual, true);
     return d.residual;
 }
 

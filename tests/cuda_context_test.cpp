@@ -187,7 +187,7 @@ TEST_CASE("too little memory: what was asked for and what is free") {
     machine().memory = machine().used + 1000;
     CHECK(context.free_bytes() == 1000);
     CHECK(message_of([&] { context.allocate(2'000'000'000); }) ==
-          "cannot get 2000000000 bytes (2.00 GB) of GPU memory: 1000 bytes (0.00 GB) of 0.07 GB are free, the rest is "
+          "cannot get 2000000000 bytes (2.00 GB) of GPU memory: 1000 bytes (0.00 GB) of 0.13 GB are free, the rest is "
           "this process's or others' (nvidia-smi lists them); a smaller batch or shorter sequences need less");
     CHECK(context.free_bytes() == 1000);
     Floats fits(context, 250);

@@ -243,12 +243,47 @@ TEST_CASE("sums of an operand come with the product where that is faster, and ap
         machine().epilogue_milliseconds = 0.5;
         CHECK(run(false) == fmt::format("alone: {}\nwith sums: faster: 1000.0 us against 1500.0 in one\n", kTimed));
         CHECK(run(false) == fmt::format("alone: {0}\nwith sums: {0}\n", kStored));
+        CHECK(run(true) == fmt::format("alone: {}\nwith sums: faster: 1000.0 us against 1500.0 in one\n", kTimed));
     }
-    CHECK(run(true) == fmt::format("alone: {}\nwith sums: cuBLASLt has no algorithm for both\n", kTimed));
     fs::remove(folder / only_file(folder));
-    CHECK(run(false) ==
-          fmt::format("alone: {}\nwith sums: fastest of 3: 1000.0 us, 1000.0 with the sums apart\n", kTimed));
-    CHECK(run(false) == fmt::format("with sums: {}\n", kStored));
+    for (const bool accumulate : {false, true}) {
+        CHECK(run(accumulate) ==
+              fmt::format("alone: {}\nwith sums: fastest of 3: 1000.0 us, 1000.0 with the sums apart\n", kTimed));
+        CHECK(run(accumulate) == fmt::format("with sums: {}\n", kStored));
+    }
+}
+
+TEST_CASE("a long sum is cut into the number of parts that is fastest, as far as the workspace goes") {
+    constexpr int64_t kLong = 1600;  // three parts of at least 512
+    const TemporaryFolder folder;
+    const CacheFolder cache(folder.path());
+    for (const char* reason : {"fastest of 5: 500.0 us", "fastest in an earlier run: 500.0 us"}) {
+        Product p;
+        const std::vector<float> ones(kLong * 24, 1.0f);
+        Buffer a(kLong * 8 * 4, p.context), b(kLong * 24 * 4, p.context);
+        p.context.upload(a.as<>(), ones.data(), a.bytes());
+        p.context.upload(b.as<>(), ones.data(), b.bytes());
+        Gemm g = p.gemm();
+        g.a = a.as<>(), g.b = b.as<>(), g.k = g.lda = kLong;
+        cuda().gemm(g, p.context);
+        CHECK(p.result() == kLong);
+        CHECK(p.choice().kernel == "algorithm 1, tile 0, stages 0, split-K 3");
+        CHECK(p.choice().reason == reason);
+
+        const auto parts_tried = [&](int64_t bytes) {
+            const LtCall call{.handle = nullptr, .stream = nullptr, .workspace = nullptr, .workspace_bytes = bytes};
+            const GemmProblem problem(GemmKey(g, false), DType::f32);
+            std::string parts;
+            for (const cublasLtMatmulAlgo_t& other : problem.in_other_parts(problem.propose(g, call).at(0), call))
+                parts += name_of(other).back();
+            return parts;
+        };
+        CHECK(parts_tried(3 * 8 * 24 * 4) == "23");
+        CHECK(parts_tried(3 * 8 * 24 * 4 - 1) == "2");
+        CHECK(parts_tried(1).empty());
+        g.k = 1000;
+        CHECK(parts_tried(1 << 20).empty());
+    }
 }
 
 TEST_CASE("a folder that cannot be written to is said once and does not stop a run") {

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 #include <omp.h>
 
+#include <cmath>
 #include <iterator>
 
 #include "base/error.h"
@@ -70,7 +71,7 @@ TEST_CASE("a step allocates nothing after the first, and all of it runs on one t
     }
 }
 
-TEST_CASE("GELU's outputs, kept or made again, have the same bits and cost or save a quarter of the memory") {
+TEST_CASE("GELU's outputs, kept or made again: the same gradients, all but a bias's to the bit") {
     const Parameters parameters(small_config(0.1f), {});
     const data::Batch batch = random_batch(parameters.config(), 8, 24, 5);
     std::vector<const kernels::KernelTable*> backends = {&kernels::cpu()};
@@ -82,22 +83,36 @@ TEST_CASE("GELU's outputs, kept or made again, have the same bits and cost or sa
             CAPTURE(std::string(backend->name));
             CAPTURE(std::string(name_of(dtype)));
             StepOptions options = options_for(batch, 4, dtype);
-            const auto trained = [&] {
+            const auto gradients = [&] {
                 TrainingStep step(parameters, StepPrograms(parameters, options), *backend);
                 parameters.initialize(step.values(), 1);
                 step.store_states();
-                for (int64_t i = 1; i <= 2; ++i) {
-                    step.backward(batch, i);
-                    step.update(i, 1e-3);
-                }
+                step.backward(batch, 1);
                 step.fetch_states();
-                return std::vector<float>(step.values(), step.values() + parameters.size());
+                return std::vector<float>(step.gradients(), step.gradients() + parameters.size());
             };
-            const std::vector<float> again = trained();
+            const std::vector<float> again = gradients();
             options.keep_gelu = true;
-            CHECK(trained() == again);
+            const std::vector<float> kept = gradients();
+            for (const HfTensor& tensor : parameters.tensors()) {
+                CAPTURE(tensor.name);
+                double of_difference = 0, of_gradient = 0;
+                for (int64_t i = tensor.offset; i < tensor.offset + tensor.shape.size(); ++i) {
+                    const double x = again[static_cast<size_t>(i)], d = kept[static_cast<size_t>(i)] - x;
+                    of_difference += d * d, of_gradient += x * x;
+                }
+                // Made again, its sums are of what is not rounded to 16 bits yet; kept, they come with fc1's weight
+                // gradient, in its order. Of 192 terms like random signs, rounded by half a unit each, the sums differ
+                // by half a unit: here by four at most. A row left out would be 2^-4.
+                const bool summed = tensor.name.ends_with("intermediate.dense.bias");
+                const double unit = !summed ? 0 : dtype == DType::f32 ? 0x1p-23 : 0x1p-8;
+                CHECK(std::sqrt(of_difference) <= 4 * unit * std::sqrt(of_gradient));
+            }
         }
     }
+}
+
+TEST_CASE("GELU's outputs, kept, cost a quarter of the memory") {
     const Parameters base(BertConfig::preset("bert-base"), {});
     StepOptions options{.batch = 32, .micro_batch = 32, .sequence = 128, .masked = 19, .dtype = DType::bf16};
     const auto bytes = [&] { return static_cast<double>(StepPrograms(base, options).arena_bytes()); };

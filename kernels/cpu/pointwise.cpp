@@ -61,16 +61,16 @@ void map(const Forward& op, F&& f) {
     });
 }
 
-/// dx = dy · slope at `saved` (what forward kept: x or y) and its column sums; the value goes to `again` unless that is
-/// nullptr.
+/// dx = dy · slope at `saved` (what forward kept: x or y) and its column sums, and the value to `again`, each unless
+/// its place is nullptr.
 template <typename Backward, typename F>
 void map_backward(const Backward& op, const void* saved, void* again, F&& curve) {
-    auto* partials = static_cast<float*>(op.scratch);
+    auto* partials = op.dx_sum ? static_cast<float*>(op.scratch) : nullptr;
     with_cpu_type(op.dtype, [&](auto type) {
         using T = decltype(type);
         parallel_row_blocks(op.rows, op.columns, [&](int64_t block, int64_t begin, int64_t end) {
-            float* sum = partials + block * op.columns;
-            std::fill_n(sum, op.columns, 0.0f);
+            float* sum = partials ? partials + block * op.columns : nullptr;
+            if (sum) std::fill_n(sum, op.columns, 0.0f);
             for (int64_t row = begin; row < end; ++row) {
                 const T* dy = static_cast<const T*>(op.dy) + row * op.columns;
                 const T* at = static_cast<const T*>(saved) + row * op.columns;
@@ -80,13 +80,13 @@ void map_backward(const Backward& op, const void* saved, void* again, F&& curve)
                     const Curve c = curve(load(at + j, count));
                     const f32v gradient = load(dy + j, count) * c.slope;
                     store(dx + j, gradient, count);
-                    add_to(sum + j, gradient, count);
+                    if (sum) add_to(sum + j, gradient, count);
                     if (value) store(value + j, c.value, count);
                 });
             }
         });
     });
-    add_partials(partials, row_blocks(op.rows), op.columns, op.columns, op.dx_sum, op.accumulate);
+    if (partials) add_partials(partials, row_blocks(op.rows), op.columns, op.columns, op.dx_sum, op.accumulate);
 }
 
 }  // namespace

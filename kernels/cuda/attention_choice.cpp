@@ -126,7 +126,7 @@ std::string AttentionKernels::try_library(const AttentionShape& shape, Chosen& c
 }
 
 void* AttentionKernels::workspace(int64_t bytes) {
-    if (bytes <= context_.workspace_bytes()) return context_.workspace();
+    if (bytes <= kWorkspaceBytes) return context_.workspace();
     if (bytes > workspace_bytes_) {
         workspaces_.push_back(device_memory(bytes));
         workspace_bytes_ = bytes;

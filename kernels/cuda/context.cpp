@@ -21,9 +21,6 @@ constexpr size_t kFeedSlots = 16;
 constexpr int64_t kFeedUnit = 64 << 10;
 /// Marks that can be told apart; waiting for an older one waits for one of these instead.
 constexpr size_t kMarks = 64;
-/// What NVIDIA's guide to cuBLAS calls for: more is not used, less bars fast algorithms.
-constexpr int64_t kWorkspace = 32 << 20, kHopperWorkspace = 64 << 20;
-
 double gigabytes(int64_t bytes) { return static_cast<double>(bytes) / 1e9; }
 
 /// Whether the device, or this process's part in it, can do nothing more.
@@ -101,8 +98,6 @@ Event make_event(unsigned flags) {
     return Event(event);
 }
 
-int64_t workspace_bytes(int compute_capability) { return compute_capability / 10 == 9 ? kHopperWorkspace : kWorkspace; }
-
 DeviceMemory device_memory(int64_t bytes) {
     void* memory = nullptr;
     const cudaError_t status = cudaMalloc(&memory, static_cast<size_t>(bytes));
@@ -131,8 +126,7 @@ CudaContext::CudaContext(const CudaOptions& options) : options_(options) {
         slots_.push_back({{}, 0, make_event(cudaEventDisableTiming), make_event(cudaEventDisableTiming)});
     // A host thread that waits for a step leaves its core to those that make the next batch.
     for (size_t i = 0; i < kMarks; ++i) marks_.push_back(make_event(cudaEventDisableTiming | cudaEventBlockingSync));
-    workspace_bytes_ = on_cuda::workspace_bytes(device_.compute_capability);
-    workspace_ = device_memory(workspace_bytes_);
+    workspace_ = device_memory(kWorkspaceBytes);
 }
 
 CudaContext::~CudaContext() {

@@ -36,8 +36,10 @@ using DeviceMemory = std::unique_ptr<void, Destroy>;
 Stream make_stream();
 /// `flags`: cudaEventDisableTiming …
 Event make_event(unsigned flags);
-/// What a context books for the libraries' scratch, by compute capability.
-int64_t workspace_bytes(int compute_capability);
+/// What a context books for the libraries' scratch: twice what NVIDIA's guide to cuBLAS calls for at most, since sums
+/// over rows that are cut into parts (GemmProblem::in_other_parts) need it. A weight gradient of BERT-Base has 9 MB a
+/// part, of BERT-Large 17.
+constexpr int64_t kWorkspaceBytes = 128 << 20;
 /// Not zeroed. Error with the bytes that are free if there is not enough.
 DeviceMemory device_memory(int64_t bytes);
 
@@ -74,7 +76,6 @@ class CudaContext final : public Context {
     bool recording() const { return recording_; }
     /// Scratch for libraries, booked once; calls on the stream use it in turn.
     void* workspace() const { return workspace_.get(); }
-    int64_t workspace_bytes() const { return workspace_bytes_; }
 
     /// Made by the first product, by the first attention.
     std::unique_ptr<GemmPlans, Destroy> gemm_plans;
@@ -98,7 +99,6 @@ class CudaContext final : public Context {
     std::vector<Event> marks_;  // mark n has event n modulo their number
     int64_t last_mark_ = 0;
     DeviceMemory workspace_;
-    int64_t workspace_bytes_ = 0;
     bool recording_ = false;
 
   public:

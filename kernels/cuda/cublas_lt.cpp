@@ -23,6 +23,7 @@ const CublasLt& cublas_lt() {
         library.find("cublasLtMatmulAlgoGetHeuristic", f.matmul_algo_get_heuristic);
         library.find("cublasLtMatmulAlgoCheck", f.matmul_algo_check);
         library.find("cublasLtMatmulAlgoConfigGetAttribute", f.matmul_algo_config_get_attribute);
+        library.find("cublasLtMatmulAlgoConfigSetAttribute", f.matmul_algo_config_set_attribute);
         library.find("cublasLtMatmul", f.matmul);
         return f;
     }();

@@ -24,6 +24,7 @@ struct CublasLt {
     decltype(&cublasLtMatmulAlgoGetHeuristic) matmul_algo_get_heuristic;
     decltype(&cublasLtMatmulAlgoCheck) matmul_algo_check;
     decltype(&cublasLtMatmulAlgoConfigGetAttribute) matmul_algo_config_get_attribute;
+    decltype(&cublasLtMatmulAlgoConfigSetAttribute) matmul_algo_config_set_attribute;
     decltype(&cublasLtMatmul) matmul;
 };
 

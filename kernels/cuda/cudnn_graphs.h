@@ -86,7 +86,7 @@ class CudnnGelu {
     /// After build.
     std::string name() const;
     int64_t workspace_bytes() const;
-    /// Likewise. All of g but gelu.c_sums. Error if cuDNN fails.
+    /// Likewise. Error if cuDNN fails.
     void run(cudnnContext* handle, const Gemm& g, void* workspace);
 
   private:

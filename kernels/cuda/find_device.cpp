@@ -105,7 +105,7 @@ std::optional<CudaDevice> find_cuda_device(std::string& why_not) {
     device.clock_mhz = attribute(cudaDevAttrClockRate) / 1e3;
     device.memory_bus_bits = attribute(cudaDevAttrGlobalMemoryBusWidth);
     device.memory_gb_per_s = 2 * attribute(cudaDevAttrMemoryClockRate) * 1e3 * device.memory_bus_bits / 8 / 1e9;
-    device.reserve = kContexts * workspace_bytes(device.compute_capability) + kCode;
+    device.reserve = kContexts * kWorkspaceBytes + kCode;
     why_not = unfit(device);
     if (!why_not.empty()) {
         cudaGetLastError();

@@ -18,7 +18,7 @@ class CudnnKernel final : public GeluKernel {
     /// Why not, or nothing.
     std::string build(int64_t proposal) {
         std::string why_not = graph_.build(handle_, proposal);
-        if (why_not.empty() && graph_.workspace_bytes() > context_.workspace_bytes())
+        if (why_not.empty() && graph_.workspace_bytes() > kWorkspaceBytes)
             why_not = fmt::format("it wants {} bytes of scratch", graph_.workspace_bytes());
         return why_not;
     }

@@ -18,8 +18,8 @@ class GeluKernel {
     GeluKernel& operator=(const GeluKernel&) = delete;
 
     virtual std::string name() const = 0;
-    /// All of g, which has the key that the kernel was made for, but gelu.c_sums; into c and gelu.output. Queued on the
-    /// context's stream, with the context's workspace as scratch; nothing is allocated. Error if the library fails.
+    /// All of g, which has the key that the kernel was made for. Queued on the context's stream, with the context's
+    /// workspace as scratch; nothing is allocated. Error if the library fails.
     virtual void run(const Gemm& g) = 0;
 };
 

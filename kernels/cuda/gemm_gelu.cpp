@@ -36,14 +36,7 @@ struct GemmPlans::GeluTrial {
         fill(tried.a, {nullptr, a_rows, a_columns, g.lda, g.dtype}, 1, 1);
         fill(tried.b, {nullptr, b_rows, b_columns, g.ldb, g.dtype}, 2, 1 / std::sqrt(static_cast<float>(g.k)));
         if (g.gelu.input) fill(tried.gelu.input, matrix(g, nullptr), 3, 1);
-        std::vector<float> bias;
-        for (int64_t i = 0; i < g.n; ++i) bias.push_back(static_cast<float>(i % 17 - 8) / 8);
-        void* vector = take(g.n * static_cast<int64_t>(sizeof(float)));
-        context.upload(vector, bias.data(), g.n * static_cast<int64_t>(sizeof(float)));
-        context.synchronize();
-        if (g.bias) tried.bias = static_cast<float*>(vector);
-        if (g.gelu.c_sums) tried.gelu.c_sums = static_cast<float*>(vector);
-        tried.gelu.add_sums = false;
+        if (g.bias) tried.bias = bias(g.n, context);
         right = tried;
         for (Gemm* results : {&tried, &right}) {
             results->c = take(g.m * g.n * size_of(g.out));
@@ -52,6 +45,15 @@ struct GemmPlans::GeluTrial {
         partial = static_cast<float*>(take(difference_scratch_bytes(g.m, g.n)));
     }
     void* take(int64_t bytes) { return memory.emplace_back(device_memory(bytes)).get(); }
+    const float* bias(int64_t n, CudaContext& context) {
+        std::vector<float> values;
+        for (int64_t i = 0; i < n; ++i) values.push_back(static_cast<float>(i % 17 - 8) / 8);
+        const int64_t bytes = n * static_cast<int64_t>(sizeof(float));
+        void* place = take(bytes);
+        context.upload(place, values.data(), bytes);
+        context.synchronize();
+        return static_cast<float*>(place);
+    }
 
     std::vector<DeviceMemory> memory;
     Gemm tried, right;

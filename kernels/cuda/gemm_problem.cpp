@@ -42,6 +42,12 @@ void set(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttribut
 }
 
 template <typename T>
+void set(cublasLtMatmulAlgo_t& algorithm, cublasLtMatmulAlgoConfigAttributes_t attribute, T value) {
+    check(cublas_lt().matmul_algo_config_set_attribute(&algorithm, attribute, &value, sizeof value),
+          "change an algorithm");
+}
+
+template <typename T>
 T get(const cublasLtMatmulAlgo_t& algorithm, cublasLtMatmulAlgoConfigAttributes_t attribute) {
     T value{};
     size_t written = 0;
@@ -171,6 +177,23 @@ std::vector<cublasLtMatmulAlgo_t> GemmProblem::propose(const Gemm& g, const LtCa
     for (int i = 0; i < count; ++i)
         if (results[i].state == CUBLAS_STATUS_SUCCESS) algorithms.push_back(results[i].algo);
     return algorithms;
+}
+
+std::vector<cublasLtMatmulAlgo_t> GemmProblem::in_other_parts(const cublasLtMatmulAlgo_t& algorithm,
+                                                              const LtCall& call) const {
+    constexpr int64_t kFewElements = 512 * 128 * 128;  // a few tiles for each multiprocessor
+    constexpr int64_t kLeastDepth = 512;               // of a part: against its start and end, and its sums' way home
+    std::vector<cublasLtMatmulAlgo_t> others;
+    if (key_.m * key_.n > kFewElements) return others;
+    for (const int32_t parts : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 20, 24}) {
+        if (key_.k < parts * kLeastDepth || parts == get<int32_t>(algorithm, CUBLASLT_ALGO_CONFIG_SPLITK_NUM)) continue;
+        cublasLtMatmulAlgo_t other = algorithm;
+        set(other, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, parts);
+        set(other, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME,
+            uint32_t{parts == 1 ? CUBLASLT_REDUCTION_SCHEME_NONE : CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
+        if (accepts(other, call)) others.push_back(other);
+    }
+    return others;
 }
 
 bool GemmProblem::accepts(const cublasLtMatmulAlgo_t& algorithm, const LtCall& call) const {

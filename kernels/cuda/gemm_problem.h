@@ -55,10 +55,14 @@ class GemmProblem {
     /// The library's proposals for g, which has the key, the most promising first; none if it cannot make this product.
     /// Only algorithms whose sums have a fixed order, in f32.
     std::vector<cublasLtMatmulAlgo_t> propose(const Gemm& g, const LtCall& call) const;
+    /// An algorithm with the sum over k cut into other numbers of parts that the library accepts: it proposes few, and
+    /// a product of long sums and few tiles, a weight gradient, wants one that leaves no multiprocessor idle at the
+    /// end.
+    std::vector<cublasLtMatmulAlgo_t> in_other_parts(const cublasLtMatmulAlgo_t& algorithm, const LtCall& call) const;
     /// Whether an algorithm that was chosen earlier can make this product.
     bool accepts(const cublasLtMatmulAlgo_t& algorithm, const LtCall& call) const;
     /// Queues d = [c +] op(a)·op(b) + bias; d has the layout of c, and may be c itself. `vector` is the bias, or where
-    /// the sums of a go. With GELU's output d is c, and gelu.c_sums are not made.
+    /// the sums of a go. With GELU's output d is c.
     cublasStatus_t run(const Gemm& g, const void* vector, void* d, const cublasLtMatmulAlgo_t& algorithm,
                        const LtCall& call);
 

@@ -1,5 +1,5 @@
 // GELU and tanh, forward and backward. Backward adds the column sums of its result, the bias gradient, while it has it
-// in registers.
+// in registers, where they are asked for.
 #include "kernels/cuda/column_sums.cuh"
 #include "kernels/cuda/functions.h"
 
@@ -78,9 +78,9 @@ void map(const Forward& op, Context& context) {
     });
 }
 
-/// dx = dy * slope at `saved` (what forward kept: x or y), partial column sums of dx, and the value to `again` unless
-/// that is nullptr. A warp has 32 packs of a row, the warps of a block share the rows of its row block. dx may
-/// be dy, and `again` may be `saved`: a thread has read what it writes.
+/// dx = dy * slope at `saved` (what forward kept: x or y), partial column sums of dx, and the value to `again`, both
+/// unless their place is nullptr. A warp has 32 packs of a row, the warps of a block share the rows of its row block.
+/// dx may be dy, and `again` may be `saved`: a thread has read what it writes.
 template <typename T, int N, typename F>
 __global__ void __launch_bounds__(kWarp* kSumWarps)
     map_backward_kernel(const T* dy, const T* saved, T* dx, T* again, float* partials, int64_t rows, int64_t columns) {
@@ -104,13 +104,13 @@ __global__ void __launch_bounds__(kWarp* kSumWarps)
             if (again) store<N>(again + at, value);
         }
     }
-    add_warps<N>(sum, column, columns, partials + int64_t{blockIdx.y} * columns);
+    if (partials) add_warps<N>(sum, column, columns, partials + int64_t{blockIdx.y} * columns);
 }
 
 template <typename F, typename Backward>
 void map_backward(const Backward& op, const void* saved, void* again, Context& context) {
     const int64_t blocks = row_blocks(op.rows);
-    auto* partials = static_cast<float*>(op.scratch);
+    auto* partials = op.dx_sum ? static_cast<float*>(op.scratch) : nullptr;
     with_device_type(op.dtype, [&](auto type) {
         using T = typename decltype(type)::type;
         with_pack<T>(op.columns, {op.dy, saved, op.dx, again}, [&](auto pack) {
@@ -119,7 +119,7 @@ void map_backward(const Backward& op, const void* saved, void* again, Context& c
                    static_cast<T*>(again), partials, op.rows, op.columns);
         });
     });
-    add_partials(partials, blocks, op.columns, {{op.dx_sum}, 1}, op.accumulate, context);
+    if (partials) add_partials(partials, blocks, op.columns, {{op.dx_sum}, 1}, op.accumulate, context);
 }
 
 void gelu_forward(const GeluForward& g, Context& context) {

@@ -48,7 +48,7 @@ void backward(const Backward& b, const T* saved, Slope slope) {
             dx[i] = put<T>(gradient);
             sum += intermediate<T>(gradient);
         }
-        assign_or_add(b.dx_sum[c], sum, b.accumulate);
+        if (b.dx_sum) assign_or_add(b.dx_sum[c], sum, b.accumulate);
     }
 }
 
