@@ -94,13 +94,6 @@ bool has_scratch(const Op& op, const Program& program) {
     return std::ranges::any_of(op.writes,
                                [&](int32_t id) { return program.storages()[static_cast<size_t>(id)].scratch; });
 }
-/// What is summed beside a product, an operand or the result: as if the sums, in two stages, were never faster in one
-/// with it.
-double summed(const Op& op, const Program& program) {
-    const Work& w = op.work;
-    if (w.kind != Work::Kind::gemm || !has_scratch(op, program)) return 0;
-    return static_cast<double>(w.m * (w.beside > 0 ? w.n : w.k));
-}
 double tiles_across(int64_t size, double tile) { return std::ceil(static_cast<double>(size) / tile); }
 
 }  // namespace
@@ -131,23 +124,24 @@ double GpuPrediction::memory_seconds(double bytes) const {
     return (bytes - in_l2) / bandwidth + in_l2 / (bandwidth * gpu_.l2_speedup);
 }
 
-/// The best of all tiles, and of splitting k among blocks where there are few: every multiprocessor has one tile at a
-/// time, the last round may be nearly empty. What was split is added up in f32 by a kernel of its own. A matrix beside
-/// the result costs a tile as much as the result: half of what its start and end do.
+/// The best of all tiles, and of cutting k into parts where there are few: every multiprocessor has one tile at a time,
+/// the last round may be nearly empty. Parts are added up in f32 by a kernel of its own, from the libraries' scratch
+/// (kernels/cuda/context.h). A matrix beside the result costs a tile as much as the result: half of what its start and
+/// end do. Sums of an operand are taken to cost nothing: the step that the A100's file is fitted to has them there too.
 double GpuPrediction::gemm_seconds(const Work& w, int64_t beside) const {
-    constexpr double kLeastDepth = 256, kMostSplits = 64;
+    constexpr double kLeastDepth = 512, kMostParts = 24, kScratch = 128 << 20;
+    const double result = 4 * static_cast<double>(w.m * w.n);  // f32
     double best = std::numeric_limits<double>::infinity();
     for (const GemmTile& tile : gpu_.gemm_tiles) {
         const double tiles = tiles_across(w.m, tile.rows) * tiles_across(w.n, tile.columns);
         const double rate = peak_ / gpu_.multiprocessors * gpu_.gemm_efficiency * tile.rate;
-        const double splits = std::clamp(static_cast<double>(w.k) / kLeastDepth, 1.0, kMostSplits);
-        for (double split = 1; split <= splits; split *= 2) {
-            const double rounds = std::ceil(tiles * split / gpu_.multiprocessors);
+        const double most = std::min({kMostParts, static_cast<double>(w.k) / kLeastDepth, kScratch / result});
+        for (double parts = 1; parts == 1 || parts <= most; ++parts) {
+            const double rounds = std::ceil(tiles * parts / gpu_.multiprocessors);
             const double ends = gpu_.gemm_k_overhead * (1 + 0.5 * static_cast<double>(beside));
-            const double depth = static_cast<double>(w.k) / split + ends;
+            const double depth = static_cast<double>(w.k) / parts + ends;
             double seconds = rounds * 2 * tile.rows * tile.columns * depth / rate;
-            if (split > 1)
-                seconds += memory_seconds(4 * (split + 1) * static_cast<double>(w.m * w.n)) + gpu_.kernel_seconds;
+            if (parts > 1) seconds += memory_seconds((parts + 1) * result) + gpu_.kernel_seconds;
             best = std::min(best, seconds);
         }
     }
@@ -170,26 +164,26 @@ double GpuPrediction::attention_seconds(const Work& w) const {
 /// Libraries have GELU beside a product for 16-bit storage.
 bool GpuPrediction::gelu_apart(const Work& w) const { return w.beside > 0 && element_bytes_ > 2; }
 
-/// With what is beside it. GELU apart reads the product, and for its slope an input too, writes a matrix, and has the
-/// sums on the way.
-double GpuPrediction::product_seconds(const Op& op, const Program& program) const {
+/// With what is beside it. GELU apart reads the product and writes its output, or reads an input too and writes the
+/// product again.
+double GpuPrediction::product_seconds(const Op& op) const {
     const Work& w = op.work;
-    const double sums = summed(op, program), matrix = static_cast<double>(w.m * w.n);
-    if (gelu_apart(w)) return gemm_seconds(w, 0) + memory_seconds(element_bytes_ * (sums > 0 ? 3 : 2) * matrix);
-    return gemm_seconds(w, w.beside) + memory_seconds(element_bytes_ * sums);
+    if (!gelu_apart(w)) return gemm_seconds(w, w.beside);
+    const double matrices = op.writes.size() > 1 ? 2 : 3;
+    return gemm_seconds(w, 0) + memory_seconds(element_bytes_ * matrices * static_cast<double>(w.m * w.n));
 }
 
 /// One that has scratch (a sum over rows, a norm) has a second stage.
 double GpuPrediction::kernels_of(const Op& op, const Program& program) const {
-    if (summed(op, program) > 0) return 3;
     if (gelu_apart(op.work)) return 2;
-    return op.work.kind == Work::Kind::elementwise && has_scratch(op, program) ? 2 : 1;
+    const bool staged = op.work.kind == Work::Kind::elementwise || op.work.kind == Work::Kind::gemm;
+    return staged && has_scratch(op, program) ? 2 : 1;
 }
 
 PredictedTime GpuPrediction::of(const Op& op, const Program& program) const {
     double arithmetic = 0;
     if (op.work.kind == Work::Kind::gemm) {
-        arithmetic = product_seconds(op, program);
+        arithmetic = product_seconds(op);
     } else if (op.work.kind != Work::Kind::elementwise) {
         arithmetic = attention_seconds(op.work);
     }

@@ -14,6 +14,41 @@ double number(const nlohmann::json& report, const char* key) { return report[key
 
 nlohmann::json predict(const std::string& arguments) { return bench_json("predict " + arguments); }
 
+/// Sequences a second of NVIDIA's own training of BERT-large on an A100 (DeepLearningExamples,
+/// PaddlePaddle/LanguageModeling/BERT: 8192 sequences of 128 tokens a step, 256 at a time, 20 masked), if `bench
+/// predict` is right about the ops that it shares with Dropforge. The others stream through memory:
+/// nn.TransformerEncoderLayer has dropout (with a mask of bytes), residual and LayerNorm as ops of their own, all rows
+/// go through the last layer, and AMP casts weights and gradients in each pass. With `attention_apart` the scores are
+/// in memory too.
+double paddle_rate(bool attention_apart) {
+    constexpr double kLayers = 24, kHidden = 1024, kTokens = 256 * 128, kParameters = 335e6, kPasses = 32;
+    constexpr double kActivation = 2 * kTokens * kHidden, kScores = 2 * 256 * 16 * 128 * 128;  // bytes of fp16
+    constexpr double kBytesPerMs = 0.88 * 2039e6;                                              // as in the A100's file
+    // Forward: dropout (read, write, half for the mask), residual, LayerNorm. Backward: LayerNorm, dropout, the sum of
+    // the residual's gradient and the branch's. Twice a layer.
+    constexpr double kNorms = 2 * ((2.5 + 3 + 2) + (3 + 2.5 + 3)) * kActivation;
+    // Forward: product, mask, softmax, dropout, product. Backward: two products, dropout, softmax, two products.
+    // Queries, keys, values, outputs and their gradients: six products, transposes, the scale.
+    constexpr double kAttention =
+        ((1 + 2 + 2 + 2.5 + 1) + (2 + 2.5 + 3 + 2)) * kScores + (6 * 2 + 8 * 2 + 2 * 2) * kActivation;
+    // Weights to fp16, their gradients to f32, these added to those of earlier passes.
+    constexpr double kCasts = ((4 + 2) + (2 + 4) + (4 + 4 + 4)) * kParameters;
+
+    const std::string run = "--device a100 --model bert-large --batch 8192 --micro-batch 256 --masked ";
+    double ms = kPasses * (kLayers * kNorms + kCasts) / kBytesPerMs;
+    const auto layers = predict(run + "126"), rest = predict(run + "20");  // 126 as many as may be: nearly all rows
+    for (const auto& op : layers["by_op"]) {
+        const auto name = op["op"].get<std::string>();
+        const bool layer = name.starts_with("layer*/"), attention = name.starts_with("layer*/attention");
+        const bool apart = name.find("norm") != name.npos || name.find("queries") != name.npos;
+        if (layer && !apart && !(attention && attention_apart)) ms += number(op, "ms");
+    }
+    if (attention_apart) ms += kPasses * kLayers * kAttention / kBytesPerMs;
+    for (const auto& op : rest["by_op"])
+        if (!op["op"].get<std::string>().starts_with("layer*/")) ms += number(op, "ms");
+    return 8192e3 / ms;
+}
+
 /// A GPU that reaches its peaks, with nothing lost to tiles, kernels or launches.
 const char* const kIdeal = R"(
 name = "ideal"
@@ -47,11 +82,12 @@ std::string replaced(std::string text, const std::string& what, const std::strin
 }  // namespace
 
 TEST_CASE("the A100 is calibrated on what NVIDIA published of BERT-large") {
-    // 694 sequences/s by PaddlePaddle is what the file was fitted to, 580 by PyTorch: bench/devices/a100.toml.
-    const auto r = predict("--device a100 --model bert-large --batch 8192 --micro-batch 256 --masked 20");
-    CHECK(r["predicted"] == true);
-    CHECK(number(r, "sequences_per_second") > 0.97 * 694);
-    CHECK(number(r, "sequences_per_second") < 1.03 * 694);
+    // bench/devices/a100.toml: 694 is what the file was fitted to; 633 came before that program had fused attention.
+    const double fused = paddle_rate(false), apart = paddle_rate(true);
+    CAPTURE(fused);
+    CAPTURE(apart);
+    CHECK(std::abs(fused - 694) < 0.005 * 694);
+    CHECK(std::abs(apart - 633) < 0.03 * 633);
 }
 
 TEST_CASE("no device is predicted to be faster than it is, none to do next to nothing") {
@@ -109,9 +145,7 @@ TEST_CASE("more sequences take longer, four times as many are no slower by the s
     CHECK(number(predict("--device h100 --model bert-base --batch 256"), "ms") < ms);
 }
 
-TEST_CASE(
-    "on an ideal device every op takes what the peaks allow; attention's backward what it computes again; products "
-    "that come with sums read a matrix twice") {
+TEST_CASE("on an ideal device every op takes what the peaks allow; attention's backward what it computes again") {
     const TemporaryFolder folder;
     const std::string file = folder / "ideal.toml";
     write_text(file, kIdeal);
@@ -122,12 +156,9 @@ TEST_CASE(
         if (!op.contains("floor_ms")) continue;
         CAPTURE(op.dump());
         const auto name = op["op"].get<std::string>();
-        const bool again = name.ends_with("attention.backward"),
-                   sums = name.ends_with("fc2.backward") ||
-                          (name.ends_with("weight_gradient") && name.find("/fc") == std::string::npos);
-        const double ms_of_bytes = number(op, "gbytes_per_second") / 1000.0 * number(op, "ms");
+        const bool again = name.ends_with("attention.backward");
         const double least = number(op, "floor_ms"), padded = name.starts_with("mlm/decoder") ? 30592.0 / 30522 : 1,
-                     most = padded * (again ? 1.25 * least : least) + (sums ? ms_of_bytes : 0);
+                     most = padded * (again ? 1.25 * least : least);
         CHECK(number(op, "ms") >= least * (1 - 1e-6));
         CHECK(number(op, "ms") <= most * (1 + 1e-6));
         ++ops;
