@@ -11,6 +11,7 @@
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <ostream>
 #include <set>
 
 #include "base/error.h"
@@ -133,8 +134,9 @@ inline void check_no_other(const SafetensorsFile& result, const SafetensorsFile&
     }
 }
 
+/// `report` gets a line for each tensor: the run, its name, its error, the limit.
 inline void check_run(const kernels::KernelTable& table, const fs::path& folder, const std::string& run,
-                      const Json& arguments, DType dtype) {
+                      const Json& arguments, DType dtype, std::ostream* report) {
     const TemporaryFolder scratch;
     ParityOptions options = options_of(arguments);
     options.model = folder;
@@ -164,15 +166,19 @@ inline void check_run(const kernels::KernelTable& table, const fs::path& folder,
         double squares = 0;
         for (size_t i = 0; i < got.size(); ++i) squares += (got[i] - want[i]) * (got[i] - want[i]);
         const double error = std::sqrt(squares) / tolerances[name]["scale"].get<double>();
-        const bool within = error <= limit(tolerances[name], dtype);  // false for NaN
-        CHECK_MESSAGE(within, "relative error " << error << ", limit " << limit(tolerances[name], dtype));
+        const double most = limit(tolerances[name], dtype);
+        if (report)
+            *report << fmt::format("{}/{} {}\t{}\t{:.3g}\t{:.3g}\n", folder.filename().string(), run, name_of(dtype),
+                                   name, error, most);
+        CHECK_MESSAGE(error <= most, "relative error " << error << ", limit " << most);  // NaN is not
     }
     check_no_other(result, expected, "gradient/");
     check_no_other(result, expected, "parameter/");
 }
 
 /// `chosen`: "a/dense", …; empty: all of them.
-inline void check_cases(const kernels::KernelTable& table, DType dtype, const std::set<std::string>& chosen = {}) {
+inline void check_cases(const kernels::KernelTable& table, DType dtype, const std::set<std::string>& chosen = {},
+                        std::ostream* report = nullptr) {
     CAPTURE(std::string(table.name));
     for (const char* name : {"a", "b"}) {
         const fs::path folder = kCases / name;
@@ -182,7 +188,7 @@ inline void check_cases(const kernels::KernelTable& table, DType dtype, const st
             if (!chosen.empty() && !chosen.contains(fmt::format("{}/{}", name, id))) continue;
             CAPTURE(name);
             CAPTURE(id);
-            check_run(table, folder, run.value("expected", id), run["arguments"], dtype);
+            check_run(table, folder, run.value("expected", id), run["arguments"], dtype, report);
         }
     }
 }
