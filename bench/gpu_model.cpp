@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "bench/device_files.h"
+#include "kernels/cuda/gemm_parts.h"
 
 namespace dropforge {
 
@@ -125,17 +126,17 @@ double GpuPrediction::memory_seconds(double bytes) const {
 }
 
 /// The best of all tiles, and of cutting k into parts where there are few: every multiprocessor has one tile at a time,
-/// the last round may be nearly empty. Parts are added up in f32 by a kernel of its own, from the libraries' scratch
-/// (kernels/cuda/context.h). A matrix beside the result costs a tile as much as the result: half of what its start and
-/// end do. Sums of an operand are taken to cost nothing: the step that the A100's file is fitted to has them there too.
+/// the last round may be nearly empty. Parts are added up in f32 by a kernel of its own. Each matrix `beside` the
+/// result costs a tile as much as the result: half of what its start and end do. Sums of an operand are taken to cost
+/// nothing: the step that the A100's file is fitted to has them there too.
 double GpuPrediction::gemm_seconds(const Work& w, int64_t beside) const {
-    constexpr double kLeastDepth = 512, kMostParts = 24, kScratch = 128 << 20;
+    using namespace kernels::on_cuda;
     const double result = 4 * static_cast<double>(w.m * w.n);  // f32
+    const double most = std::min(static_cast<double>(most_parts(w.m, w.n, w.k)), kWorkspaceBytes / result);
     double best = std::numeric_limits<double>::infinity();
     for (const GemmTile& tile : gpu_.gemm_tiles) {
         const double tiles = tiles_across(w.m, tile.rows) * tiles_across(w.n, tile.columns);
         const double rate = peak_ / gpu_.multiprocessors * gpu_.gemm_efficiency * tile.rate;
-        const double most = std::min({kMostParts, static_cast<double>(w.k) / kLeastDepth, kScratch / result});
         for (double parts = 1; parts == 1 || parts <= most; ++parts) {
             const double rounds = std::ceil(tiles * parts / gpu_.multiprocessors);
             const double ends = gpu_.gemm_k_overhead * (1 + 0.5 * static_cast<double>(beside));
@@ -162,14 +163,14 @@ double GpuPrediction::attention_seconds(const Work& w) const {
 }
 
 /// Libraries have GELU beside a product for 16-bit storage.
-bool GpuPrediction::gelu_apart(const Work& w) const { return w.beside > 0 && element_bytes_ > 2; }
+bool GpuPrediction::gelu_apart(const Work& w) const {
+    return w.read_beside + w.written_beside > 0 && element_bytes_ > 2;
+}
 
-/// With what is beside it. GELU apart reads the product and writes its output, or reads an input too and writes the
-/// product again.
-double GpuPrediction::product_seconds(const Op& op) const {
-    const Work& w = op.work;
-    if (!gelu_apart(w)) return gemm_seconds(w, w.beside);
-    const double matrices = op.writes.size() > 1 ? 2 : 3;
+/// With what is beside it. GELU apart reads the product, and an input if there is one, and writes a matrix.
+double GpuPrediction::product_seconds(const Work& w) const {
+    if (!gelu_apart(w)) return gemm_seconds(w, w.read_beside + w.written_beside);
+    const double matrices = 2 + static_cast<double>(w.read_beside);
     return gemm_seconds(w, 0) + memory_seconds(element_bytes_ * matrices * static_cast<double>(w.m * w.n));
 }
 
@@ -183,7 +184,7 @@ double GpuPrediction::kernels_of(const Op& op, const Program& program) const {
 PredictedTime GpuPrediction::of(const Op& op, const Program& program) const {
     double arithmetic = 0;
     if (op.work.kind == Work::Kind::gemm) {
-        arithmetic = product_seconds(op);
+        arithmetic = product_seconds(op.work);
     } else if (op.work.kind != Work::Kind::elementwise) {
         arithmetic = attention_seconds(op.work);
     }

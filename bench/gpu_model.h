@@ -48,7 +48,7 @@ class GpuPrediction {
   private:
     double memory_seconds(double bytes) const;
     bool gelu_apart(const Work& work) const;
-    double product_seconds(const Op& op) const;
+    double product_seconds(const Work& work) const;
     double kernels_of(const Op& op, const Program& program) const;
     double gemm_seconds(const Work& work, int64_t beside) const;
     double attention_seconds(const Work& work) const;

@@ -17,7 +17,7 @@ void add_gelu(Access& access, const std::string& name, const GemmArguments& g) {
     same_shape(name, gelu.output ? gelu.output : gelu.input, g.c);
     access.reads.push_back(gelu.input);
     access.writes.push_back(gelu.output);
-    access.work.beside = 1;
+    (gelu.input ? access.work.read_beside : access.work.written_beside) = 1;
 }
 
 }  // namespace

@@ -53,7 +53,7 @@ struct Work {
     enum class Kind : uint8_t { elementwise, gemm, attention_forward, attention_backward };
     Kind kind = Kind::elementwise;
     int64_t count = 0, m = 0, n = 0, k = 0;
-    int64_t beside = 0;  // matrices [m,n] that a product reads or writes beside its result
+    int64_t read_beside = 0, written_beside = 0;  // matrices [m,n], beside a product's result
 };
 
 struct Op {

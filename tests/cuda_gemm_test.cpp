@@ -218,16 +218,16 @@ TEST_CASE("a stored algorithm that the library no longer takes is chosen anew") 
 TEST_CASE("sums of an operand come with the product where that is faster, and apart from it where not") {
     const TemporaryFolder folder;
     const CacheFolder cache(folder.path());
-    const auto run = [](bool accumulate) {
+    const auto run = [](bool accumulate, int64_t first = 0) {
         Product p;
-        Buffer scratch(column_sum_scratch_bytes(16, 8), p.context), sums(8 * 4, p.context);
+        Buffer scratch(column_sum_scratch_bytes(16, 8), p.context), place((first + 8) * 4, p.context);
         Gemm g = p.gemm(accumulate);
         g.transpose_a = true, g.lda = 8;
-        g.a_sums = sums.as<float>(), g.scratch = scratch.as<>();
+        g.a_sums = place.as<float>() + first, g.scratch = scratch.as<>();
         for (int turn = 0; turn < 2; ++turn) cuda().gemm(g, p.context);
         CHECK(p.result() == (accumulate ? 32 : 16));
         std::vector<float> values(8);
-        p.context.download(values.data(), sums.as<>(), sums.bytes());
+        p.context.download(values.data(), g.a_sums, 8 * 4);
         p.context.synchronize();
         for (const float value : values) CHECK(value == (accumulate ? 32 : 16));
         std::string reasons;
@@ -250,6 +250,7 @@ TEST_CASE("sums of an operand come with the product where that is faster, and ap
         CHECK(run(accumulate) ==
               fmt::format("alone: {}\nwith sums: fastest of 3: 1000.0 us, 1000.0 with the sums apart\n", kTimed));
         CHECK(run(accumulate) == fmt::format("with sums: {}\n", kStored));
+        CHECK(run(accumulate, 1) == fmt::format("with sums: {}\n", kStored));  // on no 16-byte border
     }
 }
 

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
-#include <fstream>
 #include <span>
 #include <string>
 #include <vector>
@@ -12,6 +11,7 @@
 #include "kernels/cuda/backend.h"
 #include "kernels/reference/loops.h"
 #include "model/checkpoint.h"
+#include "tests/error_table.h"
 #include "tests/step_fixture.h"
 #include "tests/temporary_folder.h"
 
@@ -129,19 +129,14 @@ double difference(std::span<const float> a, std::span<const float> b) {
     return std::sqrt(d / n);
 }
 
-/// What two implementations, and the CPU backend where it has the precision, are held to: the double reference.
-struct Implementations {
-    Training truth, straightforward, cpu;
+/// Trainings that the CUDA backend's is held beside.
+struct Others {
+    Training truth;            // in double, of f32 data
+    Training straightforward;  // in the precision
+    Training cpu;              // likewise; empty in fp16, which it has not
 };
 
-std::ofstream& report() {
-    static std::ofstream file = [] {
-        std::ofstream made(fs::path(DROPFORGE_BIN).parent_path() / "step_errors.tsv");
-        made << "run\twhat\trelative error\tallowed\tCPU backend's\n";
-        return made;
-    }();
-    return file;
-}
+std::ofstream errors = error_table("step_errors.tsv", "run\twhat\trelative error\tallowed\tCPU backend's");
 
 /// The rule of kernel_testing.h for whole runs: errors against the double reference beside those of a straightforward
 /// implementation, which are allowed `times` over: 2 for the first gradients, of each tensor. Updates turn the rounding
@@ -149,8 +144,8 @@ std::ofstream& report() {
 /// implementation: 8 for what follows. What a straightforward implementation has exactly may be off by a rounding.
 class Comparison {
   public:
-    Comparison(const std::string& run, const Training& got, const Implementations& beside)
-        : run_(run), got_(got), beside_(beside) {}
+    Comparison(const std::string& run, const Training& got, const Others& others)
+        : run_(run), got_(got), others_(others) {}
 
     void all(const Parameters& parameters) const {
         REQUIRE(got_.losses.size() == static_cast<size_t>(kSteps));
@@ -175,26 +170,27 @@ class Comparison {
     template <typename ErrorOf>
     void compare(const std::string& what, double times, const ErrorOf& error_of) const {
         constexpr double kRounding = 0x1p-24;
-        const double error = error_of(got_, beside_.truth);
-        const double allowed = times * std::max(error_of(beside_.straightforward, beside_.truth), kRounding);
-        report() << fmt::format("{}\t{}\t{:.3g}\t{:.3g}\t", run_, what, error, allowed);
-        if (!beside_.cpu.losses.empty()) report() << fmt::format("{:.3g}", error_of(beside_.cpu, beside_.truth));
-        report() << '\n';
+        const double error = error_of(got_, others_.truth);
+        const double allowed = times * std::max(error_of(others_.straightforward, others_.truth), kRounding);
+        const bool on_cpu = !others_.cpu.losses.empty();
+        errors << fmt::format("{}\t{}\t{:.3g}\t{:.3g}\t{}\n", run_, what, error, allowed,
+                              on_cpu ? fmt::format("{:.3g}", error_of(others_.cpu, others_.truth)) : "");
         CHECK_MESSAGE(error <= allowed, run_, ", ", what, ": ", error, " > ", allowed);
     }
 
     const std::string& run_;
     const Training& got_;
-    const Implementations& beside_;
+    const Others& others_;
 };
 
-/// Of `got`, in its precision; the reference computes with f32's data.
+/// `got`: by the CUDA backend.
 void check(const Trainings& t, DType dtype, const Training& got) {
-    Implementations beside{.truth = t.run(kernels::reference(), DType::f32),
-                           .straightforward = t.run(kernels::straightforward(), dtype),
-                           .cpu = {}};
-    if (dtype != DType::fp16) beside.cpu = t.run(kernels::cpu(), dtype);
-    Comparison(fmt::format("{} {}", name_of(t.kind()), name_of(dtype)), got, beside).all(t.parameters());
+    Others others{.truth = t.run(kernels::reference(), DType::f32),
+                  .straightforward = t.run(kernels::straightforward(), dtype),
+                  .cpu = {}};
+    if (dtype != DType::fp16) others.cpu = t.run(kernels::cpu(), dtype);
+    const std::string run = fmt::format("{} {}", name_of(t.kind()), name_of(dtype));
+    Comparison(run, got, others).all(t.parameters());
 }
 
 constexpr StepKind kKinds[] = {StepKind::dense, StepKind::dropping, StepKind::align};

@@ -86,8 +86,8 @@ TEST_CASE("the A100 is calibrated on what NVIDIA published of BERT-large") {
     const double fused = paddle_rate(false), apart = paddle_rate(true);
     CAPTURE(fused);
     CAPTURE(apart);
-    CHECK(std::abs(fused - 694) < 0.005 * 694);
-    CHECK(std::abs(apart - 633) < 0.03 * 633);
+    CHECK(std::abs(fused - 694) < 0.005 * 694);  // half a unit of an efficiency with two digits is 0.6 %
+    CHECK(std::abs(apart - 633) < 0.03 * 633);   // is off by 2.2 %
 }
 
 TEST_CASE("no device is predicted to be faster than it is, none to do next to nothing") {

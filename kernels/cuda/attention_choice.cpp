@@ -7,6 +7,7 @@
 #include "kernels/cuda/attention_check.h"
 #include "kernels/cuda/attention_cudnn.h"
 #include "kernels/cuda/functions.h"
+#include "kernels/cuda/gemm_parts.h"
 #include "kernels/device_lost.h"
 
 namespace dropforge::kernels::on_cuda {

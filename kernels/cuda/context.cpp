@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "kernels/cuda/attention_choice.h"
+#include "kernels/cuda/gemm_parts.h"
 #include "kernels/cuda/gemm_plans.h"
 #include "kernels/device_lost.h"
 

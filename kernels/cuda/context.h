@@ -36,10 +36,6 @@ using DeviceMemory = std::unique_ptr<void, Destroy>;
 Stream make_stream();
 /// `flags`: cudaEventDisableTiming …
 Event make_event(unsigned flags);
-/// What a context books for the libraries' scratch: twice what NVIDIA's guide to cuBLAS calls for at most, since sums
-/// over rows that are cut into parts (GemmProblem::in_other_parts) need it. A weight gradient of BERT-Base has 9 MB a
-/// part, of BERT-Large 17.
-constexpr int64_t kWorkspaceBytes = 128 << 20;
 /// Not zeroed. Error with the bytes that are free if there is not enough.
 DeviceMemory device_memory(int64_t bytes);
 

@@ -4,6 +4,7 @@
 
 #include "kernels/cuda/context.h"
 #include "kernels/cuda/functions.h"
+#include "kernels/cuda/gemm_parts.h"
 
 namespace dropforge::kernels::on_cuda {
 

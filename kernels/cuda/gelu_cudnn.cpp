@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "kernels/cuda/cudnn.h"
+#include "kernels/cuda/gemm_parts.h"
 
 namespace dropforge::kernels::on_cuda {
 

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "kernels/cuda/functions.h"
 #include "kernels/cuda/gelu_cudnn.h"
+#include "kernels/cuda/gemm_parts.h"
 #include "kernels/cuda/gemm_plans.h"
 
 namespace dropforge::kernels::on_cuda {
@@ -42,10 +43,10 @@ Gemm without_sums(Gemm g) {
     g.a_sums = nullptr;
     return g;
 }
-/// Where the library puts the sums, which it adds to nothing.
-void* sums_beside(const Gemm& g) { return g.accumulate ? g.scratch : g.a_sums; }
-
 bool misaligned(const void* vector) { return reinterpret_cast<uintptr_t>(vector) % kVectorAlignment != 0; }
+
+/// Where the library puts the sums: it adds them to nothing, and wants a border.
+void* sums_beside(const Gemm& g) { return g.accumulate || misaligned(g.a_sums) ? g.scratch : g.a_sums; }
 
 }  // namespace
 
@@ -104,7 +105,10 @@ cublasStatus_t GemmPlans::queue(Plan& plan, const Gemm& g) {
             throw;
         }
     }
-    if (g.a_sums && g.accumulate) add({g.a_sums, g.scratch, g.m, DType::f32}, context_);
+    if (g.a_sums && sums_beside(g) == g.scratch) {
+        g.accumulate ? add({g.a_sums, g.scratch, g.m, DType::f32}, context_)
+                     : cast({g.scratch, g.a_sums, g.m, DType::f32, DType::f32}, context_);
+    }
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -121,7 +125,7 @@ GemmPlans::Plan GemmPlans::make(const GemmKey& key, const Gemm& g) {
     Plan plan;
     plan.choice.operation = fmt::format("{}gemm {}", key.sums ? "sums beside " : "", text(key));
     std::vector<cublasLtMatmulAlgo_t> proposals;
-    if (g.k > 0 && !(key.sums && (key.bias || misaligned(sums_beside(g))))) proposals = propose(plan, key, g);
+    if (g.k > 0 && !(key.sums && key.bias)) proposals = propose(plan, key, g);
     if (proposals.empty()) {
         if (key.sums) {
             sums_apart(plan, "cuBLASLt has no algorithm for both");
@@ -180,10 +184,10 @@ void GemmPlans::choose(Plan& plan, const std::string& product, const std::vector
             const double time = time_of([&] { return plan.problem->run(g, vector, place.get(), algorithm, call()); });
             if (time < best) best = time, plan.algorithm = algorithm;
         }
-        return algorithms.size();
     };
-    size_t timed = time_all(proposals);
-    timed += time_all(plan.problem->in_other_parts(plan.algorithm, call()));
+    time_all(proposals);
+    const std::vector<cublasLtMatmulAlgo_t> others = plan.problem->in_other_parts(plan.algorithm, call());
+    time_all(others);
     const double apart = g.a_sums ? time_apart(g, place.get()) : std::numeric_limits<double>::infinity();
     StoredAlgorithm fastest = to_store(plan.algorithm, best);
     if (apart < best) {
@@ -193,7 +197,7 @@ void GemmPlans::choose(Plan& plan, const std::string& product, const std::vector
         context_.require_device("multiply matrices");
         throw Error("cuBLASLt: none of its algorithms runs product {}", product);
     } else {
-        reason = fmt::format("fastest of {}: {:.1f} us", timed, best);
+        reason = fmt::format("fastest of {}: {:.1f} us", proposals.size() + others.size(), best);
         if (g.a_sums) reason += fmt::format(", {:.1f} with the sums apart", apart);
     }
     keep(product, fastest);
@@ -210,7 +214,7 @@ void GemmPlans::keep(const std::string& product, const StoredAlgorithm& algorith
 double GemmPlans::time_apart(const Gemm& g, void* place) {
     const Gemm product = without_sums(g);
     Plan& plan = plan_of(GemmKey(product, context_.options().tf32), product);
-    const DeviceMemory sums = place_for(g.m * static_cast<int64_t>(sizeof(float)));  // likewise
+    const DeviceMemory sums = place_for(g.m * static_cast<int64_t>(sizeof(float)));  // are to be added once, too
     if (!plan.problem || !sums) return std::numeric_limits<double>::infinity();
     ColumnSum apart = column_sum_of(g);
     apart.sum = static_cast<float*>(sums.get()), apart.accumulate = false;

@@ -57,7 +57,7 @@ class GemmPlans {
     double time_apart(const Gemm& g, void* place);
     /// Microseconds of a run that is queued by `run`; infinite if it fails.
     double time_of(const std::function<cublasStatus_t()>& run);
-    /// A library's kernel, and where its sums are to be added to others, that.
+    /// A library's kernel; then its sums go from the scratch to where they belong, if that was no place for it.
     cublasStatus_t queue(Plan& plan, const Gemm& g);
     void keep(const std::string& product, const StoredAlgorithm& algorithm);
     void book_bias(int64_t bytes);

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "kernels/cuda/gemm_parts.h"
 
 namespace dropforge::kernels::on_cuda {
 
@@ -181,12 +182,10 @@ std::vector<cublasLtMatmulAlgo_t> GemmProblem::propose(const Gemm& g, const LtCa
 
 std::vector<cublasLtMatmulAlgo_t> GemmProblem::in_other_parts(const cublasLtMatmulAlgo_t& algorithm,
                                                               const LtCall& call) const {
-    constexpr int64_t kFewElements = 512 * 128 * 128;  // a few tiles for each multiprocessor
-    constexpr int64_t kLeastDepth = 512;               // of a part: against its start and end, and its sums' way home
     std::vector<cublasLtMatmulAlgo_t> others;
-    if (key_.m * key_.n > kFewElements) return others;
-    for (const int32_t parts : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 20, 24}) {
-        if (key_.k < parts * kLeastDepth || parts == get<int32_t>(algorithm, CUBLASLT_ALGO_CONFIG_SPLITK_NUM)) continue;
+    const auto most = static_cast<int32_t>(most_parts(key_.m, key_.n, key_.k));
+    for (int32_t parts = 1; parts <= most; ++parts) {
+        if (parts == get<int32_t>(algorithm, CUBLASLT_ALGO_CONFIG_SPLITK_NUM)) continue;
         cublasLtMatmulAlgo_t other = algorithm;
         set(other, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, parts);
         set(other, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME,

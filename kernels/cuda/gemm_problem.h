@@ -55,9 +55,8 @@ class GemmProblem {
     /// The library's proposals for g, which has the key, the most promising first; none if it cannot make this product.
     /// Only algorithms whose sums have a fixed order, in f32.
     std::vector<cublasLtMatmulAlgo_t> propose(const Gemm& g, const LtCall& call) const;
-    /// An algorithm with the sum over k cut into other numbers of parts that the library accepts: it proposes few, and
-    /// a product of long sums and few tiles, a weight gradient, wants one that leaves no multiprocessor idle at the
-    /// end.
+    /// An algorithm with the sum over k cut into other numbers of parts (gemm_parts.h) that the library accepts: it
+    /// proposes few, and a weight gradient wants one that leaves no multiprocessor idle at the end.
     std::vector<cublasLtMatmulAlgo_t> in_other_parts(const cublasLtMatmulAlgo_t& algorithm, const LtCall& call) const;
     /// Whether an algorithm that was chosen earlier can make this product.
     bool accepts(const cublasLtMatmulAlgo_t& algorithm, const LtCall& call) const;
