@@ -6,11 +6,12 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "paths.h"
 #include "shell.h"
 
 namespace dropforge::test {
 
-inline Outcome bench(const std::string& arguments) { return run_shell(DROPFORGE_BIN "/bench " + arguments); }
+inline Outcome bench(const std::string& arguments) { return run_shell(std::string(kPrograms) + "/bench " + arguments); }
 
 /// The object that it prints with --json.
 inline nlohmann::json bench_json(const std::string& arguments) {

@@ -14,6 +14,7 @@
 
 #include "base/file.h"
 #include "data_fixture.h"
+#include "paths.h"
 
 namespace dropforge::test {
 
@@ -32,7 +33,7 @@ class Command {
 
     explicit Command(const std::vector<std::string>& arguments) : Command(arguments, Limits{}) {}
     Command(const std::vector<std::string>& arguments, const Limits& limits) {
-        const std::string program = std::string(DROPFORGE_BIN) + "/dropforge";
+        const std::string program = std::string(kPrograms) + "/dropforge";
         std::vector<char*> argv = {const_cast<char*>(program.c_str())};
         for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
         argv.push_back(nullptr);

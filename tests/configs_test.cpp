@@ -9,13 +9,14 @@
 #include "base/file.h"
 #include "message_of.h"
 #include "model/run_config.h"
+#include "paths.h"
 
 using namespace dropforge;
 using namespace dropforge::test;
 
 namespace {
 
-const fs::path kConfigs = fs::path(DROPFORGE_TEST_DATA).parent_path().parent_path() / "configs";
+const fs::path kConfigs = fs::path(kTestData).parent_path().parent_path() / "configs";
 
 }  // namespace
 

@@ -12,6 +12,7 @@
 #include "engine/safetensors.h"
 #include "model/manifest.h"
 #include "model/run_folder.h"
+#include "paths.h"
 #include "pretrain_fixture.h"
 #include "tests/simt/mock_runtime.h"
 
@@ -276,7 +277,7 @@ TEST_CASE("--tf32: products of f32 numbers are rounded, and the run says so") {
 
 TEST_CASE("parity --tf32 shows what the rounding of products does") {
     const TemporaryFolder folder;
-    const fs::path golden = fs::path(DROPFORGE_TEST_DATA) / "parity" / "a";
+    const fs::path golden = fs::path(kTestData) / "parity" / "a";
     const auto embeddings_and_last = [&](const Arguments& more) {
         const fs::path out = folder / "result";
         succeed_on_gpu(Arguments{"parity", "--model", golden.string(), "--batch",

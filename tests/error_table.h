@@ -5,11 +5,12 @@
 #include <string>
 
 #include "base/file.h"
+#include "paths.h"
 
 namespace dropforge::test {
 
 inline std::ofstream error_table(const std::string& file, const std::string& columns) {
-    std::ofstream table(fs::path(DROPFORGE_BIN).parent_path() / file);
+    std::ofstream table(fs::path(kPrograms).parent_path() / file);
     table << columns << '\n';
     return table;
 }

@@ -7,12 +7,13 @@
 
 #include "base/error.h"
 #include "engine/safetensors.h"
+#include "tests/paths.h"
 #include "tests/temporary_folder.h"
 
 namespace dropforge {
 namespace {
 
-const fs::path kCases = fs::path(DROPFORGE_TEST_DATA) / "parity";
+const fs::path kCases = fs::path(kTestData) / "parity";
 
 TEST_CASE("a model read and written again is equal tensor for tensor") {
     for (const char* name : {"a", "b"}) {

@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <string>
+#include "paths.h"
 
 using namespace dropforge;
 
@@ -23,7 +24,7 @@ TEST_CASE("the first instruction set that is missing, of the CPU or of what the 
 }
 
 TEST_CASE("a program for another CPU says so before it runs anything else") {
-    std::FILE* pipe = popen(DROPFORGE_BIN "/imaginary_cpu 2>&1", "r");
+    std::FILE* pipe = popen((std::string(kPrograms) + "/imaginary_cpu 2>&1").c_str(), "r");
     REQUIRE(pipe != nullptr);
     std::string text;
     for (int c; (c = std::fgetc(pipe)) != EOF;) text += static_cast<char>(c);

@@ -11,6 +11,7 @@
 #include "engine/executor.h"
 #include "model/token_dropping.h"
 #include "tests/finite_differences.h"
+#include "tests/paths.h"
 #include "tests/pyramid_routing.h"
 #include "tests/step_fixture.h"
 
@@ -36,7 +37,7 @@ StepOptions pyramid_options(const data::Batch& batch, int64_t micro_batch) {
 }
 
 TEST_CASE("docs/new-routing.md shows this very file") {
-    const fs::path source = fs::path(DROPFORGE_TEST_DATA).parent_path();
+    const fs::path source = fs::path(kTestData).parent_path();
     const std::string page = read_text(source.parent_path() / "docs/new-routing.md"),
                       file = read_text(source / "pyramid_routing.h");
     CHECK(page.find("```cpp\n" + file + "```\n") != std::string::npos);

@@ -18,13 +18,14 @@
 #include "engine/safetensors.h"
 #include "model/checkpoint.h"
 #include "model/parity.h"
+#include "tests/paths.h"
 #include "tests/temporary_folder.h"
 
 namespace dropforge::test {
 
 using Json = nlohmann::json;
 
-inline const fs::path kCases = fs::path(DROPFORGE_TEST_DATA) / "parity";
+inline const fs::path kCases = fs::path(kTestData) / "parity";
 
 inline std::vector<double> values(const SafetensorsFile& file, const std::string& name) {
     std::vector<float> floats(static_cast<size_t>(file.info(name).size()));

@@ -9,6 +9,7 @@
 
 #include "data/unicode.h"
 #include "data/wordpiece.h"
+#include "paths.h"
 #include "temporary_folder.h"
 
 namespace dropforge::test {
@@ -18,7 +19,7 @@ using Ids = std::vector<int32_t>;
 /// A small one made for the cases of tests/golden/tokenizer.
 inline const data::Vocabulary& vocabulary() {
     static const data::Vocabulary loaded =
-        data::Vocabulary::load(fs::path(DROPFORGE_TEST_DATA) / "tokenizer/vocab.txt");
+        data::Vocabulary::load(fs::path(kTestData) / "tokenizer/vocab.txt");
     return loaded;
 }
 

@@ -8,6 +8,7 @@
 #include "engine/executor.h"
 #include "kernels/cpu/context.h"
 #include "model/pretraining.h"
+#include "paths.h"
 #include "pretrain_fixture.h"
 #include "shell.h"
 #ifdef DROPFORGE_CUDA_EMULATED
@@ -85,9 +86,9 @@ PretrainOptions run_of(const Place& place, int64_t steps) {
     return o;
 }
 
-Outcome ncu_table(const std::string& input) {
-    return run_shell("printf '%s' '" + input + "' | perl " DROPFORGE_TEST_DATA "/../../scripts/ncu_table.pl");
-}
+const std::string kNcuTable = std::string(kTestData) + "/../../scripts/ncu_table.pl";
+
+Outcome ncu_table(const std::string& input) { return run_shell("printf '%s' '" + input + "' | perl " + kNcuTable); }
 
 }  // namespace
 
@@ -170,8 +171,7 @@ TEST_CASE("the profiler is on for the steps that are named, in a run that is res
 }
 
 TEST_CASE("ncu_table.pl: the columns of bench kernels from ncu's CSV") {
-    const Outcome outcome =
-        run_shell("perl " DROPFORGE_TEST_DATA "/../../scripts/ncu_table.pl " DROPFORGE_TEST_DATA "/profile/ncu.csv");
+    const Outcome outcome = run_shell("perl " + kNcuTable + " " + kTestData + "/profile/ncu.csv");
     CHECK(outcome.exit_code == 0);
     CHECK(outcome.text ==
           "5 launches of 3 kernels, 1.0380 ms\n"

@@ -9,13 +9,14 @@
 #include <string>
 
 #include "base/file.h"
+#include "paths.h"
 #include "temporary_folder.h"
 
 using namespace dropforge;
 
 namespace {
 
-const fs::path kVocabulary = fs::path(DROPFORGE_TEST_DATA) / "tokenizer" / "vocab.txt";
+const fs::path kVocabulary = fs::path(kTestData) / "tokenizer" / "vocab.txt";
 
 struct Result {
     int status;
@@ -27,7 +28,7 @@ Result tokenize(const std::string& arguments, std::string_view input, const std:
     const TemporaryFolder folder;
     write_text(folder / "in", input);
     const std::string command =
-        fmt::format("{}{}/dropforge tokenize {} <'{}' >'{}' 2>'{}'{}", before, DROPFORGE_BIN, arguments,
+        fmt::format("{}{}/dropforge tokenize {} <'{}' >'{}' 2>'{}'{}", before, kPrograms, arguments,
                     (folder / "in").string(), (folder / "out").string(), (folder / "err").string(), after);
     const int status = std::system(command.c_str());
     return {WEXITSTATUS(status), read_text(folder / "out"), read_text(folder / "err")};

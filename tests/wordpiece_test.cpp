@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "data/ascii_run.h"
 #include "data/unicode.h"
+#include "paths.h"
 #include "plain_tokenizer.h"
 #include "temporary_folder.h"
 
@@ -23,7 +24,7 @@ using namespace dropforge::test;
 
 namespace {
 
-const fs::path kGolden = fs::path(DROPFORGE_TEST_DATA) / "tokenizer";
+const fs::path kGolden = fs::path(kTestData) / "tokenizer";
 
 Ids encode(WordPiece& tokenizer, std::string_view text) {
     Ids ids;
