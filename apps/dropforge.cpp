@@ -4,7 +4,7 @@
 #include "apps/choose_device.h"
 #include "apps/commands.h"
 #include "base/command_line.h"
-#include "base/startup/revision.h"
+#include "base/revision.h"
 #include "engine/device.h"
 #include "model/build_info.h"
 

@@ -11,7 +11,7 @@
 #include "apps/choose_device.h"
 #include "apps/commands.h"
 #include "base/interrupt.h"
-#include "base/startup/revision.h"
+#include "base/revision.h"
 #include "kernels/device_lost.h"
 #include "model/pretraining.h"
 

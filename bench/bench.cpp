@@ -1,7 +1,7 @@
 // The command line of bench, the throughput studies: a table for people, one JSON object with --json.
 #include "apps/choose_device.h"
 #include "base/command_line.h"
-#include "base/startup/revision.h"
+#include "base/revision.h"
 #include "bench/commands.h"
 #include "model/build_info.h"
 

@@ -5,7 +5,7 @@ if(failed)
     set(revision unknown)
 endif()
 file(CONFIGURE OUTPUT ${OUTPUT} @ONLY CONTENT [[
-#include "base/startup/revision.h"
+#include "base/revision.h"
 namespace dropforge {
 const char* const kRevision = "@revision@";
 }

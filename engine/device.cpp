@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "kernels/cpu_level.h"
 
 namespace dropforge {
 
@@ -134,8 +135,6 @@ CpuInfo cpu_info(const fs::path& root) {
         if (!cpu.contains("processor")) return;
         const int64_t id = number(cpu["processor"]).value_or(0);
         if (cpu.contains("model name")) info.model = cpu["model name"];
-        const std::string flags = fmt::format(" {} {} ", cpu["flags"], cpu["Features"]);
-        for (const char* flag : {" avx512_bf16 ", " amx_bf16 ", " bf16 "}) info.bf16 |= flags.find(flag) != flags.npos;
         if (allowed != status.end() && !listed(allowed->second, id)) return;
         const bool topology = cpu.contains("core id");
         cores.emplace(cpu["physical id"], topology ? cpu["core id"] : cpu["processor"]);
@@ -173,10 +172,11 @@ void require_computes(const Device& device, DType dtype) {
 
 Device cpu_device() {
     const CpuInfo cpu = cpu_info();
-    return {.model = cpu.model,
-            .text = fmt::format("{}, {} cores", cpu.model, cpu.physical_cores),
-            .bf16 = cpu.bf16,
-            .available = memory_info().available};
+    return {
+        .model = cpu.model,
+        .text = fmt::format("{}, {} cores, kernels for {}", cpu.model, cpu.physical_cores, kernels::cpu_level_text()),
+        .bf16 = kernels::cpu_level() == kernels::CpuLevel::avx512_bf16,
+        .available = memory_info().available};
 }
 
 Device with_tf32(Device device, DType dtype) {

@@ -14,8 +14,6 @@ struct CpuInfo {
     std::string model;  // as the system names it; "unknown CPU" if it does not
     int physical_cores =
         1;  // that this process may use: affinity mask, hyper-threads counted once, control group's quota rounded up
-    bool bf16 = false;  // bf16 dot products in hardware: AVX512-BF16, AMX-BF16, or Arm's bf16; else they are emulated,
-                        // slower than f32
 };
 
 /// Bytes. A control group's limit counts where it is below the machine's.
@@ -34,7 +32,7 @@ struct Device {
     std::string kind = "cpu";    // or "cuda"
     std::string model;           // as the system names it
     std::string text;            // for people: model, cores or multiprocessors, and why this device was taken
-    bool bf16 = false;           // products of bf16 in hardware; without, a CPU emulates them, slower than f32
+    bool bf16 = false;           // products of bf16 in hardware; without, a CPU widens bf16 to f32
     int compute_capability = 0;  // 75: 7.5; 0: not a GPU
     int64_t available = 0;       // bytes of memory that a run can have
     int64_t memory = 0;          // bytes in all where others may hold some of them (a GPU); 0: not said

@@ -348,7 +348,7 @@ struct Add {
 
 // --------------------------------------------------------------------------------------------------------------- table
 struct KernelTable {
-    const char* name;  // "cpu", "reference", "cuda"
+    const char* name;  // "cpu avx2", "reference", "cuda"
     std::unique_ptr<Context> (*create_context)();
 
     void (*gemm)(const Gemm&, Context&);
@@ -386,7 +386,7 @@ struct KernelTable {
 
 /// Scalar, double accumulation: the documentation of the maths and the oracle of every test.
 const KernelTable& reference();
-/// Vectorised, threaded (OpenMP); GEMM of its own or by oneDNN.
+/// Vectorised, threaded (OpenMP), at the level of cpu_level.h. Error if DROPFORGE_CPU asks for one that is not there.
 const KernelTable& cpu();
 
 }  // namespace dropforge::kernels

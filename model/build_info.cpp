@@ -1,13 +1,12 @@
 #include "model/build_info.h"
 
 #include <fmt/format.h>
-#include <oneapi/dnnl/dnnl.h>
 #include <utf8proc.h>
 #include <xxhash.h>
 #include <zlib.h>
 #include <zstd.h>
 
-#include "base/instruction_sets.h"
+#include "kernels/cpu_level.h"
 
 namespace dropforge {
 
@@ -21,21 +20,9 @@ std::string compiler() {
 #endif
 }
 
-std::string onednn() {
-    const dnnl_version_t* v = dnnl_version();
-    return fmt::format("{}.{}.{}", v->major, v->minor, v->patch);
-}
-
 std::string xxhash() {  // 801 is 0.8.1
     const unsigned number = XXH_versionNumber();
     return fmt::format("{}.{}.{}", number / 10000, number / 100 % 100, number % 100);
-}
-
-std::string instruction_sets() {
-    std::string names;
-    for (const InstructionSet* set = kCompiledFor; set->name != nullptr; ++set)
-        names += fmt::format("{}{}", names.empty() ? "" : " ", set->name);
-    return names.empty() ? "the baseline of this processor family" : names;
 }
 
 }  // namespace
@@ -45,10 +32,10 @@ std::string build_info(const std::string& program, const std::string& revision, 
         "{} {}\n"
         "revision      {}\n"
         "compiler      {}, {}\n"
-        "compiled for  {}\n"
-        "libraries     oneDNN {}, utf8proc {}, xxHash {}, zlib {}, Zstandard {}\n"
+        "CPU kernels   {}\n"
+        "libraries     utf8proc {}, xxHash {}, zlib {}, Zstandard {}\n"
         "backends      {}",
-        program, DROPFORGE_VERSION, revision, compiler(), DROPFORGE_BUILD_TYPE, instruction_sets(), onednn(),
+        program, DROPFORGE_VERSION, revision, compiler(), DROPFORGE_BUILD_TYPE, kernels::cpu_level_text(),
         utf8proc_version(), xxhash(), zlibVersion(), ZSTD_versionString(), backends);
 }
 

@@ -66,8 +66,8 @@ ResolvedPrecision resolve_precision(Precision precision, const Device& device) {
             return {DType::f32, "f32, as asked for"};
         case Precision::bf16:
             require_computes(device, DType::bf16);
-            return {DType::bf16,
-                    device.bf16 ? "bf16, as asked for" : "bf16, as asked for; this CPU emulates it, f32 is faster"};
+            return {DType::bf16, device.bf16 ? "bf16, as asked for"
+                                             : "bf16, as asked for; this CPU has no products of bf16, f32 is faster"};
         case Precision::fp16:
             require_computes(device, DType::fp16);
             return {DType::fp16, "fp16 with a loss scale, as asked for"};
@@ -75,7 +75,7 @@ ResolvedPrecision resolve_precision(Precision precision, const Device& device) {
             break;
     }
     if (device.bf16) return {DType::bf16, fmt::format("bf16: this {} computes it", gpu ? "GPU" : "CPU")};
-    if (!gpu) return {DType::f32, "f32: this CPU has no bf16 dot products"};
+    if (!gpu) return {DType::f32, "f32: this CPU has no products of bf16"};
     return {DType::fp16, fmt::format("fp16 with a loss scale: compute capability {}.{} has no bf16",
                                      device.compute_capability / 10, device.compute_capability % 10)};
 }

@@ -1,6 +1,5 @@
 // Attention: lengths, fewer queries than keys, strides, head sizes, dropout, large scores.
 // label: simt-quick
-#include "kernels/cpu/attention.h"
 #include "kernel_testing.h"
 
 namespace dropforge::kernels {
@@ -26,24 +25,6 @@ std::string label(const Case& k) {
 /// Whether row r of keys and values lies beyond its sequence's length.
 bool unseen(const Case& c, int64_t r) {
     return !c.lengths.empty() && r % c.rows_kv >= c.lengths[static_cast<size_t>(r / c.rows_kv)];
-}
-
-/// The backends, and the attention for any CPU where the CPU backend does not use it.
-const std::vector<const KernelTable*>& with_portable() {
-    static const KernelTable portable = [] {
-        KernelTable table = cpu();
-        table.name = "cpu, portable";
-        table.attention_forward = [](const AttentionForward& a, Context&) { on_cpu::attention_forward_portable(a); };
-        table.attention_backward = [](const AttentionBackward& a, Context&) { on_cpu::attention_backward_portable(a); };
-        return table;
-    }();
-    static const std::vector<const KernelTable*> tables = [] {
-        std::vector<const KernelTable*> all =
-            backends(&KernelTable::attention_forward, &KernelTable::attention_backward);
-        all.push_back(&portable);
-        return all;
-    }();
-    return tables;
 }
 
 struct Tensors {
@@ -195,7 +176,7 @@ TEST_CASE("attention: forward") {
                     t.forward(s, c);
                     return outputs("out", std::move(t.out), "lse", std::move(t.lse));
                 },
-                Repeat::other_threads, with_portable());
+                Repeat::other_threads, backends(&KernelTable::attention_forward, &KernelTable::attention_backward));
         }
     }
 }
@@ -225,7 +206,7 @@ TEST_CASE("attention: backward") {
                     CHECK(unseen_are_zero(t, c));
                     return outputs("dq", std::move(t.dq), "dk", std::move(t.dk), "dv", std::move(t.dv));
                 },
-                Repeat::other_threads, with_portable());
+                Repeat::other_threads, backends(&KernelTable::attention_forward, &KernelTable::attention_backward));
         }
     }
 }

@@ -1,6 +1,5 @@
 // Matrix product: layouts, leading dimensions, bias, accumulation.
 // label: simt-quick
-#include "kernels/cpu/gemm.h"
 #include "kernel_testing.h"
 #if DROPFORGE_CUDA_TESTED
 #include "kernels/cuda/functions.h"
@@ -49,25 +48,8 @@ Outputs run(Setup& s, const Case& x, const Variant& v) {
     return v.sums ? outputs("c", std::move(c), "sums", std::move(sums)) : outputs("c", std::move(c));
 }
 
-/// The backends, and oneDNN where the CPU backend does not use it.
-const std::vector<const KernelTable*>& with_onednn() {
-    static const KernelTable onednn = [] {
-        KernelTable table = cpu();
-        table.name = "cpu by oneDNN";
-        table.gemm = [](const Gemm& g, Context& context) {
-            on_cpu::gemm_onednn(g, static_cast<on_cpu::CpuContext&>(context));
-        };
-        return table;
-    }();
-    static const std::vector<const KernelTable*> tables = [] {
-        std::vector<const KernelTable*> all = backends(&KernelTable::gemm);
-        if (!simt::observed()) all.push_back(&onednn);
-        return all;
-    }();
-    return tables;
-}
-
-void check(const Case& x, const Variant& v, const std::vector<const KernelTable*>& tables = with_onednn()) {
+void check(const Case& x, const Variant& v,
+           const std::vector<const KernelTable*>& tables = backends(&KernelTable::gemm)) {
     const auto label = fmt::format("{}x{}x{} +{} transposes {} {} bias {} accumulate {} out {}", x.m, x.n, x.k,
                                    x.padding, v.transpose_a, v.transpose_b, v.bias, v.accumulate, name_of(v.out));
     check_backends(
@@ -191,7 +173,7 @@ TEST_CASE("gemm: vocabularies and long sums") {
 
 TEST_CASE("gemm: our blocks do not show: many rows, chunks of columns, passes over k, any number of threads") {
     for (const DType dtype : kFloatTypes) {
-        if (!on_cpu::gemm_blocked_supports(dtype)) continue;
+        if (!computes(cpu(), dtype)) continue;
         for (const auto& [shape, transposes] : {std::pair{Case{300, 50, 20, 1}, 0},
                                                 {{2, 2200, 2100}, 2},
                                                 {{131, 17, 2051}, 1},

@@ -30,7 +30,7 @@ TEST_CASE("auto is bf16 where the device computes it, fp16 on a GPU without, f32
     CHECK(automatic(kTuring).reason == "fp16 with a loss scale: compute capability 7.5 has no bf16");
     CHECK(automatic(kCpu).dtype == DType::bf16);
     CHECK(automatic(kOldCpu).dtype == DType::f32);
-    CHECK(automatic(kOldCpu).reason == "f32: this CPU has no bf16 dot products");
+    CHECK(automatic(kOldCpu).reason == "f32: this CPU has no products of bf16");
 }
 
 TEST_CASE("what is asked for is taken, or refused where a device does not compute it") {
@@ -42,7 +42,7 @@ TEST_CASE("what is asked for is taken, or refused where a device does not comput
         CHECK(resolve_precision(Precision::f32, d).dtype == DType::f32);
     CHECK(resolve_precision(Precision::bf16, kHopper).dtype == DType::bf16);
     CHECK(resolve_precision(Precision::bf16, kOldCpu).reason ==
-          "bf16, as asked for; this CPU emulates it, f32 is faster");
+          "bf16, as asked for; this CPU has no products of bf16, f32 is faster");
     CHECK_THROWS_WITH_AS(resolve_precision(Precision::fp16, kCpu),
                          "fp16 is for CUDA devices: the CPU computes in bf16 or f32", Error);
     CHECK_THROWS_WITH_AS(resolve_precision(Precision::bf16, kTuring),

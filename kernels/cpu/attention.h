@@ -1,6 +1,7 @@
-// The two attentions of the CPU backend (attention.cpp says which serves which call), and what they share: where a head
-// lies, and how a thread cuts up its scratch.
+// What attention's forward and backward share: where a head lies, and how a thread cuts up its scratch.
 #pragma once
+
+#include <type_traits>
 
 #include "kernels/cpu/dropout.h"
 #include "kernels/cpu/math.h"
@@ -9,22 +10,10 @@
 
 namespace dropforge::kernels::on_cpu {
 
-/// Whether this build has tiles (tile.h) for the dtype.
-constexpr bool attention_tiled_supports([[maybe_unused]] DType dtype) {
-#if DROPFORGE_AVX512 && defined(__AVX512BF16__)
-    return dtype == DType::f32 || dtype == DType::bf16;
-#elif DROPFORGE_AVX512
-    return dtype == DType::f32;
-#else
-    return false;
-#endif
-}
-/// Register-tiled products on packed panels. To be called only where supported.
-void attention_forward_tiled(const AttentionForward& a);
-void attention_backward_tiled(const AttentionBackward& a);
-/// Plain vector loops for any CPU.
-void attention_forward_portable(const AttentionForward& a);
-void attention_backward_portable(const AttentionBackward& a);
+/// What rows of probabilities, or of their gradients, are kept as between two products: T where words of it are
+/// multiplied in place, else f32.
+template <typename T>
+using Operand = std::conditional_t<kInPlace<T>, T, float>;
 
 /// Where one head of one sequence lies; a is an AttentionForward or AttentionBackward, task = sequence * heads + head.
 struct Head {
@@ -60,9 +49,7 @@ class Scratch {
 /// 64-bit words of dropout bits in a row of `keys` columns.
 constexpr int64_t mask_words(int64_t keys) { return (keys + 63) / 64; }
 
-/// Bits of 16 columns from `column` (a multiple of 16) on.
-inline uint16_t mask_of(const uint64_t* bits, int64_t column) {
-    return static_cast<uint16_t>(bits[column / 64] >> (column % 64));
-}
+/// Bits of kLanes columns from `column` (a multiple of kLanes) on; what lies above them is of no meaning.
+inline uint64_t mask_of(const uint64_t* bits, int64_t column) { return bits[column / 64] >> (column % 64); }
 
 }  // namespace dropforge::kernels::on_cpu

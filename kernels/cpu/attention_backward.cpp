@@ -6,13 +6,11 @@
 #include <cstring>
 #include <limits>
 
-#include "base/error.h"
 #include "kernels/cpu/attention.h"
+#include "kernels/cpu/functions.h"
 #include "kernels/scratch.h"
 
 namespace dropforge::kernels::on_cpu {
-
-#if DROPFORGE_AVX512
 
 namespace {
 
@@ -21,8 +19,8 @@ constexpr int64_t kTileColumns = kLanes * kTileVectors;
 /// Probabilities after dropout or score gradients of a block of queries, as the products need them.
 template <typename T>
 struct BlockMatrix {
-    float* by_query;  // words along queries [words of queries][keys]: a is its transpose
-    T* rows;          // [queries, keys]; of f32 the same memory
+    float* by_query;   // words along queries [words of queries][keys]: a is its transpose
+    Operand<T>* rows;  // [queries, keys]; the same memory where a word is one element
 };
 
 template <typename T>
@@ -70,20 +68,20 @@ class BackwardThread {
         for (int64_t i = 0; i < rows; ++i) {
             if (dropout_on_) dropout_.fill(head.row + first + i, head.keys, bits_ + i * mask_words(a_.rows_kv));
             lse_[i] = a_.lse[head.row + first + i];
-            delta_[i] = dot(dout + i * a_.stride_out, out + i * a_.stride_out);
         }
         for (int64_t i = rows; i < round_up(rows, kTileRows); ++i)  // rows that fill up the last tile: probability 0
-            lse_[i] = std::numeric_limits<float>::infinity(), delta_[i] = 0;
+            lse_[i] = std::numeric_limits<float>::infinity();
 
-        score_gradients(head, rows, tiles_of_matrix(q, a_.stride_q, false, rows, a_.head_size, query_tiles_),
-                        tiles_of_matrix(dout, a_.stride_out, false, rows, a_.head_size, dout_tiles_));
+        const TilesOfA douts = tiles_of_matrix(dout, a_.stride_out, false, rows, a_.head_size, dout_tiles_);
+        set_deltas(out, rows, douts);
+        score_gradients(head, rows, tiles_of_matrix(q, a_.stride_q, false, rows, a_.head_size, query_tiles_), douts);
 
         pack_panels(q, a_.stride_q, false, rows, a_.head_size, queries_);
         pack_panels(dout, a_.stride_out, false, rows, a_.head_size, douts_);
         add_to_keys(head, first, rows, probabilities_.by_query, douts_, dv_, static_cast<T*>(a_.dv) + head.kv);
         add_to_keys(head, first, rows, gradients_.by_query, queries_, dk_, static_cast<T*>(a_.dk) + head.kv);
         const Panels columns(a_.head_size);
-        const auto stride = width_ * static_cast<int64_t>(sizeof(T));
+        const auto stride = width_ * static_cast<int64_t>(sizeof(Operand<T>));
         const TilesOfA ds{TileA::rows,
                           reinterpret_cast<const char*>(gradients_.rows),
                           kTileRows * stride,
@@ -95,13 +93,16 @@ class BackwardThread {
             {.to = static_cast<T*>(a_.dq) + head.q + first * a_.stride_q, .to_type = a_.dtype, .ld_to = a_.stride_q});
     }
 
-    float dot(const T* a, const T* b) const {
-        __m512 sum = _mm512_setzero_ps();
-        for (int64_t d = 0; d < a_.head_size; d += kLanes) {
-            const __mmask16 mask = first_lanes(a_.head_size - d);
-            sum = _mm512_fmadd_ps(load(a + d, mask), load(b + d, mask), sum);
+    /// delta = dout · out of each row, summed as dp = dout · vᵀ is: where a query sees one key, they cancel to the bit.
+    void set_deltas(const T* out, int64_t rows, const TilesOfA& douts) {
+        alignas(64) float products[kTileRows * kTileColumns];
+        const int64_t words = words_of<T>(a_.head_size);
+        float* panel = queries_;  // packed later
+        for (int64_t i = 0; i < rows; i += kTileRows) {
+            pack_panel_transposed(out + i * a_.stride_out, a_.stride_out, a_.head_size, rows - i, kLanes, panel);
+            product(douts, i, 1, words, panel, products);
+            for (int64_t r = 0; r < kTileRows; ++r) delta_[i + r] = products[r * kTileColumns + r];
         }
-        return _mm512_reduce_add_ps(sum);
     }
 
     /// sums [keys, head_size] += aᵀ · b over this block's queries; the last block writes them to `to`.
@@ -148,42 +149,35 @@ class BackwardThread {
     }
 
     struct Element {
-        __m512 probability, gradient;
+        f32v probability, gradient;
     };
     Element element(const Head& head, int64_t row, int64_t column, const float* score, const float* dp) const {
-        const __m512 scale = _mm512_set1_ps(a_.scale);
-        const __m512 x = _mm512_fmsub_ps(_mm512_load_ps(score), scale, _mm512_set1_ps(lse_[row]));
-        __m512 p = _mm512_maskz_mov_ps(first_lanes(head.keys - column), exp(x)), g = _mm512_load_ps(dp);
-        const __m512 p_scaled = _mm512_mul_ps(p, scale), delta = _mm512_set1_ps(delta_[row]);
-        if (dropout_on_) {
-            const __mmask16 kept = mask_of(bits_ + row * mask_words(a_.rows_kv), column);
-            const __m512 factor = _mm512_set1_ps(dropout_.scale());
-            p = _mm512_maskz_mul_ps(kept, p, factor);
-            g = _mm512_maskz_mul_ps(kept, g, factor);
-        }
-        return {p, _mm512_mul_ps(p_scaled, _mm512_sub_ps(g, delta))};
+        const f32v x = load(score) * a_.scale - lse_[row];
+        const f32v p = select(first_lanes(head.keys - column), exp(x), f32v{}), g = load(dp);
+        if (!dropout_on_) return {p, p * a_.scale * (g - delta_[row])};
+        const uint64_t kept = mask_of(bits_ + row * mask_words(a_.rows_kv), column);
+        return {keep(p, kept, dropout_.scale()), p * a_.scale * (keep(g, kept, dropout_.scale()) - delta_[row])};
     }
 
-    /// 16 columns of one row (f32), or of two that share words (bf16).
+    /// kLanes columns of one row, or of two that share words (pairs of bf16).
     void gradient(const Head& head, int64_t row, int64_t column, const float* score, const float* dp) {
         const Element e = element(head, row, column, score, dp);
         if constexpr (kPerWord<T> == 1) {
-            _mm512_storeu_ps(probabilities_.by_query + row * width_ + column, e.probability);
-            _mm512_storeu_ps(gradients_.by_query + row * width_ + column, e.gradient);
+            store(probabilities_.by_query + row * width_ + column, e.probability);
+            store(gradients_.by_query + row * width_ + column, e.gradient);
         } else {
             const Element f = element(head, row + 1, column, score + kTileColumns, dp + kTileColumns);
             const int64_t word = row / 2 * width_ + column;
             const u16v g0 = narrow(e.gradient), g1 = narrow(f.gradient);
-            _mm512_storeu_si512(probabilities_.by_query + word, pairs(narrow(e.probability), narrow(f.probability)));
-            _mm512_storeu_si512(gradients_.by_query + word, pairs(g0, g1));
-            std::memcpy(static_cast<void*>(gradients_.rows + row * width_ + column), &g0, sizeof g0);
-            std::memcpy(static_cast<void*>(gradients_.rows + (row + 1) * width_ + column), &g1, sizeof g1);
+            store(probabilities_.by_query + word, pairs(narrow(e.probability), narrow(f.probability)));
+            store(gradients_.by_query + word, pairs(g0, g1));
+            store_bits(gradients_.rows + row * width_ + column, g0, Full{});
+            store_bits(gradients_.rows + (row + 1) * width_ + column, g1, Full{});
         }
     }
 
-    static __m512i pairs(u16v low, u16v high) {
-        return _mm512_or_si512(_mm512_cvtepu16_epi32(std::bit_cast<__m256i>(low)),
-                               _mm512_slli_epi32(_mm512_cvtepu16_epi32(std::bit_cast<__m256i>(high)), 16));
+    static f32v pairs(u16v low, u16v high) {
+        return std::bit_cast<f32v>(std::bit_cast<u32v>(widen(low)) >> 16 | std::bit_cast<u32v>(widen(high)));
     }
 
     const AttentionBackward& a_;
@@ -211,17 +205,8 @@ void backward(const AttentionBackward& a) {
 
 }  // namespace
 
-void attention_backward_tiled(const AttentionBackward& a) {
-    if (a.dtype == DType::f32) return backward<float>(a);
-#ifdef __AVX512BF16__
-    backward<bf16>(a);
-#endif
+void attention_backward(const AttentionBackward& a, Context&) {
+    with_cpu_type(a.dtype, [&](auto type) { backward<decltype(type)>(a); });
 }
-
-#else
-
-void attention_backward_tiled(const AttentionBackward&) { throw Error("tiled attention needs a build for AVX-512"); }
-
-#endif
 
 }  // namespace dropforge::kernels::on_cpu

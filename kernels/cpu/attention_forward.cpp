@@ -6,13 +6,11 @@
 #include <cmath>
 #include <limits>
 
-#include "base/error.h"
 #include "kernels/cpu/attention.h"
+#include "kernels/cpu/functions.h"
 #include "kernels/scratch.h"
 
 namespace dropforge::kernels::on_cpu {
-
-#if DROPFORGE_AVX512
 
 namespace {
 
@@ -26,7 +24,7 @@ class ForwardThread {
         keys_ = space.take<float>(width_ * depth);
         values_ = space.take<float>(width_ * depth);
         scores_ = space.take<float>(kForwardQueries * width_);
-        probabilities_ = space.take<T>(kForwardQueries * width_);
+        probabilities_ = space.take<Operand<T>>(kForwardQueries * width_);
         queries_ = space.take<float>(kForwardQueries * depth);
         factors_ = space.take<float>(kForwardQueries);
         bits_ = space.take<uint64_t>(mask_words(a.rows_kv));
@@ -49,7 +47,7 @@ class ForwardThread {
         for (int64_t i = 0; i < rows; ++i) softmax(head, first + i, i);
         // Sums of the values of a whole tile of rows; rows that do not exist hold what an earlier block left, and are
         // not stored.
-        const auto stride = width_ * static_cast<int64_t>(sizeof(T));
+        const auto stride = width_ * static_cast<int64_t>(sizeof(Operand<T>));
         const TilesOfA p{TileA::rows,
                          reinterpret_cast<const char*>(probabilities_),
                          kTileRows * stride,
@@ -66,38 +64,34 @@ class ForwardThread {
     /// Row i of the block: probabilities up to a factor, which the values are multiplied by afterwards; lse.
     void softmax(const Head& head, int64_t query, int64_t i) {
         const float* s = scores_ + i * width_;
-        T* p = probabilities_ + i * width_;
-        const __m512 nothing = _mm512_set1_ps(-std::numeric_limits<float>::infinity());
-        const __m512 scale = _mm512_set1_ps(a_.scale);
-        __m512 top = nothing;
-        for (int64_t j = 0; j < head.keys; j += kLanes)
-            top =
-                _mm512_mask_max_ps(top, first_lanes(head.keys - j), top, _mm512_mul_ps(_mm512_loadu_ps(s + j), scale));
-        const float largest = _mm512_reduce_max_ps(top);
-        const __m512 shift = _mm512_set1_ps(largest);
+        Operand<T>* p = probabilities_ + i * width_;
+        const f32v nothing = broadcast(-std::numeric_limits<float>::infinity());
+        f32v tops = nothing;
+        for_columns(head.keys,
+                    [&](int64_t j, auto count) { tops = max(tops, select(count, load(s + j) * a_.scale, nothing)); });
+        const float top = largest(tops);
 
         if (dropout_on_) dropout_.fill(head.row + query, head.keys, bits_);
-        __m512 sums = _mm512_setzero_ps();
-        for (int64_t j = 0; j < head.keys; j += kLanes) {
-            const __m512 x = _mm512_fmsub_ps(_mm512_loadu_ps(s + j), scale, shift);
-            const __m512 e = _mm512_maskz_mov_ps(first_lanes(head.keys - j), exp(x));
-            sums = _mm512_add_ps(sums, e);
-            on_cpu::store(p + j, dropout_on_ ? _mm512_maskz_mov_ps(mask_of(bits_, j), e) : e);
-        }
-        const float sum = _mm512_reduce_add_ps(sums);
-        a_.lse[head.row + query] = largest + std::log(sum);
-        factors_[i] = dropout_.scale() / sum;
+        f32v sums{};
+        for_columns(head.keys, [&](int64_t j, auto count) {
+            const f32v e = only(count, exp(load(s + j) * a_.scale - top));
+            sums += e;
+            store(p + j, dropout_on_ ? keep(e, mask_of(bits_, j), 1.0f) : e);
+        });
+        const float total = sum(sums);
+        a_.lse[head.row + query] = top + std::log(total);
+        factors_[i] = dropout_.scale() / total;
     }
 
     const AttentionForward& a_;
     DropoutMask dropout_;
     bool dropout_on_ = a_.dropout.active();
-    int64_t width_;          // keys, rounded up to whole vectors
-    float *keys_, *values_;  // packed panels
-    float* scores_;          // [kForwardQueries, width_]
-    T* probabilities_;       // [kForwardQueries, width_], 0 beyond the keys
-    float* queries_;         // packed tiles
-    float* factors_;         // [kForwardQueries]
+    int64_t width_;              // keys, rounded up to whole vectors
+    float *keys_, *values_;      // packed panels
+    float* scores_;              // [kForwardQueries, width_]
+    Operand<T>* probabilities_;  // [kForwardQueries, width_], 0 beyond the keys
+    float* queries_;             // packed tiles
+    float* factors_;             // [kForwardQueries]
     uint64_t* bits_;
 };
 
@@ -123,17 +117,8 @@ void forward(const AttentionForward& a) {
 
 }  // namespace
 
-void attention_forward_tiled(const AttentionForward& a) {
-    if (a.dtype == DType::f32) return forward<float>(a);
-#ifdef __AVX512BF16__
-    forward<bf16>(a);
-#endif
+void attention_forward(const AttentionForward& a, Context&) {
+    with_cpu_type(a.dtype, [&](auto type) { forward<decltype(type)>(a); });
 }
-
-#else
-
-void attention_forward_tiled(const AttentionForward&) { throw Error("tiled attention needs a build for AVX-512"); }
-
-#endif
 
 }  // namespace dropforge::kernels::on_cpu

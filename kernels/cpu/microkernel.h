@@ -1,7 +1,9 @@
-// The inner product of GEMM and attention: an 8 x 16·N block of c = a · b held in AVX-512 registers.
+// The inner product of GEMM and attention: a block of c = a · b held in registers, kTileRows rows of up to kTileVectors
+// vectors.
 //
-// Operands are streams of 32-bit words: one f32, or a pair of bf16 that are neighbours in k (VDPBF16PS multiplies both
-// and adds them to one f32). So f32 and bf16 share all packing and blocking; they differ in the instruction, and in k
+// Operands are streams of 32-bit words: one f32, or, where the level has products of bf16 (VDPBF16PS), a pair of bf16
+// that are neighbours in k, both multiplied and added to one f32. At other levels packing widens bf16 to f32, so that
+// bf16 is a type of storage only. f32 and bf16 share all packing and blocking; they differ in the instruction, and in k
 // counting words.
 #pragma once
 
@@ -12,15 +14,23 @@
 #include "kernels/cpu/simd.h"
 #include "kernels/dtype.h"
 
-#if DROPFORGE_AVX512
-
 namespace dropforge::kernels::on_cpu {
 
-/// 8 rows of 3 vectors (of 16 f32): 24 accumulators, 3 of b, 1 of a are 28 of 32 registers; 11 loads for 24 FMA.
-constexpr int kTileRows = 8, kTileVectors = 3;
+/// 8 rows of 3 vectors with AVX-512: 24 accumulators, 3 of b, 1 of a are 28 of 32 registers; 11 loads for 24 FMA. 4
+/// rows of 3 with AVX2: 12 + 3 + 1 of 16 registers; 7 loads for 12 FMA.
+constexpr int kTileRows = kLanes / 2, kTileVectors = 3;
 
+/// Elements of T in a word: 2 only where words of bf16 are multiplied as they are.
 template <typename T>
-constexpr int64_t kPerWord = static_cast<int64_t>(sizeof(float) / sizeof(T));
+constexpr int64_t kPerWord = 1;
+#if DROPFORGE_DOT_BF16
+template <>
+constexpr int64_t kPerWord<bf16> = 2;
+#endif
+
+/// Whether words of T are as they lie in memory, so that a row of them can be multiplied where it is.
+template <typename T>
+constexpr bool kInPlace = kPerWord<T> * sizeof(T) == sizeof(float);
 
 /// Words of k elements; the half of a last odd word is packed as 0.
 template <typename T>
@@ -28,15 +38,19 @@ constexpr int64_t words_of(int64_t k) {
     return (k + kPerWord<T> - 1) / kPerWord<T>;
 }
 
-inline __m512 multiply_add(float, __m512 a, __m512 b, __m512 c) { return _mm512_fmadd_ps(a, b, c); }
-#ifdef __AVX512BF16__
-inline __m512 multiply_add(bf16, __m512 a, __m512 b, __m512 c) {
-    return _mm512_dpbf16_ps(c, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
-}
+/// c + a · b, word by word.
+template <typename T>
+[[gnu::always_inline]] inline f32v multiply_add(f32v a, f32v b, f32v c) {
+#if DROPFORGE_DOT_BF16
+    if constexpr (kPerWord<T> == 2)
+        return std::bit_cast<f32v>(
+            _mm512_dpbf16_ps(std::bit_cast<__m512>(c), std::bit_cast<__m512bh>(a), std::bit_cast<__m512bh>(b)));
 #endif
+    return c + a * b;
+}
 
-/// Where the 8 rows of a lie: in rows `stride` bytes apart whose words are neighbours, or in columns (one word of each
-/// of the 8 rows side by side, the next word `stride` bytes further).
+/// Where the rows of a lie: in rows `stride` bytes apart whose words are neighbours, or in columns (one word of each
+/// of the rows of a tile side by side, the next word `stride` bytes further).
 enum class TileA { rows, columns };
 
 /// Words that one register adds up before the sum goes to memory. In f32 the rounding error of a sum of n terms in
@@ -49,14 +63,14 @@ constexpr int64_t piece_of(int64_t words) {
 
 template <typename T, int N>
 struct Tile {
-    __m512 c[kTileRows][N];
+    f32v c[kTileRows][N];
 
-    /// c = a · b over `words` of k; b is a packed panel: [words][16·N].
+    /// c = a · b over `words` of k; b is a packed panel: [words][kLanes·N].
     template <TileA layout>
     [[gnu::always_inline]] void multiply(int64_t words, const void* a, int64_t stride, const float* b) {
         const int64_t piece = piece_of<T>(words);
         if (words <= piece) return chain<layout>(words, a, stride, b);
-        __m512 sums[kTileRows][N];
+        f32v sums[kTileRows][N];
         chain<layout>(piece, a, stride, b);
         std::memcpy(sums, c, sizeof sums);
         for (int64_t k = piece; k < words; k += piece) {
@@ -65,7 +79,7 @@ struct Tile {
 #pragma GCC unroll 8
             for (int i = 0; i < kTileRows; ++i)
 #pragma GCC unroll 3
-                for (int j = 0; j < N; ++j) sums[i][j] = _mm512_add_ps(sums[i][j], c[i][j]);
+                for (int j = 0; j < N; ++j) sums[i][j] += c[i][j];
         }
         std::memcpy(c, sums, sizeof sums);
     }
@@ -76,14 +90,14 @@ struct Tile {
 #pragma GCC unroll 8
         for (auto& row : c)
 #pragma GCC unroll 3
-            for (__m512& v : row) v = _mm512_setzero_ps();
+            for (f32v& v : row) v = f32v{};
         const auto* base = static_cast<const char*>(a);
         const char* base3 = base + 3 * stride;
         const char* base6 = base + 6 * stride;
         for (int64_t k = 0; k < words; ++k, b += kLanes * N) {
-            __m512 column[N];
+            f32v column[N];
 #pragma GCC unroll 3
-            for (int j = 0; j < N; ++j) column[j] = _mm512_loadu_ps(b + kLanes * j);
+            for (int j = 0; j < N; ++j) column[j] = load(b + kLanes * j);
 #pragma GCC unroll 8
             for (int i = 0; i < kTileRows; ++i) {
                 float word;
@@ -91,9 +105,9 @@ struct Tile {
                     std::memcpy(&word, base + 4 * i, sizeof word);
                 else
                     std::memcpy(&word, (i < 3 ? base : i < 6 ? base3 : base6) + (i % 3) * stride, sizeof word);
-                const __m512 row = _mm512_set1_ps(word);
+                const f32v row = broadcast(word);
 #pragma GCC unroll 3
-                for (int j = 0; j < N; ++j) c[i][j] = multiply_add(T{}, row, column[j], c[i][j]);
+                for (int j = 0; j < N; ++j) c[i][j] = multiply_add<T>(row, column[j], c[i][j]);
             }
             if constexpr (layout == TileA::columns) {
                 base += stride;
@@ -104,29 +118,4 @@ struct Tile {
     }
 };
 
-/// The first `n` lanes (n may be ≤ 0 or > 16).
-inline __mmask16 first_lanes(int64_t n) {
-    return n >= kLanes ? 0xffff : n <= 0 ? 0 : static_cast<__mmask16>((1u << n) - 1);
-}
-inline __mmask32 first_halves(int64_t n) { return n >= 32 ? 0xffffffffu : n <= 0 ? 0 : (1u << n) - 1; }
-
-inline __m512 load(const float* p, __mmask16 mask) { return _mm512_maskz_loadu_ps(mask, p); }
-inline __m512 load(const bf16* p, __mmask16 mask) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, p)), 16));
-}
-inline void store(float* p, __m512 v, __mmask16 mask) { _mm512_mask_storeu_ps(p, mask, v); }
-inline void store(bf16* p, __m512 v, __mmask16 mask) {
-#ifdef __AVX512BF16__
-    _mm256_mask_storeu_epi16(p, mask, reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(v)));
-#else
-    const __m512i w = _mm512_castps_si512(v), odd = _mm512_and_si512(_mm512_srli_epi32(w, 16), _mm512_set1_epi32(1));
-    const __m512i rounded =
-        _mm512_srli_epi32(_mm512_add_epi32(w, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), 16);
-    const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
-    _mm256_mask_storeu_epi16(p, mask,
-                             _mm512_cvtepi32_epi16(_mm512_mask_blend_epi32(nan, rounded, _mm512_set1_epi32(0x7fc0))));
-#endif
-}
-
 }  // namespace dropforge::kernels::on_cpu
-#endif

@@ -1,71 +1,93 @@
-// Packing for microkernel.h: operands copied into panels of words that the tile reads in order. A word is one f32 or
-// two bf16.
+// Packing for microkernel.h: operands copied into panels of words that the tile reads in order. A word is one f32, into
+// which bf16 is widened here, or two bf16.
 #pragma once
 
 #include <algorithm>
 
 #include "kernels/cpu/microkernel.h"
 
-#if DROPFORGE_AVX512
-
 namespace dropforge::kernels::on_cpu {
 
-/// 16 words along k of one row whose `count` elements (may be ≤ 0) are neighbours; beyond them 0.
-inline __m512 load_words(const float* p, int64_t count) { return load(p, first_lanes(count)); }
-inline __m512 load_words(const bf16* p, int64_t count) {
-    return _mm512_castsi512_ps(_mm512_maskz_loadu_epi16(first_halves(count), p));
+/// kLanes words along k of one row whose `count` elements (may be ≤ 0) are neighbours; beyond them 0.
+template <typename T>
+inline f32v load_words(const T* p, int64_t count) {
+#if DROPFORGE_DOT_BF16
+    if constexpr (kPerWord<T> == 2) {
+        const auto mask = static_cast<__mmask32>((uint64_t{1} << std::clamp<int64_t>(count, 0, 2 * kLanes)) - 1);
+        return std::bit_cast<f32v>(_mm512_maskz_loadu_epi16(mask, p));
+    }
+#endif
+    return count >= kLanes ? load(p) : count <= 0 ? f32v{} : load(p, first_lanes(count));
 }
 
-/// One word of each of `count` ≤ 16 columns: column j holds elements k of x[k * stride + j]; `pair`: whether row k + 1
-/// exists (bf16).
-inline __m512 gather_words(const float* x, int64_t, bool, __mmask16 columns) { return load(x, columns); }
-inline __m512 gather_words(const bf16* x, int64_t stride, bool pair, __mmask16 columns) {
-    const __m512i low = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(columns, x));
-    if (!pair) return _mm512_castsi512_ps(low);
-    const __m512i high = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(columns, x + stride));
-    return _mm512_castsi512_ps(_mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+/// One word of each of `columns` of kLanes columns: column j holds elements k of x[k * stride + j]; `pair`: whether row
+/// k + 1 exists (two bf16 a word).
+template <typename T, typename Count>
+inline f32v gather_words(const T* x, [[maybe_unused]] int64_t stride, [[maybe_unused]] bool pair, Count columns) {
+#if DROPFORGE_DOT_BF16
+    if constexpr (kPerWord<T> == 2) {
+        const u32v low = std::bit_cast<u32v>(widen(load_bits(x, columns))) >> 16;
+        if (!pair) return std::bit_cast<f32v>(low);
+        return std::bit_cast<f32v>(low | std::bit_cast<u32v>(widen(load_bits(x + stride, columns))));
+    }
+#endif
+    return load(x, columns);
 }
 
-/// Transposes 16 x 16 words in registers.
-[[gnu::always_inline]] inline void transpose16(__m512 (&r)[16]) {
-    __m512 t[16];
-#pragma GCC unroll 8
-    for (int i = 0; i < 16; i += 2) {
-        t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-        t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 16; i += 4) {
-        const __m512d a = _mm512_castps_pd(t[i]), b = _mm512_castps_pd(t[i + 2]), c = _mm512_castps_pd(t[i + 1]),
-                      d = _mm512_castps_pd(t[i + 3]);
-        r[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
-        r[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
-        r[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(c, d));
-        r[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(c, d));
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-        t[i] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0x88);
-        t[i + 4] = _mm512_shuffle_f32x4(r[i], r[i + 4], 0xdd);
-        t[i + 8] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0x88);
-        t[i + 12] = _mm512_shuffle_f32x4(r[i + 8], r[i + 12], 0xdd);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-        r[i] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0x88);
-        r[i + 4] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0x88);
-        r[i + 8] = _mm512_shuffle_f32x4(t[i], t[i + 8], 0xdd);
-        r[i + 12] = _mm512_shuffle_f32x4(t[i + 4], t[i + 12], 0xdd);
-    }
+// ------------------------------------------------------------------------------------------------------------
+// transpose
+/// Lane i of the result is lane kFrom(i) of a, or of b from kLanes on.
+template <typename From, int... kLane>
+[[gnu::always_inline]] inline f32v pick(f32v a, f32v b, From, std::integer_sequence<int, kLane...>) {
+    return __builtin_shufflevector(a, b, From{}(kLane)...);
+}
+/// Swaps the blocks of kSize lanes off the diagonal of the 2 x 2 that a and b are made of, wherever such blocks are.
+template <int kSize>
+[[gnu::always_inline]] inline void swap_blocks(f32v& a, f32v& b) {
+    constexpr std::make_integer_sequence<int, kLanes> lanes;
+    const auto upper = [](int i) { return (i & kSize) == 0 ? i : i - kSize + kLanes; };
+    const auto lower = [](int i) { return (i & kSize) == 0 ? i + kSize : i + kLanes; };
+    const f32v first = pick(a, b, upper, lanes);
+    b = pick(a, b, lower, lanes);
+    a = first;
+}
+template <int kSize>
+[[gnu::always_inline]] inline void swap_all_blocks(f32v (&r)[kLanes]) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i)
+        if ((i & kSize) == 0) swap_blocks<kSize>(r[i], r[i + kSize]);
+}
+/// Transposes kLanes x kLanes words in registers.
+[[gnu::always_inline]] inline void transpose(f32v (&r)[kLanes]) {
+    if constexpr (kLanes > 8) swap_all_blocks<8>(r);
+    if constexpr (kLanes > 4) swap_all_blocks<4>(r);
+    swap_all_blocks<2>(r);
+    swap_all_blocks<1>(r);
 }
 
-/// Packs a panel of `width` (a multiple of 16) columns from x whose rows are k: panel[word][width] = x[k * stride + j];
-/// columns ≥ `columns` become 0.
+// ---------------------------------------------------------------------------------------------------------------
+// panels
+/// Packs a panel of `width` (a multiple of kLanes) columns from x whose rows are k: panel[word][width] = x[k * stride +
+/// j]; columns ≥ `columns` become 0.
 template <typename T>
 void pack_panel(const T* x, int64_t stride, int64_t k, int64_t columns, int64_t width, float* panel) {
-    for (int64_t i = 0; i < k; i += kPerWord<T>, panel += width, x += stride * kPerWord<T>)
-        for (int64_t j = 0; j < width; j += kLanes)
-            _mm512_storeu_ps(panel + j, gather_words(x + j, stride, i + 1 < k, first_lanes(columns - j)));
+    const int64_t whole = std::min(columns / kLanes * kLanes, width);
+    for (int64_t i = 0; i < k; i += kPerWord<T>, panel += width, x += stride * kPerWord<T>) {
+        const bool pair = i + 1 < k;
+        int64_t j = 0;
+        for (; j < whole; j += kLanes) store(panel + j, gather_words(x + j, stride, pair, Full{}));
+        for (; j < width; j += kLanes) store(panel + j, gather_words(x + j, stride, pair, first_lanes(columns - j)));
+    }
+}
+
+/// Words w … w + kLanes - 1 of kLanes rows, transposed: block[i] has word w + i of all of them. Rows ≥ `rows` are 0.
+template <typename T>
+[[gnu::always_inline]] inline void load_transposed(const T* x, int64_t stride, int64_t rows, int64_t k, int64_t w,
+                                                   f32v (&block)[kLanes]) {
+    const int64_t first = w * kPerWord<T>;
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) block[i] = i < rows ? load_words(x + i * stride + first, k - first) : f32v{};
+    transpose(block);
 }
 
 /// The same panel from x whose rows are the panel's columns: panel[word][width] = x[j * stride + k].
@@ -74,34 +96,35 @@ void pack_panel_transposed(const T* x, int64_t stride, int64_t k, int64_t column
     const int64_t words = words_of<T>(k);
     for (int64_t j = 0; j < width; j += kLanes)
         for (int64_t w = 0; w < words; w += kLanes) {
-            __m512 block[16];
-            for (int64_t i = 0; i < kLanes; ++i)
-                block[i] = j + i < columns ? load_words(x + (j + i) * stride + w * kPerWord<T>, k - w * kPerWord<T>)
-                                           : _mm512_setzero_ps();
-            transpose16(block);
-            for (int64_t i = 0; i < kLanes && w + i < words; ++i)
-                _mm512_storeu_ps(panel + (w + i) * width + j, block[i]);
+            f32v block[kLanes];
+            load_transposed(x + j * stride, stride, columns - j, k, w, block);
+            for (int64_t i = 0; i < std::min<int64_t>(kLanes, words - w); ++i)
+                store(panel + (w + i) * width + j, block[i]);
         }
 }
 
-/// 16 rows of one word into the two tiles of 8 that hold them; the second exists only if `both`.
-inline void put_in_tiles(float* first, int64_t words, int64_t w, __m512 v, bool both) {
-    _mm256_storeu_ps(first + w * kTileRows, _mm512_castps512_ps256(v));
-    if (both) _mm256_storeu_ps(first + (words + w) * kTileRows, _mm512_extractf32x8_ps(v, 1));
+// ----------------------------------------------------------------------------------------------------------------
+// tiles
+/// One word of kLanes rows into the two tiles that hold them; the second exists only if `both`.
+[[gnu::always_inline]] inline void put_in_tiles(float* first, int64_t words, int64_t w, f32v v, bool both) {
+    struct Halves {
+        f32half low, high;
+    };
+    const auto [low, high] = std::bit_cast<Halves>(v);
+    std::memcpy(first + w * kTileRows, &low, sizeof low);
+    if (both) std::memcpy(first + (words + w) * kTileRows, &high, sizeof high);
 }
 
-/// Packs rows of a for TileA::columns: tiles of 8 rows, tile t at panel + t * words * 8, [word][8]. x[i * stride + k].
+/// Packs rows of a for TileA::columns: tiles of kTileRows rows, tile t at panel + t * words * kTileRows,
+/// [word][kTileRows]. x[i * stride + k].
 template <typename T>
 void pack_tiles(const T* x, int64_t stride, int64_t rows, int64_t k, float* panel) {
     const int64_t words = words_of<T>(k);
     for (int64_t i = 0; i < rows; i += kLanes)
         for (int64_t w = 0; w < words; w += kLanes) {
-            __m512 block[16];
-            for (int64_t r = 0; r < kLanes; ++r)
-                block[r] = i + r < rows ? load_words(x + (i + r) * stride + w * kPerWord<T>, k - w * kPerWord<T>)
-                                        : _mm512_setzero_ps();
-            transpose16(block);
-            for (int64_t r = 0; r < kLanes && w + r < words; ++r)
+            f32v block[kLanes];
+            load_transposed(x + i * stride, stride, rows - i, k, w, block);
+            for (int64_t r = 0; r < std::min<int64_t>(kLanes, words - w); ++r)
                 put_in_tiles(panel + i * words, words, w + r, block[r], i + kTileRows < rows);
         }
 }
@@ -114,14 +137,14 @@ void pack_tiles_transposed(const T* x, int64_t stride, int64_t rows, int64_t k, 
     constexpr int64_t kWords = 8;
     const int64_t words = words_of<T>(k);
     for (int64_t first = 0; first < words; first += kWords)
-        for (int64_t i = 0; i < rows; i += kLanes) {
-            const __mmask16 columns = first_lanes(rows - i);
-            for (int64_t w = first; w < std::min(first + kWords, words); ++w)
-                put_in_tiles(panel + i * words, words, w,
-                             gather_words(x + w * kPerWord<T> * stride + i, stride, w * kPerWord<T> + 1 < k, columns),
-                             i + kTileRows < rows);
-        }
+        for (int64_t i = 0; i < rows; i += kLanes)
+            for (int64_t w = first; w < std::min(first + kWords, words); ++w) {
+                const T* from = x + w * kPerWord<T> * stride + i;
+                const bool pair = w * kPerWord<T> + 1 < k;
+                const f32v v = rows - i >= kLanes ? gather_words(from, stride, pair, Full{})
+                                                  : gather_words(from, stride, pair, first_lanes(rows - i));
+                put_in_tiles(panel + i * words, words, w, v, i + kTileRows < rows);
+            }
 }
 
 }  // namespace dropforge::kernels::on_cpu
-#endif

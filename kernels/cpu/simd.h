@@ -1,8 +1,9 @@
-// One vector of f32 as wide as the machine (AVX-512, AVX2, else 128 bits) by the compilers' vector extensions, and
-// loads and stores that convert from f32 or bf16 storage. Loops over the columns of a row go through for_columns, which
-// never touches memory past the row.
+// One vector of f32 as wide as the level has them (AVX-512, AVX2, else 128 bits) by the compilers' vector extensions,
+// and loads and stores that convert from f32 or bf16 storage. Loops over the columns of a row go through for_columns,
+// which never touches memory past the row.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -23,6 +24,9 @@ inline constexpr int kLanes = 8;
 #else
 inline constexpr int kLanes = 4;
 #endif
+#if DROPFORGE_AVX512 && defined(__AVX512BF16__)
+#define DROPFORGE_DOT_BF16 1
+#endif
 
 using f32v = float __attribute__((vector_size(4 * kLanes)));
 using i32v = int32_t __attribute__((vector_size(4 * kLanes)));
@@ -32,7 +36,7 @@ using u64v = uint64_t __attribute__((vector_size(4 * kLanes)));  // half as many
 using f64v = double __attribute__((vector_size(4 * kLanes)));    // likewise
 using f32half = float __attribute__((vector_size(2 * kLanes)));  // half of an f32v
 
-inline f32v broadcast(float x) { return f32v{} + x; }
+inline f32v broadcast(float x) { return x - f32v{}; }  // x + 0 would be an instruction: it turns -0 into 0
 inline f32v max(f32v a, f32v b) { return a > b ? a : b; }
 inline f32v abs(f32v x) { return std::bit_cast<f32v>(std::bit_cast<u32v>(x) & 0x7fffffffu); }
 
@@ -68,10 +72,12 @@ inline i32v iota() {
 struct Full {
     static constexpr int count = kLanes;
 };
-/// The first `count` lanes, 1 … kLanes - 1: the end of a row.
+/// The first `count` lanes, 0 … kLanes: the end of a row.
 struct Part {
     int count;
 };
+/// The first n lanes; n may be below 0 or above kLanes.
+inline Part first_lanes(int64_t n) { return {static_cast<int>(std::clamp<int64_t>(n, 0, kLanes))}; }
 
 /// Calls f(column, Full{}) for every whole vector of columns 0 … n-1 in order, then f(column, Part{rest}) if some are
 /// left.
@@ -100,6 +106,8 @@ inline void store(float* p, f32v x, Full = {}) { std::memcpy(p, &x, sizeof x); }
 inline f32v load(const float* p, Part part) {
 #if DROPFORGE_AVX512
     return std::bit_cast<f32v>(_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << part.count) - 1), p));
+#elif DROPFORGE_AVX2
+    return std::bit_cast<f32v>(_mm256_maskload_ps(p, std::bit_cast<__m256i>(iota() < part.count)));
 #else
     f32v x{};
     for (int i = 0; i < part.count; ++i) x[i] = p[i];
@@ -109,6 +117,8 @@ inline f32v load(const float* p, Part part) {
 inline void store(float* p, f32v x, Part part) {
 #if DROPFORGE_AVX512
     _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << part.count) - 1), std::bit_cast<__m512>(x));
+#elif DROPFORGE_AVX2
+    _mm256_maskstore_ps(p, std::bit_cast<__m256i>(iota() < part.count), std::bit_cast<__m256>(x));
 #else
     for (int i = 0; i < part.count; ++i) p[i] = x[i];
 #endif
@@ -134,17 +144,30 @@ inline u16v narrow_exactly(f32v x) {
 }
 /// The same in one instruction where there is one, which flushes subnormal numbers to 0.
 inline u16v narrow(f32v x) {
-#if DROPFORGE_AVX512 && defined(__AVX512BF16__)
+#if DROPFORGE_DOT_BF16
     return std::bit_cast<u16v>(_mm512_cvtneps_pbh(std::bit_cast<__m512>(x)));
 #else
     return narrow_exactly(x);
 #endif
 }
 
-inline f32v load(const bf16* p, Full = {}) {
+inline u16v load_bits(const bf16* p, Full) {
     u16v bits;
     std::memcpy(&bits, p, sizeof bits);
-    return widen(bits);
+    return bits;
+}
+inline u16v load_bits(const bf16* p, Part part) {
+#if DROPFORGE_AVX512
+    return std::bit_cast<u16v>(_mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << part.count) - 1), p));
+#else
+    u16v bits{};
+    for (int i = 0; i < part.count; ++i) bits[i] = p[i].bits;
+    return bits;
+#endif
+}
+template <typename Count = Full>
+inline f32v load(const bf16* p, Count count = {}) {
+    return widen(load_bits(p, count));
 }
 inline void store_bits(bf16* p, u16v bits, Full) { std::memcpy(static_cast<void*>(p), &bits, sizeof bits); }
 inline void store_bits(bf16* p, u16v bits, Part part) {
@@ -167,15 +190,7 @@ template <typename Count>
 inline void store_exactly(float* p, f32v x, Count count) {
     store(p, x, count);
 }
-inline f32v load(const bf16* p, Part part) {
-#if DROPFORGE_AVX512
-    return widen(std::bit_cast<u16v>(_mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << part.count) - 1), p)));
-#else
-    u16v bits{};
-    for (int i = 0; i < part.count; ++i) bits[i] = p[i].bits;
-    return widen(bits);
-#endif
-}
+
 // ---------------------------------------------------------------------------------------------------------- reductions
 /// Lane i of the result is lane i ^ kDistance.
 template <int kDistance, int... kLane>

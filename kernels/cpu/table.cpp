@@ -1,14 +1,20 @@
-// The table of the CPU backend.
+// The table of the CPU backend at the level that this folder is compiled for.
 #include "kernels/cpu/context.h"
 #include "kernels/cpu/functions.h"
-#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/levels.h"
 #include "kernels/reference/loops.h"
+
+#define DROPFORGE_TEXT(x) DROPFORGE_TEXT_OF(x)
+#define DROPFORGE_TEXT_OF(x) #x
+#define DROPFORGE_JOIN(a, b) DROPFORGE_JOIN_OF(a, b)
+#define DROPFORGE_JOIN_OF(a, b) a##b
 
 namespace dropforge::kernels {
 
-const KernelTable& cpu() {
+/// The one name of this folder that other code sees (CMakeLists.txt).
+const KernelTable& DROPFORGE_JOIN(cpu_, DROPFORGE_CPU_LEVEL)() {
     static const KernelTable table = {
-        .name = "cpu",
+        .name = "cpu " DROPFORGE_TEXT(DROPFORGE_CPU_LEVEL),
         .create_context = []() -> std::unique_ptr<Context> { return std::make_unique<on_cpu::CpuContext>(); },
         .gemm = on_cpu::gemm,
         .embedding_forward = on_cpu::embedding_forward,

@@ -5,8 +5,6 @@
 
 #include "kernels/cpu/pack.h"
 
-#if DROPFORGE_AVX512
-
 namespace dropforge::kernels::on_cpu {
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -39,7 +37,7 @@ void pack_panels(const T* x, int64_t stride, bool transposed, int64_t k, int64_t
     }
 }
 
-/// Operand a: tiles of 8 rows `step` bytes apart, read where they lie; from tile `direct` on, packed tiles.
+/// Operand a: tiles of kTileRows rows `step` bytes apart, read where they lie; from tile `direct` on, packed tiles.
 struct TilesOfA {
     TileA layout;
     const char* first;
@@ -49,10 +47,11 @@ struct TilesOfA {
 };
 
 /// x[i * ld + k], or x[k * ld + i] if transposed. Rows whose words are neighbours are read in place; everything else,
-/// the last and partial tile too, is packed into `space`: rows, rounded up to 8, by words.
+/// the last and partial tile too, is packed into `space`: rows, rounded up to whole tiles, by words.
 template <typename T>
 TilesOfA tiles_of_matrix(const T* x, int64_t ld, bool transposed, int64_t rows, int64_t k, float* space) {
-    const int64_t direct = !transposed && k % kPerWord<T> == 0 ? rows / kTileRows : 0, packed = direct * kTileRows;
+    const bool in_place = kInPlace<T> && !transposed && k % kPerWord<T> == 0;
+    const int64_t direct = in_place ? rows / kTileRows : 0, packed = direct * kTileRows;
     if (transposed)
         pack_tiles_transposed(x, ld, rows, k, space);
     else if (packed < rows)
@@ -73,34 +72,41 @@ struct Finish {
     int64_t ld_previous = 0;
 };
 
+/// Vector j of row i of a tile, at `row` and `column` of c.
+template <typename Count>
+[[gnu::always_inline]] inline void finish_vector(f32v v, const Finish& f, int64_t row, int64_t column, Count count) {
+    const int64_t from = row * f.ld_previous + column, to = row * f.ld_to + column;
+    if (f.row_scale) v *= f.row_scale[row];
+    if (f.previous)
+        v += f.previous_type == DType::f32 ? load(static_cast<const float*>(f.previous) + from, count)
+                                           : load(static_cast<const bf16*>(f.previous) + from, count);
+    f.to_type == DType::f32 ? store(static_cast<float*>(f.to) + to, v, count)
+                            : store(static_cast<bf16*>(f.to) + to, v, count);
+}
+
 template <typename T, int N>
 [[gnu::always_inline]] inline void finish(Tile<T, N>& tile, const Finish& f, int64_t row, int64_t column, int64_t rows,
                                           int64_t columns) {
-    __mmask16 mask[N];
-#pragma GCC unroll 3
-    for (int j = 0; j < N; ++j) mask[j] = first_lanes(columns - kLanes * j);
+    const bool whole = columns >= N * kLanes;
     if (f.bias) {
 #pragma GCC unroll 3
         for (int j = 0; j < N; ++j) {
-            const __m512 bias = load(f.bias + column + kLanes * j, mask[j]);
+            const float* at = f.bias + column + kLanes * j;
+            const f32v bias = whole ? load(at) : load(at, first_lanes(columns - kLanes * j));
 #pragma GCC unroll 8
-            for (auto& c : tile.c) c[j] = _mm512_add_ps(c[j], bias);
+            for (auto& c : tile.c) c[j] += bias;
         }
     }
 #pragma GCC unroll 8
     for (int i = 0; i < kTileRows; ++i) {
         if (i >= rows) break;
-        const int64_t from = (row + i) * f.ld_previous + column, to = (row + i) * f.ld_to + column;
 #pragma GCC unroll 3
         for (int j = 0; j < N; ++j) {
-            __m512 v = tile.c[i][j];
-            if (f.row_scale) v = _mm512_mul_ps(v, _mm512_set1_ps(f.row_scale[row + i]));
-            if (f.previous)
-                v = _mm512_add_ps(v, f.previous_type == DType::f32
-                                         ? load(static_cast<const float*>(f.previous) + from + kLanes * j, mask[j])
-                                         : load(static_cast<const bf16*>(f.previous) + from + kLanes * j, mask[j]));
-            f.to_type == DType::f32 ? store(static_cast<float*>(f.to) + to + kLanes * j, v, mask[j])
-                                    : store(static_cast<bf16*>(f.to) + to + kLanes * j, v, mask[j]);
+            const int64_t at = column + kLanes * j;
+            if (whole)
+                finish_vector(tile.c[i][j], f, row + i, at, Full{});
+            else
+                finish_vector(tile.c[i][j], f, row + i, at, first_lanes(columns - kLanes * j));
         }
     }
 }
@@ -159,4 +165,3 @@ void multiply(const TilesOfA& a, RowRange rows, const float* b, const PanelRange
 }
 
 }  // namespace dropforge::kernels::on_cpu
-#endif

@@ -1,5 +1,5 @@
-// GEMM by oneDNN: a matmul primitive per shape, made once; a call looks it up, points its memory objects at the
-// operands and executes.
+#include "bench/onednn.h"
+
 #include <dnnl.h>
 
 #include <array>
@@ -7,11 +7,14 @@
 #include <unordered_map>
 
 #include "base/error.h"
-#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/buffer.h"
+#include "kernels/cpu_level.h"
 
-namespace dropforge::kernels::on_cpu {
+namespace dropforge {
 
 namespace {
+
+using kernels::Gemm;
 
 /// All that the primitive depends on: everything of Gemm but its pointers.
 struct Shape {
@@ -65,7 +68,7 @@ struct Plan {
 
 }  // namespace
 
-class OneDnn {
+class OneDnn::Plans {
   public:
     void execute(const Gemm& g) {
         Plan& plan = plan_of(g);
@@ -89,16 +92,20 @@ class OneDnn {
                 static_cast<int>(status));
     }
 
+    bool has(const Gemm& g) {
+        try {
+            plan_of(g);
+            return true;
+        } catch (const dnnl::error&) {
+            return false;
+        }
+    }
+
   private:
     Plan& plan_of(const Gemm& g) {
         const Shape shape(g);
         if (auto found = plans_.find(shape); found != plans_.end()) return found->second;
-        try {
-            return plans_.emplace(shape, make_plan(g)).first->second;
-        } catch (const dnnl::error& e) {
-            throw Error("oneDNN has no {} matmul {} x {} x {}{}{} for this machine: {}", name_of(g.dtype), g.m, g.n,
-                        g.k, g.transpose_a ? ", a transposed" : "", g.transpose_b ? ", b transposed" : "", e.what());
-        }
+        return plans_.emplace(shape, make_plan(g)).first->second;
     }
 
     Plan make_plan(const Gemm& g) const {
@@ -127,15 +134,19 @@ class OneDnn {
     dnnl::engine engine_{dnnl::engine::kind::cpu, 0};
     dnnl::stream stream_{engine_};
     std::unordered_map<Shape, Plan, ShapeHash> plans_;
-    Buffer scratchpad_;
+    kernels::on_cpu::Buffer scratchpad_;
 };
 
-CpuContext::CpuContext() = default;
-CpuContext::~CpuContext() = default;
-
-void gemm_onednn(const Gemm& g, CpuContext& context) {
-    if (!context.onednn) context.onednn = std::make_unique<OneDnn>();
-    context.onednn->execute(g);
+OneDnn::OneDnn() {
+    using kernels::CpuLevel;
+    if (const CpuLevel level = kernels::cpu_level(); level != kernels::cpu_levels().back())
+        dnnl::set_max_cpu_isa(level == CpuLevel::avx512 ? dnnl::cpu_isa::avx512_core
+                              : level == CpuLevel::avx2 ? dnnl::cpu_isa::avx2
+                                                        : dnnl::cpu_isa::sse41);
+    plans_ = std::make_unique<Plans>();
 }
+OneDnn::~OneDnn() = default;
+bool OneDnn::has(const Gemm& g) { return plans_->has(g); }
+void OneDnn::gemm(const Gemm& g) { plans_->execute(g); }
 
-}  // namespace dropforge::kernels::on_cpu
+}  // namespace dropforge

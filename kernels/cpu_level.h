@@ -1,0 +1,31 @@
+// The levels that the CPU kernels are compiled for, and which of them serves this process.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "kernels/kernels.h"
+
+namespace dropforge::kernels {
+
+/// Instruction sets in ascending order; a level includes those below it.
+enum class CpuLevel {
+    baseline,    // whatever the compiler takes for the processor's family: SSE2 on x86-64, NEON on aarch64
+    avx2,        // with FMA, F16C, BMI2
+    avx512,      // F, BW, VL, DQ
+    avx512_bf16  // with products of bf16
+};
+const char* name_of(CpuLevel level);
+
+/// The levels that this CPU can run, in ascending order: the baseline, and on x86-64 what CPUID and the operating
+/// system give.
+std::span<const CpuLevel> cpu_levels();
+/// The level of cpu(): the highest of cpu_levels(), or the one that DROPFORGE_CPU names. Error if this CPU lacks that.
+CpuLevel cpu_level();
+/// The kernels of one of cpu_levels().
+const KernelTable& cpu(CpuLevel level);
+
+/// "avx2"; "avx2 of baseline, avx2, avx512, as DROPFORGE_CPU asks": for people.
+std::string cpu_level_text();
+
+}  // namespace dropforge::kernels
