@@ -18,6 +18,7 @@ namespace {
 constexpr int64_t kMaxWords = 1024;
 constexpr int64_t kMaxWordsOneStore = 1536;         // where c is bf16: one pass spares the f32 partial sums
 constexpr int64_t kBlockRows = 128;                 // rows of a in L2 (512 KiB)
+constexpr int64_t kPackedRows = 64;                 // of b at a time (even), where they lie along k
 constexpr int64_t kPackedBytes = int64_t{4} << 20;  // of b at a time: stays in L3
 
 template <typename T>
@@ -63,8 +64,15 @@ class BlockedGemm {
                       k = std::min(depth_, g_.k - k0);
         const int64_t words = words_of<T>(k), base = panels_.begin(first);
         float* packed = packed_b_ + turn * packed_b_words_;
+        // Where b's rows lie along k, a few of them at a time, all panels wide: memory is read in the order in which it
+        // lies.
+        const int64_t piece = g_.transpose_b ? k : kPackedRows, pieces = ceil_div(k, piece), panels = last - first;
 #pragma omp for schedule(static)
-        for (int64_t p = first; p < last; ++p) pack_b(p, k0, k, packed + (panels_.begin(p) - base) * words);
+        for (int64_t i = 0; i < pieces * panels; ++i) {
+            const int64_t p = first + i % panels, from = i / panels * piece, width = panels_.end(p) - panels_.begin(p);
+            float* panel = packed + (panels_.begin(p) - base) * words;
+            pack_b(p, k0 + from, std::min(piece, k - from), panel + words_of<T>(from) * width);
+        }
 
         const Finish f = finish_of(pass);
         const int64_t groups = ceil_div(last - first, group_);

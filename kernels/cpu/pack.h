@@ -75,6 +75,7 @@ void pack_panel(const T* x, int64_t stride, int64_t k, int64_t columns, int64_t 
     for (int64_t i = 0; i < k; i += kPerWord<T>, panel += width, x += stride * kPerWord<T>) {
         const bool pair = i + 1 < k;
         int64_t j = 0;
+        for (int64_t line = 0; line < width; line += kLine<T>) __builtin_prefetch(x + kAhead * stride + line);
         for (; j < whole; j += kLanes) store(panel + j, gather_words(x + j, stride, pair, Full{}));
         for (; j < width; j += kLanes) store(panel + j, gather_words(x + j, stride, pair, first_lanes(columns - j)));
     }
@@ -141,6 +142,7 @@ void pack_tiles_transposed(const T* x, int64_t stride, int64_t rows, int64_t k, 
             for (int64_t w = first; w < std::min(first + kWords, words); ++w) {
                 const T* from = x + w * kPerWord<T> * stride + i;
                 const bool pair = w * kPerWord<T> + 1 < k;
+                __builtin_prefetch(from + kAhead * stride);
                 const f32v v = rows - i >= kLanes ? gather_words(from, stride, pair, Full{})
                                                   : gather_words(from, stride, pair, first_lanes(rows - i));
                 put_in_tiles(panel + i * words, words, w, v, i + kTileRows < rows);
