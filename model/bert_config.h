@@ -10,6 +10,9 @@
 
 namespace dropforge {
 
+/// How a run's weights start (docs/algorithms.md, "Initial weights").
+enum class InitialWeights : uint8_t { normal, mimetic };
+
 struct BertConfig {
     int64_t vocabulary = 30522;
     int64_t hidden = 768;         // h
@@ -21,8 +24,9 @@ struct BertConfig {
     kernels::Gelu gelu = kernels::Gelu::erf;
     float epsilon = 1e-12f;  // of LayerNorm
     float hidden_dropout = 0.1f, attention_dropout = 0.1f;
-    float initializer_range = 0.02f;          // σ of the truncated normal
-    std::optional<data::SpecialIds> special;  // pad, unk, cls, sep, mask; config.json may lack them
+    float initializer_range = 0.02f;               // σ of the truncated normal
+    InitialWeights init = InitialWeights::normal;  // not in config.json: what a checkpoint has is no longer initial
+    std::optional<data::SpecialIds> special;       // pad, unk, cls, sep, mask; config.json may lack them
 
     int64_t head_size() const { return hidden / heads; }
     /// Rows of the word embedding table in memory: a multiple of 128 for the decoder GEMM, which computes with them;

@@ -1,10 +1,5 @@
 #include "model/parameters.h"
 
-#include <cmath>
-#include <numbers>
-
-#include "base/philox.h"
-
 namespace dropforge {
 
 namespace {
@@ -13,21 +8,6 @@ constexpr int64_t kAlignment = 64;  // elements: 256 bytes of f32, 128 of bf16
 
 bool is_bias_or_norm(const std::string& hf) {
     return hf.ends_with("bias") || hf.find("LayerNorm") != std::string::npos;
-}
-
-/// A standard normal cut at ±2 (Box–Muller, redrawn outside).
-float truncated_normal(PhiloxStream& stream) {
-    while (true) {
-        const double u = 1.0 - stream.uniform(), v = stream.uniform();
-        const double x = std::sqrt(-2 * std::log(u)) * std::cos(2 * std::numbers::pi * v);
-        if (std::abs(x) <= 2) return static_cast<float>(x);
-    }
-}
-
-uint64_t hash(const std::string& text) {  // FNV-1a
-    uint64_t h = 0xcbf29ce484222325u;
-    for (char c : text) h = (h ^ static_cast<uint8_t>(c)) * 0x100000001b3u;
-    return h;
 }
 
 }  // namespace
@@ -106,19 +86,6 @@ std::vector<kernels::Segment> Parameters::segments(bool with_next_sentence) cons
     for (const HfTensor& t : tensors_)
         if (with_next_sentence || !next_sentence_only(t)) segments.push_back({t.offset, t.shape.size(), t.decay});
     return segments;
-}
-
-void Parameters::initialize(float* arena, uint64_t seed) const {
-    for (const HfTensor& t : tensors_) {
-        float* values = arena + t.offset;
-        const int64_t n = t.shape.size();
-        if (!t.decay) {
-            std::fill(values, values + n, t.name.ends_with("LayerNorm.weight") ? 1.0f : 0.0f);
-            continue;
-        }
-        PhiloxStream stream(seed, hash(t.name));
-        for (int64_t i = 0; i < n; ++i) values[i] = config_.initializer_range * truncated_normal(stream);
-    }
 }
 
 }  // namespace dropforge

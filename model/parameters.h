@@ -60,8 +60,9 @@ class Parameters {
     /// Whether MLM alone leaves this tensor untouched.
     static bool next_sentence_only(const HfTensor& tensor);
 
-    /// Truncated normal (±2σ) matrices and embeddings, zero biases, unit gains; drawn tensor by tensor from `seed`, so
-    /// that a tensor's values do not depend on the others. `arena` is all zero before.
+    /// Initial weights as config().init says (docs/algorithms.md, "Initial weights"): zero biases, unit gains, and
+    /// tensor by tensor from `seed` what is drawn, so that a tensor's values do not depend on the others. `arena` is
+    /// all zero before.
     void initialize(float* arena, uint64_t seed) const;
 
     Index word = -1, position = -1, type = -1;  // word [padded vocabulary, h]

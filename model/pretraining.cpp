@@ -364,6 +364,13 @@ RunConfig resumed_config(const PretrainOptions& options) {
     return config;
 }
 
+/// The weights come from one place.
+void check_initial(const PretrainOptions& o) {
+    require(o.initial.empty() || o.config.model.init == InitialWeights::normal,
+            "{} is \"mimetic\", but --init takes the weights of {}: with --init, --set model.init=normal",
+            o.config.named("model.init"), o.initial.string());
+}
+
 void check_profile(const PretrainOptions& o, const RunPlan& plan) {
     if (o.profile_first == 0) return;
     require(plan.device.kind == "cuda",
@@ -379,6 +386,7 @@ RunPlan plan_pretraining(const RunConfig& config, const Device& device) {
 }
 
 PretrainResult pretrain(const PretrainOptions& options) {
+    check_initial(options);
     Inputs inputs(resumed_config(options), options.device);
     if (!options.quiet) fmt::print(stderr, "{}", inputs.plan.text());
     check_requirements(options.required, inputs.plan);

@@ -125,6 +125,8 @@ struct RunConfig {
 
     /// Key → "file:line", "--set" or the option, for the keys that were given.
     std::map<std::string, std::string> origins;
+    /// The key, with its origin where it was given: "train.lr (a.toml:2)", for errors.
+    std::string named(const char* key) const;
 };
 
 }  // namespace dropforge

@@ -52,6 +52,7 @@ std::vector<Field> model_and_data() {
         {"model", "dropout", [](Config& c) -> Slot { return &c.model.hidden_dropout; }, kBelowOne},
         {"model", "attention_dropout", [](Config& c) -> Slot { return &c.model.attention_dropout; }, kBelowOne},
         {"model", "initializer_range", [](Config& c) -> Slot { return &c.model.initializer_range; }, kPositive},
+        {"model", "init", [](Config& c) -> Slot { return choice(c.model.init); }, kAny, {"normal", "mimetic"}},
 
         {"data", "path", [](Config& c) -> Slot { return &c.data.path; }},
         {"data", "sequence", [](Config& c) -> Slot { return &c.data.sequence; }, {3, 65536}},  // [CLS] token [SEP]

@@ -7,16 +7,10 @@ namespace dropforge {
 
 namespace {
 
-/// The key, with the place that it was given at.
-std::string named(const RunConfig& config, const char* key) {
-    const auto origin = config.origins.find(key);
-    return origin == config.origins.end() ? std::string(key) : fmt::format("{} ({})", key, origin->second);
-}
-
 /// The layer in the middle splits them, one before and one after it see all tokens: docs/algorithms.md, "Token
 /// dropping".
 void validate_dropping(const RunConfig& c) {
-    const auto key = [&](const char* name) { return named(c, name); };
+    const auto key = [&](const char* name) { return c.named(name); };
     const char* method = name_of(c.train.method);
     require(c.model.layers % 2 == 0 && c.model.layers >= 4,
             "{} is {}: {} = \"{}\" wants an even number of layers, at least 4", key("model.layers"), c.model.layers,
@@ -34,8 +28,13 @@ void validate_dropping(const RunConfig& c) {
 
 }  // namespace
 
+std::string RunConfig::named(const char* key) const {
+    const auto origin = origins.find(key);
+    return origin == origins.end() ? std::string(key) : fmt::format("{} ({})", key, origin->second);
+}
+
 void RunConfig::validate() const {
-    const auto key = [&](const char* name) { return named(*this, name); };
+    const auto key = [&](const char* name) { return named(name); };
     model.validate("model");
     require(data.sequence <= model.max_positions, "{} is {}: it must be at most {} = {}", key("data.sequence"),
             data.sequence, key("model.max_positions"), model.max_positions);

@@ -5,6 +5,36 @@
 demo_cache=${DROPFORGE_CACHE:-.cache}
 demo_runs=${DROPFORGE_RUNS:-runs}
 
+# The parts of the demo so far, "NAME SECONDS" each, and the one that runs.
+phases=()
+phase_name='' phase_start=0
+
+# phase NAME: ends the part that runs, and begins the next.
+phase() {
+    end_phase
+    phase_name=$1 phase_start=$SECONDS
+}
+
+end_phase() {
+    if [ -n "$phase_name" ]; then phases+=("$phase_name $((SECONDS - phase_start))"); fi
+    phase_name=''
+}
+
+# minutes SECONDS: as 4:07.
+minutes() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
+
+# Ends the last part, and says how long each took.
+report_phases() {
+    local part total=0
+    end_phase
+    say "How long each part took (minutes:seconds):"
+    for part in "${phases[@]}"; do
+        say "$(printf '  %-12s %6s' "${part% *}" "$(minutes "${part##* }")")"
+        total=$((total + ${part##* }))
+    done
+    say "$(printf '  %-12s %6s' "in all" "$(minutes $total)")"
+}
+
 # fetch PACKAGE: downloads it without installing it, and unpacks it to .cache/packages/PACKAGE. Prints that folder.
 fetch() {
     local folder=$demo_cache/packages/$1
@@ -92,23 +122,28 @@ free_run_folder() {
 savings() {
     if grep -q '^method = "dense"' "$1"; then return; fi
     say "measuring what was saved: steps of each kind in turn, beside dense ones"
-    build/release/bin/bench step --model "$1" --against-dense --steps 40
+    build/release/bin/bench step --model "$1" --against-dense --steps 20
 }
 
 demo() {
     local text=${DROPFORGE_TEXT:-$demo_cache/text} data run
+    phase text
     if [ -z "${DROPFORGE_TEXT:-}" ]; then gather_text; fi
+    phase vocabulary
     data=$(prepare_data "$text") || exit
     run=$(free_run_folder)
     mkdir -p "$demo_runs"
+    phase training
     say "pretraining into $run (Ctrl-C stops it with a checkpoint)"
     build/release/bin/dropforge pretrain configs/demo.toml --data "$data" --out "$run" "$@"
+    phase evaluation
     local model sequence
     model=$(find "$run/checkpoints" -mindepth 1 -maxdepth 1 -name 'step-*' | sort | tail -n 1)
     sequence=$(sed -n 's/^sequence = \([0-9]*\).*/\1/p' "$run/config.toml")
     build/release/bin/dropforge evaluate --model "$model" --data "$data" --sequence "$sequence"
     build/release/bin/dropforge fill --model "$model" "She was very [MASK] to see him." "It is a truth universally [MASK]." \
         "The query returns one [MASK] for each group." "This [MASK] takes two arguments."
+    phase savings
     savings "$run/config.toml"
     cat >&2 <<TEXT
 
@@ -118,5 +153,7 @@ What next:
   train it for longer:  ./dev pretrain --steps 60000
   the other methods:    ./dev pretrain --method dense, ./dev pretrain --method token_dropping
   use your own text:    DROPFORGE_TEXT=FOLDER ./dev pretrain
+
 TEXT
+    report_phases
 }

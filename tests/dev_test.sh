@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # ./dev itself: its answers to wrong use, its counting of tests, set-up on a machine that lacks something (packages, a CUDA Toolkit), the demo's
-# text readers; that lint takes no tool that fails for one that finds nothing.
+# text readers and the times that it reports; that lint takes no tool that fails for one that finds nothing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 scratch=$(mktemp -d)
@@ -134,6 +134,15 @@ cuda_wheels() {
     rm -r "${scratch:?}/bin"
 }
 
+demo_times() {
+    expect "the demo builds what it needs" "0 build release dropforge bench" \
+        "$(outcome bash -c '. ./dev; setup() { :; }; setup_for_gpu() { :; }; build() { echo "build $*"; exit; }; main pretrain')"
+    expect "how long each part took" "0 How long each part took (minutes:seconds):" "$(outcome bash -c '
+        . ./dev; . scripts/demo.sh
+        SECONDS=3; phase build; SECONDS=250; phase training; SECONDS=3850; report_phases')"
+    expect "its parts" "build 4:07 training 60:00 in all 64:07" "$(tail -n +2 "$scratch/output" | xargs)"
+}
+
 text_readers() {
     local golden=tests/golden/demo_text
     mkdir "$scratch/text"
@@ -176,6 +185,7 @@ wrong_use
 counting
 missing_packages
 cuda_wheels
+demo_times
 text_readers
 lint_failures
 [ $failures = 0 ] && echo "all as expected"

@@ -198,8 +198,29 @@ TEST_CASE("--init: the weights of another model are refused by tensor, of anothe
     refused(prepare_data(place.folder / "smaller", 400, 110), place.checkpoint(2), {}, {"vocab.txt", "120", "110"});
     const fs::path same_size = prepare_data(place.folder / "same-size", 400, 120, 2);
     refused(same_size, place.checkpoint(2), {}, {"vocab.txt: token ", "a model of another vocabulary"});
+    refused(place.data, place.checkpoint(2), {"--set", "model.init=mimetic"},
+            {"model.init (--set) is \"mimetic\"", "--init takes the weights of " + place.checkpoint(2).string()});
     flip_bit(place.checkpoint(2) / "model.safetensors", 3000);
     refused(place.data, place.checkpoint(2), {}, {"model.safetensors", "offset 0", "checksum"});
+}
+
+TEST_CASE("model.init: recorded and kept on resume; a run folder from before it goes on as normal") {
+    const Place place;
+    const Arguments mimetic = {"--set", "model.init=mimetic"};
+    succeed(place.command(2, mimetic));
+    CHECK(contains(read_text(place.out / "config.toml"), "\ninit = \"mimetic\"\n"));
+    check_refused(place.command(3), 1, {"model.init is \"mimetic\" there and \"normal\" here"});
+    succeed(place.command(3, mimetic));
+
+    const fs::path old = place.folder / "old";
+    succeed(pretrain_arguments(place.data, old, 2));
+    std::string record = read_text(old / "config.toml");
+    const std::string line = "init = \"normal\"\n";
+    REQUIRE(contains(record, line));
+    write_text(old / "config.toml", record.erase(record.find(line), line.size()));
+    check_refused(pretrain_arguments(place.data, old, 3) + mimetic, 1,
+                  {"model.init is \"normal\" there and \"mimetic\" here"});
+    succeed(pretrain_arguments(place.data, old, 3));
 }
 
 TEST_CASE("a damaged checkpoint is refused; the older whole one that is offered goes on") {

@@ -105,6 +105,8 @@ TEST_CASE("wrong types and ranges: key, expected, got, place") {
           "a.toml:2: train.optimizer: expected one of \"adamw\", \"lamb\", got the string \"sgd\"");
     CHECK(parse_error("[train]\nmethod = \"sparse\"") ==
           "a.toml:2: train.method: expected one of \"dense\", \"token_dropping\", \"sctd\", got the string \"sparse\"");
+    CHECK(parse_error("[model]\ninit = \"random\"") ==
+          "a.toml:2: model.init: expected one of \"normal\", \"mimetic\", got the string \"random\"");
     CHECK(parse_error("[model]\ndropout = 0.99999999999").ends_with("in single precision, got 0.99999999999"));
     CHECK(parse_error("[model]\nhidden = 0").ends_with("model.hidden: expected an integer in [1, 65536], got 0"));
 }
@@ -239,7 +241,7 @@ TEST_CASE("to_toml: every key, and reads back as the same text") {
     RunConfig config;
     for (const char* assignment :
          {"train.lr=0.1234567890123456789", "train.end_lr=5e-324", "train.weight_decay=3", "model.dropout=0.3",
-          "train.seed=9223372036854775807", "train.clip=1e30", "model.activation=gelu_new",
+          "train.seed=9223372036854775807", "train.clip=1e30", "model.activation=gelu_new", "model.init=mimetic",
           R"(data.path=C:\tmp "q" 'x' ü)", "data.masking=static", "train.method=sctd", "dropping.routing=frequency",
           "dropping.start_step=7", "sctd.pooled=mean", "sctd.kl_normalization=sequences", "sctd.full_mlm=false"})
         config.set(assignment);
@@ -263,7 +265,7 @@ TEST_CASE("to_toml: every key, and reads back as the same text") {
     CHECK(text.find("max_predictions = 19\n") != std::string::npos);
     CHECK(text.find("interval_end = 10\n") != std::string::npos);
     CHECK(text.find("lambda_end = 0.05\n") != std::string::npos);
-    CHECK(again.origins.size() == 55);  // each key once; the preset is shorthand
+    CHECK(again.origins.size() == 56);  // each key once; the preset is shorthand
     config.set("data.path=a\nb\tc\x01");
     CHECK(RunConfig::from_toml(config.to_toml(), "resolved").data.path == "a\nb\tc\x01");
 }

@@ -94,6 +94,7 @@ TEST_CASE("difference: what may change on resume, and what may not") {
         {"train.micro_batch=8", "train.micro_batch is 0 there and 8 here"},
         {"train.warmup_steps=8", "train.warmup_steps is 10000 there and 8 here"},
         {"model.attention_dropout=0.2", "model.attention_dropout is 0.1 there and 0.2 here"},
+        {"model.init=mimetic", "model.init is \"normal\" there and \"mimetic\" here"},
         {"data.sequence=64", "data.sequence is 128 there and 64 here"},
         {"data.whole_word=true", "data.whole_word is false there and true here"},
     };
