@@ -1,12 +1,15 @@
-// The command line of bench, the throughput studies: a table for people, one JSON object with --json.
+// The command line of bench, the throughput studies: a table for people, one JSON object with --json. Its name is that
+// of its file: it is installed as dropforge-bench.
 #include "apps/choose_device.h"
 #include "base/command_line.h"
+#include "base/file.h"
 #include "base/revision.h"
 #include "bench/commands.h"
 #include "model/build_info.h"
 
 int main(int argc, char** argv) {
     using namespace dropforge;
+    const std::string name = argc > 0 ? fs::path(argv[0]).filename().string() : "bench";
     const auto add_subcommands = [](CLI::App& app) {
         add_data(app);
         add_kernels(app);
@@ -15,9 +18,9 @@ int main(int argc, char** argv) {
         add_predict(app);
     };
     return run_command_line(
-        {.name = "bench",
+        {.name = name,
          .description = "Measures what Dropforge's parts deliver on this machine, and predicts it for GPUs.",
-         .version = [] { return build_info("bench", kRevision, backends()); },
+         .version = [&] { return build_info(name, kRevision, backends()); },
          .add_subcommands = add_subcommands},
         argc, argv);
 }

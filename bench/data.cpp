@@ -138,7 +138,7 @@ void bench_data(const DataOptions& options) {
 
 void add_data(CLI::App& app) {
     CLI::App& command = *app.add_subcommand("data", "Tokenizer MB/s on one thread and on all");
-    command.footer("Example: bench data --vocab vocab.txt --text corpus/");
+    command.footer(fmt::format("Example: {} data --vocab vocab.txt --text corpus/", app.get_name()));
     auto options = std::make_shared<DataOptions>();
     command.add_option("--vocab", options->vocabulary, "vocab.txt")->required();
     command.add_option("--text", options->paths, "Text files, or folders of them")->required();

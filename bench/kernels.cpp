@@ -152,8 +152,9 @@ class KernelBench {
 void add_kernels(CLI::App& app) {
     CLI::App& command = *app.add_subcommand("kernels", "Every kernel, forward and backward, at the shapes of a BERT");
     command.footer(
-        "Examples: bench kernels --filter layernorm\n"
-        "          bench kernels --backend cuda --model bert-base --batch 128");
+        fmt::format("Examples: {0} kernels --filter layernorm\n"
+                    "          {0} kernels --backend cuda --model bert-base --batch 128",
+                    app.get_name()));
     auto options = std::make_shared<KernelOptions>();
     command.add_option("--filter", options->filter, "Only kernels with this in their name");
     command.add_option("--backend", options->backend, "Whose kernels")

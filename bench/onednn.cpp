@@ -1,12 +1,14 @@
 #include "bench/onednn.h"
 
+#include "base/error.h"
+
+#ifdef DROPFORGE_ONEDNN
 #include <dnnl.h>
 
 #include <array>
 #include <dnnl.hpp>
 #include <unordered_map>
 
-#include "base/error.h"
 #include "kernels/cpu/buffer.h"
 #include "kernels/cpu_level.h"
 
@@ -150,3 +152,17 @@ bool OneDnn::has(const Gemm& g) { return plans_->has(g); }
 void OneDnn::gemm(const Gemm& g) { plans_->execute(g); }
 
 }  // namespace dropforge
+
+#else
+
+namespace dropforge {
+
+class OneDnn::Plans {};
+OneDnn::OneDnn() = default;
+OneDnn::~OneDnn() = default;
+bool OneDnn::has(const kernels::Gemm&) { return false; }
+void OneDnn::gemm(const kernels::Gemm&) { throw Error("bench was built without oneDNN"); }
+
+}  // namespace dropforge
+
+#endif

@@ -16,7 +16,8 @@ class OneDnn {
     OneDnn(const OneDnn&) = delete;
     OneDnn& operator=(const OneDnn&) = delete;
 
-    /// Whether oneDNN has g, without its GELU and sums of a, on this machine.
+    /// Whether oneDNN has g, without its GELU and sums of a, on this machine; it has nothing where bench was built
+    /// without it.
     bool has(const kernels::Gemm& g);
     void gemm(const kernels::Gemm& g);
 

@@ -42,7 +42,7 @@ class StepPrediction {
     explicit StepPrediction(const Options& o)
         : o_(o),
           gpu_(GpuModel::load(o.gpu)),
-          plan_(run_config(o.study, "bench predict"), device_of(gpu_)),
+          plan_(run_config(o.study), device_of(gpu_)),
           prediction_(gpu_, plan_.precision.dtype, plan_.config.train.tf32) {
         plan_.require_fit();
         for (const auto& [kind, share] : shares_of_kinds(plan_.config)) seconds_[kind] = add_step(kind, share);
@@ -159,8 +159,9 @@ void add_predict(CLI::App& app) {
     command->add_flag("--by-op", o->by_op, "Time by operation, beside what the device's peaks allow");
     command->add_flag("--json", o->json, "One JSON object on stdout");
     command->footer(
-        "Examples: bench predict --device h100 --model bert-base --batch 256 --by-op\n"
-        "          bench predict --device a100 --model bert-large --method sctd --batch 32 --sequence 512");
+        fmt::format("Examples: {0} predict --device h100 --model bert-base --batch 256 --by-op\n"
+                    "          {0} predict --device a100 --model bert-large --method sctd --batch 32 --sequence 512",
+                    app.get_name()));
     command->callback([o] { run(*o); });
 }
 

@@ -68,7 +68,7 @@ class StepBench {
   public:
     explicit StepBench(const Options& o)
         : o_(o),
-          plan_(run_config(o.study, "bench step", o.against_dense), choose_device(o.device)),
+          plan_(run_config(o.study, o.against_dense), choose_device(o.device)),
           batch_(random_batch(plan_.config)) {
         plan_.require_fit();
         for (const StepPrograms::Passes& p : plan_.programs.passes) kinds_.push_back(p.kind);
@@ -255,8 +255,9 @@ void add_step(CLI::App& app) {
     command->add_flag("--by-op", o->by_op, "Time by operation");
     command->add_flag("--json", o->json, "One JSON object on stdout");
     command->footer(
-        "Examples: bench step --model bert-mini --precision bf16 --batch 32 --sequence 128 --by-op\n"
-        "          bench step --model bert-base --method sctd --batch 8 --sequence 512 --against-dense");
+        fmt::format("Examples: {0} step --model bert-mini --precision bf16 --batch 32 --sequence 128 --by-op\n"
+                    "          {0} step --model bert-base --method sctd --batch 8 --sequence 512 --against-dense",
+                    app.get_name()));
     command->callback([o] { run(*o); });
 }
 

@@ -1,11 +1,14 @@
 #include "bench/study.h"
 
+#include <fmt/format.h>
+
 #include "data/dataset.h"
 #include "model/run_plan.h"
 
 namespace dropforge {
 
 void add_study_options(CLI::App& command, Study& study) {
+    study.command = fmt::format("{} {}", command.get_parent()->get_name(), command.get_name());
     command.add_option("--model", study.model, "Preset (32 sequences of 128 tokens), or CONFIG.toml")
         ->capture_default_str();
     const auto key = [&](const char* flag, const char* name, const char* help) {
@@ -25,14 +28,14 @@ void add_study_options(CLI::App& command, Study& study) {
     command.add_option("--set", study.settings, "key=value, e.g. sctd.share_trunk=false")->expected(1)->take_all();
 }
 
-RunConfig run_config(const Study& study, const std::string& command, bool against_dense) {
+RunConfig run_config(const Study& study, bool against_dense) {
     RunConfig c = RunConfig::load(study.model);
-    if (!fs::exists(study.model)) {
+    if (BertConfig::is_preset(study.model)) {
         c.train.batch = 32;
         c.data.sequence = 128;
     }
     std::vector<Setting> settings;
-    for (const auto& [key, value] : study.given) settings.push_back({key, value, command});
+    for (const auto& [key, value] : study.given) settings.push_back({key, value, study.command});
     for (const std::string& s : study.settings) settings.push_back(Setting::parse(s));
     c.set(settings);
     if (!c.data.path.empty()) {

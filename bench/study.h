@@ -13,6 +13,7 @@ namespace dropforge {
 
 struct Study {
     std::string model;
+    std::string command = {};                       // in errors, as it was typed
     std::map<std::string, std::string> given = {};  // configuration key → value
     std::vector<std::string> settings = {};         // --set
 };
@@ -23,7 +24,7 @@ void add_study_options(CLI::App& command, Study& study);
 /// A preset with a batch that fits everywhere, or a configuration as it is, with the vocabulary of its data. The run is
 /// long enough to have all the kinds of steps of its method, and dense ones too if they are to be looked at beside
 /// them.
-RunConfig run_config(const Study& study, const std::string& command, bool against_dense = false);
+RunConfig run_config(const Study& study, bool against_dense = false);
 
 /// What share of a period of the method's own steps is of which kind: with ScTD interval - 1 steps with dropped tokens
 /// and one that aligns.

@@ -53,8 +53,12 @@ endif()
 # Compiled by the host's compiler in both forms of the backend, this and the emulated one of tests/.
 file(GLOB cuda_host_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cpp)
 list(FILTER cuda_host_sources EXCLUDE REGEX "/cudnn_graphs[.]cpp$")  # below
+set(searched_toolkit ${CUDA_TOOLKIT})
+if(DROPFORGE_PORTABLE)
+    set(searched_toolkit "")
+endif()
 set_source_files_properties(${PROJECT_SOURCE_DIR}/kernels/cuda/libraries.cpp
-                            PROPERTIES COMPILE_DEFINITIONS "DROPFORGE_CUDA_TOOLKIT=\"${CUDA_TOOLKIT}\"")
+                            PROPERTIES COMPILE_DEFINITIONS "DROPFORGE_CUDA_TOOLKIT=\"${searched_toolkit}\"")
 
 # Sanitizers are for the emulated backend: nvcc knows nothing of them.
 if(NVCC AND CUDA_HEADERS AND NOT DROPFORGE_SANITIZE)

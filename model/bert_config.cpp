@@ -44,6 +44,17 @@ std::optional<data::SpecialIds> special_ids(const Json& json, const std::string&
     return ids;
 }
 
+struct Size {
+    int64_t hidden, layers, heads;
+};
+
+const std::map<std::string, Size>& sizes() {
+    static const std::map<std::string, Size> sizes = {{"bert-tiny", {128, 2, 2}},   {"bert-mini", {256, 4, 4}},
+                                                      {"bert-small", {512, 4, 8}},  {"bert-medium", {512, 8, 8}},
+                                                      {"bert-base", {768, 12, 12}}, {"bert-large", {1024, 24, 16}}};
+    return sizes;
+}
+
 }  // namespace
 
 int64_t BertConfig::parameter_count() const {
@@ -78,15 +89,11 @@ void BertConfig::validate(const std::string& where) const {
         in_range(name, id, 0, vocabulary - 1);
 }
 
+bool BertConfig::is_preset(const std::string& name) { return sizes().contains(name); }
+
 BertConfig BertConfig::preset(const std::string& name) {
-    struct Size {
-        int64_t hidden, layers, heads;
-    };
-    static const std::map<std::string, Size> sizes = {{"bert-tiny", {128, 2, 2}},   {"bert-mini", {256, 4, 4}},
-                                                      {"bert-small", {512, 4, 8}},  {"bert-medium", {512, 8, 8}},
-                                                      {"bert-base", {768, 12, 12}}, {"bert-large", {1024, 24, 16}}};
-    const auto found = sizes.find(name);
-    require(found != sizes.end(), "no preset named {}; there are bert-tiny, -mini, -small, -medium, -base, -large",
+    const auto found = sizes().find(name);
+    require(found != sizes().end(), "no preset named {}; there are bert-tiny, -mini, -small, -medium, -base, -large",
             name);
     BertConfig config;
     config.hidden = found->second.hidden;

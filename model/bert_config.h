@@ -40,6 +40,7 @@ struct BertConfig {
     /// bert-tiny, -mini, -small, -medium, -base, -large (Turc et al. 2019; Devlin et al. 2019). Throws Error listing
     /// the names.
     static BertConfig preset(const std::string& name);
+    static bool is_preset(const std::string& name);
     /// Reads Hugging Face's config.json. Throws Error for a missing key, a wrong type, another model_type or
     /// activation.
     static BertConfig from_json(const std::string& text, const std::string& where);

@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <variant>
 #include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/installation.h"
 #include "model/run_fields.h"
 #include "model/run_values.h"
 
@@ -65,6 +67,20 @@ void read_table(RunConfig& config, const std::string& name, const toml::table& t
             if (const toml::node* node = table.get(field.name)) assign(field, config, *node, at(*node));
 }
 
+// ---- Configurations that came with this program.
+
+fs::path shared_configs() { return shared_folder() / "configs"; }
+
+std::set<std::string> shared_names() {
+    std::set<std::string> names;
+    std::error_code none;
+    for (const auto& entry : fs::directory_iterator(shared_configs(), none)) {
+        const std::string name = entry.path().stem().string();
+        if (entry.path().extension() == ".toml" && !BertConfig::is_preset(name)) names.insert(name);
+    }
+    return names;
+}
+
 }  // namespace
 
 int64_t DataOptions::predictions() const {
@@ -74,13 +90,26 @@ int64_t DataOptions::predictions() const {
 
 int64_t TrainOptions::warmup() const { return warmup_steps.value_or(std::min<int64_t>(steps / 10, 10'000)); }
 
-RunConfig RunConfig::load(const std::string& path_or_preset) {
-    if (fs::is_regular_file(path_or_preset)) return from_toml(read_text(path_or_preset), path_or_preset);
+fs::path RunConfig::file_of(const std::string& what) {
+    const fs::path path = what;
+    std::error_code error;
+    if (fs::is_regular_file(path, error)) return path;
+    const bool is_name = !path.has_parent_path() || path.parent_path() == "configs";
+    if (!is_name || BertConfig::is_preset(what)) return {};
+    fs::path file = shared_configs() / path.filename();
+    if (file.extension() != ".toml") file += ".toml";
+    return fs::is_regular_file(file, error) ? file : fs::path();
+}
+
+RunConfig RunConfig::load(const std::string& what) {
+    const fs::path file = file_of(what);
+    if (!file.empty()) return from_toml(read_text(file), file.string());
     RunConfig config;
     try {
-        config.model = BertConfig::preset(path_or_preset);
+        config.model = BertConfig::preset(what);
     } catch (const Error& error) {
-        throw Error("there is no file {}, and {}", path_or_preset, error.what());
+        throw Error("there is no file {}, and {}; and the configurations {}", what, error.what(),
+                    fmt::join(shared_names(), ", "));
     }
     return config;
 }

@@ -98,10 +98,13 @@ struct RunConfig {
     CheckpointOptions checkpoint;
     LogOptions log;
 
-    /// From a TOML file, or from a preset's name ("bert-mini"): that model with the default recipe. Each key is
+    /// From file_of(what), or from a preset's name ("bert-mini"): that model with the default recipe. Each key is
     /// checked; validate() is left to the caller, after its own set(). Throws Error for a syntax error, an unknown
     /// table or key (naming the nearest), a wrong type or range (key, expected, got, file:line).
-    static RunConfig load(const std::string& path_or_preset);
+    static RunConfig load(const std::string& what);
+    /// The file that `what` stands for: itself, or a configuration that came with this program ("demo",
+    /// "configs/demo.toml"). Empty for a preset, and where there is none.
+    static fs::path file_of(const std::string& what);
     static RunConfig from_toml(const std::string& text, const std::string& where);
 
     /// `model.preset` sets hidden, layers, heads and intermediate; `model.hidden` also sets intermediate = 4·hidden

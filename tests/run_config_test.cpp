@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/installation.h"
 #include "message_of.h"
 
 using namespace dropforge;
@@ -120,7 +121,19 @@ TEST_CASE("load: a file, a preset, or an error that says what there is") {
     CHECK(RunConfig::load("bert-mini").model.hidden == 256);
     const std::string message = message_of([] { RunConfig::load("bert-mni"); });
     CHECK(message.starts_with("there is no file bert-mni, and no preset named bert-mni; there are bert-tiny"));
+    CHECK(message.find("-large; and the configurations demo, sctd-bert-base, ") != std::string::npos);
     CHECK(message_of([] { RunConfig::load("nowhere/a.toml"); }).starts_with("there is no file nowhere/a.toml"));
+}
+
+TEST_CASE("file_of: a configuration that came with the program, by its name or its path in the source tree") {
+    for (const char* what : {"demo", "demo.toml", "configs/demo", "configs/demo.toml"}) {
+        CAPTURE(what);
+        CHECK(fs::equivalent(RunConfig::file_of(what), shared_folder() / "configs/demo.toml"));
+        CHECK(RunConfig::load(what).train.steps == 15000);
+    }
+    CHECK(fs::equivalent(RunConfig::file_of("configs/bert-mini.toml"), shared_folder() / "configs/bert-mini.toml"));
+    for (const char* what : {"bert-mini", "bert-mini.txt", "nowhere/demo.toml", "../configs/demo.toml", "", "configs/"})
+        CHECK(RunConfig::file_of(what).empty());
 }
 
 TEST_CASE("set: values as in TOML, text without quotes") {

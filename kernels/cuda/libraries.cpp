@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/installation.h"
 
 namespace dropforge::kernels::on_cuda {
 
@@ -48,7 +49,9 @@ void add_environment(std::vector<fs::path>& folders, const fs::path& root) {
     add_wheels(folders, root);
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(root / "lib", error))
-        if (entry.path().filename().string().starts_with("python")) add_wheels(folders, entry.path() / "site-packages");
+        if (entry.path().filename().string().starts_with("python"))
+            for (const char* packages : {"site-packages", "dist-packages"})
+                add_wheels(folders, entry.path() / packages);
 }
 
 void add_toolkit(std::vector<fs::path>& folders, const fs::path& root) {
@@ -58,7 +61,7 @@ void add_toolkit(std::vector<fs::path>& folders, const fs::path& root) {
 
 }  // namespace
 
-std::vector<fs::path> library_folders() {
+std::vector<fs::path> library_folders(const fs::path& program) {
     std::vector<fs::path> folders;
     for (const std::string& root :
          {environment("CUDA_PATH"), environment("CUDA_HOME"), std::string(DROPFORGE_CUDA_TOOLKIT)})
@@ -66,9 +69,9 @@ std::vector<fs::path> library_folders() {
     add_toolkit(folders, "/usr/local/cuda");
     std::error_code error;
     add_environment(folders, fs::current_path(error) / ".cuda");
-    for (fs::path folder = fs::read_symlink("/proc/self/exe", error).parent_path(); folder.has_relative_path();
-         folder = folder.parent_path())
+    for (fs::path folder = program; folder.has_relative_path(); folder = folder.parent_path())
         add_environment(folders, folder / ".cuda");
+    add_environment(folders, program.parent_path());
     return folders;
 }
 
@@ -94,7 +97,7 @@ Library Library::open(const std::vector<std::string>& names) {
     for (size_t i = 0; handle == nullptr && i < names.size(); ++i) handle = try_to_open(names[i]);
     if (handle == nullptr) {
         places += fmt::format("{}the system's folders", places.empty() ? "" : ", ");
-        handle = try_folders(library_folders());
+        handle = try_folders(library_folders(program_folder()));
     }
     if (handle == nullptr)
         throw Error("cannot open {}: looked in {}{} (DROPFORGE_CUDA_LIBRARIES can name a folder)",

@@ -33,8 +33,9 @@ class Library {
 };
 
 /// Folders that exist and may have CUDA's libraries: of CUDA_PATH and CUDA_HOME, of the toolkit that this program was
-/// built with, of /usr/local/cuda, and of Python wheels (site-packages/nvidia/…) beside them and in `.cuda` of the
-/// working folder or of a folder above the program's.
-std::vector<fs::path> library_folders();
+/// built with, of /usr/local/cuda, and of Python wheels (site-packages/nvidia/…) beside them, in `.cuda` of the working
+/// folder or of a folder above `program`, the program's folder, and in the environment whose bin/ that is: there are
+/// those that pip installs with the program.
+std::vector<fs::path> library_folders(const fs::path& program);
 
 }  // namespace dropforge::kernels::on_cuda
