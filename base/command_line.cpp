@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <exception>
 
+#include "base/cores.h"
 #include "base/interrupt.h"
 #include "base/spinning.h"
 
@@ -34,6 +35,13 @@ int parse(const CommandLine& program, int argc, char** argv) {
 }
 
 }  // namespace
+
+void add_threads(CLI::App& command, int& threads) {
+    command.add_option("--threads", threads, "Threads (default: one for each core that it may use)")
+        ->check(CLI::PositiveNumber);
+}
+
+int thread_count(int threads) { return threads > 0 ? threads : usable_cores(); }
 
 int run_command_line(const CommandLine& program, int argc, char** argv) {
     limit_spinning(argv);

@@ -18,4 +18,9 @@ struct CommandLine {
 /// usage, both with one line "error: …" on stderr; 128 + signal after Interrupted.
 int run_command_line(const CommandLine& program, int argc, char** argv);
 
+/// Adds --threads, which is 0 unless it is given.
+void add_threads(CLI::App& command, int& threads);
+/// The threads to work with: as many as --threads said, else one for each of usable_cores().
+int thread_count(int threads);
+
 }  // namespace dropforge
