@@ -8,6 +8,7 @@
 #include "base/cores.h"
 #include "base/interrupt.h"
 #include "base/spinning.h"
+#include "base/subnormals.h"
 
 namespace dropforge {
 
@@ -45,6 +46,7 @@ int thread_count(int threads) { return threads > 0 ? threads : usable_cores(); }
 
 int run_command_line(const CommandLine& program, int argc, char** argv) {
     limit_spinning(argv);
+    flush_subnormals();
     try {
         return parse(program, argc, argv);
     } catch (const Interrupted& interrupted) {
