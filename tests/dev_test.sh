@@ -40,7 +40,9 @@ wrong_use() {
 }
 
 counting() {
-    cat >"$scratch/log" <<'TEXT'
+    mkdir "$scratch/logs"
+    echo 6:skipped_test >"$scratch/logs/LastTestsDisabled.log"
+    cat >"$scratch/logs/LastTest.log" <<'TEXT'
 1/5 Testing: doctests that pass
 [doctest] test cases: 12 | 12 passed | 0 failed | 3 skipped
 Test Passed.
@@ -54,8 +56,11 @@ Test Passed.
 5/5 Testing: all cases pass, then it dies on the way out
 [doctest] test cases:  4 |  4 passed |  0 failed | 0 skipped
 Test Failed.
+6/6 Testing: skipped_test
+skipped: it needs what is not here
+Test Passed.
 TEXT
-    expect "counts" "20 passed, 4 failed" "$(. ./dev && count_tests "$scratch/log")"
+    expect "counts" "20 passed, 4 failed" "$(. ./dev && count_tests "$scratch/logs")"
 }
 
 missing_packages() {
