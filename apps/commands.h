@@ -12,11 +12,11 @@ namespace dropforge {
 /// Options that every subcommand has.
 struct CommonOptions {
     bool quiet = false, json = false;
-    int threads = 0;  // 0: physical cores
+    int threads = 0;  // of --threads
     std::vector<std::string> command_line;
 };
 
-/// Sets the number of threads of this process; physical cores by default.
+/// Sets the number of OpenMP threads to what --threads said, or its default.
 void use_threads(const CommonOptions& common);
 void add_common(CLI::App& command, CommonOptions& common);
 

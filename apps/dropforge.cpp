@@ -5,7 +5,6 @@
 #include "apps/commands.h"
 #include "base/command_line.h"
 #include "base/revision.h"
-#include "engine/device.h"
 #include "model/build_info.h"
 
 namespace dropforge {
@@ -13,12 +12,10 @@ namespace dropforge {
 void add_common(CLI::App& command, CommonOptions& common) {
     command.add_flag("--quiet", common.quiet, "No progress and no notes on stderr");
     command.add_flag("--json", common.json, "The result as JSON on stdout");
-    command.add_option("--threads", common.threads, "Threads (default: physical cores)")->check(CLI::PositiveNumber);
+    add_threads(command, common.threads);
 }
 
-void use_threads(const CommonOptions& common) {
-    omp_set_num_threads(common.threads > 0 ? common.threads : cpu_info().physical_cores);
-}
+void use_threads(const CommonOptions& common) { omp_set_num_threads(thread_count(common.threads)); }
 
 }  // namespace dropforge
 

@@ -20,6 +20,7 @@ void add_inspect(CLI::App& app, CommonOptions& common) {
     add_common(*command, common);
     command->footer("Example: dropforge inspect bert-base --svg plan.svg");
     command->callback([what, svg, &common] {
+        use_threads(common);
         const Inspection result = inspect(*what, *svg);
         fmt::print("{}", common.json ? result.json.dump() + "\n" : result.text);
         require(result.fault.empty(), "{}", result.fault);

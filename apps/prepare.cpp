@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands.h"
-#include "base/cores.h"
+#include "base/command_line.h"
 #include "base/progress.h"
 
 namespace dropforge {
@@ -24,7 +24,7 @@ void run(Arguments& arguments, const CommonOptions& common) {
     data::PrepareOptions& options = arguments.options;
     if (!arguments.vocabulary.empty()) options.vocabulary = arguments.vocabulary;
     options.documents = arguments.documents == "file" ? data::DocumentBreak::file : data::DocumentBreak::blank_line;
-    options.threads = common.threads > 0 ? common.threads : physical_cores();
+    options.threads = thread_count(common.threads);
     options.quiet = common.quiet;
     const auto begin = std::chrono::steady_clock::now();
     const data::PrepareResult result = data::prepare(options);

@@ -12,7 +12,7 @@
 #include <thread>
 
 #include "apps/commands.h"
-#include "base/cores.h"
+#include "base/command_line.h"
 #include "base/error.h"
 #include "data/wordpiece.h"
 
@@ -143,7 +143,7 @@ void tokenize(const TokenizeOptions& options, const CommonOptions& common) {
     const data::Vocabulary vocabulary = data::Vocabulary::load(options.vocabulary);
     const Printer printer(vocabulary, options.ids, common.json);
     const data::WordPiece tokenizer(vocabulary, options.cased);
-    const auto threads = static_cast<size_t>(common.threads > 0 ? common.threads : physical_cores());
+    const auto threads = static_cast<size_t>(thread_count(common.threads));
     std::vector<LineFormatter> formatters(threads, LineFormatter(tokenizer, printer));
     LineFormatter& first = formatters[0];
     std::string buffer;

@@ -5,8 +5,10 @@
 #include <cstdio>
 #include <exception>
 
+#include "base/cores.h"
 #include "base/interrupt.h"
 #include "base/spinning.h"
+#include "base/subnormals.h"
 
 namespace dropforge {
 
@@ -35,8 +37,16 @@ int parse(const CommandLine& program, int argc, char** argv) {
 
 }  // namespace
 
+void add_threads(CLI::App& command, int& threads) {
+    command.add_option("--threads", threads, "Threads (default: one for each core that it may use)")
+        ->check(CLI::PositiveNumber);
+}
+
+int thread_count(int threads) { return threads > 0 ? threads : usable_cores(); }
+
 int run_command_line(const CommandLine& program, int argc, char** argv) {
     limit_spinning(argv);
+    flush_subnormals();
     try {
         return parse(program, argc, argv);
     } catch (const Interrupted& interrupted) {

@@ -14,8 +14,13 @@ struct CommandLine {
     std::function<void(CLI::App&)> add_subcommands;  // each with a callback that does its work
 };
 
-/// The whole of main: runs the subcommand that argv names. Returns the exit code: 0; 1 after an exception, 2 for wrong
-/// usage, both with one line "error: …" on stderr; 128 + signal after Interrupted.
+/// The whole of main: runs the subcommand that argv names, without subnormal numbers. Returns the exit code: 0; 1 after
+/// an exception, 2 for wrong usage, both with one line "error: …" on stderr; 128 + signal after Interrupted.
 int run_command_line(const CommandLine& program, int argc, char** argv);
+
+/// Adds --threads, which is 0 unless it is given.
+void add_threads(CLI::App& command, int& threads);
+/// The threads to work with: as many as --threads said, else one for each of usable_cores().
+int thread_count(int threads);
 
 }  // namespace dropforge

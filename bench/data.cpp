@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-#include "base/cores.h"
+#include "base/command_line.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "bench/commands.h"
@@ -116,7 +116,7 @@ void bench_data(const DataOptions& options) {
     for (const std::string_view line : lines) bytes += line.size();
     const data::WordPiece tokenizer(data::Vocabulary::load(options.vocabulary), options.cased);
     std::vector<Rate> rates = {measure(lines, tokenizer, 1)};
-    const int threads = options.threads > 0 ? options.threads : physical_cores();
+    const int threads = thread_count(options.threads);
     if (threads > 1) rates.push_back(measure(lines, tokenizer, threads));
     if (options.json) {
         nlohmann::json result = {
@@ -143,7 +143,7 @@ void add_data(CLI::App& app) {
     command.add_option("--vocab", options->vocabulary, "vocab.txt")->required();
     command.add_option("--text", options->paths, "Text files, or folders of them")->required();
     command.add_flag("--cased", options->cased, "Keep case and accents");
-    command.add_option("--threads", options->threads, "Threads (default: physical cores)")->check(CLI::PositiveNumber);
+    add_threads(command, options->threads);
     command.add_flag("--json", options->json, "One JSON object on stdout");
     command.callback([options] { bench_data(*options); });
 }

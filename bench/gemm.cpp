@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "apps/choose_device.h"
-#include "base/cores.h"
+#include "base/command_line.h"
 #include "base/error.h"
 #include "bench/commands.h"
 #include "bench/kernel_memory.h"
@@ -115,7 +115,7 @@ nlohmann::ordered_json measure(const std::vector<Product>& products, DType dtype
 void run(const GemmOptions& o) {
     require(o.batch > 0 && o.sequence > 0, "--batch and --sequence must be positive, not {} and {}", o.batch,
             o.sequence);
-    omp_set_num_threads(o.threads > 0 ? o.threads : physical_cores());
+    omp_set_num_threads(thread_count(o.threads));
     const Device device = choose_device(o.device);
     const auto tf32 = o.tf32 ? std::optional(with_tf32(device, DType::f32)) : std::nullopt;
     const std::vector<Product> products = products_of(BertConfig::preset(o.model), o);
@@ -140,7 +140,7 @@ void add_gemm(CLI::App& app) {
     command->add_option("--model", options->model, "Preset: bert-tiny … bert-large")->capture_default_str();
     command->add_option("--batch", options->batch, "Sequences")->capture_default_str();
     command->add_option("--sequence", options->sequence, "Tokens of a sequence")->capture_default_str();
-    command->add_option("--threads", options->threads, "0: physical cores")->capture_default_str();
+    add_threads(*command, options->threads);
     add_device(*command, options->device);
     command->add_flag("--tf32", options->tf32, "Also products of f32 numbers by a GPU's TF32 tensor cores");
     command->add_flag("--json", options->json, "One JSON object on stdout");

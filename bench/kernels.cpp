@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "apps/choose_device.h"
+#include "base/command_line.h"
 #include "base/error.h"
 #include "bench/commands.h"
 #include "bench/kernel_cases.h"
@@ -27,6 +28,7 @@ namespace {
 struct KernelOptions {
     std::string filter, backend = "cpu", model;
     int64_t batch = 32, sequence = 128;
+    int threads = 0;
     bool json = false;
 };
 
@@ -165,8 +167,12 @@ void add_kernels(CLI::App& app) {
     command.add_option("--sequence", options->sequence, "Tokens of a sequence")
         ->check(CLI::PositiveNumber)
         ->capture_default_str();
+    add_threads(command, options->threads);
     command.add_flag("--json", options->json, "One JSON object on stdout");
-    command.callback([options] { KernelBench(*options).run(); });
+    command.callback([options] {
+        omp_set_num_threads(thread_count(options->threads));
+        KernelBench(*options).run();
+    });
 }
 
 }  // namespace dropforge

@@ -1,5 +1,6 @@
 // bench predict: training steps on a GPU that need not be there, from the steps' Programs and a file about the GPU.
 #include <fmt/format.h>
+#include <omp.h>
 
 #include <algorithm>
 #include <map>
@@ -7,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/cores.h"
 #include "base/error.h"
 #include "bench/commands.h"
 #include "bench/gpu_model.h"
@@ -138,6 +140,7 @@ void print(const Json& r, bool by_op) {
 }
 
 void run(const Options& o) {
+    omp_set_num_threads(usable_cores());  // plans book scratch for each
     const Json r = StepPrediction(o).results();
     if (o.json)
         fmt::print("{}\n", r.dump());

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "apps/choose_device.h"
+#include "base/command_line.h"
 #include "base/philox.h"
 #include "bench/commands.h"
 #include "bench/op_times.h"
@@ -229,7 +230,7 @@ void print(const Json& r) {
 }
 
 void run(const Options& o) {
-    omp_set_num_threads(o.threads > 0 ? o.threads : cpu_info().physical_cores);
+    omp_set_num_threads(thread_count(o.threads));
     const Json r = StepBench(o).run();
     if (o.json)
         fmt::print("{}\n", r.dump());
@@ -250,7 +251,7 @@ void add_step(CLI::App& app) {
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
     add_device(*command, o->device);
-    command->add_option("--threads", o->threads, "Threads (default: physical cores)")->check(CLI::PositiveNumber);
+    add_threads(*command, o->threads);
     command->add_flag("--against-dense", o->against_dense, "Dense steps in turn with the method's, and the speed-up");
     command->add_flag("--by-op", o->by_op, "Time by operation");
     command->add_flag("--json", o->json, "One JSON object on stdout");

@@ -12,8 +12,7 @@ namespace dropforge {
 
 struct CpuInfo {
     std::string model;  // as the system names it; "unknown CPU" if it does not
-    int physical_cores =
-        1;  // that this process may use: affinity mask, hyper-threads counted once, control group's quota rounded up
+    int cores = 1;      // usable_cores()
 };
 
 /// Bytes. A control group's limit counts where it is below the machine's.

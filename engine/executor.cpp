@@ -5,6 +5,7 @@
 #include <chrono>
 
 #include "base/error.h"
+#include "base/subnormals.h"
 #include "kernels/device_lost.h"
 
 namespace dropforge {
@@ -66,8 +67,18 @@ void Executor::check_bound() {
     checked_ = true;
 }
 
+/// Threads that OpenMP makes later take after this one; those that it has must be told.
+void Executor::flush_subnormals_of_team() {
+    flush_subnormals();
+    if (omp_get_max_threads() <= flushing_threads_) return;
+    flushing_threads_ = omp_get_max_threads();
+#pragma omp parallel
+    flush_subnormals();
+}
+
 void Executor::run() {
     if (!checked_) check_bound();
+    flush_subnormals_of_team();
     require(omp_get_max_threads() <= program_.max_threads(), "{}: {} threads to run on, but its scratch is for {}",
             program_.name(), omp_get_max_threads(), program_.max_threads());
     if (clocked_) return run_clocked();

@@ -41,7 +41,8 @@ class Executor {
     void bind(std::string_view name, void* pointer);
     /// Queues all ops; on a backend that records (a GPU), from the second run on as one recording. Throws Error, the
     /// first time, naming a storage that was never bound, and if the number of OpenMP threads has grown since the
-    /// program was built. Allocates nothing after the second run.
+    /// program was built. Allocates nothing after the second run. This thread and OpenMP's flush subnormal numbers from
+    /// then on.
     void run();
 
     /// Clock every op from now on (or stop). With events, also keep start and length of each for a trace.
@@ -57,6 +58,7 @@ class Executor {
 
   private:
     void check_bound();
+    void flush_subnormals_of_team();
     void run_ops();
     void run_clocked();
     void run_in_ranges();
@@ -65,6 +67,7 @@ class Executor {
     kernels::Context& context_;
     std::vector<void*> pointers_;
     Run run_;
+    int flushing_threads_ = 1;  // OpenMP threads, from this one on, that are known to flush subnormal numbers
     bool checked_ = false, clocked_ = false, keep_events_ = false;
     bool ran_ = false, records_ = true;              // whether every op has run once; whether the backend can record
     std::unique_ptr<kernels::Recording> recording_;  // with the pointers that are bound

@@ -27,7 +27,9 @@ int64_t layernorm_backward_scratch_bytes(int64_t rows, int64_t columns) {
     return device_row_blocks(rows) * 3 * columns * kFloat;  // no less than row_blocks, the CPU's
 }
 
-int64_t column_sum_scratch_bytes(int64_t rows, int64_t columns) { return row_blocks(rows) * columns * kFloat; }
+int64_t column_sum_scratch_bytes(int64_t rows, int64_t columns) {
+    return row_blocks(rows) * columns * kFloat;  // no less than device_column_blocks
+}
 
 int64_t attention_scratch_bytes(int64_t, int64_t, int64_t head_size, int64_t rows_q, int64_t rows_kv) {
     return omp_get_max_threads() * attention_thread_bytes(head_size, rows_q, rows_kv);

@@ -134,6 +134,7 @@ void Pretraining::begin() {
     state_.config = config_.to_toml();
     state_.data = data::hex(inputs_.training.fingerprint());
     state_.revision = options_.revision;
+    if (const std::string note = plan_.precision_note(); !note.empty()) line_.note(note);
     if (options_.resume != "off") {
         if (const auto checkpoint = find_checkpoint(options_.out, options_.resume)) {
             const TrainingState there = load_training_state(checkpoint->path);

@@ -156,7 +156,10 @@ void RunConfig::set(const std::vector<Setting>& settings) {
 
 void RunConfig::go_on_from(const RunConfig& record, const std::string& where) {
     for (const Field& field : fields())
-        if (field.stays && take_derived(field, *this, record)) origins[field.key()] = where;
+        if (field.stays && take_derived(field, *this, record)) {
+            origins[field.key()] = where;
+            kept.insert(field.key());
+        }
 }
 
 std::string RunConfig::to_toml() const {
@@ -178,6 +181,7 @@ std::string RunConfig::difference(const RunConfig& there) const {
     for (const Field& field : fields()) {
         const std::string mine = value_text(field, *this), other = value_text(field, there);
         if (!field.defines(train.method) || mine == other) continue;
+        if (field.stays && other == "\"auto\"") continue;  // a record that does not say what it came to
         if (field.key() == "data.path" && same_path(data.path, there.data.path)) continue;
         return fmt::format("{} is {} there and {} here", field.key(), other, mine);
     }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,7 +15,8 @@
 namespace dropforge {
 
 enum class Masking : uint8_t { dynamic, fixed };  // "dynamic": drawn anew in every epoch; "static": the same in all
-enum class Precision : uint8_t { automatic, bf16, fp16, f32 };  // "auto": what the device computes fast
+/// "auto": what the device computes fast. A run records what that came to, and keeps it.
+enum class Precision : uint8_t { automatic, bf16, fp16, f32 };
 /// What backward takes as GELU's output: what forward made, which takes a quarter more memory, or the same made again.
 /// "auto": kept on a GPU where there is room, since kernels there wait for memory; made again on a CPU.
 enum class GeluOutput : uint8_t { automatic, keep, recompute };
@@ -116,8 +118,8 @@ struct RunConfig {
     /// keys and where their values came from.
     void validate() const;
     /// For a run that goes on: values that were not given and follow from a key that may change (train.warmup_steps
-    /// from train.steps) are those of `record`, the run so far, named `where` in errors. So more steps don't make it
-    /// another run.
+    /// from train.steps) or from the machine (train.precision, where it is "auto") are those of `record`, the run so
+    /// far, named `where` in errors. So neither more steps nor another machine make it another run.
     void go_on_from(const RunConfig& record, const std::string& where);
     /// Every key with its value, also of those that were derived; reads back as an equal configuration.
     std::string to_toml() const;
@@ -130,6 +132,8 @@ struct RunConfig {
     std::map<std::string, std::string> origins;
     /// The key, with its origin where it was given: "train.lr (a.toml:2)", for errors.
     std::string named(const char* key) const;
+    /// The keys whose values go_on_from() took.
+    std::set<std::string> kept;
 };
 
 }  // namespace dropforge

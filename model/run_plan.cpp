@@ -57,20 +57,26 @@ int64_t batch_bytes(const RunConfig& c) {
     return kBatches * c.train.batch * (c.data.sequence + 3 * c.data.predictions()) * 4;
 }
 
+/// The one that asks for it.
+Precision precision_of(DType dtype) {
+    return dtype == DType::f32 ? Precision::f32 : dtype == DType::bf16 ? Precision::bf16 : Precision::fp16;
+}
+
 }  // namespace
 
-ResolvedPrecision resolve_precision(Precision precision, const Device& device) {
+ResolvedPrecision resolve_precision(Precision precision, const Device& device, bool kept) {
     const bool gpu = device.kind == "cuda";
+    const char* why = kept ? "as the run began" : "as asked for";
     switch (precision) {
         case Precision::f32:
-            return {DType::f32, "f32, as asked for"};
+            return {DType::f32, fmt::format("f32, {}", why)};
         case Precision::bf16:
             require_computes(device, DType::bf16);
-            return {DType::bf16, device.bf16 ? "bf16, as asked for"
-                                             : "bf16, as asked for; this CPU has no products of bf16, f32 is faster"};
+            return {DType::bf16, fmt::format("bf16, {}{}", why,
+                                             device.bf16 ? "" : "; this CPU has no products of bf16, f32 is faster")};
         case Precision::fp16:
             require_computes(device, DType::fp16);
-            return {DType::fp16, "fp16 with a loss scale, as asked for"};
+            return {DType::fp16, fmt::format("fp16 with a loss scale, {}", why)};
         case Precision::automatic:
             break;
     }
@@ -83,12 +89,13 @@ ResolvedPrecision resolve_precision(Precision precision, const Device& device) {
 RunPlan::RunPlan(const RunConfig& given, Device on)
     : config(validated(given)),
       device(std::move(on)),
-      precision(resolve_precision(config.train.precision, device)),
+      precision(resolve_precision(config.train.precision, device, config.kept.contains("train.precision"))),
       parameters(config.model, {}),
       schedule(config.train.method, config.dropping, config.sctd, config.train.steps),
       programs(planned_steps()),
       evaluation(Evaluator::program(parameters, evaluation_options())),
       kept_fraction_(static_cast<double>(programs.kept()) / static_cast<double>(config.data.sequence)) {
+    config.train.precision = precision_of(precision.dtype);
     if (!config.train.tf32) return;
     device = with_tf32(std::move(device), precision.dtype);
     precision.reason += "; products by TF32, whose operands have 10 bits of fraction";
@@ -155,6 +162,14 @@ std::string RunPlan::method_text() const {
     if (d.start_step > 0) text += fmt::format("; dense until step {}", d.start_step);
     if (d.end_step > 0) text += fmt::format("; dense after step {}", d.end_step);
     return text;
+}
+
+std::string RunPlan::precision_note() const {
+    if (!config.kept.contains("train.precision")) return {};
+    const ResolvedPrecision automatic = resolve_precision(Precision::automatic, device);
+    if (automatic.dtype == precision.dtype) return {};
+    return fmt::format("the run goes on in {}, as it began; auto would be {}", name_of(precision.dtype),
+                       automatic.reason);
 }
 
 std::string RunPlan::text() const {

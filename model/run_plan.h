@@ -17,13 +17,15 @@ struct ResolvedPrecision {
     DType dtype;
     std::string reason;
 };
-ResolvedPrecision resolve_precision(Precision precision, const Device& device);
+/// `kept`: the precision is what a run that goes on began with, not what was asked for. Throws Error if the device does
+/// not compute in it.
+ResolvedPrecision resolve_precision(Precision precision, const Device& device, bool kept = false);
 
 struct RunPlan {
     /// `config` is complete (vocabulary, special ids). Throws Error if it contradicts itself.
     explicit RunPlan(const RunConfig& config, Device device = cpu_device());
 
-    RunConfig config;
+    RunConfig config;  // with train.precision as it was resolved
     Device device;
     ResolvedPrecision precision;
     Parameters parameters;
@@ -44,6 +46,8 @@ struct RunPlan {
     double flops_per_sequence() const;
     /// Share of a sequence's tokens that stay in a step that drops any.
     double kept_fraction() const { return kept_fraction_; }
+    /// "", or of a run that goes on what it computes in where "auto" would now be something else: both, in one line.
+    std::string precision_note() const;
     /// Lines for people: model, precision, FLOPs, memory beside what is available.
     std::string text() const;
     /// The same figures for scripts.

@@ -166,6 +166,11 @@ bool take_derived(const Field& field, RunConfig& config, const RunConfig& source
             if (to.given->has_value()) return false;
             *to.given = std::get<To>(read_slot(field, source)).value;
             return true;
+        } else if constexpr (std::is_same_v<To, Choice>) {
+            const size_t value = std::get<To>(read_slot(field, source)).value;
+            if (to.value != 0 || value == 0) return false;  // 0 is "auto"
+            to.assign(value);
+            return true;
         }
         return false;
     };

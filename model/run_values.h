@@ -16,7 +16,8 @@ toml::table parse_value(const Field& field, const RunConfig& config, const std::
 /// Sets the field, what follows from it, and its origin. Throws Error: "where: key: expected …, got …".
 void assign(const Field& field, RunConfig& config, const toml::node& node, const std::string& where);
 
-/// Gives a Derived field that was not given the value that it has in `source`; returns whether it was such a field.
+/// Gives a field that is Derived and was not given, or is "auto", the value that it has in `source`; returns whether it
+/// did.
 bool take_derived(const Field& field, RunConfig& config, const RunConfig& source);
 
 /// As in TOML; "" for a shorthand.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What `./dev lint` checks: formatting, the rules of the house, shell scripts, clang-tidy (of tests only what clang++ itself warns of). Prints a line
-# a check; fails if any fails.
+# a check; fails if any fails. lint.sh [CHECK…]: only those.
 # clang-tidy's verdict on a file is kept in .cache/tidy until the file, a header, or the configuration changes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -86,13 +86,17 @@ tidy() {
     export -f tidy_file
     # What is built here: some tests need headers of CUDA. Those of cudnn-frontend take clang-tidy many minutes.
     select_files '^(apps|base|bench|data|engine|kernels|model|tests)/.*\.cpp$' | grep -v /cudnn_graphs | built_here |
-        xargs -P "$(nproc)" -I{} bash -c 'tidy_file {}'
+        xargs -P "$(scripts/cores.sh)" -I{} bash -c 'tidy_file {}'
 }
 
 main() {
-    local status=0 check start output
+    local status=0 check start output all=(formatting house_rules scripts tidy)
+    for check in "$@"; do
+        [[ " ${all[*]} " == *" $check "* ]] || { echo "lint: there is no check $check, only ${all[*]}"; return 2; }
+    done
+    if [ $# = 0 ]; then set -- "${all[@]}"; fi
     list_files || { echo "lint: git cannot list the files"; return 1; }
-    for check in formatting house_rules scripts tidy; do
+    for check in "$@"; do
         start=$SECONDS
         if output=$($check 2>&1); then
             echo "lint: $check ok ($((SECONDS - start)) s)"
@@ -105,4 +109,4 @@ main() {
 }
 
 # Sourced, this file only gives its functions.
-if [ "${BASH_SOURCE[0]}" = "$0" ]; then main; fi
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then main "$@"; fi

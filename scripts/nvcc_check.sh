@@ -137,7 +137,7 @@ compile_all() {
     export -f compile
     for architecture in $architectures; do
         for source in kernels/cuda/*.cu; do printf '%s %s\n' "$architecture" "$source"; done
-    done | xargs -P "$(nproc)" -L 1 bash -c 'compile "$1" "$2"' compile
+    done | xargs -P "$(scripts/cores.sh)" -L 1 bash -c 'compile "$1" "$2"' compile
 }
 
 main() {

@@ -115,7 +115,7 @@ try_defect() {
 export build work kernels root
 export -f unit_of cases_of mutate make_program caught_by try_defect
 start=$SECONDS
-defects | grep -E -- "$only" | tr '\n' '\0' | xargs -0 -P "$(nproc)" -I{} bash -c 'try_defect "$1"' try {} | tee "$build/mutants.tsv"
+defects | grep -E -- "$only" | tr '\n' '\0' | xargs -0 -P "$(scripts/cores.sh)" -I{} bash -c 'try_defect "$1"' try {} | tee "$build/mutants.tsv"
 LC_ALL=C sort -o "$build/mutants.tsv" "$build/mutants.tsv"
 all=$(wc -l <"$build/mutants.tsv") caught=$(grep -c '^caught' "$build/mutants.tsv" || true)
 echo "$caught of $all defects caught in $((SECONDS - start)) s"

@@ -1,5 +1,6 @@
 // Attention: lengths, fewer queries than keys, strides, head sizes, dropout, large scores.
 // label: simt-quick
+// label: levels
 #include "kernel_testing.h"
 
 namespace dropforge::kernels {

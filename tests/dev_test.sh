@@ -34,13 +34,16 @@ wrong_use() {
     expect "unknown preset" "1 error: unknown preset 'fast'; the presets are release, debug, asan, tsan, cuda, package" "$(outcome ./dev build fast)"
     expect "wrong set-up" "1 error: setup takes nothing, lint, cuda or simt, not 'everything'" "$(outcome ./dev setup everything)"
     expect "unknown package" "1 error: package takes deb, tar, wheel and options of cmake, not 'rpm'" "$(outcome ./dev package deb rpm)"
+    expect "wrong check" "2 lint: there is no check spelling, only formatting house_rules scripts tidy" "$(outcome scripts/lint.sh spelling)"
     expect "unknown device" "1 error: --device takes cpu or cuda, not 'tpu'" "$(outcome ./dev test --device tpu)"
     expect "no device" "1 error: there is no NVIDIA driver here, so no test can run on a GPU" \
         "$(outcome bash -c '. ./dev; has_gpu_driver() { false; }; run_all_tests --device cuda')"
 }
 
 counting() {
-    cat >"$scratch/log" <<'TEXT'
+    mkdir "$scratch/logs"
+    echo 6:skipped_test >"$scratch/logs/LastTestsDisabled.log"
+    cat >"$scratch/logs/LastTest.log" <<'TEXT'
 1/5 Testing: doctests that pass
 [doctest] test cases: 12 | 12 passed | 0 failed | 3 skipped
 Test Passed.
@@ -54,8 +57,11 @@ Test Passed.
 5/5 Testing: all cases pass, then it dies on the way out
 [doctest] test cases:  4 |  4 passed |  0 failed | 0 skipped
 Test Failed.
+6/6 Testing: skipped_test
+skipped: it needs what is not here
+Test Passed.
 TEXT
-    expect "counts" "20 passed, 4 failed" "$(. ./dev && count_tests "$scratch/log")"
+    expect "counts" "20 passed, 4 failed" "$(. ./dev && count_tests "$scratch/logs")"
 }
 
 missing_packages() {
@@ -182,8 +188,33 @@ lint_failures() {
         "$(lint eval "echo '$scratch/none' | search x")"
 }
 
+# cores FILE TEXT…: what scripts/cores.sh answers on a machine of 8 processors with these files.
+cores() {
+    rm -rf "$scratch/machine"
+    while [ $# -gt 0 ]; do
+        mkdir -p "$scratch/machine/$(dirname "$1")"
+        printf '%s\n' "$2" >"$scratch/machine/$1"
+        shift 2
+    done
+    pretend scripts/cores.sh "$scratch/machine"
+}
+
+cores_of_quotas() {
+    fake nproc '[ -z "$OMP_NUM_THREADS" ] && echo 8'
+    local own=proc/self/cgroup sys=sys/fs/cgroup
+    expect "no control groups" "0 8" "$(OMP_NUM_THREADS=1 cores)"
+    expect "no quota" "0 8" "$(cores $own 0::/a/b $sys/a/b/cpu.max 'max 100000')"
+    expect "a quota above" "0 2" "$(cores $own 0::/a/b $sys/a/b/cpu.max 'max 100000' $sys/a/cpu.max '150000 100000')"
+    expect "more than there is" "0 8" "$(cores $own 0::/a $sys/a/cpu.max '6400000 100000')"
+    expect "the host's path" "0 3" "$(cores $own 0::/docker/1 $sys/cpu.max '300000 100000')"
+    expect "version 1" "0 4" "$(cores $own 3:cpu,cpuacct:/a $sys/cpu/a/cpu.cfs_quota_us 350000 $sys/cpu/a/cpu.cfs_period_us 100000)"
+    expect "version 1 without a quota" "0 8" "$(cores $own 3:cpu:/a $sys/cpu/a/cpu.cfs_quota_us -1 $sys/cpu/a/cpu.cfs_period_us 100000)"
+    rm -r "${scratch:?}/bin"
+}
+
 wrong_use
 counting
+cores_of_quotas
 missing_packages
 cuda_wheels
 demo_times

@@ -3,33 +3,16 @@
 #include <doctest/doctest.h>
 
 #include <cstring>
-#include <fstream>
 
+#include "base/cores.h"
 #include "engine/buffer.h"
-#include "temporary_folder.h"
+#include "machine_fixture.h"
 
 using namespace dropforge;
+using test::Machine;
+using test::processor;
 
 namespace {
-
-/// A tree of /proc and /sys of some machine.
-class Machine {
-  public:
-    void file(const std::string& path, const std::string& text) {
-        fs::create_directories((folder_ / path).parent_path());
-        std::ofstream(folder_ / path) << text;
-    }
-    const fs::path& root() const { return folder_.path(); }
-
-  private:
-    TemporaryFolder folder_;
-};
-
-std::string cpu(int id, int package, int core, const std::string& flags) {
-    return fmt::format(
-        "processor\t: {}\nmodel name\t: Test CPU 9\nphysical id\t: {}\ncore id\t\t: {}\nflags\t\t: fpu {} sse\n\n", id,
-        package, core, flags);
-}
 
 constexpr int64_t kMiB = 1 << 20;
 const std::string kMeminfo = "MemTotal:       1048576 kB\nMemFree:         1000 kB\nMemAvailable:    524288 kB\n";
@@ -38,8 +21,7 @@ const std::string kMeminfo = "MemTotal:       1048576 kB\nMemFree:         1000 
 
 TEST_CASE("this machine: plausible figures") {
     const CpuInfo cpu = cpu_info();
-    CHECK(cpu.physical_cores >= 1);
-    CHECK(cpu.physical_cores <= 4096);
+    CHECK(cpu.cores == usable_cores());
     CHECK_FALSE(cpu.model.empty());
     const MemoryInfo memory = memory_info();
     CHECK(memory.total >= 64 * kMiB);
@@ -60,32 +42,14 @@ TEST_CASE("peak memory grows by what is touched, and stays when it is freed") {
     CHECK(grown <= 300 * kMiB);
 }
 
-TEST_CASE("cores: hyper-threads count once, the affinity mask and the quota limit them") {
+TEST_CASE("a CPU with its name, and one without name and topology") {
     Machine machine;
-    std::string text;
-    for (int i = 0; i < 16; ++i) text += cpu(i, i % 8 / 4, i % 4, "avx512f");  // 2 packages × 4 cores × 2 threads
-    machine.file("proc/cpuinfo", text);
-    CHECK(cpu_info(machine.root()).physical_cores == 8);
+    machine.file("proc/cpuinfo", processor(0, 0, 0, "") + processor(1, 0, 1, ""));
+    CHECK(cpu_info(machine.root()).cores == 2);
     CHECK(cpu_info(machine.root()).model == "Test CPU 9");
-    machine.file("proc/self/status", "Name:\tx\nCpus_allowed:\tff\nCpus_allowed_list:\t0-2,8-9,15\n");
-    CHECK(cpu_info(machine.root()).physical_cores ==
-          4);  // 0, 1, 2 with their second threads 8 and 9, and 7's second thread
-    machine.file("proc/self/cgroup", "0::/box/job\n");
-    machine.file("sys/fs/cgroup/box/cpu.max", "150000 100000\n");
-    machine.file("sys/fs/cgroup/box/job/cpu.max", "max 100000\n");
-    CHECK(cpu_info(machine.root()).physical_cores == 2);
-    machine.file("proc/self/cgroup", "3:cpu,cpuacct:/\n0::/\n");
-    machine.file("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n");
-    machine.file("sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
-    CHECK(cpu_info(machine.root()).physical_cores == 4);
-    machine.file("sys/fs/cgroup/cpu/cpu.cfs_quota_us", "50000\n");
-    CHECK(cpu_info(machine.root()).physical_cores == 1);
-}
-
-TEST_CASE("a CPU without model name and topology") {
     Machine arm;
     arm.file("proc/cpuinfo", "processor : 0\nFeatures : fp asimd bf16\n\nprocessor : 1\nFeatures : fp asimd bf16\n");
-    CHECK(cpu_info(arm.root()).physical_cores == 2);
+    CHECK(cpu_info(arm.root()).cores == 2);
     CHECK(cpu_info(arm.root()).model == "unknown CPU");
 }
 
@@ -115,5 +79,5 @@ TEST_CASE("memory: the tightest control group counts, with its file cache as ava
     CHECK(memory_info(old.root()).available == 100 * kMiB - 1000000);
 
     CHECK(memory_info(machine.root() / "nowhere").total == 0);
-    CHECK(cpu_info(machine.root() / "nowhere").physical_cores == 1);
+    CHECK(cpu_info(machine.root() / "nowhere").cores == 1);
 }

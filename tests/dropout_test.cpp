@@ -1,6 +1,7 @@
 // Dropout: the generator's published answers, the coordinates of an element, and that every operation draws these bits,
 // in forward and backward.
 // label: simt-quick
+// label: levels
 #include "kernels/dropout.h"
 #include "kernel_testing.h"
 

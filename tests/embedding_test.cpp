@@ -1,5 +1,6 @@
 // Embeddings: gathered sums, LayerNorm, dropout; gradients of tables with repeated and untouched rows.
 // label: simt-quick
+// label: levels
 #include "kernel_testing.h"
 
 namespace dropforge::kernels {

@@ -1,5 +1,6 @@
 // Matrix product: layouts, leading dimensions, bias, accumulation.
 // label: simt-quick
+// label: levels
 #include "kernel_testing.h"
 #if DROPFORGE_CUDA_TESTED
 #include "kernels/cuda/functions.h"

@@ -1,5 +1,6 @@
 // Dropout + residual + LayerNorm: values, gradients, in-place forms, odd widths.
 // label: simt-quick
+// label: levels
 #include "kernel_testing.h"
 
 namespace dropforge::kernels {

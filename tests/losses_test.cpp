@@ -1,5 +1,6 @@
 // Cross-entropy in place: padded columns, unused rows, first and last labels, huge logits; and the sums of a step.
 // label: simt-quick
+// label: levels
 #include "kernel_testing.h"
 
 namespace dropforge::kernels {

@@ -1,6 +1,7 @@
 // Gradient norm, AdamW and LAMB over segments with gaps: clipping, decay, a norm that is not finite, the 16-bit copy,
 // the loss scale.
 // label: simt-quick
+// label: levels
 #include "kernel_testing.h"
 #include "kernels/blocks.h"
 

@@ -1,4 +1,5 @@
 // Golden cases on the CPU, and on the CUDA backend as many as are quick there; what input is refused.
+// label: levels
 #include "tests/parity_cases.h"
 
 #if DROPFORGE_CUDA_TESTED

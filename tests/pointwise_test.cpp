@@ -1,5 +1,6 @@
 // GELU, tanh and column sums: values, slopes, in-place forms, sizes that no vector width divides.
 // label: simt-quick
+// label: levels
 #include "kernel_testing.h"
 
 namespace dropforge::kernels {

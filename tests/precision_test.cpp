@@ -49,6 +49,37 @@ TEST_CASE("what is asked for is taken, or refused where a device does not comput
                          "bf16 needs compute capability 8.0, this GPU has 7.5: it computes in fp16 or f32", Error);
 }
 
+TEST_CASE("a run that goes on: what it began with, not what was asked for; a note where auto would be something else") {
+    CHECK(resolve_precision(Precision::f32, kHopper, true).reason == "f32, as the run began");
+    CHECK(resolve_precision(Precision::bf16, kOldCpu, true).reason ==
+          "bf16, as the run began; this CPU has no products of bf16, f32 is faster");
+    CHECK(resolve_precision(Precision::fp16, kTuring, true).reason == "fp16 with a loss scale, as the run began");
+    CHECK_THROWS_WITH_AS(resolve_precision(Precision::bf16, kTuring, true), doctest::Contains("bf16 needs"), Error);
+
+    const auto resumed = [](const RunPlan& began, const Device& on) {
+        RunConfig config = RunConfig::load("bert-tiny");
+        config.model.vocabulary = 100;
+        config.model.special = {0, 1, 2, 3, 4};
+        config.go_on_from(began.config, "runs/1");
+        return RunPlan(config, on);
+    };
+    RunConfig config = RunConfig::load("bert-tiny");
+    config.model.vocabulary = 100;
+    config.model.special = {0, 1, 2, 3, 4};
+    const RunPlan began(config, kCpu);
+    CHECK(began.config.train.precision == Precision::bf16);
+    CHECK(began.precision_note() == "");
+    CHECK(resumed(began, kCpu).precision_note() == "");
+    CHECK(resumed(began, kCpu).precision.reason == "bf16, as the run began");
+    const RunPlan elsewhere = resumed(began, kOldCpu);
+    CHECK(elsewhere.precision.dtype == DType::bf16);
+    CHECK(elsewhere.config.difference(began.config) == "");
+    CHECK(elsewhere.precision_note() ==
+          "the run goes on in bf16, as it began; auto would be f32: this CPU has no products of bf16");
+    CHECK(resumed(RunPlan(config, kOldCpu), kHopper).precision_note() ==
+          "the run goes on in f32, as it began; auto would be bf16: this GPU computes it");
+}
+
 TEST_CASE("the CPU's kernels refuse fp16 themselves") {
     const Parameters parameters(small_config(0), {});
     const data::Batch batch = random_batch(parameters.config(), 4, 24, 5);

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "model/manifest.h"
+#include "model/run_config.h"
 #include "pretrain_fixture.h"
 
 using namespace dropforge;
@@ -73,6 +74,37 @@ TEST_CASE("methods that drop tokens: what they refuse names the key and what is 
     check_refused(place.command(5, {"--method", "sparse"}), 1,
                   {"--method: train.method", "\"token_dropping\"", "sparse"});
     CHECK(!fs::exists(place.out));
+}
+
+TEST_CASE("what --precision auto came to is recorded, and kept where auto would be something else") {
+    const Place place;
+    const auto run = [&](const fs::path& out, int64_t steps, const Arguments& more) {
+        return pretrain_arguments(place.data, out, steps) + more;
+    };
+    const auto recorded = [](const fs::path& out) {
+        return RunConfig::load((out / "config.toml").string()).train.precision;
+    };
+    succeed(run(place.out, 2, {"--precision", "auto"}));
+    const bool bf16 = recorded(place.out) == Precision::bf16;
+    CHECK(recorded(place.out) == (bf16 ? Precision::bf16 : Precision::f32));
+    const std::string here = bf16 ? "bf16" : "f32", other = bf16 ? "f32" : "bf16";
+    succeed(run(place.out, 3, {"--precision", here}));  // what it has, given
+    check_refused(run(place.out, 4, {"--precision", other}), 1,
+                  {fmt::format("train.precision is \"{}\" there and \"{}\" here", here, other)});
+    CHECK_FALSE(contains(succeed(run(place.out, 4, {"--precision", "auto"})).error, "the run goes on in"));
+
+    // A run that began where auto is something else.
+    const fs::path from_elsewhere = place.folder / "from-elsewhere";
+    succeed(run(from_elsewhere, 2, {"--precision", other}));
+    const CommandResult resumed = succeed(run(from_elsewhere, 3, {"--precision", "auto"}));
+    CHECK(contains(resumed.error, fmt::format("the run goes on in {}, as it began; auto would be {}: ", other, here)));
+    CHECK(contains(resumed.error, other + ", as the run began"));
+    CHECK(recorded(from_elsewhere) == (bf16 ? Precision::f32 : Precision::bf16));
+    const fs::path copy = place.folder / "copy";  // from its checkpoint into a folder of its own
+    succeed(run(copy, 4, {"--resume", (from_elsewhere / "checkpoints" / "step-00000003").string()}));
+    CHECK(recorded(copy) == recorded(from_elsewhere));
+    check_refused(run(from_elsewhere, 4, {"--precision", here}), 1,
+                  {fmt::format("train.precision is \"{}\" there and \"{}\" here", other, here)});
 }
 
 TEST_CASE("more steps: the warm-up that followed from the first number of steps stays") {

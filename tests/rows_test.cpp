@@ -1,5 +1,6 @@
 // Gathers, scatters, merges and splits of rows: copies are exact. Casts and additions.
 // label: simt-quick
+// label: levels
 #include "kernel_testing.h"
 
 namespace dropforge::kernels {

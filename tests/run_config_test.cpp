@@ -190,6 +190,26 @@ TEST_CASE("derived values follow their sources until they are given") {
     CHECK(config.train.learning_rate().at(50) == 1e-4);
 }
 
+TEST_CASE("a run that goes on keeps what auto came to, unless another precision is asked for") {
+    RunConfig record, automatic, same, other;
+    record.set("train.precision=bf16");
+    same.set("train.precision=bf16");
+    other.set("train.precision=f32");
+    for (RunConfig* config : {&automatic, &same, &other}) config->go_on_from(record, "runs/1");
+    CHECK(automatic.train.precision == Precision::bf16);
+    CHECK(automatic.kept.contains("train.precision"));
+    CHECK(automatic.difference(record) == "");
+    CHECK_FALSE(same.kept.contains("train.precision"));
+    CHECK(same.difference(record) == "");
+    CHECK(other.difference(record) == "train.precision is \"bf16\" there and \"f32\" here");
+    // A record that says auto does not say what that was.
+    RunConfig again;
+    again.go_on_from(RunConfig(), "runs/1");
+    CHECK(again.train.precision == Precision::automatic);
+    CHECK_FALSE(again.kept.contains("train.precision"));
+    CHECK(same.difference(RunConfig()) == "");
+}
+
 TEST_CASE("dropping.keep: a float is a share, an integer a count, printed as given") {
     const auto keep = [](const std::string& value) {
         return RunConfig::from_toml("[dropping]\nkeep = " + value, "a.toml").dropping.keep;

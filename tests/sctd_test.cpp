@@ -1,5 +1,6 @@
 // The semantic-align step of ScTD: its loss, and the gradient of that loss.
 // one thread: many steps of a model so small that sharing out their work costs more than it gives.
+// label: levels
 #include "model/sctd.h"
 
 #include <doctest/doctest.h>

@@ -1,5 +1,6 @@
 // Pooled rows and the divergence of two rows as distributions: gradients, odd shapes, equal rows that must give 0.
 // label: simt-quick
+// label: levels
 #include "kernel_testing.h"
 
 namespace dropforge::kernels {

@@ -1,4 +1,5 @@
 // The Programs of every preset's steps: counted FLOPs, and what their memory plans need.
+// label: levels
 #include <doctest/doctest.h>
 
 #include "model/step_programs.h"

@@ -1,6 +1,7 @@
 // What token dropping chooses and remembers: values of positions, the first k of them with ties and anything that a
 // float can be, and the table of importance.
 // label: simt-quick
+// label: levels
 #include <bit>
 #include <numeric>
 

@@ -1,4 +1,5 @@
 // Token dropping: which tokens stay, the step without the others, and the importance table.
+// label: levels
 #include "model/token_dropping.h"
 
 #include <doctest/doctest.h>

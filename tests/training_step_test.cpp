@@ -1,4 +1,5 @@
 // The training step as a whole: accumulation, determinism, allocation, plans and counted work of every preset.
+// label: levels
 #include "model/training_step.h"
 
 #include <doctest/doctest.h>

@@ -46,7 +46,7 @@ inline void add_to(float* sum, f32v x, Count count) {
 /// sum[columns] (+)= partials[0] + … + partials[blocks-1], each `stride` floats after the one before.
 inline void add_partials(const float* partials, int64_t blocks, int64_t stride, int64_t columns, float* sum,
                          bool accumulate) {
-    constexpr int64_t kPiece = 256;
+    constexpr int64_t kPiece = 64;  // four cache lines
     parallel_for((columns + kPiece - 1) / kPiece, blocks * columns, [&](int64_t piece) {
         const int64_t begin = piece * kPiece;
         for_columns(std::min(kPiece, columns - begin), [&](int64_t j, auto count) {

@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(kWarp* kSumWarps)
 }
 
 void column_sum(const ColumnSum& c, Context& context) {
-    const int64_t blocks = row_blocks(c.rows);
+    const int64_t blocks = device_column_blocks(c.rows);
     auto* partials = static_cast<float*>(c.scratch);
     with_device_type(c.dtype, [&](auto type) {
         using T = typename decltype(type)::type;

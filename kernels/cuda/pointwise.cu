@@ -109,7 +109,7 @@ __global__ void __launch_bounds__(kWarp* kSumWarps)
 
 template <typename F, typename Backward>
 void map_backward(const Backward& op, const void* saved, void* again, Context& context) {
-    const int64_t blocks = row_blocks(op.rows);
+    const int64_t blocks = device_column_blocks(op.rows);
     auto* partials = op.dx_sum ? static_cast<float*>(op.scratch) : nullptr;
     with_device_type(op.dtype, [&](auto type) {
         using T = typename decltype(type)::type;
