@@ -70,7 +70,7 @@ void Executor::check_bound() {
 /// Threads that OpenMP makes later take after this one; those that it has must be told.
 void Executor::flush_subnormals_of_team() {
     flush_subnormals();
-    if (omp_get_max_threads() <= flushing_threads_) return;
+    if (!context_.on_host() || omp_get_max_threads() <= flushing_threads_) return;
     flushing_threads_ = omp_get_max_threads();
 #pragma omp parallel
     flush_subnormals();
