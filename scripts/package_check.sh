@@ -14,7 +14,7 @@ root=$(realpath -m "${1:-$(mktemp -d)}")
 
 cleanup() {
     umount "$root/proc" "$root/dev" 2>/dev/null || true
-    [ -n "$keep" ] || rm -rf "$root"
+    [ -n "$keep" ] || rm -rf --one-file-system "$root"  # should /dev still be mounted
 }
 keep=${1:-}
 trap cleanup EXIT
@@ -28,9 +28,9 @@ inside() {
 # Debian's mirror is the one that this machine uses.
 make_root() {
     local mirror
-    mirror=$(sed -nE 's/^URIs: *//p; s/^deb (\[[^]]*\] )?([^ ]*) bookworm .*/\2/p' /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null |
-        sed -n 1p)
-    [ -x "$root/bin/bash" ] || debootstrap --variant=minbase bookworm "$root" "$mirror" >build/package_check.log ||
+    mirror=$({ cat /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null || true; } |
+        sed -nE 's/^URIs: *//p; s/^deb (\[[^]]*\] )?([^ ]*) bookworm .*/\2/p' | sort | sed -n 1p)
+    [ -x "$root/bin/bash" ] || debootstrap --variant=minbase bookworm "$root" ${mirror:+"$mirror"} >build/package_check.log 2>&1 ||
         die "no Debian root could be made (whole log: build/package_check.log)"
     chmod 755 "$root"
     mount -t proc proc "$root/proc"
@@ -60,11 +60,11 @@ inside su tester -c 'cd && python3 -m venv environment && environment/bin/pip in
 try wheel /home/tester/environment/bin
 inside su tester -c 'cd && mkdir archive-files && tar -C archive-files --strip-components=1 -xf dropforge*.tar.zst' || die "tar cannot read the archive"
 try archive /home/tester/archive-files/bin
-inside sh -c 'apt-get -qq install -y --no-install-recommends /home/tester/dropforge*.deb' || die "apt-get refuses the .deb"
+inside sh -c 'apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends /home/tester/dropforge*.deb' >/dev/null 2>&1 || die "apt-get refuses the .deb"
 try deb /usr/bin
 printf '\n'
 inside dpkg-query -W -f 'deb: ${Package} ${Version}, depends on ${Depends}, installed ${Installed-Size} kB\n' dropforge
-inside apt-get -qq remove -y dropforge >/dev/null
+inside apt-get -qq -o Dpkg::Use-Pty=0 remove -y dropforge >/dev/null
 left=$(inside find /usr -name '*dropforge*')
 [ -z "$left" ] || die "after its removal the .deb left $left"
 echo "the wheel, the archive and the .deb run, without a compiler"
