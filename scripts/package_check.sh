@@ -14,34 +14,34 @@ root=$(realpath -m "${1:-$(mktemp -d)}")
 
 cleanup() {
     umount "$root/proc" "$root/dev" 2>/dev/null || true
-    [ -n "$keep" ] || rm -rf "$root"
+    [ -n "$keep" ] || rm -rf --one-file-system "$root"  # should /dev still be mounted
 }
 keep=${1:-}
 trap cleanup EXIT
 
 # inside COMMAND…: in the root, with an environment of its own.
 inside() {
-    env -i HOME=/home/tester TERM=dumb LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" \
+    env -i HOME=/srv/tester TERM=dumb LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive http_proxy="${http_proxy:-}" https_proxy="${https_proxy:-}" \
         PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin chroot "$root" "$@"
 }
 
 # Debian's mirror is the one that this machine uses.
 make_root() {
     local mirror
-    mirror=$(sed -nE 's/^URIs: *//p; s/^deb (\[[^]]*\] )?([^ ]*) bookworm .*/\2/p' /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null |
-        sed -n 1p)
-    [ -x "$root/bin/bash" ] || debootstrap --variant=minbase bookworm "$root" "$mirror" >build/package_check.log ||
+    mirror=$({ cat /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null || true; } |
+        sed -nE 's/^URIs: *//p; s/^deb (\[[^]]*\] )?([^ ]*) bookworm .*/\2/p' | sort | sed -n 1p)
+    [ -x "$root/bin/bash" ] || debootstrap --variant=minbase bookworm "$root" ${mirror:+"$mirror"} >build/package_check.log 2>&1 ||
         die "no Debian root could be made (whole log: build/package_check.log)"
     chmod 755 "$root"
     mount -t proc proc "$root/proc"
     mount --bind /dev "$root/dev"
     cp /etc/resolv.conf "$root/etc/"
-    inside id tester >/dev/null 2>&1 || inside useradd --create-home tester
-    inside find /home/tester -mindepth 1 -delete
-    mkdir "$root/home/tester/text"
-    cp README.md CONTRIBUTING.md docs/*.md "$root/home/tester/text"
-    cp scripts/try_programs.sh "$packages"/dropforge* "$root/home/tester"
-    inside chown -R tester /home/tester
+    inside id tester >/dev/null 2>&1 || inside useradd --create-home --home-dir /srv/tester tester
+    inside find /srv/tester -mindepth 1 -delete
+    mkdir "$root/srv/tester/text"
+    cp README.md CONTRIBUTING.md docs/*.md "$root/srv/tester/text"
+    cp scripts/try_programs.sh "$packages"/dropforge* "$root/srv/tester"
+    inside chown -R tester /srv/tester
 }
 
 # try NAME BIN: the whole way with the programs there, first on the PATH.
@@ -57,14 +57,14 @@ make_root
 inside apt-get -qq update
 inside apt-get -qq install -y --no-install-recommends python3-venv zstd >/dev/null 2>&1 || die "apt-get could not install python3-venv and zstd"
 inside su tester -c 'cd && python3 -m venv environment && environment/bin/pip install --quiet --no-index dropforge*.whl' || die "pip refuses the wheel"
-try wheel /home/tester/environment/bin
+try wheel /srv/tester/environment/bin
 inside su tester -c 'cd && mkdir archive-files && tar -C archive-files --strip-components=1 -xf dropforge*.tar.zst' || die "tar cannot read the archive"
-try archive /home/tester/archive-files/bin
-inside sh -c 'apt-get -qq install -y --no-install-recommends /home/tester/dropforge*.deb' || die "apt-get refuses the .deb"
+try archive /srv/tester/archive-files/bin
+inside sh -c 'apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends /srv/tester/dropforge*.deb' >/dev/null 2>&1 || die "apt-get refuses the .deb"
 try deb /usr/bin
 printf '\n'
 inside dpkg-query -W -f 'deb: ${Package} ${Version}, depends on ${Depends}, installed ${Installed-Size} kB\n' dropforge
-inside apt-get -qq remove -y dropforge >/dev/null
+inside apt-get -qq -o Dpkg::Use-Pty=0 remove -y dropforge >/dev/null
 left=$(inside find /usr -name '*dropforge*')
 [ -z "$left" ] || die "after its removal the .deb left $left"
 echo "the wheel, the archive and the .deb run, without a compiler"
