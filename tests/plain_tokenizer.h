@@ -18,8 +18,7 @@ using Ids = std::vector<int32_t>;
 
 /// A small one made for the cases of tests/golden/tokenizer.
 inline const data::Vocabulary& vocabulary() {
-    static const data::Vocabulary loaded =
-        data::Vocabulary::load(fs::path(kTestData) / "tokenizer/vocab.txt");
+    static const data::Vocabulary loaded = data::Vocabulary::load(fs::path(kTestData) / "tokenizer/vocab.txt");
     return loaded;
 }
 
