@@ -66,7 +66,7 @@ void require_computes(const Device& device, DType dtype) {
 
 Device cpu_device() {
     const CpuInfo cpu = cpu_info();
-    return {.model = cpu.model,
+    return {.model = fmt::format("{} ({})", cpu.model, kernels::name_of(kernels::cpu_level())),
             .text = fmt::format("{}, {} cores, kernels for {}", cpu.model, cpu.cores, kernels::cpu_level_text()),
             .bf16 = kernels::cpu_level() == kernels::CpuLevel::avx512_bf16,
             .available = memory_info().available};

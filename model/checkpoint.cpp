@@ -46,6 +46,7 @@ TrainingState read_state(const SafetensorsFile& file) {
     state.config = text(file, "config");
     state.data = text(file, "data");
     state.revision = text(file, "revision");
+    if (const auto kernels = metadata.find("kernels"); kernels != metadata.end()) state.kernels = kernels->second;
     const auto bytes = file.bytes("interval");
     require(bytes.size() == sizeof(state.sums), "{}: interval must have {} bytes, not {}", file.path().string(),
             sizeof(state.sums), bytes.size());
@@ -84,6 +85,7 @@ void save_checkpoint(const fs::path& folder, const Parameters& parameters, Train
     writer.metadata("config", state.config);
     writer.metadata("data", state.data);
     writer.metadata("revision", state.revision);
+    writer.metadata("kernels", state.kernels);
     writer.add_raw("interval", "F64", std::as_bytes(std::span(&state.sums, 1)), {sizeof(state.sums) / sizeof(double)});
     const std::span<const float> table = step.importance();
     if (!table.empty()) writer.add(kImportance, table, {std::ssize(table)});

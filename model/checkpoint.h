@@ -20,6 +20,7 @@ struct TrainingState {
     std::string config;    // the run's resolved TOML
     std::string data;      // fingerprint of the training split, 16 hexadecimal digits
     std::string revision;  // of the source that the program was built from
+    std::string kernels;   // name of the kernel table: "cpu avx2"; empty in checkpoints from before it was kept
 };
 
 /// Writes config.json, model.safetensors (f32 master weights), trainer.safetensors (moments, importance table, loss

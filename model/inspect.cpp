@@ -139,11 +139,14 @@ Inspection inspect_model(const fs::path& folder) {
                    {"parameters", count}};
     if (!checkpoint) return result;
     const TrainingState state = load_training_state(folder);
-    result.text += fmt::format("step        {}\ndata        {}\nrevision    {}\nevery file is as the manifest says\n",
-                               state.step, state.data, state.revision);
+    result.text += fmt::format(
+        "step        {}\ndata        {}\nrevision    {}\nkernels     {}\n"
+        "every file is as the manifest says\n",
+        state.step, state.data, state.revision, state.kernels);
     result.json["step"] = state.step;
     result.json["data"] = state.data;
     result.json["revision"] = state.revision;
+    result.json["kernels"] = state.kernels;
     add_importance(folder, result);
     return result;
 }

@@ -134,6 +134,7 @@ void Pretraining::begin() {
     state_.config = config_.to_toml();
     state_.data = data::hex(inputs_.training.fingerprint());
     state_.revision = options_.revision;
+    state_.kernels = plan_.device.kernels->name;
     if (const std::string note = plan_.precision_note(); !note.empty()) line_.note(note);
     if (options_.resume != "off") {
         if (const auto checkpoint = find_checkpoint(options_.out, options_.resume)) {
@@ -149,9 +150,14 @@ void Pretraining::begin() {
             if (there.revision != state_.revision)
                 line_.note(fmt::format("the checkpoint was written by revision {}, this is {}", there.revision,
                                        state_.revision));
+            if (!there.kernels.empty() && there.kernels != state_.kernels)
+                line_.note(
+                    fmt::format("the checkpoint was written by kernels for {}, these are for {}: the run goes "
+                                "on, its numbers are rounded otherwise from here on",
+                                there.kernels, state_.kernels));
             const TrainingState here = state_;
             state_ = load_checkpoint(checkpoint->path, plan_.parameters, step_);
-            state_.config = here.config, state_.revision = here.revision;
+            state_.config = here.config, state_.revision = here.revision, state_.kernels = here.kernels;
             result_.checkpoint = checkpoint->path;
             for (const fs::path& later : folder_.set_aside_after(state_.step))
                 line_.note("set aside: " + later.string());
