@@ -16,6 +16,9 @@ namespace {
 constexpr double kCutDeviation = 0.87962566103423978;
 /// Standard deviation of mimetic query and key weights at this hidden size; at others it goes with 1/√hidden.
 constexpr double kQueryDeviation = 0.08, kQueryHidden = 128;
+/// Standard deviation of mimetic position embeddings in multiples of initializer_range: next to word embeddings that
+/// have that, most of what a position begins with is where it is.
+constexpr double kPositionScale = 3;
 
 /// A standard normal cut at ±2 (Box–Muller, redrawn outside).
 float truncated_normal(PhiloxStream& stream) {
@@ -79,7 +82,7 @@ void Parameters::initialize(float* arena, uint64_t seed) const {
     }
     if (!mimetic) return;
     const auto values = [&](Index p) { return arena + entries_[static_cast<size_t>(p)].offset; };
-    fill_sinusoids(values(position), config_.max_positions, config_.hidden, config_.initializer_range);
+    fill_sinusoids(values(position), config_.max_positions, config_.hidden, kPositionScale * config_.initializer_range);
     const int64_t part = config_.hidden * config_.hidden;  // of the fused qkv
     for (const Layer& layer : layers) std::copy_n(values(layer.qkv.weight), part, values(layer.qkv.weight) + part);
 }
