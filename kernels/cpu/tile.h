@@ -72,43 +72,51 @@ struct Finish {
     int64_t ld_previous = 0;
 };
 
-/// Vector j of row i of a tile, at `row` and `column` of c.
-template <typename Count>
-[[gnu::always_inline]] inline void finish_vector(f32v v, const Finish& f, int64_t row, int64_t column, Count count) {
-    const int64_t from = row * f.ld_previous + column, to = row * f.ld_to + column;
-    if (f.row_scale) v *= f.row_scale[row];
-    if (f.previous)
-        v += f.previous_type == DType::f32 ? load(static_cast<const float*>(f.previous) + from, count)
-                                           : load(static_cast<const bf16*>(f.previous) + from, count);
-    f.to_type == DType::f32 ? store(static_cast<float*>(f.to) + to, v, count)
-                            : store(static_cast<bf16*>(f.to) + to, v, count);
-}
-
-template <typename T, int N>
-[[gnu::always_inline]] inline void finish(Tile<T, N>& tile, const Finish& f, int64_t row, int64_t column, int64_t rows,
-                                          int64_t columns) {
+/// Calls f(vector of sums, row, column of its first lane, Full or Part) for what of a tile exists in c.
+template <typename T, int N, typename F>
+[[gnu::always_inline]] inline void for_vectors(Tile<T, N>& tile, int64_t row, int64_t column, int64_t rows,
+                                               int64_t columns, F&& f) {
     const bool whole = columns >= N * kLanes;
-    if (f.bias) {
-#pragma GCC unroll 3
-        for (int j = 0; j < N; ++j) {
-            const float* at = f.bias + column + kLanes * j;
-            const f32v bias = whole ? load(at) : load(at, first_lanes(columns - kLanes * j));
-#pragma GCC unroll 8
-            for (auto& c : tile.c) c[j] += bias;
-        }
-    }
 #pragma GCC unroll 8
     for (int i = 0; i < kTileRows; ++i) {
         if (i >= rows) break;
 #pragma GCC unroll 3
         for (int j = 0; j < N; ++j) {
-            const int64_t at = column + kLanes * j;
             if (whole)
-                finish_vector(tile.c[i][j], f, row + i, at, Full{});
+                f(tile.c[i][j], row + i, column + kLanes * j, Full{});
             else
-                finish_vector(tile.c[i][j], f, row + i, at, first_lanes(columns - kLanes * j));
+                f(tile.c[i][j], row + i, column + kLanes * j, first_lanes(columns - kLanes * j));
         }
     }
+}
+
+/// Each part of the work is a pass over the registers: asked for every vector, what there is to do would take longer
+/// than doing it.
+template <typename T, int N>
+[[gnu::always_inline]] inline void finish(Tile<T, N>& tile, const Finish& f, int64_t row, int64_t column, int64_t rows,
+                                          int64_t columns) {
+    const auto pass = [&](auto&& g) [[gnu::always_inline]] { for_vectors(tile, row, column, rows, columns, g); };
+    const auto add = [&]<typename S>(const S* from) [[gnu::always_inline]] {
+        pass([&](f32v& v, int64_t r, int64_t c, auto count)
+                 [[gnu::always_inline]] { v += load(from + r * f.ld_previous + c, count); });
+    };
+    const auto put = [&]<typename S>(S* to) [[gnu::always_inline]] {
+        pass([&](f32v& v, int64_t r, int64_t c, auto count)
+                 [[gnu::always_inline]] { store(to + r * f.ld_to + c, v, count); });
+    };
+    if (f.bias) {
+#pragma GCC unroll 3
+        for (int j = 0; j < N; ++j) {
+            const f32v bias = load(f.bias + column + kLanes * j, first_lanes(columns - kLanes * j));
+#pragma GCC unroll 8
+            for (auto& c : tile.c) c[j] += bias;
+        }
+    }
+    if (f.row_scale) pass([&](f32v& v, int64_t r, int64_t, auto) [[gnu::always_inline]] { v *= f.row_scale[r]; });
+    if (f.previous)
+        f.previous_type == DType::f32 ? add(static_cast<const float*>(f.previous))
+                                      : add(static_cast<const bf16*>(f.previous));
+    f.to_type == DType::f32 ? put(static_cast<float*>(f.to)) : put(static_cast<bf16*>(f.to));
 }
 
 template <typename T, int N, TileA layout>
