@@ -74,6 +74,19 @@ void read_arena(const SafetensorsFile& file, const std::string& prefix, const Pa
 
 }  // namespace
 
+std::vector<std::string> written_otherwise(const TrainingState& there, const TrainingState& here) {
+    std::vector<std::string> lines;
+    if (there.revision != here.revision)
+        lines.push_back(
+            fmt::format("the checkpoint was written by revision {}, this is {}", there.revision, here.revision));
+    if (!there.kernels.empty() && there.kernels != here.kernels)
+        lines.push_back(
+            fmt::format("the checkpoint was written by kernels for {}, these are for {}: from here on "
+                        "numbers are rounded otherwise",
+                        there.kernels, here.kernels));
+    return lines;
+}
+
 void save_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step,
                      const TrainingState& state, const fs::path& vocabulary, bool cased) {
     step.fetch_states();

@@ -23,6 +23,9 @@ struct TrainingState {
     std::string kernels;   // name of the kernel table: "cpu avx2"; empty in checkpoints from before it was kept
 };
 
+/// What is different about the program that wrote a checkpoint, for a run that goes on from it: a line each.
+std::vector<std::string> written_otherwise(const TrainingState& there, const TrainingState& here);
+
 /// Writes config.json, model.safetensors (f32 master weights), trainer.safetensors (moments, importance table, loss
 /// scale, state) and the tokenizer's files into `folder`, which exists. `vocabulary`: the vocab.txt to copy.
 void save_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step,

@@ -147,14 +147,7 @@ void Pretraining::begin() {
                     "{}: a checkpoint of a run on other data: its training split has the fingerprint {}, that of {} "
                     "has {}",
                     checkpoint->path.string(), there.data, config_.data.path, state_.data);
-            if (there.revision != state_.revision)
-                line_.note(fmt::format("the checkpoint was written by revision {}, this is {}", there.revision,
-                                       state_.revision));
-            if (!there.kernels.empty() && there.kernels != state_.kernels)
-                line_.note(
-                    fmt::format("the checkpoint was written by kernels for {}, these are for {}: the run goes "
-                                "on, its numbers are rounded otherwise from here on",
-                                there.kernels, state_.kernels));
+            for (const std::string& note : written_otherwise(there, state_)) line_.note(note);
             const TrainingState here = state_;
             state_ = load_checkpoint(checkpoint->path, plan_.parameters, step_);
             state_.config = here.config, state_.revision = here.revision, state_.kernels = here.kernels;

@@ -3,16 +3,8 @@
 # required ones, and that what is left out is said and counted.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-failures=0
-
-# expect NAME WANTED GOT
-expect() {
-    if [ "$2" = "$3" ]; then return; fi
-    printf 'FAILED: %s\n  wanted: %s\n  got:    %s\n' "$1" "$2" "$3"
-    failures=$((failures + 1))
-}
+# shellcheck source=tests/expectations.sh
+. tests/expectations.sh
 
 # ci COMMANDS: prints what they leave in passed, failed and skipped, after a run that has taken $1 seconds of a budget of 10 minutes.
 ci() {
@@ -39,4 +31,4 @@ printf '%s\n' '99% tests passed' 'The following tests did not run:' '   4 - gemm
     '  10 - nvcc_test (Skipped)' '12 passed, 0 failed' >"$scratch/ctest"
 expect "instruction sets that the machine lacks" "12 0 1" "$(ci 0 "stage tests cat $scratch/ctest; say_lacking_levels")"
 expect "their names" "this machine lacks, so that kernels for it were not tested: avx512" "$(tail -n 2 "$scratch/output" | head -n 1)"
-[ $failures = 0 ] && echo "all as expected"
+as_expected

@@ -3,16 +3,8 @@
 # text readers and the times that it reports; that lint takes no tool that fails for one that finds nothing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-failures=0
-
-# expect NAME WANTED GOT
-expect() {
-    if [ "$2" = "$3" ]; then return; fi
-    printf 'FAILED: %s\n  wanted: %s\n  got:    %s\n' "$1" "$2" "$3"
-    failures=$((failures + 1))
-}
+# shellcheck source=tests/expectations.sh
+. tests/expectations.sh
 
 # outcome COMMAND…: its exit status and the first line that it prints.
 outcome() {
@@ -220,4 +212,4 @@ cuda_wheels
 demo_times
 text_readers
 lint_failures
-[ $failures = 0 ] && echo "all as expected"
+as_expected

@@ -4,17 +4,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 build=${BUILD:-build/release}
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
-failures=0
+# shellcheck source=tests/expectations.sh
+. tests/expectations.sh
 share=$scratch/usr/share
-
-# expect NAME WANTED GOT
-expect() {
-    if [ "$2" = "$3" ]; then return; fi
-    printf 'FAILED: %s\n  wanted: %s\n  got:    %s\n' "$1" "$2" "$3"
-    failures=$((failures + 1))
-}
 
 # go_the_whole_way BIN: with the programs there, from a working folder of its own.
 go_the_whole_way() {
@@ -85,4 +77,4 @@ installation
 man_pages
 completions
 wheel
-[ $failures = 0 ] && echo "all as expected"
+as_expected
