@@ -52,7 +52,8 @@ void fill_sinusoids(float* values, int64_t positions, int64_t hidden, double dev
     const auto wave = [&](int64_t p, int64_t c) -> double& { return waves[static_cast<size_t>(p * hidden + c)]; };
     double squares = 0;
     for (int64_t c = 0; c < hidden; ++c) {
-        const double rate = std::pow(10000.0, -static_cast<double>(c / 2 * 2) / static_cast<double>(hidden));
+        const int64_t pair = c - c % 2;
+        const double rate = std::pow(10000.0, -static_cast<double>(pair) / static_cast<double>(hidden));
         double sum = 0;
         for (int64_t p = 0; p < positions; ++p) {
             const double angle = static_cast<double>(p) * rate;

@@ -91,7 +91,7 @@ int64_t DataOptions::predictions() const {
 int64_t TrainOptions::warmup() const { return warmup_steps.value_or(std::min<int64_t>(steps / 10, 10'000)); }
 
 fs::path RunConfig::file_of(const std::string& what) {
-    const fs::path path = what;
+    fs::path path = what;
     std::error_code error;
     if (fs::is_regular_file(path, error)) return path;
     const bool is_name = !path.has_parent_path() || path.parent_path() == "configs";
