@@ -14,6 +14,13 @@ endif()
 
 list(GET cpu_levels -1 highest)
 
+# Only binutils' linker makes ordinary sections of groups, one of which is kept of several, without a final link; with clang++, CMake prefers LLVM's.
+if(CMAKE_LINKER MATCHES "lld")
+    find_program(BINUTILS_LINKER NAMES ld.bfd ld REQUIRED)
+else()
+    set(BINUTILS_LINKER ${CMAKE_LINKER})
+endif()
+
 file(GLOB cpu_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cpu/*.cpp)
 foreach(level ${cpu_levels})
     set(objects kernels_cpu_${level})
@@ -27,7 +34,7 @@ foreach(level ${cpu_levels})
     endif()
     set(one ${CMAKE_BINARY_DIR}/kernels_cpu_${level}.o)
     add_custom_command(OUTPUT ${one} DEPENDS ${objects} $<TARGET_OBJECTS:${objects}> COMMAND_EXPAND_LISTS VERBATIM
-                       COMMAND ${CMAKE_LINKER} -r --force-group-allocation -o ${one}.all $<TARGET_OBJECTS:${objects}>
+                       COMMAND ${BINUTILS_LINKER} -r --force-group-allocation -o ${one}.all $<TARGET_OBJECTS:${objects}>
                        COMMAND ${CMAKE_OBJCOPY} --wildcard "--keep-global-symbol=_ZN9dropforge7kernels*cpu_${level}Ev" ${one}.all ${one}
                        COMMENT "Making the CPU kernels for ${level} one object")
     set_source_files_properties(${one} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)

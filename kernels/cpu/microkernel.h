@@ -25,7 +25,7 @@ template <typename T>
 constexpr int64_t kPerWord = 1;
 #if DROPFORGE_DOT_BF16
 template <>
-constexpr int64_t kPerWord<bf16> = 2;
+inline constexpr int64_t kPerWord<bf16> = 2;
 #endif
 
 /// Whether words of T are as they lie in memory, so that a row of them can be multiplied where it is.

@@ -95,14 +95,16 @@ template <typename T, int N, typename F>
 template <typename T, int N>
 [[gnu::always_inline]] inline void finish(Tile<T, N>& tile, const Finish& f, int64_t row, int64_t column, int64_t rows,
                                           int64_t columns) {
-    const auto pass = [&](auto&& g) [[gnu::always_inline]] { for_vectors(tile, row, column, rows, columns, g); };
-    const auto add = [&]<typename S>(const S* from) [[gnu::always_inline]] {
-        pass([&](f32v& v, int64_t r, int64_t c, auto count)
-                 [[gnu::always_inline]] { v += load(from + r * f.ld_previous + c, count); });
+    const auto pass = [&](auto&& g) __attribute__((always_inline)) {
+        for_vectors(tile, row, column, rows, columns, g);
     };
-    const auto put = [&]<typename S>(S* to) [[gnu::always_inline]] {
-        pass([&](f32v& v, int64_t r, int64_t c, auto count)
-                 [[gnu::always_inline]] { store(to + r * f.ld_to + c, v, count); });
+    const auto add = [&]<typename S>(const S* from) __attribute__((always_inline)) {
+        pass([&](f32v & v, int64_t r, int64_t c, auto count)
+                 __attribute__((always_inline)) { v += load(from + r * f.ld_previous + c, count); });
+    };
+    const auto put = [&]<typename S>(S * to) __attribute__((always_inline)) {
+        pass([&](f32v & v, int64_t r, int64_t c, auto count)
+                 __attribute__((always_inline)) { store(to + r * f.ld_to + c, v, count); });
     };
     if (f.bias) {
 #pragma GCC unroll 3
@@ -112,7 +114,8 @@ template <typename T, int N>
             for (auto& c : tile.c) c[j] += bias;
         }
     }
-    if (f.row_scale) pass([&](f32v& v, int64_t r, int64_t, auto) [[gnu::always_inline]] { v *= f.row_scale[r]; });
+    if (f.row_scale)
+        pass([&](f32v & v, int64_t r, int64_t, auto) __attribute__((always_inline)) { v *= f.row_scale[r]; });
     if (f.previous)
         f.previous_type == DType::f32 ? add(static_cast<const float*>(f.previous))
                                       : add(static_cast<const bf16*>(f.previous));
