@@ -64,7 +64,7 @@ tidy_file() {
     mark=.cache/tidy/$(cat "$1" - <<<"$TIDY_STATE" | sha1sum | cut -c1-40)
     [ ! -e "$mark" ] || return 0
     log=$mark.$$
-    clang-tidy --quiet -p build/release "$1" >"$log" 2>&1 || status=$?
+    clang-tidy --quiet -p .cache/tidy "$1" >"$log" 2>&1 || status=$?
     if [ $status != 0 ] || grep -qE '(warning|error):' "$log"; then
         sed -E '/^[0-9]+ warnings? (generated|treated)|^Suppressed|^Use -header|^$/d' "$log"
         echo "$1: clang-tidy ended with status $status"
@@ -81,6 +81,8 @@ tidy() {
     mkdir -p .cache/tidy || return
     # Also where it was configured before: clang-tidy reads compile_commands.json, which may be older than CMakeLists.txt.
     cmake --preset release || return
+    # An option of g++ alone, for which clang-tidy would stop.
+    sed 's/ -fno-gnu-unique//' build/release/compile_commands.json >.cache/tidy/compile_commands.json || return
     TIDY_STATE=$(select_files '(\.h|\.clang-tidy|CMakeLists\.txt|CMakePresets\.json)$' | xargs sha1sum && clang-tidy --version) || return
     export TIDY_STATE
     export -f tidy_file
