@@ -8,6 +8,7 @@
 
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/functions.h"
+#include "kernels/cpu/parallel.h"
 #include "kernels/scratch.h"
 
 namespace dropforge::kernels::on_cpu {
@@ -195,12 +196,10 @@ class BackwardThread {
 template <typename T>
 void backward(const AttentionBackward& a) {
     const int64_t bytes = attention_thread_bytes(a.head_size, a.rows_q, a.rows_kv);
-#pragma omp parallel
-    {
+    on_threads(true, [&] {
         BackwardThread<T> thread(a, static_cast<char*>(a.scratch) + omp_get_thread_num() * bytes);
-#pragma omp for schedule(dynamic)
-        for (int64_t task = 0; task < a.batch * a.heads; ++task) thread.run(Head(a, task));
-    }
+        share_out(a.batch * a.heads, [&](int64_t task) { thread.run(Head(a, task)); });
+    });
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/functions.h"
+#include "kernels/cpu/parallel.h"
 #include "kernels/scratch.h"
 
 namespace dropforge::kernels::on_cpu {
@@ -104,15 +105,13 @@ void forward(const AttentionForward& a) {
     const int64_t parts = std::clamp<int64_t>(ceil_div(4 * threads, heads), 1, blocks);
     const int64_t rows = ceil_div(blocks, parts) * kForwardQueries;
     const int64_t bytes = attention_thread_bytes(a.head_size, a.rows_q, a.rows_kv);
-#pragma omp parallel num_threads(threads)
-    {
+    on_threads(true, [&] {
         ForwardThread<T> thread(a, static_cast<char*>(a.scratch) + omp_get_thread_num() * bytes);
-#pragma omp for schedule(dynamic)
-        for (int64_t task = 0; task < heads * parts; ++task) {
+        share_out(heads * parts, [&](int64_t task) {
             const int64_t begin = task % parts * rows;
             if (begin < a.rows_q) thread.run(Head(a, task / parts), begin, std::min(begin + rows, a.rows_q));
-        }
-    }
+        });
+    });
 }
 
 }  // namespace

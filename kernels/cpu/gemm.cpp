@@ -8,6 +8,7 @@
 #include "kernels/cpu/context.h"
 #include "kernels/cpu/dtype.h"
 #include "kernels/cpu/functions.h"
+#include "kernels/cpu/parallel.h"
 #include "kernels/cpu/tile.h"
 
 namespace dropforge::kernels::on_cpu {
@@ -48,12 +49,11 @@ class BlockedGemm {
     }
 
     void run() {
-#pragma omp parallel num_threads(static_cast <int>(threads_))
-        {
+        on_threads(true, [&] {
             int64_t turn = 0;
             for (int64_t first = 0; first < panels_.count; first += chunk_)
                 for (int64_t pass = 0; pass < passes_; ++pass) step(first, pass, turn++ % 2);
-        }
+        });
     }
 
   private:
@@ -76,12 +76,11 @@ class BlockedGemm {
 
         const Finish f = finish_of(pass);
         const int64_t groups = ceil_div(last - first, group_);
-#pragma omp for schedule(dynamic) nowait
-        for (int64_t task = 0; task < row_blocks_ * groups; ++task) {
+        share_out(row_blocks_ * groups, [&](int64_t task) {
             const int64_t row = task / groups * rows_, rows = std::min(rows_, g_.m - row);
             const int64_t begin = first + task % groups * group_, end = std::min(begin + group_, last);
             block(row, rows, begin, end, k0, k, packed - base * words, f);
-        }
+        });
     }
 
     void pack_b(int64_t p, int64_t k0, int64_t k, float* panel) const {

@@ -84,13 +84,9 @@ namespace {
 
 template <typename T>
 void cross_entropy_rows(const CrossEntropy& c) {
-    if (c.rows <= 1 || c.rows * c.columns < kWorthThreads) {
-        for (int64_t row = 0; row < c.rows; ++row) row_loss<T>(c, row);
-        return;
-    }
     // Rows of weight 0 cost little and come in groups, so rows are handed out one by one.
-#pragma omp parallel for schedule(dynamic)
-    for (int64_t row = 0; row < c.rows; ++row) row_loss<T>(c, row);
+    on_threads(c.rows > 1 && c.rows * c.columns >= kWorthThreads,
+               [&] { share_out(c.rows, [&](int64_t row) { row_loss<T>(c, row); }); });
 }
 
 }  // namespace

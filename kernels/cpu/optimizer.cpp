@@ -38,9 +38,8 @@ template <typename F>
 void for_blocks(std::span<const Segment> segments, F&& f) {
     int64_t elements = 0;
     for (const Segment& s : segments) elements += s.size;
-    if (elements < kWorthThreads) return for_blocks_of(segments, elements, 0, 1, f);
-#pragma omp parallel
-    for_blocks_of(segments, elements, omp_get_thread_num(), omp_get_num_threads(), f);
+    on_threads(elements >= kWorthThreads,
+               [&] { for_blocks_of(segments, elements, omp_get_thread_num(), omp_get_num_threads(), f); });
 }
 
 /// A sum of squares in double.

@@ -12,15 +12,34 @@ namespace dropforge::kernels::on_cpu {
 /// Elements below which waking the other threads costs more than they save.
 inline constexpr int64_t kWorthThreads = 1 << 14;
 
-/// f(i) for i in 0 … n-1; `elements` is the size of the whole work.
+/// f() on every thread, or on this one alone if there is not `enough` to do. One thread is a plain call, since OpenMP
+/// makes a team of one anew each time, on the heap; an `if` clause would do so too.
 template <typename F>
-inline void parallel_for(int64_t n, int64_t elements, F&& f) {
-    if (n <= 1 || elements < kWorthThreads) {  // not an `if` clause: OpenMP would make a team of one, on the heap
+inline void on_threads(bool enough, F&& f) {
+    if (!enough || omp_get_max_threads() == 1) return f();
+#pragma omp parallel
+    f();
+}
+
+/// f(i) for i in 0 … n-1, inside of on_threads, each thread taking the next i when it is done with one. No thread waits
+/// for the others at the end.
+template <typename F>
+inline void share_out(int64_t n, F&& f) {
+    if (omp_get_num_threads() == 1) {  // the same: outside of a team, OpenMP keeps what is handed out on the heap
         for (int64_t i = 0; i < n; ++i) f(i);
         return;
     }
-#pragma omp parallel for schedule(static)
+#pragma omp for schedule(dynamic) nowait
     for (int64_t i = 0; i < n; ++i) f(i);
+}
+
+/// f(i) for i in 0 … n-1, as many on each thread; `elements` is the size of the whole work. Not inside of on_threads.
+template <typename F>
+inline void parallel_for(int64_t n, int64_t elements, F&& f) {
+    on_threads(n > 1 && elements >= kWorthThreads, [&] {
+#pragma omp for schedule(static) nowait
+        for (int64_t i = 0; i < n; ++i) f(i);
+    });
 }
 
 /// f(begin, size) over consecutive pieces of 0 … n-1.
