@@ -342,6 +342,12 @@ void cast(Program& program, const std::string& name, Tensor from, Tensor to) {
     });
 }
 
+void clear(Program& program, const std::string& name, Tensor to) {
+    program.add(name, {.reads = {}, .writes = {to}}, [=](const Run& r) {
+        r.kernels.clear({r.at(to), to.bytes()}, r.context);
+    });
+}
+
 void add(Program& program, const std::string& name, Tensor to, Tensor x) {
     same_shape(name, to, x);
     same_type(name, to, x);

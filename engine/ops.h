@@ -167,6 +167,8 @@ struct Update {
 /// Global gradient norm, the loss scale's step, then AdamW or LAMB. `segments` must outlive the program.
 void update(Program& program, Optimizer optimizer, const Update& u, std::span<const kernels::Segment> segments);
 void cast(Program& program, const std::string& name, Tensor from, Tensor to);
+/// to = 0.
+void clear(Program& program, const std::string& name, Tensor to);
 /// to += x.
 void add(Program& program, const std::string& name, Tensor to, Tensor x);
 

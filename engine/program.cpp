@@ -21,12 +21,14 @@ Tensor Program::add_storage(const std::string& name, DType dtype, const Shape& s
     Tensor tensor{static_cast<int32_t>(storages_.size()), dtype, 0, shape};
     require(by_name_.emplace(full, tensor.storage).second, "{}: a second tensor named {}", name_, full);
     storages_.push_back({full, tensor.bytes(), owner, scratch});
-    written_.push_back(owner == Owner::caller);
+    written_.push_back(false);
     return tensor;
 }
 
-Tensor Program::bound(const std::string& name, DType dtype, const Shape& shape) {
-    return add_storage(name, dtype, shape, Owner::caller);
+Tensor Program::bound(const std::string& name, DType dtype, const Shape& shape, Content content) {
+    const Tensor tensor = add_storage(name, dtype, shape, Owner::caller);
+    written_.back() = content == Content::given;
+    return tensor;
 }
 
 Tensor Program::planned(const std::string& name, DType dtype, const Shape& shape) {

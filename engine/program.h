@@ -79,15 +79,17 @@ class Program {
   public:
     explicit Program(std::string name) : name_(std::move(name)) {}
 
-    /// A tensor whose memory the caller binds by name. Names are unique among all storages: a second one throws Error.
-    Tensor bound(const std::string& name, DType dtype, const Shape& shape);
+    /// A tensor whose memory the caller binds by name, with something in it or without: then ops must write it before
+    /// they read it. Names are unique among all storages: a second one throws Error.
+    enum class Content : uint8_t { given, none };
+    Tensor bound(const std::string& name, DType dtype, const Shape& shape, Content content = Content::given);
     /// A tensor in the planned arena, alive from the first op that writes it to the last that reads it.
     Tensor planned(const std::string& name, DType dtype, const Shape& shape);
     /// Planned bytes for one op's own use (0 bytes: no tensor); the op must list it under `writes`. Some kernels need
     /// a piece a thread: a program with scratch runs on at most as many threads as it was built with.
     Tensor scratch(const std::string& name, int64_t bytes);
 
-    /// Appends an op. Throws Error if it reads a planned tensor that nothing has written.
+    /// Appends an op. Throws Error if it reads a tensor without content that nothing has written.
     void add(std::string name, const Access& access, std::function<void(const Run&)> run);
 
     /// Prefix of the names given while the scope lives: "layer3/".

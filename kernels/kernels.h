@@ -84,7 +84,7 @@ struct EmbeddingBackward {
     const int32_t *ids, *types;
     const float *word, *position, *type, *gain;
     const float *mean, *rstd;
-    float* dword;                    // [V,h] always accumulates (the tied decoder has assigned it)
+    float* dword;                    // [V,h] always accumulates, since few of its rows are reached
     float *dposition, *dtype_table;  // [P,h] (all P rows are assigned, or rows < sequence accumulated), [type_count,h]
     float *dgain, *dbias;            // [h]
     void* scratch;
@@ -338,6 +338,11 @@ struct Cast {
     int64_t n;
     DType from_dtype, to_dtype;
 };
+/// All bytes become 0.
+struct Clear {
+    void* to;
+    int64_t bytes;
+};
 /// to[i] += x[i], n elements: the gradients of two ways that part at a tensor.
 struct Add {
     void* to;
@@ -372,6 +377,7 @@ struct KernelTable {
     void (*adamw)(const Update&, Context&);
     void (*lamb)(const Update&, Context&);
     void (*cast)(const Cast&, Context&);
+    void (*clear)(const Clear&, Context&);
     void (*add)(const Add&, Context&);
     void (*token_values)(const TokenValues&, Context&);
     void (*top_k)(const TopK&, Context&);

@@ -28,7 +28,7 @@ void embeddings_backward(Graph& g, const ops::Embedding& e, Tensor dy) {
     const Program::Scope scope(g.program, "embeddings");
     ops::embedding_backward(g.program, "backward", e,
                             {.dy = dy,
-                             .dword = g.gradient(p.word),
+                             .dword = g.gradient_to_add_to("word", p.word),
                              .dposition = g.gradient(p.position),
                              .dtype = g.gradient(p.type),
                              .dgain = g.gradient(p.embedding_norm.gain),

@@ -31,9 +31,10 @@ Tensor Graph::input(const std::string& name, DType dtype, const Shape& shape) {
     return tensor;
 }
 
-Tensor Graph::parameter(std::vector<Tensor>& cache, Parameters::Index p, const std::string& name, DType dtype) {
+Tensor Graph::parameter(std::vector<Tensor>& cache, Parameters::Index p, const std::string& name, DType dtype,
+                        Program::Content content) {
     Tensor& tensor = cache[static_cast<size_t>(p)];
-    if (!tensor) tensor = program.bound(name, dtype, parameters.entries()[static_cast<size_t>(p)].shape);
+    if (!tensor) tensor = program.bound(name, dtype, parameters.entries()[static_cast<size_t>(p)].shape, content);
     return tensor;
 }
 
@@ -47,7 +48,19 @@ Tensor Graph::weight(Parameters::Index p) {
 }
 
 Tensor Graph::gradient(Parameters::Index p) {
-    return parameter(gradients_, p, gradient_name(parameters.entries()[static_cast<size_t>(p)].name), DType::f32);
+    return parameter(gradients_, p, gradient_name(parameters.entries()[static_cast<size_t>(p)].name), DType::f32,
+                     options.accumulate ? Program::Content::given : Program::Content::none);
+}
+
+bool Graph::adds(const std::string& name, Parameters::Index p, Parameters::Index q) {
+    const bool first = adds(p), second = adds(q);
+    if (first != second) ops::clear(program, name + ".clear", gradient(first ? q : p));
+    return first || second;
+}
+
+Tensor Graph::gradient_to_add_to(const std::string& name, Parameters::Index p) {
+    if (!adds(p)) ops::clear(program, name + ".clear", gradient(p));
+    return gradient(p);
 }
 
 bool Graph::adds(Parameters::Index p) {

@@ -42,10 +42,14 @@ class Graph {
 
     Tensor master(Parameters::Index p);    // f32
     Tensor weight(Parameters::Index p);    // as the GEMMs read it: f32, or the 16-bit copy
-    Tensor gradient(Parameters::Index p);  // f32
+    Tensor gradient(Parameters::Index p);  // f32; the Program refuses an op that adds to one before it is assigned
     /// Whether the next op adds to this parameter's gradient: an earlier micro-batch, or an earlier call for the same
     /// parameter in this Program (two passes share their parameters), has put something there.
     bool adds(Parameters::Index p);
+    /// The same of an op that assigns two gradients or adds to both: if only one has something, the other is cleared.
+    bool adds(const std::string& name, Parameters::Index p, Parameters::Index q);
+    /// The gradient for an op that can only add: cleared, if nothing is there yet.
+    Tensor gradient_to_add_to(const std::string& name, Parameters::Index p);
     /// Names of the bound storages of a parameter.
     static std::string master_name(const std::string& own) { return "parameter/" + own; }
     static std::string copy_name(const std::string& own) { return "copy/" + own; }
@@ -76,7 +80,8 @@ class Graph {
                          bool add = false);
 
   private:
-    Tensor parameter(std::vector<Tensor>& cache, Parameters::Index p, const std::string& name, DType dtype);
+    Tensor parameter(std::vector<Tensor>& cache, Parameters::Index p, const std::string& name, DType dtype,
+                     Program::Content content = Program::Content::given);
     ops::DropoutSite dropout(uint32_t site, float probability);
 
     static constexpr uint32_t kSitesOfPass = 1u << 24;

@@ -69,7 +69,7 @@ Tensor mlm_backward(Graph& g, const MlmHead& m) {
                .c = g.gradient(p.word),
                .a_sums = g.gradient(p.decoder_bias),
                .transpose_a = true,
-               .accumulate = g.adds(p.word),
+               .accumulate = g.adds("decoder.bias", p.word, p.decoder_bias),
                .flops = flops});
     const Tensor dnorm = g.activation("norm.gradient", m.norm.y.shape);
     ops::gemm(g.program, "decoder.backward", {.a = m.logits, .b = g.weight(p.word), .c = dnorm, .flops = flops});

@@ -42,6 +42,16 @@ TEST_CASE("a read before any write is refused, also of what the op itself writes
     CHECK_NOTHROW(p.add("use", {{x}, {x}}, nothing));
 }
 
+TEST_CASE("what a caller binds without content is to be written first too") {
+    Program p("step");
+    const Tensor gradient = p.bound("gradient", DType::f32, {1}, Program::Content::none);
+    CHECK_THROWS_WITH_AS(p.add("add", {{gradient}, {gradient}}, nothing),
+                         "step: add reads gradient before anything has written it", Error);
+    p.add("assign", {{}, {gradient}}, nothing);
+    CHECK_NOTHROW(p.add("add", {{gradient}, {gradient}}, nothing));
+    CHECK(p.storages()[0].owner == Owner::caller);
+}
+
 TEST_CASE("names are unique and found; scopes prefix what the plan owns and the ops, not what a caller binds") {
     Program p("step");
     p.planned("x", DType::f32, {1});

@@ -295,6 +295,18 @@ TEST_CASE("cast between all float types, from any element on") {
     }
 }
 
+TEST_CASE("clear") {
+    for (const int64_t first : {0, 1}) {
+        for (const int64_t n : {0, 1, 7, 33, 1003, 40000}) {
+            check_backends(fmt::format("{} elements from {}", n, first), DType::f32, [&](Setup& s) {
+                Array to = s.normal(1, n + first + 1);  // one more than is cleared
+                s.call(s.kernels.clear, Clear{from_element(to, first), n * static_cast<int64_t>(sizeof(float))});
+                return outputs("to", std::move(to));
+            });
+        }
+    }
+}
+
 TEST_CASE("add") {
     for (const DType dtype : kFloatTypes) {
         for (const int64_t first : {0, 1}) {

@@ -4,9 +4,11 @@
 #include "model/sctd.h"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <cmath>
 #include <numeric>
+#include <vector>
 
 #include "tests/finite_differences.h"
 #include "tests/step_fixture.h"
@@ -25,6 +27,21 @@ BertConfig strong_config(float dropout) {
     BertConfig c = small_config(dropout, 4);
     c.initializer_range = 0.15f;
     return c;
+}
+
+/// Every combination of [sctd]'s switches.
+std::vector<AlignOptions> all_switches() {
+    std::vector<AlignOptions> all;
+    for (const Pooling pooled : {Pooling::cls, Pooling::mean})
+        for (const bool full_mlm : {true, false})
+            for (const bool share_trunk : {true, false})
+                for (const bool recompute : {false, true}) all.push_back({pooled, full_mlm, share_trunk, recompute});
+    return all;
+}
+
+std::string text_of(const AlignOptions& a) {
+    return fmt::format("{}, full_mlm {}, share_trunk {}, recompute {}", name_of(a.pooled), a.full_mlm, a.share_trunk,
+                       a.recompute);
 }
 
 StepOptions align_options(const data::Batch& batch, int64_t micro_batch, const AlignOptions& align = {},
@@ -111,38 +128,34 @@ TEST_CASE(
     "running the pass with dropped tokens twice gives the same losses, and gradients to f32 rounding, in less memory") {
     const data::Batch batch = random_batch(small_config(0), 12, 24, 5, kAllParts);
     const Parameters parameters(strong_config(0.1f), heads_for(batch));
-    for (const bool share : {true, false})
-        for (const Pooling pooled : {Pooling::cls, Pooling::mean}) {
-            CAPTURE(share);
-            CAPTURE(std::string(name_of(pooled)));
-            AlignOptions align{.pooled = pooled, .share_trunk = share};
-            const StepOptions once = align_options(batch, 4, align);
-            align.recompute = true;
-            const StepOptions twice = align_options(batch, 4, align);
-            const Backward a = backward(parameters, once, batch, StepKind::align, kLambda),
-                           b = backward(parameters, twice, batch, StepKind::align, kLambda);
-            CHECK(b.result.loss == a.result.loss);
-            CHECK(b.result.kl_local == a.result.kl_local);
-            CHECK(b.result.kl_global == a.result.kl_global);
-            const Backward rounded = backward(parameters, once, reversed(batch), StepKind::align, kLambda);
-            check_same(parameters, b.gradients, a.gradients, {rounded.gradients, a.gradients}, 8);
-            const auto bytes = [&](const StepOptions& o) {
-                return StepPrograms(parameters, o).of(StepKind::align).first.plan.bytes;
-            };
-            CHECK(bytes(twice) < bytes(once));
-        }
+    for (AlignOptions align : all_switches()) {
+        if (align.recompute) continue;
+        CAPTURE(text_of(align));
+        const StepOptions once = align_options(batch, 4, align);
+        align.recompute = true;
+        const StepOptions twice = align_options(batch, 4, align);
+        const Backward a = backward(parameters, once, batch, StepKind::align, kLambda),
+                       b = backward(parameters, twice, batch, StepKind::align, kLambda);
+        CHECK(b.result.loss == a.result.loss);
+        CHECK(b.result.kl_local == a.result.kl_local);
+        CHECK(b.result.kl_global == a.result.kl_global);
+        const Backward rounded = backward(parameters, once, reversed(batch), StepKind::align, kLambda);
+        check_same(parameters, b.gradients, a.gradients, {rounded.gradients, a.gradients}, 8);
+        const auto bytes = [&](const StepOptions& o) {
+            return StepPrograms(parameters, o).of(StepKind::align).first.plan.bytes;
+        };
+        CHECK(bytes(twice) < bytes(once));
+    }
 }
 
 TEST_CASE("1 x 12, 3 x 4 and 12 x 1 give the same losses and gradients, to f32 rounding") {
     const data::Batch batch = random_batch(small_config(0), 12, 24, 5, kAllParts);
     const Parameters plain(strong_config(0), heads_for(batch)), dropped(strong_config(0.1f), heads_for(batch));
-    const std::pair<Pooling, KlNormalization> variants[] = {{Pooling::cls, KlNormalization::tokens},
-                                                            {Pooling::mean, KlNormalization::sequences}};
-    for (const auto& variant : variants) {
-        CAPTURE(std::string(name_of(variant.first)));
+    for (const AlignOptions& switches : all_switches()) {
+        CAPTURE(text_of(switches));
         const auto align = [&](const Parameters& p, const data::Batch& b, int64_t micro_batch) {
-            StepOptions o = align_options(b, micro_batch, {.pooled = variant.first});
-            o.kl_normalization = variant.second;
+            StepOptions o = align_options(b, micro_batch, switches);
+            if (switches.pooled == Pooling::mean) o.kl_normalization = KlNormalization::sequences;
             return backward(p, o, b, StepKind::align, kLambda);
         };
         const Backward whole = align(plain, batch, 12), rounded = align(plain, reversed(batch), 12),
@@ -254,13 +267,8 @@ TEST_CASE("the gradient of the whole step is that of its loss, by finite differe
         for (size_t i = 0; i < with.size(); ++i) without[i] -= with[i];
         CHECK(norm(without) > 0.2 * norm(with));
 
-        for (const AlignOptions& align : {AlignOptions{Pooling::cls, true, true},
-                                          {Pooling::mean, true, false},
-                                          {Pooling::mean, false, true},
-                                          {Pooling::cls, false, false}}) {
-            CAPTURE(std::string(name_of(align.pooled)));
-            CAPTURE(align.full_mlm);
-            CAPTURE(align.share_trunk);
+        for (const AlignOptions& align : all_switches()) {
+            CAPTURE(text_of(align));
             ReadyStep step(parameters, align_options(batch, 2, align));
             check_gradient(parameters, step, batch, StepKind::align, kLambda, align_limit);
         }

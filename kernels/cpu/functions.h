@@ -25,6 +25,7 @@ void global_norm(const GlobalNorm&, Context&);
 void adamw(const Update&, Context&);
 void lamb(const Update&, Context&);
 void cast(const Cast&, Context&);
+void clear(const Clear&, Context&);
 void add(const Add&, Context&);
 void token_values(const TokenValues&, Context&);
 void top_k(const TopK&, Context&);

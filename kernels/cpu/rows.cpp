@@ -1,5 +1,6 @@
 // Gathers, scatters, merges and splits of rows, casts and additions: memory traffic and little else.
 #include <algorithm>
+#include <cstring>
 
 #include "kernels/cpu/dtype.h"
 #include "kernels/cpu/functions.h"
@@ -162,6 +163,12 @@ void cast(const Cast& c, Context&) {
                 });
             });
         });
+    });
+}
+
+void clear(const Clear& c, Context&) {
+    parallel_pieces(c.bytes, [&](int64_t begin, int64_t size) {
+        std::memset(static_cast<char*>(c.to) + begin, 0, static_cast<size_t>(size));
     });
 }
 

@@ -37,6 +37,7 @@ const KernelTable& DROPFORGE_JOIN(cpu_, DROPFORGE_CPU_LEVEL)() {
         .adamw = on_cpu::adamw,
         .lamb = on_cpu::lamb,
         .cast = on_cpu::cast,
+        .clear = on_cpu::clear,
         .add = on_cpu::add,
         .token_values = on_cpu::token_values,
         .top_k = on_cpu::top_k,

@@ -50,6 +50,7 @@ void pool_forward(const PoolForward&, Context&);
 void pool_backward(const PoolBackward&, Context&);
 void kl_divergence(const KlDivergence&, Context&);
 void cast(const Cast&, Context&);
+void clear(const Clear&, Context&);
 void add(const Add&, Context&);
 
 }  // namespace dropforge::kernels::on_cuda

@@ -246,6 +246,11 @@ void cast(const Cast& c, Context& context) {
     });
 }
 
+void clear(const Clear& c, Context& context) {
+    check(cudaMemsetAsync(c.to, 0, static_cast<size_t>(c.bytes), static_cast<CudaContext&>(context).stream()),
+          "clear memory");
+}
+
 template <typename T, int N>
 __global__ void __launch_bounds__(kFlatThreads) add_kernel(T* to, const T* x, int64_t n) {
     const int64_t first = (int64_t{blockIdx.x} * kFlatThreads + threadIdx.x) * N;

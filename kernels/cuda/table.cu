@@ -30,6 +30,7 @@ KernelTable make_table() {
     t.adamw = on_cuda::adamw;
     t.lamb = on_cuda::lamb;
     t.cast = on_cuda::cast;
+    t.clear = on_cuda::clear;
     t.add = on_cuda::add;
     t.token_values = on_cuda::token_values;
     t.top_k = on_cuda::top_k;

@@ -1,4 +1,6 @@
-// The tables of the reference and of the straightforward implementation; casts and additions.
+// The tables of the reference and of the straightforward implementation; casts, clearing and additions.
+#include <cstring>
+
 #include "kernels/reference/loops.h"
 
 namespace dropforge::kernels {
@@ -16,6 +18,8 @@ void cast(const Cast& c, Context&) {
         });
     });
 }
+
+void clear(const Clear& c, Context&) { std::memset(c.to, 0, static_cast<size_t>(c.bytes)); }
 
 template <typename Real>
 void add(const Add& a, Context&) {
@@ -55,6 +59,7 @@ KernelTable make_table(const char* name) {
             .adamw = loops::adamw<Real>,
             .lamb = loops::lamb<Real>,
             .cast = loops::cast,
+            .clear = loops::clear,
             .add = loops::add<Real>,
             .token_values = loops::token_values<Real>,
             .top_k = loops::top_k,
