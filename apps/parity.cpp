@@ -46,6 +46,8 @@ void add_method(CLI::App& command, ParityOptions& o) {
                "What the divergences are divided by");
     static constexpr std::array kSwitch{"off", "on"};
     add_choice(command, "--share-trunk", o.sctd.share_trunk, kSwitch, "Layers before the first dropped token run once");
+    add_choice(command, "--full-mlm", o.sctd.full_mlm, kSwitch, "The full pass has MLM and NSP losses too");
+    add_choice(command, "--recompute", o.sctd.recompute, kSwitch, "The pass with dropped tokens runs forward twice");
 }
 
 }  // namespace

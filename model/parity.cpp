@@ -94,14 +94,15 @@ void add_hidden(const Parameters& parameters, const float* values, const data::B
     }
 }
 
-void add_losses(const StepResult& r, StepKind kind, bool next_sentence, Results& results) {
+/// `full`: the full pass has losses too.
+void add_losses(const StepResult& r, StepKind kind, bool full, bool next_sentence, Results& results) {
     const double count = std::max(r.mlm_count, 1.0);
     results.add("loss", r.loss);
     results.add("mlm_loss", r.mlm_loss / count);
     if (next_sentence) results.add("nsp_loss", r.nsp_loss / r.nsp_count);
     if (kind != StepKind::align) return;
-    results.add("mlm_loss_full", r.mlm_loss_full / count);
-    if (next_sentence) results.add("nsp_loss_full", r.nsp_loss_full / r.nsp_count);
+    if (full) results.add("mlm_loss_full", r.mlm_loss_full / count);
+    if (full && next_sentence) results.add("nsp_loss_full", r.nsp_loss_full / r.nsp_count);
     results.add("kl_local", r.kl_local);
     results.add("kl_global", r.kl_global);
 }
@@ -109,7 +110,7 @@ void add_losses(const StepResult& r, StepKind kind, bool next_sentence, Results&
 /// `scale`: the loss scale, which is not in what is written.
 void add_step(const StepResult& result, StepKind kind, TrainingStep& step, float scale, const Parameters& parameters,
               bool next_sentence, const data::Batch& batch, Results& results) {
-    add_losses(result, kind, next_sentence, results);
+    add_losses(result, kind, step.programs().options.align.full_mlm, next_sentence, results);
     if (kind != StepKind::dense)
         results.add_integers("kept_positions", step.kept_positions(), {batch.sequences, step.programs().kept()});
     results.add("position_loss", step.position_loss().data(), {batch.sequences, batch.masked});
@@ -138,7 +139,7 @@ StepKind set_method(const ParityOptions& o, const Parameters& parameters, const 
     step.routing = make_routing("importance");
     step.keep = keep;
     step.importance_beta = o.dropping.importance_beta;
-    step.align = {o.sctd.pooled, o.sctd.full_mlm, o.sctd.share_trunk};
+    step.align = {o.sctd.pooled, o.sctd.full_mlm, o.sctd.share_trunk, o.sctd.recompute};
     step.kl_normalization = o.sctd.kl_normalization;
     return kind;
 }

@@ -16,7 +16,7 @@ struct ParityOptions {
     DType dtype = DType::f32;
     Method method = Method::dense;
     DroppingOptions dropping;  // keep, importance_beta
-    SctdOptions sctd;          // lambda, pooled, kl_normalization, share_trunk; every step is a semantic-align step
+    SctdOptions sctd;          // all but the schedule: every step is a semantic-align step
     int64_t steps = 0;         // optimizer steps on the same batch; 0: gradients only
     ops::Optimizer optimizer = ops::Optimizer::adamw;
     double lr = 1e-3;
