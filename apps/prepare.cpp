@@ -36,7 +36,7 @@ void run(Arguments& arguments, const CommonOptions& common) {
         json["already_there"] = result.already_there;
         json["seconds"] = seconds;
         json["peak_rss_bytes"] = peak_resident_bytes();
-        fmt::print("{}\n", json.dump(2));
+        fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));  // a path is any bytes
         return;
     }
     if (result.already_there)
