@@ -124,6 +124,8 @@ class ProgressLine {
     void finish();
 
   private:
+    void put(const std::string& text);
+
     std::FILE* out_;
     bool quiet_, terminal_, open_ = false;
 };

@@ -57,7 +57,7 @@ RunInputs::RunInputs(RunConfig config, const Device& device)
 RunInputs open_inputs(const PretrainOptions& options) {
     check_initial(options);
     RunInputs inputs(resumed_config(options), options.device);
-    if (!options.quiet) fmt::print(stderr, "{}", inputs.plan.text());
+    if (!options.quiet) std::fputs(inputs.plan.text().c_str(), stderr);
     check_requirements(options.required, inputs.plan);
     check_profile(options, inputs.plan);
     inputs.plan.require_fit();
