@@ -30,6 +30,8 @@ void run(Arguments& arguments, const CommonOptions& common) {
     const data::PrepareResult result = data::prepare(options);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     const data::Receipt& receipt = result.receipt;
+    if (!common.quiet)
+        for (const std::string& note : result.notes) fmt::print(stderr, "note: {}\n", note);
     if (common.json) {
         nlohmann::json json = receipt.json();
         json["folder"] = options.out.string();
