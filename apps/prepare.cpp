@@ -30,13 +30,15 @@ void run(Arguments& arguments, const CommonOptions& common) {
     const data::PrepareResult result = data::prepare(options);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     const data::Receipt& receipt = result.receipt;
+    if (!common.quiet)
+        for (const std::string& note : result.notes) fmt::print(stderr, "note: {}\n", note);
     if (common.json) {
         nlohmann::json json = receipt.json();
         json["folder"] = options.out.string();
         json["already_there"] = result.already_there;
         json["seconds"] = seconds;
         json["peak_rss_bytes"] = peak_resident_bytes();
-        fmt::print("{}\n", json.dump(2));
+        fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));  // a path is any bytes
         return;
     }
     if (result.already_there)

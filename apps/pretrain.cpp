@@ -119,7 +119,7 @@ void run(Options& o, const CommonOptions& common) {
                                              {"step", r.step},
                                              {"eval_loss", number(r.loss)},
                                              {"eval_accuracy", number(r.accuracy)}};
-        fmt::print("{}\n", json.dump());
+        fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));  // a path is any bytes
         return;
     }
     fmt::print("checkpoint: {}\n", r.checkpoint.string());

@@ -1,11 +1,17 @@
 #include "base/command_line.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <sstream>
 
 #include "base/cores.h"
+#include "base/error.h"
 #include "base/interrupt.h"
 #include "base/spinning.h"
 #include "base/subnormals.h"
@@ -13,6 +19,23 @@
 namespace dropforge {
 
 namespace {
+
+/// Whether or not stderr takes it.
+void print_error(const std::string& text) { std::fputs(fmt::format("error: {}\n", text).c_str(), stderr); }
+
+/// A file that the program opens must not become its stdout, and so hold what is printed. Read-only: writing there is
+/// an error, as it is to a stream that is closed.
+void open_closed_streams() {
+    for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; ++stream)
+        if (fcntl(stream, F_GETFD) < 0) open("/dev/null", O_RDONLY);  // takes the lowest number that is free
+}
+
+/// What was printed has arrived, the text of --help too.
+void require_written() {
+    const int error = std::fflush(stdout) == 0 ? 0 : errno;
+    require(error == 0, "cannot write to stdout: {}", std::strerror(error));
+    require(std::ferror(stdout) == 0, "cannot write to stdout");
+}
 
 int parse(const CommandLine& program, int argc, char** argv) {
     CLI::App app(program.description, program.name);
@@ -27,9 +50,12 @@ int parse(const CommandLine& program, int argc, char** argv) {
         app.parse(argc, argv);
         if (app.get_subcommands().empty()) throw CLI::RequiredError("A subcommand");
     } catch (const CLI::Success& asked_for_text) {
-        return app.exit(asked_for_text);
+        std::ostringstream text;
+        const int code = app.exit(asked_for_text, text, text);
+        std::fputs(text.str().c_str(), stdout);
+        return code;
     } catch (const CLI::ParseError& error) {
-        fmt::print(stderr, "error: {} (see {} --help)\n", error.what(), program.name);
+        print_error(fmt::format("{} (see {} --help)", error.what(), program.name));
         return 2;
     }
     return 0;
@@ -45,14 +71,17 @@ void add_threads(CLI::App& command, int& threads) {
 int thread_count(int threads) { return threads > 0 ? threads : usable_cores(); }
 
 int run_command_line(const CommandLine& program, int argc, char** argv) {
+    open_closed_streams();
     limit_spinning(argv);
     flush_subnormals();
     try {
-        return parse(program, argc, argv);
+        const int code = parse(program, argc, argv);
+        require_written();
+        return code;
     } catch (const Interrupted& interrupted) {
         return 128 + interrupted.signal;
     } catch (const std::exception& error) {
-        fmt::print(stderr, "error: {}\n", error.what());
+        print_error(error.what());
         return 1;
     }
 }

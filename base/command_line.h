@@ -15,7 +15,8 @@ struct CommandLine {
 };
 
 /// The whole of main: runs the subcommand that argv names, without subnormal numbers. Returns the exit code: 0; 1 after
-/// an exception, 2 for wrong usage, both with one line "error: …" on stderr; 128 + signal after Interrupted.
+/// an exception, or if stdout did not take all that was printed, 2 for wrong usage, each with one line "error: …" on
+/// stderr; 128 + signal after Interrupted.
 int run_command_line(const CommandLine& program, int argc, char** argv);
 
 /// Adds --threads, which is 0 unless it is given.

@@ -10,18 +10,28 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/rollback.h"
 
 namespace dropforge {
 
 namespace {
 
+constexpr std::string_view kTemporary = ".tmp";
+
 [[noreturn]] void fail(const fs::path& path, const char* what) {
     throw Error("{}: {}: {}", path.string(), what, std::strerror(errno));
 }
 
+}  // namespace
+
 fs::path folder_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : fs::path("."); }
 
-}  // namespace
+std::string_view final_name(std::string_view name) {
+    const size_t mark = name.rfind(kTemporary);
+    if (mark == std::string_view::npos) return name;
+    const std::string_view number = name.substr(mark + kTemporary.size());
+    return !number.empty() && number.find_first_not_of("0123456789") == number.npos ? name.substr(0, mark) : name;
+}
 
 MappedFile::MappedFile(const fs::path& path) : path_(path) {
     const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -57,10 +67,19 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
     return *this;
 }
 
-AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)), temporary_(path_) {
-    temporary_ += ".tmp" + std::to_string(getpid());
-    descriptor_ = open(temporary_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (descriptor_ < 0) fail(path_, "cannot write");
+AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) { open_new(); }
+
+/// Never a file or a link that is there, whoever put it there: in containers process ids return, and so do their names.
+void AtomicFile::open_new() {
+    constexpr uint64_t kTries = 1000;
+    for (uint64_t number = static_cast<uint64_t>(getpid()), last = number + kTries; number < last; ++number) {
+        temporary_ = path_;
+        temporary_ += fmt::format("{}{}", kTemporary, number);
+        descriptor_ = open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+        if (descriptor_ >= 0) return;
+        if (errno != EEXIST) break;
+    }
+    fail(path_, "cannot write");
 }
 
 AtomicFile::~AtomicFile() {
@@ -104,9 +123,13 @@ void AtomicFile::write_at(uint64_t offset, const void* data, size_t size) {
     write_out(data, size, offset);
 }
 
-void AtomicFile::commit() {
+void AtomicFile::sync() {
     flush();
     if (fsync(descriptor_) != 0) fail(path_, "cannot sync");
+}
+
+void AtomicFile::commit() {
+    sync();
     if (close(std::exchange(descriptor_, -1)) != 0) fail(path_, "cannot close");
     if (rename(temporary_.c_str(), path_.c_str()) != 0) fail(path_, "cannot rename");
     committed_ = true;
@@ -124,9 +147,39 @@ void write_text(const fs::path& path, std::string_view text) {
 void sync_folder(const fs::path& folder) {
     const int descriptor = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (descriptor < 0) fail(folder, "cannot open");
-    const int failed = fsync(descriptor);
+    const int error = fsync(descriptor) == 0 ? 0 : errno;
     close(descriptor);
-    if (failed != 0 && errno != EINVAL) fail(folder, "cannot sync");  // EINVAL: a file system without folder sync
+    const bool unknown = error == EINVAL || error == ENOTSUP || error == ENOSYS;  // to this file system
+    require(error == 0 || unknown, "{}: cannot sync: {}", folder.string(), std::strerror(error));
+}
+
+void rename_durably(const fs::path& from, const fs::path& to) {
+    if (rename(from.c_str(), to.c_str()) != 0) fail(from, "cannot rename");
+    sync_folder(folder_of(to));
+    if (folder_of(from) != folder_of(to)) sync_folder(folder_of(from));
+}
+
+std::vector<fs::path> make_folders(const fs::path& path) {
+    std::vector<fs::path> missing;
+    std::error_code error;
+    for (fs::path folder = path.has_filename() ? path : path.parent_path();
+         !folder.empty() && !fs::exists(folder, error); folder = folder.parent_path())
+        missing.push_back(folder);
+    std::vector<fs::path> made;
+    Rollback rollback;
+    for (auto folder = missing.rbegin(); folder != missing.rend(); ++folder) {
+        const bool is_new = fs::create_directory(*folder, error);
+        require(!error, "{}: cannot create: {}", path.string(), error.message());
+        if (!is_new) continue;  // another process was faster
+        made.push_back(*folder);
+        rollback.add([folder = *folder] {
+            std::error_code ignored;
+            fs::remove(folder, ignored);
+        });
+        sync_folder(folder_of(*folder));
+    }
+    rollback.commit();
+    return made;
 }
 
 void require_free_disk(const fs::path& folder, uint64_t bytes) {

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace dropforge {
 
@@ -30,8 +31,9 @@ class MappedFile {
     size_t size_ = 0;
 };
 
-/// Writes `path` under a temporary name beside it; commit() syncs and renames it, and until then (or without it) `path`
-/// stays as it was. Every failure (disk full, no permission) throws Error with the path and the system's reason.
+/// Writes `path` under a temporary name beside it, path.tmp<number>; commit() syncs and renames it, and until then (or
+/// without it) `path` stays as it was. Every failure (disk full, no permission) throws Error with the path and the
+/// system's reason.
 class AtomicFile {
   public:
     explicit AtomicFile(fs::path path);
@@ -44,9 +46,12 @@ class AtomicFile {
     /// Overwrites bytes already written, e.g. a header whose counts are known at the end.
     void write_at(uint64_t offset, const void* data, size_t size);
     uint64_t size() const { return size_; }
+    /// All is on the disk, under the temporary name: what can still fail is the rename.
+    void sync();
     void commit();
 
   private:
+    void open_new();
     void write_out(const void* data, size_t size, uint64_t offset);
     void flush();
 
@@ -61,8 +66,17 @@ class AtomicFile {
 std::string read_text(const fs::path& path);
 /// Replaces the file atomically (AtomicFile).
 void write_text(const fs::path& path, std::string_view text);
+/// The folder that `path` lies in; "." where it names none.
+fs::path folder_of(const fs::path& path);
+/// "a" of "a.tmp123", as AtomicFile calls what is not finished; a name that is not temporary, itself.
+std::string_view final_name(std::string_view name);
 /// Makes the names in a folder durable (fsync of the directory).
 void sync_folder(const fs::path& folder);
+/// Renames, and makes that durable. Throws Error.
+void rename_durably(const fs::path& from, const fs::path& to);
+/// Makes a folder and those above it that are missing, durably; returns the new ones, the uppermost first. Throws Error
+/// with `path` and the system's reason, and leaves none then.
+std::vector<fs::path> make_folders(const fs::path& path);
 /// Throws Error with the numbers unless the file system of `folder` has `bytes` free.
 void require_free_disk(const fs::path& folder, uint64_t bytes);
 

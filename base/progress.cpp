@@ -37,7 +37,7 @@ Progress::Progress(std::string what, uint64_t total, ProgressUnit unit, bool qui
 }
 
 Progress::~Progress() {
-    if (open_line_) fmt::print(out_, "\n");
+    if (open_line_) std::fputs("\n", out_);
 }
 
 void Progress::update(uint64_t done, std::string_view note) {
@@ -52,17 +52,17 @@ void Progress::update(uint64_t done, std::string_view note) {
 void Progress::finish(std::string_view note) {
     if (quiet_) return;
     draw(total_ > 0 ? total_ : done_, note, Clock::now());
-    if (open_line_) fmt::print(out_, "\n");
+    if (open_line_) std::fputs("\n", out_);
     open_line_ = false;
 }
 
 void Progress::draw(uint64_t done, std::string_view note, Clock::time_point now) {
     const std::string text = line(done, std::chrono::duration<double>(now - begin_).count(), note);
     if (terminal_) {
-        fmt::print(out_, "\r{}\x1b[K", text);  // and clear what a longer line has left
+        std::fputs(fmt::format("\r{}\x1b[K", text).c_str(), out_);  // and clear what a longer line has left
         open_line_ = true;
     } else {
-        fmt::print(out_, "{}\n", text);
+        std::fputs((text + '\n').c_str(), out_);
     }
     std::fflush(out_);
 }

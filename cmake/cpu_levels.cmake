@@ -27,6 +27,9 @@ foreach(level ${cpu_levels})
     add_library(${objects} OBJECT ${cpu_sources})
     # Static variables of inline functions are weak symbols then, which can be made local; unique ones cannot.
     target_compile_options(${objects} PRIVATE ${cpu_flags_${level}} $<$<CXX_COMPILER_ID:GNU>:-fno-gnu-unique>)
+    if(DROPFORGE_FUZZ)  # what reads files is linked with them, but no fuzzer runs them
+        target_compile_options(${objects} PRIVATE -O0 -fno-sanitize=all)
+    endif()
     target_compile_definitions(${objects} PRIVATE DROPFORGE_CPU_LEVEL=${level})
     target_link_libraries(${objects} PRIVATE base OpenMP::OpenMP_CXX)
     target_include_directories(${objects} PRIVATE ${PROJECT_SOURCE_DIR})

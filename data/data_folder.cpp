@@ -1,13 +1,9 @@
 #include "data/data_folder.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
+#include <algorithm>
+#include <set>
 #include <string_view>
-#include <vector>
+#include <utility>
 
 #include "base/error.h"
 
@@ -15,7 +11,7 @@ namespace dropforge::data {
 
 namespace {
 
-constexpr const char* kLock = "prepare.lock";
+constexpr const char *kLock = "prepare.lock", *kNew = ".prepare-new";
 
 bool is_number(std::string_view text) {
     return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
@@ -23,8 +19,7 @@ bool is_number(std::string_view text) {
 
 /// What `prepare` writes, under its name or the temporary one before it.
 bool is_ours(std::string_view name) {
-    const size_t temporary = name.rfind(".tmp");
-    if (temporary != std::string_view::npos && is_number(name.substr(temporary + 4))) name = name.substr(0, temporary);
+    name = final_name(name);
     if (name == "vocab.txt" || name == Receipt::kFile) return true;
     constexpr std::string_view kShard = ".shard";
     if (!name.ends_with(kShard)) return false;
@@ -35,33 +30,42 @@ bool is_ours(std::string_view name) {
            (split == name_of(Split::train) || split == name_of(Split::validation));
 }
 
+std::vector<fs::path> files_in(const fs::path& folder) {
+    std::vector<fs::path> files;
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder))
+        if (!entry.is_directory()) files.push_back(entry.path());
+    return files;
+}
+
+bool holds_data(const fs::path& folder) {
+    return std::ranges::any_of(files_in(folder),
+                               [](const fs::path& file) { return is_ours(file.filename().string()); });
+}
+
 }  // namespace
 
-DataFolder::DataFolder(const fs::path& folder) : folder_(folder), lock_path_(folder / kLock) {
-    std::error_code error;
-    created_ = fs::create_directories(folder, error);
-    require(!error, "{}: cannot make the folder: {}", folder.string(), error.message());
+DataFolder::DataFolder(const fs::path& folder) : folder_(folder), place_(folder) {
+    for (const fs::path& made : make_folders(folder)) made_.add([made] { fs::remove(made); });
     require(fs::is_directory(folder), "{}: not a folder", folder.string());
-    was_ours_ = fs::exists(lock_path_);
-    lock_ = open(lock_path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    require(lock_ >= 0, "{}: cannot write: {}", lock_path_.string(), std::strerror(errno));
-    if (flock(lock_, LOCK_EX | LOCK_NB) != 0) {
-        close(lock_);
-        throw Error("{}: another prepare is writing there", folder.string());
-    }
+    lock_.emplace(folder / kLock, IfHeld::give_up);
+    require(lock_->held(), "{}: another prepare is writing there", folder.string());
+    was_ours_ = !lock_->made();
 }
 
 DataFolder::~DataFolder() {
-    if (!released_) {  // failed: leave the folder as it was found, without half of the data
-        if (claimed_) remove_data();
-        if (claimed_ || !was_ours_) unlink(lock_path_.c_str());
-        std::error_code ignored;
-        if (created_) fs::remove(folder_, ignored);
-    }
-    close(lock_);
+    if (released_ || !lock_->held()) return;
+    std::error_code ignored;
+    if (claimed_ && place_ != folder_)
+        fs::remove_all(place_, ignored);
+    else if (claimed_)
+        remove_data();
+    if (claimed_ || !was_ours_) lock_->remove();
 }
 
 std::optional<Receipt> DataFolder::claim(const std::map<std::string, std::string>& made_from, bool overwrite) {
+    if (fs::exists(folder_ / kNew / Receipt::kFile)) replace_data();  // whole, but for a kill
+    std::error_code ignored;
+    fs::remove_all(folder_ / kNew, ignored);
     const bool whole = fs::exists(folder_ / Receipt::kFile);
     if (whole && !overwrite) {
         Receipt receipt = Receipt::load(folder_);
@@ -82,24 +86,49 @@ std::optional<Receipt> DataFolder::claim(const std::map<std::string, std::string
         }
     }
     claimed_ = true;
-    remove_data();
+    if (!overwrite || !holds_data(folder_)) {
+        remove_data();
+    } else {
+        place_ = folder_ / kNew;
+        make_folders(place_);
+    }
     return std::nullopt;
 }
 
-// dataset.json first: from then on the folder is not whole.
-void DataFolder::remove_data() {
-    std::error_code ignored;
-    if (fs::remove(folder_ / Receipt::kFile, ignored)) sync_folder(folder_);
-    std::vector<fs::path> files;
-    for (const fs::directory_entry& entry : fs::directory_iterator(folder_, ignored)) {
-        if (is_ours(entry.path().filename().string())) files.push_back(entry.path());
+/// All of it but `kept`.
+void DataFolder::remove_data(const std::set<fs::path>& kept) {
+    std::error_code error;
+    if (fs::remove(folder_ / Receipt::kFile, error)) sync_folder(folder_);  // first: from then on it is not whole
+    for (const fs::path& file : files_in(folder_)) {
+        const fs::path name = file.filename();
+        if (is_ours(name.string()) && !kept.contains(name) && !fs::remove(file, error))
+            notes_.push_back(fmt::format("{}: cannot be removed: {}", file.string(), error.message()));
     }
-    for (const fs::path& file : files) fs::remove(file, ignored);
 }
 
-void DataFolder::release() {
+/// After a kill in the middle, some of the new files are in their place already.
+void DataFolder::replace_data() {
+    const fs::path fresh = folder_ / kNew;
+    const Receipt receipt = Receipt::load(fresh);
+    std::set<fs::path> names = {"vocab.txt"};
+    for (const Split split : {Split::train, Split::validation})
+        for (const ShardEntry& shard : receipt.shards(split)) names.insert(shard.file);
+    remove_data(names);
+    for (const fs::path& file : files_in(fresh))
+        if (file.filename() != Receipt::kFile) fs::rename(file, folder_ / file.filename());
+    sync_folder(folder_);
+    rename_durably(fresh / Receipt::kFile, folder_ / Receipt::kFile);  // last: it is whole again
+    std::error_code error;
+    if (!fs::remove(fresh, error))
+        notes_.push_back(fmt::format("{}: cannot be removed: {}", fresh.string(), error.message()));
+}
+
+std::vector<std::string> DataFolder::release() {
     released_ = true;
-    unlink(lock_path_.c_str());
+    if (claimed_ && place_ != folder_) replace_data();
+    made_.commit();
+    lock_->remove();
+    return std::move(notes_);
 }
 
 }  // namespace dropforge::data

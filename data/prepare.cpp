@@ -261,27 +261,28 @@ PrepareResult prepare(const PrepareOptions& options) {
     if (std::optional<Receipt> there = folder.claim(receipt.made_from, options.overwrite)) {
         for (const Split split : {Split::train, Split::validation})
             Dataset(options.out, split);  // throws if a shard is gone or damaged
-        folder.release();
-        return {*there, true};
+        return {*there, true, folder.release()};
     }
+    PrepareOptions placed = options;
+    placed.out = folder.place();
     check_disk(
         options.out, files,
         vocabulary ? vocabulary->size() : static_cast<int32_t>(std::min<int64_t>(options.train_vocabulary, 1 << 30)));
     if (!vocabulary) vocabulary = train_vocabulary(options, files);
-    const fs::path vocabulary_path = options.out / "vocab.txt";
+    const fs::path vocabulary_path = placed.out / "vocab.txt";
     vocabulary->save(vocabulary_path);
     receipt.vocabulary_size = vocabulary->size();
     receipt.vocabulary_hash = hash_file(vocabulary_path);
     receipt.cased = options.cased;
     receipt.files = files.size();
     receipt.file_bytes = total_size(files);
-    write_shards(options, files, *vocabulary, receipt);
+    write_shards(placed, files, *vocabulary, receipt);
     require(receipt.tokens > 0, "{}: {} files, {} bytes, but not one token", options.text.front().string(),
             files.size(), receipt.bytes);
     require(!receipt.train.empty(), "nothing left to train on: {} documents, {} in the validation split, {} dropped",
             receipt.documents, receipt.validation_documents, receipt.documents - receipt.validation_documents);
-    receipt.save(options.out);
-    folder.release();
+    receipt.save(placed.out);
+    result.notes = folder.release();
     return result;
 }
 

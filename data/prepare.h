@@ -27,11 +27,13 @@ struct PrepareOptions {
 
 struct PrepareResult {
     Receipt receipt;
-    bool already_there = false;  // `out` was whole, from the same text and options: nothing was done
+    bool already_there = false;           // `out` was whole, from the same text and options: nothing was done
+    std::vector<std::string> notes = {};  // what could not be removed of the data before
 };
 
 /// The shards depend on text and options, never on the number of threads. Killed at any time, `out` is not whole
-/// (dataset.json is written last) and the next call begins anew. Memory does not grow with the input. Throws Error for
+/// (dataset.json is written last) and the next call begins anew; with `overwrite`, it holds its old data until the new
+/// are whole. Memory does not grow with the input. Throws Error for
 /// unreadable or empty text, a bad vocabulary or option, too little disk, an `out` that holds something else, or that
 /// another process is writing.
 PrepareResult prepare(const PrepareOptions& options);

@@ -15,6 +15,13 @@ namespace {
 constexpr int kVersion = 1;
 constexpr std::array<const char*, 1> kReasonNames = {"short_document"};
 
+constexpr const char* kChecksum = "checksum_of_all";
+
+uint64_t checksum_of(const nlohmann::json& json) {
+    const std::string text = json.dump();
+    return XXH64(text.data(), text.size(), 0);
+}
+
 void check_sums(const Receipt& receipt, const std::string& where) {
     const uint64_t kept = receipt.shard_tokens(Split::train) + receipt.shard_tokens(Split::validation);
     require(receipt.tokens == kept + receipt.dropped_tokens(), "{}: {} tokens in, but {} in shards and {} dropped",
@@ -171,7 +178,9 @@ std::string Receipt::text() const {
 
 void Receipt::save(const fs::path& folder) const {
     check_sums(*this, (folder / kFile).string());
-    write_text(folder / kFile, json().dump(2) + "\n");
+    nlohmann::json all = json();
+    all[kChecksum] = hex(checksum_of(all));
+    write_text(folder / kFile, all.dump(2) + "\n");
 }
 
 Receipt Receipt::load(const fs::path& folder) {
@@ -181,7 +190,14 @@ Receipt Receipt::load(const fs::path& folder) {
             kFile);
     Receipt receipt;
     try {
-        receipt = parse(nlohmann::json::parse(read_text(path)));
+        nlohmann::json json = nlohmann::json::parse(read_text(path));
+        if (json.contains(kChecksum)) {  // older ones have none
+            const uint64_t expected = from_hex(json[kChecksum]);
+            json.erase(kChecksum);
+            const uint64_t found = checksum_of(json);
+            require(expected == found, "damaged: checksum {} expected, {} found", hex(expected), hex(found));
+        }
+        receipt = parse(json);
     } catch (const nlohmann::json::exception& error) {
         throw Error("{}: damaged: {}", path.string(), error.what());
     } catch (const Error& error) {

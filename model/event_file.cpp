@@ -17,6 +17,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/rollback.h"
 #include "model/metrics.h"
 
 namespace dropforge {
@@ -74,13 +75,14 @@ EventFile::EventFile(const fs::path& folder, int64_t resumed_from) {
     std::array<char, 256> host{"localhost"};
     gethostname(host.data(), host.size() - 1);
     path_ = folder / fmt::format("events.out.tfevents.{:010}.{}.{}", static_cast<int64_t>(now), host.data(), getpid());
-    file_ = std::fopen(path_.c_str(), "abe");
+    file_.reset(std::fopen(path_.c_str(), "abe"));
     require(file_ != nullptr, "{}: cannot write: {}", path_.string(), std::strerror(errno));
+    Rollback file;
+    file.add([this] { fs::remove(path_); });
     append(event(now, 0, message(3, "brain.Event:2")));
     if (resumed_from > 0) append(event(now, resumed_from + 1, message(7, key(1, kVarint) + varint(1))));
+    file.commit();
 }
-
-EventFile::~EventFile() { std::fclose(file_); }
 
 void EventFile::scalars(int64_t step, double seconds_since_1970, const std::vector<Scalar>& values) {
     std::string summary;
@@ -92,7 +94,8 @@ void EventFile::scalars(int64_t step, double seconds_since_1970, const std::vect
 void EventFile::append(const std::string& event) {
     const std::string length = raw(uint64_t{event.size()});
     const std::string frame = length + raw(masked_crc(length)) + event + raw(masked_crc(event));
-    const bool written = std::fwrite(frame.data(), 1, frame.size(), file_) == frame.size() && std::fflush(file_) == 0;
+    const bool written =
+        std::fwrite(frame.data(), 1, frame.size(), file_.get()) == frame.size() && std::fflush(file_.get()) == 0;
     require(written, "{}: cannot write: {}", path_.string(), std::strerror(errno));
 }
 

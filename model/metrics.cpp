@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/rollback.h"
 
 namespace dropforge {
 
@@ -73,9 +74,14 @@ std::vector<EventFile::Scalar> scalars(const EvalMetrics& m) {
     return {{"eval/loss", m.eval_loss}, {"eval/accuracy", m.eval_accuracy}};
 }
 
-/// The lines of `text` up to and with step `last`. The last line may be torn, by a kill in the middle of its write.
-std::string kept_lines(std::string_view text, int64_t last, const std::string& where) {
-    std::string kept;
+struct Lines {
+    std::string kept, later;
+};
+
+/// The lines of `text` up to and with step `last`, and those of later steps. The last line may be torn, by a kill in
+/// the middle of its write: it is neither.
+Lines split(std::string_view text, int64_t last, const std::string& where) {
+    Lines lines;
     for (int64_t line_number = 1; !text.empty(); ++line_number) {
         const size_t end = text.find('\n');
         const std::string_view line = text.substr(0, end);
@@ -84,22 +90,42 @@ std::string kept_lines(std::string_view text, int64_t last, const std::string& w
         const bool whole = json.is_object() && json.contains("step") && json["step"].is_number_integer();
         if (!whole && text.empty()) break;
         require(whole, "{}:{}: expected a JSON object with a step, got {}", where, line_number, line.substr(0, 80));
-        if (json["step"].get<int64_t>() <= last) kept.append(line).append("\n");
+        std::string& part = json["step"].get<int64_t>() <= last ? lines.kept : lines.later;
+        part.append(line).append("\n");
     }
-    return kept;
+    return lines;
 }
+
+/// On the disk, but for the rename.
+std::unique_ptr<AtomicFile> ready(const fs::path& path, std::string_view text) {
+    auto file = std::make_unique<AtomicFile>(path);
+    file->write(text);
+    file->sync();
+    return file;
+}
+
+std::string text_if_any(const fs::path& path) { return fs::exists(path) ? read_text(path) : std::string(); }
 
 }  // namespace
 
 MetricsLog::MetricsLog(const fs::path& run_folder, int64_t resumed_from, bool tensorboard)
     : path_(run_folder / "metrics.jsonl") {
-    if (fs::exists(path_)) {
-        const std::string text = read_text(path_), kept = kept_lines(text, resumed_from, path_.string());
-        if (kept != text) write_text(path_, kept);
+    const std::string text = text_if_any(path_);
+    const auto [kept, later] = split(text, resumed_from, path_.string());
+    Rollback changes;
+    if (tensorboard) {
+        events_ = std::make_unique<EventFile>(run_folder, resumed_from);
+        changes.add([this] { fs::remove(events_->path()); });
     }
-    if (tensorboard) events_ = std::make_unique<EventFile>(run_folder, resumed_from);
+    std::unique_ptr<AtomicFile> aside, cut;
+    const fs::path set_aside = run_folder / "set-aside-metrics.jsonl";
+    if (!later.empty()) aside = ready(set_aside, text_if_any(set_aside) + later);
+    if (kept != text) cut = ready(path_, kept);
+    if (aside) aside->commit();
+    if (cut) cut->commit();
     descriptor_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     if (descriptor_ < 0) fail(path_, "cannot write");
+    changes.commit();
 }
 
 MetricsLog::~MetricsLog() { close(descriptor_); }

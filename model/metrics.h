@@ -49,9 +49,6 @@ class EventFile {
     /// A new file events.out.tfevents.TIME.HOST.PID in `folder`. When a run goes on after step `resumed_from` > 0, the
     /// file says so, and TensorBoard forgets what older files say of later steps.
     EventFile(const fs::path& folder, int64_t resumed_from);
-    ~EventFile();
-    EventFile(const EventFile&) = delete;
-    EventFile& operator=(const EventFile&) = delete;
 
     /// Appends one event at once, so that TensorBoard sees a run live. Throws Error.
     void scalars(int64_t step, double seconds_since_1970, const std::vector<Scalar>& values);
@@ -61,7 +58,10 @@ class EventFile {
     void append(const std::string& event);
 
     fs::path path_;
-    std::FILE* file_ = nullptr;
+    struct Close {
+        void operator()(std::FILE* file) const { std::fclose(file); }
+    };
+    std::unique_ptr<std::FILE, Close> file_;
 };
 
 /// CRC-32C (Castagnoli), the checksum of TFRecord frames.
@@ -71,8 +71,9 @@ uint32_t crc32c(std::string_view bytes);
 /// null), and the same as scalars of an EventFile.
 class MetricsLog {
   public:
-    /// Goes on after step `resumed_from` (0: from the start): lines of later steps and a torn last line are removed,
-    /// atomically. Throws Error naming file and line for a line before the last that is not an object with a step.
+    /// Goes on after step `resumed_from` (0: from the start): lines of later steps go to the end of
+    /// set-aside-metrics.jsonl, a torn last line is removed. Throws Error naming file and line for a line before the
+    /// last that is not an object with a step. If it throws, all is as it was.
     MetricsLog(const fs::path& run_folder, int64_t resumed_from, bool tensorboard);
     ~MetricsLog();
     MetricsLog(const MetricsLog&) = delete;
@@ -123,6 +124,8 @@ class ProgressLine {
     void finish();
 
   private:
+    void put(const std::string& text);
+
     std::FILE* out_;
     bool quiet_, terminal_, open_ = false;
 };

@@ -16,7 +16,7 @@
 #include "model/manifest.h"
 #include "model/metrics.h"
 #include "model/run_folder.h"
-#include "model/run_plan.h"
+#include "model/run_inputs.h"
 #include "model/step_meter.h"
 
 namespace dropforge {
@@ -33,62 +33,37 @@ data::LoaderOptions loader_options(const RunConfig& c) {
             .whole_word = c.data.whole_word};
 }
 
-/// What a run opens before its folder is touched: the configuration completed from the data, and the plan.
-struct Inputs {
-    data::Dataset training, validation;
-    data::Vocabulary vocabulary;
-    RunPlan plan;
-
-    Inputs(RunConfig config, const Device& device)
-        : training(data_folder(config), data::Split::train),
-          validation(config.data.path, data::Split::validation),
-          vocabulary(data::Vocabulary::load(training.vocabulary_path())),
-          plan((take_vocabulary(config, training, vocabulary), config), device) {
-        const auto sequences = training.sequences(config.data.sequence);
-        require(sequences > 0, "{}: the training split has less than one sequence of {} tokens", config.data.path,
-                config.data.sequence);
-    }
-
-  private:
-    static const std::string& data_folder(const RunConfig& config) {
-        require(!config.data.path.empty(), "no data folder: give --data, or data.path in the configuration");
-        return config.data.path;
-    }
-};
-
 class Pretraining {
   public:
-    Pretraining(const PretrainOptions& options, Inputs& inputs)
+    Pretraining(const PretrainOptions& options, RunInputs& inputs)
         : options_(options),
           plan_(inputs.plan),
           config_(inputs.plan.config),
           inputs_(inputs),
           folder_(options.out, config_, options.resume != "off"),
-          step_(make_step()),
+          step_{plan_.parameters, std::move(plan_.programs), *plan_.device.kernels, plan_.arena_bytes()},
           line_(stderr, options.quiet) {
-        try {
-            begin();
-            if (!finished()) prepare_reports();
-        } catch (...) {
-            folder_.undo();
-            throw;
-        }
+        load();
+        if (finished()) return;
+        check_profiled_steps(options, state_.step);
+        prepare_reports();
     }
 
     /// DeviceLost with the step that was the last, and what stays.
     PretrainResult run();
 
   private:
-    TrainingStep make_step();
     PretrainResult run_steps();
     std::string what_stays() const;
-    void begin();
+    void load();
     void prepare_reports();
+    void begin();
+    void note(const std::vector<std::string>& notes);
     bool finished() const { return state_.step >= config_.train.steps; }
     void set_importance();
     void queue_step(int64_t step, data::Loader& loader);
     void finish_step();
-    void report_kernels(StepKind kind);
+    void take_kernels(StepKind kind);
     void after_step(int64_t start, int signal);
     bool pauses_after(int64_t step, int64_t start) const;
     void require_finite(const char* what, double value, int64_t step) const;
@@ -104,7 +79,7 @@ class Pretraining {
     const PretrainOptions& options_;
     RunPlan& plan_;
     const RunConfig& config_;
-    Inputs& inputs_;
+    RunInputs& inputs_;
     RunFolder folder_;
     TrainingStep step_;
     ProgressLine line_;
@@ -119,18 +94,8 @@ class Pretraining {
     std::vector<StepKind> seen_;  // kinds that have run
 };
 
-/// What it needs may be more than there is.
-TrainingStep Pretraining::make_step() {
-    try {
-        return {plan_.parameters, std::move(plan_.programs), *plan_.device.kernels, plan_.arena_bytes()};
-    } catch (...) {
-        folder_.undo();
-        throw;
-    }
-}
-
 /// Weights and position: of a checkpoint, of --init, or fresh ones.
-void Pretraining::begin() {
+void Pretraining::load() {
     state_.config = config_.to_toml();
     state_.data = data::hex(inputs_.training.fingerprint());
     state_.revision = options_.revision;
@@ -147,13 +112,11 @@ void Pretraining::begin() {
                     "{}: a checkpoint of a run on other data: its training split has the fingerprint {}, that of {} "
                     "has {}",
                     checkpoint->path.string(), there.data, config_.data.path, state_.data);
-            for (const std::string& note : written_otherwise(there, state_)) line_.note(note);
+            note(written_otherwise(there, state_));
             const TrainingState here = state_;
             state_ = load_checkpoint(checkpoint->path, plan_.parameters, step_);
             state_.config = here.config, state_.revision = here.revision, state_.kernels = here.kernels;
             result_.checkpoint = checkpoint->path;
-            for (const fs::path& later : folder_.set_aside_after(state_.step))
-                line_.note("set aside: " + later.string());
             line_.note(fmt::format("resumed after step {} from {}", state_.step, checkpoint->path.string()));
             return;
         }
@@ -187,7 +150,20 @@ void Pretraining::prepare_reports() {
         line_.note(fmt::format("no evaluation: the validation split has less than one sequence of {} tokens",
                                config_.data.sequence));
     }
-    metrics_.emplace(options_.out, state_.step, config_.log.tensorboard);
+}
+
+/// Nothing of the run's folder was changed so far. When its first step is done, nothing that a start can meet is left.
+void Pretraining::begin() {
+    const double start = monotonic_seconds();
+    const int64_t before = state_.step;
+    const auto open_metrics = [&] { metrics_.emplace(options_.out, before, config_.log.tensorboard); };
+    for (const fs::path& later : folder_.begin(before, open_metrics)) line_.note("set aside: " + later.string());
+    note(folder_.take_notes());
+    meter_->leave_out(monotonic_seconds() - start);
+}
+
+void Pretraining::note(const std::vector<std::string>& notes) {
+    for (const std::string& text : notes) line_.note(text);
 }
 
 /// Of a run that stops.
@@ -217,19 +193,19 @@ void Pretraining::finish_step() {
     report_.learning_rate = settings.learning_rate;
     report_.gradient_norm = norm;
     report_.loss_scale = loss_scale;
+    if (std::ranges::count(seen_, settings.kind) == 0) take_kernels(settings.kind);
     state_.step = settings.step;
-    if (std::ranges::count(seen_, settings.kind) == 0) report_kernels(settings.kind);
     meter_->count(settings.kind, result, step_.programs().flops(settings.kind));
 }
 
-/// After the first step of a kind: kernels.tsv says what serves its operations.
-void Pretraining::report_kernels(StepKind kind) {
+/// After the first step of a kind: kernels.tsv says what serves its operations. The first of all begins the run.
+void Pretraining::take_kernels(StepKind kind) {
     seen_.push_back(kind);
-    for (const std::string& note : step_.take_notes()) line_.note(note);
+    note(step_.take_notes());
     const std::vector<kernels::KernelChoice> choices = step_.kernel_choices();
-    if (choices.empty()) return;
-    write_text(options_.out / "kernels.tsv", kernel_table(choices));
     check_requirements(options_.required, choices);
+    if (!metrics_) begin();
+    if (!choices.empty()) write_text(options_.out / "kernels.tsv", kernel_table(choices));
 }
 
 void Pretraining::report(int64_t step, bool log) {
@@ -273,6 +249,7 @@ void Pretraining::save(int64_t step) {
                     inputs_.training.cased());
     result_.checkpoint = writer.commit().path;
     folder_.prune(config_.checkpoint.keep_last, config_.checkpoint.keep_every);
+    note(folder_.take_notes());
     meter_->leave_out(monotonic_seconds() - start);
 }
 
@@ -332,10 +309,6 @@ PretrainResult Pretraining::run_steps() {
                         static_cast<uint64_t>(state_.step));
     if (options_.trace_steps > 0) trace(0);
     const int64_t start = state_.step;
-    require(options_.profile_first == 0 || options_.profile_first > start,
-            "--profile-steps begins at step {}, this run goes on with step {}", options_.profile_first, start + 1);
-    require(options_.profile_first == 0 || options_.profile_first - start > options_.trace_steps,
-            "--profile-steps begins at step {}, which --trace clocks", options_.profile_first);
     profile_from(start + 1);
     meter_.emplace(plan_, state_.sums, start);
     for (int64_t next = start + 1; !finished();) {
@@ -351,47 +324,14 @@ PretrainResult Pretraining::run_steps() {
     return result_;
 }
 
-/// The configuration to train with: a run that goes on keeps what it once derived.
-RunConfig resumed_config(const PretrainOptions& options) {
-    RunConfig config = options.config;
-    if (options.resume == "auto") {
-        if (const auto record = recorded_config(options.out)) config.go_on_from(*record, options.out.string());
-    } else if (options.resume != "off") {
-        const auto checkpoint = find_checkpoint(options.out, options.resume);
-        const std::string where = checkpoint->path.string();
-        config.go_on_from(RunConfig::from_toml(load_training_state(checkpoint->path).config, where), where);
-    }
-    return config;
-}
-
-/// The weights come from one place.
-void check_initial(const PretrainOptions& o) {
-    require(o.initial.empty() || o.config.model.init == InitialWeights::normal,
-            "{} is \"mimetic\", but --init takes the weights of {}: with --init, --set model.init=normal",
-            o.config.named("model.init"), o.initial.string());
-}
-
-void check_profile(const PretrainOptions& o, const RunPlan& plan) {
-    if (o.profile_first == 0) return;
-    require(plan.device.kind == "cuda",
-            "--profile-steps needs --device cuda: it is for the profilers of GPUs (--trace is for the CPU too)");
-    require(o.profile_last <= plan.config.train.steps, "--profile-steps {}:{}: the run has {} steps", o.profile_first,
-            o.profile_last, plan.config.train.steps);
-}
-
 }  // namespace
 
 RunPlan plan_pretraining(const RunConfig& config, const Device& device) {
-    return std::move(Inputs(config, device).plan);
+    return std::move(RunInputs(config, device).plan);
 }
 
 PretrainResult pretrain(const PretrainOptions& options) {
-    check_initial(options);
-    Inputs inputs(resumed_config(options), options.device);
-    if (!options.quiet) fmt::print(stderr, "{}", inputs.plan.text());
-    check_requirements(options.required, inputs.plan);
-    check_profile(options, inputs.plan);
-    inputs.plan.require_fit();
+    RunInputs inputs = open_inputs(options);
     return Pretraining(options, inputs).run();
 }
 

@@ -44,25 +44,28 @@ ProgressLine::ProgressLine(std::FILE* out, bool quiet, bool terminal) : out_(out
 void ProgressLine::show(const StepProgress& progress, bool log_interval) {
     if (quiet_ || (!terminal_ && !log_interval)) return;
     if (terminal_) {  // a line that wraps could not be re-written; \e[K clears what an earlier, longer one left
-        fmt::print(out_, "\r{}\x1b[K", progress.text().substr(0, columns(out_) - 1));
+        put(fmt::format("\r{}\x1b[K", progress.text().substr(0, columns(out_) - 1)));
         open_ = true;
     } else {
-        fmt::print(out_, "{}\n", progress.text());
+        put(progress.text() + '\n');
     }
-    std::fflush(out_);
 }
 
 void ProgressLine::note(const std::string& text) {
     if (quiet_) return;
     finish();
-    fmt::print(out_, "{}\n", text);
+    put(text + '\n');
+}
+
+/// Progress that nobody can read, since the log's disk is full, is no reason to stop.
+void ProgressLine::put(const std::string& text) {
+    std::fputs(text.c_str(), out_);
     std::fflush(out_);
 }
 
 void ProgressLine::finish() {
     if (!open_) return;
-    std::fputc('\n', out_);
-    std::fflush(out_);
+    put("\n");
     open_ = false;
 }
 

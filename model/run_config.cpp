@@ -175,14 +175,10 @@ std::string RunConfig::to_toml() const {
 }
 
 std::string RunConfig::difference(const RunConfig& there) const {
-    const auto same_path = [](const std::string& a, const std::string& b) {
-        return !a.empty() && !b.empty() && fs::absolute(a).lexically_normal() == fs::absolute(b).lexically_normal();
-    };
     for (const Field& field : fields()) {
         const std::string mine = value_text(field, *this), other = value_text(field, there);
         if (!field.defines(train.method) || mine == other) continue;
         if (field.stays && other == "\"auto\"") continue;  // a record that does not say what it came to
-        if (field.key() == "data.path" && same_path(data.path, there.data.path)) continue;
         return fmt::format("{} is {} there and {} here", field.key(), other, mine);
     }
     return {};

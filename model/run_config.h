@@ -124,8 +124,8 @@ struct RunConfig {
     /// Every key with its value, also of those that were derived; reads back as an equal configuration.
     std::string to_toml() const;
     /// "" if both define the same run, else the first key that differs and both values: "train.lr is 0.0001 there and
-    /// 0.0002 here" ("here" is *this). Keys that a resumed run may change don't count (train.steps, eval, checkpoint,
-    /// log), nor those that the method does not read (dropping and sctd in a dense run).
+    /// 0.0002 here" ("here" is *this). Keys that a resumed run may change don't count (data.path, train.steps, eval,
+    /// checkpoint, log), nor those that the method does not read (dropping and sctd in a dense run).
     std::string difference(const RunConfig& there) const;
 
     /// Key → "file:line", "--set" or the option, for the keys that were given.

@@ -54,7 +54,10 @@ std::vector<Field> model_and_data() {
         {"model", "initializer_range", [](Config& c) -> Slot { return &c.model.initializer_range; }, kPositive},
         {"model", "init", [](Config& c) -> Slot { return choice(c.model.init); }, kAny, {"normal", "mimetic"}},
 
-        {"data", "path", [](Config& c) -> Slot { return &c.data.path; }},
+        {.table = "data",
+         .name = "path",
+         .slot = [](Config& c) -> Slot { return &c.data.path; },
+         .defines_run = false},  // the same data may be moved: a checkpoint has its fingerprint
         {"data", "sequence", [](Config& c) -> Slot { return &c.data.sequence; }, {3, 65536}},  // [CLS] token [SEP]
         {"data",
          "max_predictions",

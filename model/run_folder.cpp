@@ -1,8 +1,9 @@
 #include "model/run_folder.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -30,13 +31,8 @@ std::optional<int64_t> step_of(const std::string& name) {
     return step;
 }
 
-/// NAME.tmp<process id>, as AtomicFile and CheckpointWriter call what is not finished.
-bool is_temporary(const std::string& name) {
-    const size_t mark = name.rfind(".tmp");
-    return mark != std::string::npos && mark + 4 < name.size() &&
-           std::all_of(name.begin() + static_cast<std::ptrdiff_t>(mark) + 4, name.end(),
-                       [](char c) { return c >= '0' && c <= '9'; });
-}
+/// As AtomicFile and CheckpointWriter call what is not finished.
+bool is_temporary(const std::string& name) { return final_name(name) != name; }
 
 fs::path hidden_name(const fs::path& checkpoints, int64_t step) {
     return checkpoints / fmt::format(".{}.tmp{}", step_name(step), getpid());
@@ -48,6 +44,22 @@ void sync_file(const fs::path& path) {
     const int error = errno;
     if (descriptor >= 0) close(descriptor);
     require(synced, "{}: cannot sync: {}", path.string(), std::strerror(error));
+}
+
+/// A record of a run's configuration begins with this and the checksum of all that follows; older ones have neither.
+constexpr std::string_view kSeal = "# xxhash64 of what follows: ";
+
+std::string sealed(const std::string& toml) {
+    return fmt::format("{}{:016x}\n{}", kSeal, XXH64(toml.data(), toml.size(), 0), toml);
+}
+
+RunConfig read_record(const fs::path& file) {
+    const std::string text = read_text(file);
+    const bool whole = text.starts_with('#') ? text == sealed(text.substr(text.find('\n') + 1)) : !text.empty();
+    require(whole,
+            "{}: damaged, or changed by hand: its checksum is another (without its first line it counts as it is)",
+            file.string());
+    return RunConfig::from_toml(text, file.string());
 }
 
 /// Throws Error unless the folder is absent, empty but for what a run killed at its start leaves, or holds this run.
@@ -64,42 +76,8 @@ void require_own_folder(const fs::path& path, const RunConfig& config, bool resu
         return;
     }
     require(resume, "{}: holds a run already; go on with --resume auto, or choose another --out", name);
-    const std::string difference = config.difference(RunConfig::load((path / kConfig).string()));
+    const std::string difference = config.difference(read_record(path / kConfig));
     require(difference.empty(), "{}: holds another run: {}; choose another --out", name, difference);
-}
-
-/// The locked file's descriptor. The kernel gives the lock back when the process ends, however it ends.
-int lock_folder(const fs::path& path) {
-    const fs::path file = path / kLock;
-    const int descriptor = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    require(descriptor >= 0, "{}: cannot write: {}", file.string(), std::strerror(errno));
-    if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
-        const int error = errno;
-        close(descriptor);
-        require(error == EWOULDBLOCK, "{}: cannot lock: {}", file.string(), std::strerror(error));
-        throw Error("{}: process {} is training into this run", path.string(), read_text(file));
-    }
-    const std::string id = std::to_string(getpid());
-    if (ftruncate(descriptor, 0) != 0 || write(descriptor, id.data(), id.size()) != static_cast<ssize_t>(id.size())) {
-        const int error = errno;
-        close(descriptor);
-        throw Error("{}: cannot write: {}", file.string(), std::strerror(error));
-    }
-    return descriptor;
-}
-
-void remove_unfinished(const fs::path& folder) {
-    std::vector<fs::path> unfinished;
-    for (const auto& entry : fs::directory_iterator(folder))
-        if (is_temporary(entry.path().filename().string())) unfinished.push_back(entry.path());
-    for (const fs::path& path : unfinished) fs::remove_all(path);
-}
-
-/// Gone at once under its own name, so that a kill in the middle leaves no half checkpoint.
-void remove_checkpoint(const Checkpoint& checkpoint) {
-    const fs::path hidden = hidden_name(checkpoint.path.parent_path(), checkpoint.step);
-    fs::rename(checkpoint.path, hidden);
-    fs::remove_all(hidden);
 }
 
 /// The newest whole checkpoint before `step`, as advice.
@@ -146,53 +124,85 @@ std::optional<Checkpoint> find_checkpoint(const fs::path& run, const std::string
 
 std::optional<RunConfig> recorded_config(const fs::path& run) {
     if (!fs::is_regular_file(run / kConfig)) return {};
-    return RunConfig::load((run / kConfig).string());
+    return read_record(run / kConfig);
 }
 
-RunFolder::RunFolder(const fs::path& path, const RunConfig& config, bool resume) : path_(path) {
+RunFolder::RunFolder(const fs::path& path, const RunConfig& config, bool resume)
+    : path_(path), config_(sealed(config.to_toml())) {
     require_own_folder(path, config, resume);
-    std::error_code error;
-    made_ = fs::create_directories(path, error);
-    require(!error, "{}: cannot create: {}", path.string(), error.message());
-    lock_ = lock_folder(path);
-    try {
-        require_own_folder(path, config, resume);  // again, as nobody else can change it now
-        remove_unfinished(path);
-        if (fs::exists(path / kConfig)) config_before_ = read_text(path / kConfig);
-        write_text(path / kConfig, config.to_toml());
-        fs::create_directory(path / kCheckpoints);
-        remove_unfinished(path / kCheckpoints);
-    } catch (...) {
-        close(lock_);
-        throw;
-    }
+    for (const fs::path& folder : make_folders(path)) changes_.add([folder] { fs::remove(folder); });
+    lock();
+    require_own_folder(path, config, resume);  // again, as nobody else can change it now
 }
 
-RunFolder::~RunFolder() { close(lock_); }
-
-void RunFolder::undo() {
-    if (config_before_) write_text(path_ / kConfig, *config_before_);
-    std::error_code error;
-    if (!made_ || !fs::is_empty(path_ / kCheckpoints, error)) return;
-    for (const auto& entry : fs::directory_iterator(path_, error)) {
-        const std::string name = entry.path().filename().string();
-        if (name != kCheckpoints && name != kConfig && name != kLock) return;
+void RunFolder::lock() {
+    const fs::path file = path_ / kLock;
+    lock_.emplace(file, IfHeld::give_up);
+    if (!lock_->held()) throw Error("{}: process {} is training into this run", path_.string(), read_text(file));
+    if (lock_->made()) {
+        changes_.add([this] { lock_->remove(); });
+    } else {
+        changes_.add([this, before = read_text(file)] { lock_->write(before); });
     }
-    fs::remove_all(path_, error);
+    lock_->write(std::to_string(getpid()));
 }
 
-std::vector<fs::path> RunFolder::set_aside_after(int64_t step) {
+std::vector<fs::path> RunFolder::begin(int64_t step, const std::function<void()>& others) {
+    // What needs room on the disk comes first, under a temporary name: taking back is renaming only.
+    const fs::path config = path_ / kConfig;
+    std::optional<AtomicFile> before;
+    if (fs::exists(config)) {
+        before.emplace(config);
+        before->write(read_text(config));
+        before->sync();
+    }
+    Rollback changes;
+    write_text(config, config_);
+    changes.add([&] {
+        if (before)
+            before->commit();
+        else
+            fs::remove(config);
+    });
+    const fs::path checkpoints = path_ / kCheckpoints;
+    for (const fs::path& folder : make_folders(checkpoints)) changes.add([folder] { fs::remove(folder); });
+    require(fs::is_directory(checkpoints), "{}: not a folder", checkpoints.string());
+    std::vector<fs::path> aside = set_aside_after(step, changes);
+    others();
+    changes.commit();
+    changes_.commit();
+    remove_unfinished(path_);
+    remove_unfinished(checkpoints);
+    return aside;
+}
+
+std::vector<fs::path> RunFolder::set_aside_after(int64_t step, Rollback& changes) {
     std::vector<fs::path> renamed;
     for (const Checkpoint& checkpoint : list_checkpoints(path_)) {
         if (checkpoint.step <= step) continue;
         const std::string name = "set-aside-" + step_name(checkpoint.step);
         fs::path to = path_ / kCheckpoints / name;
         for (int copy = 2; fs::exists(to); ++copy) to.replace_filename(fmt::format("{}-{}", name, copy));
-        fs::rename(checkpoint.path, to);
+        rename_durably(checkpoint.path, to);
+        changes.add([from = checkpoint.path, to] { fs::rename(to, from); });
         renamed.push_back(to);
     }
-    if (!renamed.empty()) sync_folder(path_ / kCheckpoints);
     return renamed;
+}
+
+/// A clean-up that fails is no reason to stop: the next start tries again.
+void RunFolder::remove(const fs::path& path) {
+    std::error_code error;
+    fs::remove_all(path, error);
+    if (error && not_removed_.insert(path).second)
+        notes_.push_back(fmt::format("{}: cannot be removed: {}", path.string(), error.message()));
+}
+
+void RunFolder::remove_unfinished(const fs::path& folder) {
+    std::vector<fs::path> unfinished;
+    for (const auto& entry : fs::directory_iterator(folder))
+        if (is_temporary(entry.path().filename().string())) unfinished.push_back(entry.path());
+    for (const fs::path& path : unfinished) remove(path);
 }
 
 void RunFolder::prune(int64_t keep_last, int64_t keep_every) {
@@ -203,17 +213,25 @@ void RunFolder::prune(int64_t keep_last, int64_t keep_every) {
     for (size_t i = 0; i < all.size(); ++i) {
         const bool among_last = static_cast<int64_t>(all.size() - i) <= keep_last;
         const bool for_good = keep_every > 0 && all[i].step % keep_every == 0;
-        if (!among_last && !for_good && all[i].step != newest_whole) remove_checkpoint(all[i]);
+        if (among_last || for_good || all[i].step == newest_whole) continue;
+        // Gone at once under its own name, so that a kill in the middle leaves no half checkpoint.
+        const fs::path hidden = hidden_name(path_ / kCheckpoints, all[i].step);
+        try {
+            rename_durably(all[i].path, hidden);
+        } catch (const Error& error) {
+            if (not_removed_.insert(all[i].path).second) notes_.emplace_back(error.what());
+            continue;
+        }
+        remove(hidden);
     }
 }
 
 CheckpointWriter::CheckpointWriter(const RunFolder& run, int64_t step)
     : checkpoint_{step, run.path() / kCheckpoints / step_name(step)},
       temporary_(hidden_name(run.path() / kCheckpoints, step)) {
-    std::error_code error;
-    fs::remove_all(temporary_, error);
-    fs::create_directory(temporary_, error);
-    require(!error, "{}: cannot create: {}", temporary_.string(), error.message());
+    std::error_code ignored;  // what stays makes mkdir fail, which never takes a folder that is there
+    fs::remove_all(temporary_, ignored);
+    require(mkdir(temporary_.c_str(), 0777) == 0, "{}: cannot create: {}", temporary_.string(), std::strerror(errno));
 }
 
 CheckpointWriter::~CheckpointWriter() {
@@ -226,10 +244,8 @@ Checkpoint CheckpointWriter::commit() {
     write_manifest(temporary_);
     for (const auto& entry : fs::directory_iterator(temporary_)) sync_file(entry.path());
     sync_folder(temporary_);
-    const bool renamed = std::rename(temporary_.c_str(), checkpoint_.path.c_str()) == 0;
-    require(renamed, "{}: cannot rename: {}", temporary_.string(), std::strerror(errno));
+    rename_durably(temporary_, checkpoint_.path);
     temporary_.clear();
-    sync_folder(checkpoint_.path.parent_path());
     return checkpoint_;
 }
 

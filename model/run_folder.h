@@ -1,13 +1,17 @@
 // The folder of a run: one run, one process, and checkpoints that are whole or absent.
 //   config.toml   metrics.jsonl   events.out.tfevents.*   .lock
-//   checkpoints/step-00001000/   checkpoints/.step-00002000.tmp<pid>/
+//   checkpoints/step-00001000/   checkpoints/.step-00002000.tmp<pid>/   checkpoints/set-aside-step-00003000/
 #pragma once
 
+#include <functional>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "base/file.h"
+#include "base/file_lock.h"
+#include "base/rollback.h"
 #include "model/run_config.h"
 
 namespace dropforge {
@@ -26,42 +30,48 @@ std::vector<Checkpoint> list_checkpoints(const fs::path& run);
 /// older one as --resume PATH.
 std::optional<Checkpoint> find_checkpoint(const fs::path& run, const std::string& which);
 
-/// The configuration that a run folder was last used with; none if it holds no run yet.
+/// The configuration that a run folder was last used with; none if it holds no run yet. Throws Error if it was damaged.
 std::optional<RunConfig> recorded_config(const fs::path& run);
 
-/// Held while a process trains into a run folder.
+/// Held while a process trains into a run folder. Before begin(), nothing of what the folder holds is changed, and an
+/// object that goes without it takes back what it has made: the folder itself, if there was none.
 class RunFolder {
   public:
-    /// Creates the folder, or opens that of the same run if `resume`, locks it, removes what killed processes left
-    /// unfinished, and writes config.toml. Throws Error, and changes nothing, if the folder holds a run and resume is
-    /// off, another run (its first key that differs), or something else, or if another process holds the lock (its
-    /// process id).
+    /// Makes the folder, or opens that of the same run if `resume`, and locks it. Throws Error if the folder holds a
+    /// run and resume is off, another run (its first key that differs), or something else, or if another process holds
+    /// the lock (its process id).
     RunFolder(const fs::path& path, const RunConfig& config, bool resume);
-    ~RunFolder();
-    RunFolder(const RunFolder&) = delete;
-    RunFolder& operator=(const RunFolder&) = delete;
 
     const fs::path& path() const { return path_; }
-    /// Takes back what the constructor wrote: the folder if this object made it and nothing came into it since, else
-    /// the configuration that was there. A run that could not begin leaves no trace.
-    void undo();
-    /// Renames the checkpoints after `step` to set-aside-step-…: a run that goes on from an older one has another
-    /// future. Returns the new names.
-    std::vector<fs::path> set_aside_after(int64_t step);
+    /// The run goes on after `step`, which is nothing that can still fail: writes config.toml, removes what killed
+    /// processes left unfinished, and renames the checkpoints after `step` to set-aside-step-…, since a run that goes
+    /// on from an older one has another future. Returns their new names. `others` makes what else belongs to the
+    /// beginning: if it throws, or anything here does, all is as it was.
+    std::vector<fs::path> begin(
+        int64_t step, const std::function<void()>& others = [] {});
     /// Removes all but the newest `keep_last` checkpoints and those at multiples of `keep_every` (0: none). The newest
     /// that has all its parts always stays.
     void prune(int64_t keep_last, int64_t keep_every);
+    /// What could not be removed, once each: the run goes on without.
+    std::vector<std::string> take_notes() { return std::exchange(notes_, {}); }
 
   private:
+    void lock();
+    std::vector<fs::path> set_aside_after(int64_t step, Rollback& changes);
+    void remove(const fs::path& path);
+    void remove_unfinished(const fs::path& folder);
+
     fs::path path_;
-    bool made_ = false;                         // by this object
-    std::optional<std::string> config_before_;  // what config.toml held
-    int lock_ = -1;
+    std::string config_;  // what config.toml is to hold
+    std::set<fs::path> not_removed_;
+    std::vector<std::string> notes_;
+    std::optional<FileLock> lock_;
+    Rollback changes_;  // after lock_, which it needs
 };
 
 /// A checkpoint in the making: fill path() with at least kCheckpointFiles (manifest.h), then commit(). Until then, and
 /// without it, the run has no trace of it but a hidden folder that goes with the writer, or when the run is next
-/// opened.
+/// begun.
 class CheckpointWriter {
   public:
     CheckpointWriter(const RunFolder& run, int64_t step);

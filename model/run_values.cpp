@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "base/error.h"
+#include "data/text_reader.h"
 
 namespace dropforge::config {
 
@@ -124,8 +125,10 @@ struct Print {
     std::string operator()(const float* slot) const { return decimal(*slot); }
     std::string operator()(const bool* slot) const { return *slot ? "true" : "false"; }
     std::string operator()(const std::string* slot) const {
+        std::string value = *slot;
+        data::replace_invalid_utf8(value);  // a path may be any bytes, TOML is UTF-8
         std::ostringstream text;
-        text << toml::value<std::string>(*slot);
+        text << toml::value<std::string>(value);
         return text.str();
     }
     std::string operator()(const Keep* slot) const { return slot->text(); }

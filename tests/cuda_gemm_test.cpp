@@ -65,6 +65,7 @@ struct Product {
 std::string only_file(const TemporaryFolder& folder) {
     std::string name;
     for (const auto& entry : fs::directory_iterator(folder.path())) {
+        if (entry.path().extension() == ".lock") continue;
         CHECK(name.empty());
         name = entry.path().filename();
     }
@@ -301,7 +302,7 @@ TEST_CASE("a folder that cannot be written to is said once and does not stop a r
     CHECK(notes[0].starts_with("the choice of algorithms is not kept for the next run: " + (folder / "file").string()));
 }
 
-TEST_CASE("processes that write the file at once: each reads a whole one, and the last is whole") {
+TEST_CASE("processes that write the file at once: each reads a whole one, and none loses what another has added") {
     const TemporaryFolder folder;
     const CacheFolder cache(folder.path());
     constexpr int kWriters = 4, kProducts = 40;
@@ -328,19 +329,13 @@ TEST_CASE("processes that write the file at once: each reads a whole one, and th
     }
     const GemmCache file("Imaginary GPU", 13000, 130100);
     CHECK(file.trouble().empty());
-    int whole = 0;  // whose every product is there: that of the last to write
     for (int writer = 0; writer < kWriters; ++writer) {
-        int there = 0;
         for (int i = 0; i < kProducts; ++i) {
             const auto found = file.find(product(writer, i));
-            if (!found) continue;
+            REQUIRE(found.has_value());
             CHECK(found->words[0] == static_cast<uint64_t>(i));
-            ++there;
         }
-        whole += there == kProducts ? 1 : 0;
     }
-    CHECK(whole >= 1);
-    CHECK(only_file(folder).starts_with("gemm-"));
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ pretend() { PATH="$scratch/bin:$PATH" outcome "$@"; }
 
 wrong_use() {
     expect "unknown call" "2 usage: ./dev CALL [ARGUMENTS]" "$(outcome ./dev fly)"
-    expect "unknown preset" "1 error: unknown preset 'fast'; the presets are release, debug, asan, tsan, cuda, package" "$(outcome ./dev build fast)"
+    expect "unknown preset" "1 error: unknown preset 'fast'; the presets are release, debug, asan, tsan, fuzz, cuda, package" "$(outcome ./dev build fast)"
     expect "wrong set-up" "1 error: setup takes nothing, lint, cuda or simt, not 'everything'" "$(outcome ./dev setup everything)"
     expect "unknown package" "1 error: package takes deb, tar, wheel and options of cmake, not 'rpm'" "$(outcome ./dev package deb rpm)"
     expect "wrong check" "2 lint: there is no check spelling, only formatting house_rules scripts tidy" "$(outcome scripts/lint.sh spelling)"

@@ -2,11 +2,13 @@
 
 #include <doctest/doctest.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <fstream>
 
 #include "base/error.h"
+#include "base/file_lock.h"
 #include "temporary_folder.h"
 
 using namespace dropforge;
@@ -103,6 +105,53 @@ TEST_CASE("a rename that fails leaves no temporary file") {
     CHECK_THROWS_WITH_AS(write_text(folder / "a", "text"),
                          ((folder / "a").string() + ": cannot rename: Is a directory").c_str(), Error);
     CHECK(entries(folder) == 1);
+}
+
+TEST_CASE("a temporary file is a new one: what has its name, a link too, stays as it is") {
+    const TemporaryFolder folder;
+    const std::string name = fmt::format("a.tmp{}", getpid());
+    write_text(folder / "elsewhere", "theirs");
+    fs::create_symlink(folder / "elsewhere", folder / name);
+    write_text(folder / fmt::format("a.tmp{}", getpid() + 1), "left by a process of that id");
+    write_text(folder / "a", "ours");
+    CHECK(read_text(folder / "a") == "ours");
+    CHECK(read_text(folder / "elsewhere") == "theirs");
+    CHECK(fs::is_symlink(folder / name));
+    CHECK(entries(folder) == 4);
+}
+
+TEST_CASE("names of temporary files") {
+    for (const char* name : {"a.tmp1", "a.tmp4294967296"}) CHECK(final_name(name) == "a");
+    for (const char* name : {"a", "a.tmp", "a.tmpx", "a.tmp1x", "tmp1"}) CHECK(final_name(name) == name);
+}
+
+TEST_CASE("folders are made with those above; none is left where one cannot be") {
+    const TemporaryFolder folder;
+    CHECK(make_folders(folder / "a/b/c/").size() == 3);
+    CHECK(make_folders(folder / "a/b").empty());
+    write_text(folder / "file", "");
+    const std::string below = (folder / "file/d/e").string();
+    CHECK_THROWS_WITH_AS(make_folders(below), (below + ": cannot create: Not a directory").c_str(), Error);
+    CHECK(make_folders(folder / "a/b/d").size() == 1);
+}
+
+TEST_CASE("a lock: one holder, also where the one before has removed the file") {
+    const TemporaryFolder folder;
+    const fs::path file = folder / "lock";
+    {
+        FileLock first(file, IfHeld::give_up);
+        CHECK((first.held() && first.made()));
+        first.write("me");
+        CHECK(read_text(file) == "me");
+        CHECK_FALSE(FileLock(file, IfHeld::give_up).held());
+        first.remove();
+        const FileLock next(file, IfHeld::give_up);  // the first is one on nothing now
+        CHECK((next.held() && next.made()));
+    }
+    const FileLock last(file, IfHeld::wait);
+    CHECK((last.held() && !last.made()));
+    fs::create_symlink(file, folder / "link");
+    CHECK_THROWS_AS(FileLock(folder / "link", IfHeld::wait), Error);
 }
 
 TEST_CASE("missing files and folders are named") {

@@ -110,9 +110,9 @@ TEST_CASE("metrics.jsonl: a number that is not finite stays valid JSON") {
     CHECK(lines.at(0)["grad_norm"].is_null());
 }
 
-TEST_CASE("metrics.jsonl: going on from step N drops later lines, and the file is then as if never killed") {
+TEST_CASE("metrics.jsonl: going on from step N sets later lines aside, and the file is then as if never killed") {
     const TemporaryFolder folder;
-    const fs::path file = folder.path() / "metrics.jsonl";
+    const fs::path file = folder.path() / "metrics.jsonl", set_aside = folder.path() / "set-aside-metrics.jsonl";
     std::string unbroken;
     {
         MetricsLog log(folder.path(), 0, false);
@@ -120,15 +120,18 @@ TEST_CASE("metrics.jsonl: going on from step N drops later lines, and the file i
         unbroken = read_text(file);
     }
     for (const char* torn : {"", "{\"step\": 7, \"lo", "{", "\x00\x00"}) {
+        const std::string aside = fs::exists(set_aside) ? read_text(set_aside) : "";
         append(file, torn);
         MetricsLog log(folder.path(), 4, false);
         CHECK(lines_of(file).size() == 4);
+        CHECK(read_text(set_aside) == aside + unbroken.substr(read_text(file).size()));
         log.write(step_metrics(5));
         log.write(step_metrics(6));
         CHECK(read_text(file) == unbroken);
     }
     MetricsLog(folder.path(), 0, false);
     CHECK(read_text(file).empty());
+    CHECK(lines_of(set_aside).size() == 4 * 2 + 6);
 }
 
 TEST_CASE("metrics.jsonl: a whole last line without its newline is kept") {
@@ -154,6 +157,16 @@ TEST_CASE("metrics.jsonl: a bad line in the middle is refused by file and line")
         CHECK(message.starts_with(file.string() + ":2: expected a JSON object with a step, got "));
         CHECK(read_text(file) == text);
     }
+}
+
+TEST_CASE("metrics.jsonl: what cannot be set aside is not cut, and no event file stays") {
+    const TemporaryFolder folder;
+    const fs::path file = folder.path() / "metrics.jsonl";
+    write_text(file, "{\"step\":1}\n{\"step\":2}\n");
+    fs::create_directory(folder.path() / "set-aside-metrics.jsonl");
+    CHECK_THROWS_WITH_AS(MetricsLog(folder.path(), 1, true), doctest::Contains("set-aside-metrics.jsonl"), Error);
+    CHECK(lines_of(file).size() == 2);
+    CHECK(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()) == 2);
 }
 
 TEST_CASE("metrics: a folder that can't be written names the file") {

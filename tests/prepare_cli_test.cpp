@@ -91,7 +91,7 @@ TEST_CASE("bad input of the command: one line that says what and where, and noth
     refused({"--text", text, "--out", out, "--vocab", vocab, "--documents", "page"}, 2, "--documents");
     refused({"--text", text + "/none", "--out", out, "--vocab", vocab}, 1, "none: No such file");
     refused({"--text", text, "--out", out, "--vocab", vocab + "x"}, 1, "vocab.txtx: cannot open: No such file");
-    refused({"--text", text, "--out", vocab + "/new", "--vocab", vocab}, 1, "cannot make the folder: Not a directory");
+    refused({"--text", text, "--out", vocab + "/new", "--vocab", vocab}, 1, "cannot create: Not a directory");
     refused({"--text", text, "--out", corpus.folder.path().string(), "--vocab", vocab}, 1, "lies in the output folder");
 
     write_text(corpus.folder / "empty.txt", " \n\n \n");
@@ -116,7 +116,7 @@ TEST_CASE("no permission to read or write, and a disk that fills up") {
                     fs::perms::owner_all | fs::perms::group_exec | fs::perms::others_exec | fs::perms::others_read);
     CommandResult result = Command(corpus.command("denied"), {.unprivileged = true}).wait();
     CHECK(result.exit_code == 1);
-    CHECK(contains(result.error, "denied: cannot make the folder: Permission denied"));
+    CHECK(contains(result.error, "denied: cannot create: Permission denied"));
     fs::permissions(corpus.folder / "text/a.txt", fs::perms::none);
     fs::create_directories(corpus.folder / "mine");
     fs::permissions(corpus.folder / "mine", fs::perms::all);

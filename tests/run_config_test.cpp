@@ -301,4 +301,6 @@ TEST_CASE("to_toml: every key, and reads back as the same text") {
     CHECK(again.origins.size() == 56);  // each key once; the preset is shorthand
     config.set("data.path=a\nb\tc\x01");
     CHECK(RunConfig::from_toml(config.to_toml(), "resolved").data.path == "a\nb\tc\x01");
+    config.set("data.path=caf\xe9");  // not UTF-8, as TOML must be
+    CHECK(RunConfig::from_toml(config.to_toml(), "resolved").data.path == "caf\xef\xbf\xbd");
 }

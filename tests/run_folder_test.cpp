@@ -6,150 +6,34 @@
 #include <unistd.h>
 
 #include <chrono>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "base/error.h"
-#include "base/philox.h"
 #include "message_of.h"
-#include "model/manifest.h"
-#include "temporary_folder.h"
+#include "run_folder_fixture.h"
 
 using namespace dropforge;
-using dropforge::test::message_of;
+using namespace dropforge::test;
 
-namespace {
-
-std::string content(int64_t step, size_t size) {
-    std::string text(size, '\0');
-    PhiloxStream random(7, static_cast<uint64_t>(step));
-    for (char& c : text) c = static_cast<char>(random.next());
-    return text;
-}
-
-void write_plainly(const fs::path& file, const std::string& text) { std::ofstream(file, std::ios::binary) << text; }
-
-void fill(const fs::path& folder, int64_t step, size_t size = 100) {
-    write_plainly(folder / "model.safetensors", content(step, size));
-    write_plainly(folder / "trainer.safetensors", content(step, 2 * size));
-    write_plainly(folder / "config.json", "{}\n");
-    write_plainly(folder / "vocab.txt", "[PAD]\n");
-}
-
-Checkpoint save(const RunFolder& run, int64_t step, size_t size = 100) {
-    CheckpointWriter writer(run, step);
-    fill(writer.path(), step, size);
-    return writer.commit();
-}
-
-void flip(const fs::path& file, uint64_t offset, int bit) {
-    std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
-    stream.seekg(static_cast<std::streamoff>(offset));
-    const auto byte = static_cast<char>(stream.get() ^ (1 << bit));
-    stream.seekp(static_cast<std::streamoff>(offset));
-    stream.put(byte);
-}
-
-std::vector<int64_t> steps(const fs::path& run) {
-    std::vector<int64_t> found;
-    for (const Checkpoint& checkpoint : list_checkpoints(run)) found.push_back(checkpoint.step);
-    return found;
-}
-
-std::vector<std::string> names_in(const fs::path& folder) {
-    std::vector<std::string> names;
-    for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename());
-    std::ranges::sort(names);
-    return names;
-}
-
-using Steps = std::vector<int64_t>;
-
-}  // namespace
-
-TEST_CASE("a new run: the folder with its parents, the configuration, no checkpoint yet") {
+TEST_CASE("what cannot be removed is told once, and the run goes on") {
     const TemporaryFolder folder;
-    const fs::path path = folder.path() / "runs" / "one";
-    RunConfig config;
-    config.set("train.lr=1e-3");
-    const RunFolder run(path, config, false);
-    CHECK(read_text(path / "config.toml") == config.to_toml());
-    CHECK(list_checkpoints(path).empty());
-    CHECK_FALSE(find_checkpoint(path, "auto").has_value());
-}
-
-TEST_CASE("an empty folder, or one that a run killed at its start left, is taken") {
-    const TemporaryFolder folder;
-    fs::create_directory(folder.path() / "empty");
-    RunFolder(folder.path() / "empty", RunConfig(), false);
-    fs::create_directory(folder.path() / "killed");
-    write_text(folder.path() / "killed" / ".lock", "1");
-    write_text(folder.path() / "killed" / "half", "[train]\nst");
-    fs::rename(folder.path() / "killed" / "half", folder.path() / "killed" / "config.toml.tmp123");
-    RunFolder(folder.path() / "killed", RunConfig(), false);
-    CHECK(names_in(folder.path() / "killed") == std::vector<std::string>{".lock", "checkpoints", "config.toml"});
-}
-
-TEST_CASE("a folder that holds something else is refused by name and left as it was") {
-    const TemporaryFolder folder;
-    const fs::path path = folder.path() / "thesis";
-    fs::create_directory(path);
-    write_text(path / "chapter1.tex", "x");
-    for (const bool resume : {false, true}) {
-        const std::string message = message_of([&] { RunFolder(path, RunConfig(), resume); });
-        CHECK(message == path.string() + ": holds something that is not a run (chapter1.tex); choose another --out");
-    }
-    CHECK(names_in(path) == std::vector<std::string>{"chapter1.tex"});
-    CHECK(message_of([&] {
-              RunFolder(path / "chapter1.tex", RunConfig(), false);
-          }).ends_with("exists and is not a folder; choose another --out"));
-}
-
-TEST_CASE("a folder that holds a run: refused without resume, refused for another run, else opened") {
-    const TemporaryFolder folder;
-    const fs::path path = folder.path() / "run";
-    RunFolder(path, RunConfig(), true);
-    CHECK(message_of([&] { RunFolder(path, RunConfig(), false); }) ==
-          path.string() + ": holds a run already; go on with --resume auto, or choose another --out");
-    RunConfig other;
-    other.set("train.lr=2e-4");
-    const std::string before = read_text(path / "config.toml");
-    CHECK(message_of([&] { RunFolder(path, other, true); }) ==
-          path.string() + ": holds another run: train.lr is 0.0001 there and 0.0002 here; choose another --out");
-    CHECK(read_text(path / "config.toml") == before);
-    RunConfig longer;
-    longer.set("train.steps=2000000");
-    RunFolder(path, longer, true);
-    CHECK(RunConfig::load((path / "config.toml").string()).train.steps == 2'000'000);
-}
-
-TEST_CASE("two processes can't train into one run; a killed one leaves no lock") {
-    const TemporaryFolder folder;
-    const fs::path path = folder.path() / "run";
-    int ready[2];
-    REQUIRE(pipe(ready) == 0);
-    const pid_t child = fork();
-    REQUIRE(child >= 0);
-    if (child == 0) {
-        const RunFolder run(path, RunConfig(), false);
-        if (write(ready[1], "x", 1) != 1) _exit(1);
-        for (;;) pause();
-    }
-    char byte = 0;
-    REQUIRE(read(ready[0], &byte, 1) == 1);
-    CHECK(message_of([&] { RunFolder(path, RunConfig(), true); }) ==
-          fmt::format("{}: process {} is training into this run", path.string(), child));
-    kill(child, SIGKILL);
-    waitpid(child, nullptr, 0);
-    close(ready[0]);
-    close(ready[1]);
-    RunFolder(path, RunConfig(), true);
+    BegunRun run(folder.path() / "run", RunConfig(), false);
+    for (const int64_t step : {10, 20}) save(run, step);
+    // As a file that another client of a network file system holds open.
+    const fs::path in_the_way = run.path() / "checkpoints" / fmt::format(".step-00000010.tmp{}", getpid());
+    fs::create_directories(in_the_way / "nfs");
+    run.prune(1, 0);
+    const auto notes = run.take_notes();
+    REQUIRE(notes.size() == 1);
+    CHECK(notes[0].find("step-00000010: cannot rename: Directory not empty") != std::string::npos);
+    CHECK(steps(run.path()) == Steps{10, 20});
+    run.prune(1, 0);
+    CHECK(run.take_notes().empty());
 }
 
 TEST_CASE("checkpoints: named by step, found by number, newest first") {
     const TemporaryFolder folder;
-    const RunFolder run(folder.path() / "run", RunConfig(), false);
+    const BegunRun run(folder.path() / "run", RunConfig(), false);
     for (const int64_t step : {1000, 20, 123456789, 999}) save(run, step);
     CHECK(steps(run.path()) == Steps{20, 999, 1000, 123456789});
     const auto found = find_checkpoint(run.path(), "auto");
@@ -171,7 +55,7 @@ TEST_CASE(
     const TemporaryFolder folder;
     const fs::path path = folder.path() / "run", checkpoints = path / "checkpoints";
     {
-        const RunFolder run(path, RunConfig(), false);
+        const BegunRun run(path, RunConfig(), false);
         save(run, 10);
         CheckpointWriter writer(run, 20);
         fill(writer.path(), 20);
@@ -192,14 +76,14 @@ TEST_CASE(
     write_text(path / "half", "{");
     fs::rename(path / "half", path / "metrics.jsonl.tmp77");
     CHECK(find_checkpoint(path, "auto")->step == 10);
-    const RunFolder run(path, RunConfig(), true);
+    const BegunRun run(path, RunConfig(), true);
     CHECK(names_in(checkpoints) == std::vector<std::string>{".step-00000030.tmpx", "step-00000010"});
     CHECK(names_in(path) == std::vector<std::string>{".lock", "checkpoints", "config.toml", "metrics.jsonl"});
 }
 
 TEST_CASE("commit: each file that a checkpoint needs must be there, and no checkpoint is replaced") {
     const TemporaryFolder folder;
-    const RunFolder run(folder.path() / "run", RunConfig(), false);
+    const BegunRun run(folder.path() / "run", RunConfig(), false);
     for (const char* name : kCheckpointFiles) {
         CheckpointWriter writer(run, 5);
         fill(writer.path(), 5);
@@ -214,7 +98,7 @@ TEST_CASE("commit: each file that a checkpoint needs must be there, and no check
 
 TEST_CASE("a flipped bit at any of 300 random places, in any file, is found") {
     const TemporaryFolder folder;
-    const RunFolder run(folder.path() / "run", RunConfig(), false);
+    const BegunRun run(folder.path() / "run", RunConfig(), false);
     const fs::path path = save(run, 1, 3000).path;
     PhiloxStream random(1, 2);
     for (const char* name : {"model.safetensors", "trainer.safetensors", "config.json", "vocab.txt", "manifest.json"}) {
@@ -233,7 +117,7 @@ TEST_CASE("a flipped bit at any of 300 random places, in any file, is found") {
 
 TEST_CASE("a damaged file: its offset to the block, both checksums, and the whole older checkpoint as --resume PATH") {
     const TemporaryFolder folder;
-    const RunFolder run(folder.path() / "run", RunConfig(), false);
+    const BegunRun run(folder.path() / "run", RunConfig(), false);
     constexpr size_t kSize = (size_t{5} << 19) + 123;  // two and a half blocks
     const Checkpoint first = save(run, 100, 50), second = save(run, 200, 50), newest = save(run, 300, kSize);
     const fs::path file = newest.path / "model.safetensors";
@@ -268,7 +152,7 @@ TEST_CASE("a damaged file: its offset to the block, both checksums, and the whol
 
 TEST_CASE("missing, truncated and grown files; a manifest that is missing, empty or of something else") {
     const TemporaryFolder folder;
-    const RunFolder run(folder.path() / "run", RunConfig(), false);
+    const BegunRun run(folder.path() / "run", RunConfig(), false);
     const fs::path path = save(run, 1).path;
     const fs::path file = path / "trainer.safetensors", manifest = path / "manifest.json";
     const std::string text = read_text(file), manifest_text = read_text(manifest);
@@ -296,7 +180,7 @@ TEST_CASE("missing, truncated and grown files; a manifest that is missing, empty
 
 TEST_CASE("a manifest covers every file of the checkpoint, also those that only Hugging Face needs") {
     const TemporaryFolder folder;
-    const RunFolder run(folder.path() / "run", RunConfig(), false);
+    const BegunRun run(folder.path() / "run", RunConfig(), false);
     CheckpointWriter writer(run, 1);
     fill(writer.path(), 1);
     write_text(writer.path() / "tokenizer_config.json", "{}");
@@ -309,7 +193,7 @@ TEST_CASE("a manifest covers every file of the checkpoint, also those that only 
 
 TEST_CASE("--resume PATH that is no checkpoint") {
     const TemporaryFolder folder;
-    const RunFolder run(folder.path() / "run", RunConfig(), false);
+    const BegunRun run(folder.path() / "run", RunConfig(), false);
     const std::string nowhere = (folder.path() / "nowhere").string();
     CHECK(message_of([&] { find_checkpoint(run.path(), nowhere); }) == "--resume: there is no folder " + nowhere);
     CHECK(message_of([&] {
@@ -319,7 +203,7 @@ TEST_CASE("--resume PATH that is no checkpoint") {
 
 TEST_CASE("pruning: the last N, the multiples of M, never the newest with all its parts") {
     const TemporaryFolder folder;
-    RunFolder run(folder.path() / "run", RunConfig(), false);
+    BegunRun run(folder.path() / "run", RunConfig(), false);
     for (int64_t step = 100; step <= 1000; step += 100) save(run, step);
     run.prune(10, 0);
     CHECK(steps(run.path()).size() == 10);
@@ -334,13 +218,13 @@ TEST_CASE("pruning: the last N, the multiples of M, never the newest with all it
 
 TEST_CASE("going on from an older checkpoint sets the later ones aside, so that auto never finds an abandoned future") {
     const TemporaryFolder folder;
-    RunFolder run(folder.path() / "run", RunConfig(), false);
+    BegunRun run(folder.path() / "run", RunConfig(), false);
     for (const int64_t step : {10, 20, 30}) save(run, step);
-    CHECK(run.set_aside_after(30).empty());
-    CHECK(run.set_aside_after(10).size() == 2);
+    CHECK(run.begin(30).empty());
+    CHECK(run.begin(10).size() == 2);
     CHECK(steps(run.path()) == Steps{10});
     save(run, 20);
-    const auto again = run.set_aside_after(10);
+    const auto again = run.begin(10);
     REQUIRE(again.size() == 1);
     CHECK(again[0].filename() == "set-aside-step-00000020-2");
     CHECK(damage(again[0]).empty());
@@ -350,16 +234,16 @@ TEST_CASE("going on from an older checkpoint sets the later ones aside, so that 
 TEST_CASE("killed with SIGKILL at random moments of saving and pruning: there is always a whole newest checkpoint") {
     const TemporaryFolder folder;
     const fs::path path = folder.path() / "run";
-    RunFolder(path, RunConfig(), false);
+    BegunRun(path, RunConfig(), false);
     const auto begin = std::chrono::steady_clock::now();
-    save(RunFolder(path, RunConfig(), true), 1, 300'000);
+    save(BegunRun(path, RunConfig(), true), 1, 300'000);
     const std::chrono::duration<double> a_save = std::chrono::steady_clock::now() - begin;
     PhiloxStream random(3, 4);
     for (int trial = 0; trial < 20; ++trial) {
         const pid_t child = fork();
         REQUIRE(child >= 0);
         if (child == 0) {
-            RunFolder run(path, RunConfig(), true);
+            BegunRun run(path, RunConfig(), true);
             for (int64_t step = list_checkpoints(path).back().step + 1;; ++step) {
                 save(run, step, 300'000);
                 run.prune(2, 0);
@@ -371,7 +255,7 @@ TEST_CASE("killed with SIGKILL at random moments of saving and pruning: there is
         const auto found = find_checkpoint(path, "auto");
         REQUIRE(found.has_value());
         CHECK(read_text(found->path / "trainer.safetensors") == content(found->step, 600'000));
-        const RunFolder run(path, RunConfig(), true);
+        const BegunRun run(path, RunConfig(), true);
         for (const std::string& name : names_in(path / "checkpoints")) CHECK(name.starts_with("step-"));
     }
     CHECK(list_checkpoints(path).back().step > 1);

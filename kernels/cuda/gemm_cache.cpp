@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/file_lock.h"
 
 namespace dropforge::kernels::on_cuda {
 
@@ -88,16 +89,17 @@ std::optional<StoredAlgorithm> GemmCache::find(const std::string& product) const
 std::string GemmCache::store(const std::string& product, const StoredAlgorithm& algorithm) {
     algorithms_.insert_or_assign(product, algorithm);
     if (path_.empty()) return {};
-    Algorithms all = algorithms_;
-    std::string ignored;  // what is wrong with the file goes with it
-    all.merge(read(ignored));
-    std::string text = fmt::format("{}\n{}\n", kTitle, machine_);
-    for (const auto& [name, stored] : all)
-        text += fmt::format("{:016x} {:.3f} {}\n", fmt::join(stored.words, " "), stored.microseconds, name);
-    text += last_line(text);
     try {
-        std::error_code error;  // what is wrong with the folder shows in writing the file
-        fs::create_directories(path_.parent_path(), error);
+        make_folders(path_.parent_path());
+        fs::path lock_path = path_;
+        const FileLock lock(lock_path += ".lock", IfHeld::wait);  // from reading on: what others add meanwhile would go
+        Algorithms all = algorithms_;
+        std::string ignored;  // what is wrong with the file goes with it
+        all.merge(read(ignored));
+        std::string text = fmt::format("{}\n{}\n", kTitle, machine_);
+        for (const auto& [name, stored] : all)
+            text += fmt::format("{:016x} {:.3f} {}\n", fmt::join(stored.words, " "), stored.microseconds, name);
+        text += last_line(text);
         write_text(path_, text);
     } catch (const Error& failure) {
         return failure.what();

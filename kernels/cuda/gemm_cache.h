@@ -20,6 +20,8 @@ struct StoredAlgorithm {
 /// One file a machine: gemm-<gpu>-<driver>-<library>.txt in DROPFORGE_CACHE, or else $XDG_CACHE_HOME/dropforge, or else
 /// ~/.cache/dropforge; DROPFORGE_CACHE set but empty: no file. A file that is damaged, or of another machine or
 /// version, counts as absent, and is replaced whole: whoever reads it at the same time sees the old one or the new one.
+/// Processes that add to it take turns, by a lock on the file's name with .lock, so that none loses what another has
+/// added.
 class GemmCache {
   public:
     /// Reads the file. `driver` and `library` are versions.

@@ -2,6 +2,8 @@
 
 #include <dlfcn.h>
 #include <link.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -19,12 +21,35 @@ std::string environment(const char* name) {
     return value == nullptr ? "" : value;
 }
 
-std::vector<fs::path> asked_for() {
+/// The folders of an environment variable: those with a full path, or the others, which would be below whatever folder
+/// the program happens to be started in.
+std::vector<fs::path> listed(const char* name, bool absolute) {
     std::vector<fs::path> folders;
-    std::istringstream list(environment("DROPFORGE_CUDA_LIBRARIES"));
+    std::istringstream list(environment(name));
     for (std::string folder; std::getline(list, folder, ':');)
-        if (!folder.empty()) folders.emplace_back(folder);
+        if (fs::path(folder).is_absolute() == absolute) folders.emplace_back(folder);
     return folders;
+}
+
+/// For the system an empty part of LD_LIBRARY_PATH is the working folder, and one is easily made (`A:$NOT_SET`).
+void refuse_working_folder(const std::string& name) {
+    std::error_code error;
+    for (const fs::path& folder : listed("LD_LIBRARY_PATH", false))
+        require(
+            !fs::exists(folder / name, error),
+            "{}: lies below the working folder, from which an empty or relative part of LD_LIBRARY_PATH would load it: "
+            "only libraries from folders with a full path are opened",
+            (folder / name).string());
+}
+
+/// Others than this user, root, and whoever owns the program, whom one trusts who starts it.
+bool others_may_write(const fs::path& folder, const fs::path& program) {
+    struct stat s {
+    }, own{};
+    if (stat(folder.c_str(), &s) != 0 || stat(program.c_str(), &own) != 0) return true;
+    const bool foreign = s.st_uid != 0 && s.st_uid != geteuid() && s.st_uid != own.st_uid;
+    const bool shared_group = (s.st_mode & S_IWGRP) != 0 && s.st_gid != s.st_uid;  // not the group of one user
+    return foreign || shared_group || (s.st_mode & S_IWOTH) != 0;
 }
 
 std::string path_of(void* handle, const std::string& name) {
@@ -65,13 +90,21 @@ std::vector<fs::path> library_folders(const fs::path& program) {
     std::vector<fs::path> folders;
     for (const std::string& root :
          {environment("CUDA_PATH"), environment("CUDA_HOME"), std::string(DROPFORGE_CUDA_TOOLKIT)})
-        if (!root.empty()) add_toolkit(folders, root);
+        if (fs::path(root).is_absolute()) add_toolkit(folders, root);
     add_toolkit(folders, "/usr/local/cuda");
-    std::error_code error;
-    add_environment(folders, fs::current_path(error) / ".cuda");
+    const auto add_safe = [&](const fs::path& root, const fs::path& environment) {
+        std::vector<fs::path> found;
+        add_environment(found, environment);
+        for (const fs::path& folder : found) {
+            bool safe = !others_may_write(root, program);
+            for (fs::path part = folder; safe && part != root; part = part.parent_path())
+                safe = !others_may_write(part, program);
+            if (safe) add(folders, folder);
+        }
+    };
     for (fs::path folder = program; folder.has_relative_path(); folder = folder.parent_path())
-        add_environment(folders, folder / ".cuda");
-    add_environment(folders, program.parent_path());
+        add_safe(folder, folder / ".cuda");
+    add_safe(program.parent_path(), program.parent_path());
     return folders;
 }
 
@@ -93,8 +126,11 @@ Library Library::open(const std::vector<std::string>& names) {
         }
         return nullptr;
     };
-    void* handle = try_folders(asked_for());
-    for (size_t i = 0; handle == nullptr && i < names.size(); ++i) handle = try_to_open(names[i]);
+    void* handle = try_folders(listed("DROPFORGE_CUDA_LIBRARIES", true));
+    for (size_t i = 0; handle == nullptr && i < names.size(); ++i) {
+        refuse_working_folder(names[i]);
+        handle = try_to_open(names[i]);
+    }
     if (handle == nullptr) {
         places += fmt::format("{}the system's folders", places.empty() ? "" : ", ");
         handle = try_folders(library_folders(program_folder()));
