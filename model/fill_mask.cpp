@@ -64,8 +64,8 @@ std::vector<std::vector<std::vector<Filling>>> fill_mask(const fs::path& folder,
     const BertConfig& config = model.parameters.config();
     require(model.parameters.heads().mlm, "{}: the model has no MLM head", folder.string());
     const auto vocabulary = load_vocabulary(folder);
-    require(vocabulary.size() == config.vocabulary, "{}: {} tokens in the vocabulary, {} in config.json", folder.string(),
-            vocabulary.size(), config.vocabulary);
+    require(vocabulary.size() == config.vocabulary, "{}: {} tokens in the vocabulary, {} in config.json",
+            folder.string(), vocabulary.size(), config.vocabulary);
     data::WordPiece tokenizer(vocabulary, tokenizer_is_cased(folder));
     std::vector<std::vector<std::vector<Filling>>> result;
     for (const std::string& text : texts) {
