@@ -34,6 +34,8 @@ void evaluate(const Options& o, const CommonOptions& common) {
     const data::Dataset dataset(o.data, data::Split::validation);
     const auto vocabulary = data::Vocabulary::load(dataset.vocabulary_path());
     require_vocabulary(o.model, vocabulary);
+    require(tokenizer_is_cased(o.model) == dataset.cased(), "{}: {}, the model is {}", o.data.string(),
+            dataset.cased() ? "cased" : "uncased", dataset.cased() ? "uncased" : "cased");
     const EvaluationOptions options{
         .batch = o.batch,
         .sequence = o.sequence,

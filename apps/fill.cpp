@@ -51,7 +51,8 @@ void add_fill(CLI::App& app, CommonOptions& common) {
     command->add_option("--top", options->top, "Candidates for each [MASK]")
         ->check(CLI::Range(1, 1000))
         ->capture_default_str();
-    command->add_option("text", options->texts, "Sentences with [MASK]")->required();
+    // Else CLI11 takes "[MASK] … [MASK]" for a list in brackets.
+    command->add_option("text", options->texts, "Sentences with [MASK]")->required()->allow_extra_args(false);
     add_common(*command, common);
     command->footer(
         "Example: dropforge fill --model runs/demo/checkpoints/step-00001000 \"Paris is the [MASK] of France.\"");

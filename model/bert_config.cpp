@@ -5,32 +5,14 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "model/json_object.h"
 
 namespace dropforge {
 
 namespace {
 
-using Json = nlohmann::json;
-
-template <typename T>
-T key(const Json& json, const std::string& where, const char* name, std::optional<T> otherwise = {}) {
-    if (!json.contains(name)) {
-        require(otherwise.has_value(), "{}: the key {} is missing", where, name);
-        return *otherwise;
-    }
-    const Json& value = json[name];
-    if constexpr (std::is_same_v<T, std::string>) {
-        require(value.is_string(), "{}: {} must be a string, not {}", where, name, value.dump());
-    } else if constexpr (std::is_integral_v<T>) {
-        require(value.is_number_integer(), "{}: {} must be an integer, not {}", where, name, value.dump());
-    } else {
-        require(value.is_number(), "{}: {} must be a number, not {}", where, name, value.dump());
-    }
-    return value.get<T>();
-}
-
 /// The five special ids, if all are there. Hugging Face's own files often name only pad_token_id.
-std::optional<data::SpecialIds> special_ids(const Json& json, const std::string& where) {
+std::optional<data::SpecialIds> special_ids(const JsonObject& json) {
     data::SpecialIds ids{};
     const std::pair<const char*, int32_t*> names[] = {{"pad_token_id", &ids.pad},
                                                       {"unk_token_id", &ids.unk},
@@ -38,10 +20,51 @@ std::optional<data::SpecialIds> special_ids(const Json& json, const std::string&
                                                       {"sep_token_id", &ids.sep},
                                                       {"mask_token_id", &ids.mask}};
     for (const auto& [name, id] : names) {
-        if (!json.contains(name) || json[name].is_null()) return {};
-        *id = key<int32_t>(json, where, name);
+        if (!json.has(name)) return {};
+        const int64_t value = json.integer(name);
+        require(std::in_range<int32_t>(value), "{}: {} must be an id of the vocabulary, not {}", json.where(), name,
+                value);
+        *id = static_cast<int32_t>(value);
     }
     return ids;
+}
+
+/// transformers' names of the two forms (activations.py). "gelu_fast" writes √(2/π) with 10 digits, which f32 cannot
+/// tell apart.
+kernels::Gelu gelu_form(const JsonObject& json) {
+    static const std::map<std::string, kernels::Gelu> forms = {
+        {"gelu", kernels::Gelu::erf},           {"gelu_python", kernels::Gelu::erf},
+        {"gelu_new", kernels::Gelu::tanh},      {"gelu_pytorch_tanh", kernels::Gelu::tanh},
+        {"gelu_fast", kernels::Gelu::tanh},     {"gelu_python_tanh", kernels::Gelu::tanh},
+        {"gelu_accurate", kernels::Gelu::tanh},
+    };
+    const std::string name = json.text("hidden_act", "gelu");
+    const auto found = forms.find(name);
+    require(found != forms.end(),
+            "{}: hidden_act must be a form of GELU (gelu, gelu_python; gelu_new, gelu_pytorch_tanh, gelu_fast, "
+            "gelu_python_tanh, gelu_accurate), not \"{}\"",
+            json.where(), name);
+    return found->second;
+}
+
+/// What would make it another model than the encoder that is built here.
+void refuse_other_models(const JsonObject& json) {
+    const auto must_be = [&](const char* key, const char* expected) {
+        const std::string value = json.text(key, expected);
+        require(value == expected, "{}: {} must be \"{}\", not \"{}\"", json.where(), key, expected, value);
+    };
+    must_be("model_type", "bert");
+    must_be("position_embedding_type", "absolute");
+    for (const char* key : {"is_decoder", "add_cross_attention", "is_encoder_decoder"})
+        require(!json.boolean(key, false), "{}: {} is true: a decoder; only encoders are read", json.where(), key);
+    require(json.boolean("tie_word_embeddings", true),
+            "{}: tie_word_embeddings is false: a decoder of its own beside the word table is not read", json.where());
+    for (const auto& [key, what] : {std::pair{"pruned_heads", "layers with fewer heads"},
+                                    {"per_layer_config", "layers that differ"},
+                                    {"quantization_config", "weights that are not numbers as they are"},
+                                    {"auto_map", "a model with code of its own"}})
+        require(!json.has(key) || json.value(key).empty(), "{}: {} is {}: {} are not read", json.where(), key,
+                JsonObject::shown(json.value(key)), what);
 }
 
 struct Size {
@@ -104,29 +127,25 @@ BertConfig BertConfig::preset(const std::string& name) {
 }
 
 BertConfig BertConfig::from_json(const std::string& text, const std::string& where) {
-    const Json json = Json::parse(text, nullptr, false);
-    require(json.is_object(), "{}: not a JSON object", where);
-    const auto type = key<std::string>(json, where, "model_type", "bert");
-    require(type == "bert", "{}: model_type must be \"bert\", not \"{}\"", where, type);
+    const JsonObject json(text, where);
+    refuse_other_models(json);
+    const auto number = [&](const char* key, float otherwise) {
+        return static_cast<float>(json.number(key, otherwise));
+    };
     BertConfig config;
-    config.vocabulary = key<int64_t>(json, where, "vocab_size");
-    config.hidden = key<int64_t>(json, where, "hidden_size");
-    config.layers = key<int64_t>(json, where, "num_hidden_layers");
-    config.heads = key<int64_t>(json, where, "num_attention_heads");
-    config.intermediate = key<int64_t>(json, where, "intermediate_size");
-    config.max_positions = key<int64_t>(json, where, "max_position_embeddings");
-    config.types = key<int64_t>(json, where, "type_vocab_size", 2);
-    config.epsilon = key<float>(json, where, "layer_norm_eps", 1e-12f);
-    config.hidden_dropout = key<float>(json, where, "hidden_dropout_prob", 0.1f);
-    config.attention_dropout = key<float>(json, where, "attention_probs_dropout_prob", 0.1f);
-    config.initializer_range = key<float>(json, where, "initializer_range", 0.02f);
-    const auto act = key<std::string>(json, where, "hidden_act", "gelu");
-    require(act == "gelu" || act == "gelu_new", "{}: hidden_act must be \"gelu\" or \"gelu_new\", not \"{}\"", where,
-            act);
-    config.gelu = act == "gelu" ? kernels::Gelu::erf : kernels::Gelu::tanh;
-    const auto position = key<std::string>(json, where, "position_embedding_type", "absolute");
-    require(position == "absolute", "{}: position_embedding_type must be \"absolute\", not \"{}\"", where, position);
-    config.special = special_ids(json, where);
+    config.vocabulary = json.integer("vocab_size");
+    config.hidden = json.integer("hidden_size");
+    config.layers = json.integer("num_hidden_layers");
+    config.heads = json.integer("num_attention_heads");
+    config.intermediate = json.integer("intermediate_size");
+    config.max_positions = json.integer("max_position_embeddings");
+    config.types = json.integer("type_vocab_size", config.types);
+    config.epsilon = number("layer_norm_eps", config.epsilon);
+    config.hidden_dropout = number("hidden_dropout_prob", config.hidden_dropout);
+    config.attention_dropout = number("attention_probs_dropout_prob", config.attention_dropout);
+    config.initializer_range = number("initializer_range", config.initializer_range);
+    config.gelu = gelu_form(json);
+    config.special = special_ids(json);
     config.validate(where);
     return config;
 }

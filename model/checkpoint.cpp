@@ -143,6 +143,12 @@ TrainingState load_checkpoint(const fs::path& folder, const Parameters& paramete
 
 void load_initial_weights(const fs::path& folder, const Parameters& parameters, TrainingStep& step) {
     const Model model = load_model(folder);
+    const BertConfig &own = model.parameters.config(), &run = parameters.config();
+    require(own.heads == run.heads, "{}: {} attention heads, this run's model.heads is {}", folder.string(), own.heads,
+            run.heads);
+    require(own.gelu == run.gelu, "{}: another form of GELU than this run's model.activation", folder.string());
+    require(own.epsilon == run.epsilon, "{}: layer_norm_eps is {}, this run's is {}", folder.string(), own.epsilon,
+            run.epsilon);
     std::map<std::string, const HfTensor*> there;
     for (const HfTensor& t : model.parameters.tensors()) there.emplace(t.name, &t);
     for (const HfTensor& t : parameters.tensors()) {

@@ -63,9 +63,9 @@ std::vector<std::vector<std::vector<Filling>>> fill_mask(const fs::path& folder,
     const Model model = load_model(folder);
     const BertConfig& config = model.parameters.config();
     require(model.parameters.heads().mlm, "{}: the model has no MLM head", folder.string());
-    const auto vocabulary = data::Vocabulary::load(folder / "vocab.txt");
-    require(vocabulary.size() == config.vocabulary, "{}: {} tokens in vocab.txt, {} in config.json", folder.string(),
-            vocabulary.size(), config.vocabulary);
+    const auto vocabulary = load_vocabulary(folder);
+    require(vocabulary.size() == config.vocabulary, "{}: {} tokens in the vocabulary, {} in config.json",
+            folder.string(), vocabulary.size(), config.vocabulary);
     data::WordPiece tokenizer(vocabulary, tokenizer_is_cased(folder));
     std::vector<std::vector<std::vector<Filling>>> result;
     for (const std::string& text : texts) {

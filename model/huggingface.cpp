@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "engine/safetensors.h"
+#include "model/json_object.h"
 
 namespace dropforge {
 
@@ -19,9 +20,18 @@ bool ignored(const std::string& name) {
     return name.ends_with("position_ids") || name.starts_with("cls.predictions.decoder.");
 }
 
-/// Our name of a tensor of the file: with the prefix.
-std::string full_name(const std::string& name) {
+/// Our name of a tensor of the file: with the prefix, and with LayerNorm's parameters as they are called today.
+std::string full_name(std::string name) {
+    for (const auto& [old, today] : {std::pair{"LayerNorm.gamma", "weight"}, {"LayerNorm.beta", "bias"}})
+        if (name.ends_with(old)) name = name.substr(0, name.rfind('.') + 1) + today;
     return name.starts_with(kPrefix) || name.starts_with("cls.") ? name : kPrefix + name;
+}
+
+/// Copies of tied tensors are left out only if they are that.
+void require_copy(const SafetensorsFile& file, const std::string& copy, const std::string& original) {
+    if (!file.has(copy) || !file.has(original)) return;
+    require(std::ranges::equal(file.bytes(copy), file.bytes(original)),
+            "{}: {} is not the same as {}: a decoder of its own is not read", file.path().string(), copy, original);
 }
 
 /// What a model file holds, by full names.
@@ -58,6 +68,8 @@ Model load_model(const fs::path& folder) {
     const fs::path config_path = folder / "config.json";
     const BertConfig config = BertConfig::from_json(read_text(config_path), config_path.string());
     const SafetensorsFile file(folder / "model.safetensors");
+    require_copy(file, "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight");
+    require_copy(file, "cls.predictions.decoder.bias", "cls.predictions.bias");
     Contents contents(file);
     Model model{Parameters(config, {.mlm = contents.any("cls.predictions."),
                                     .pooler = contents.any("bert.pooler."),
@@ -100,10 +112,29 @@ void save_tokenizer(const fs::path& folder, const fs::path& vocabulary, bool cas
     write_text(folder / "special_tokens_map.json", special.dump(2) + "\n");
 }
 
+data::Vocabulary load_vocabulary(const fs::path& folder) {
+    const fs::path path = folder / "tokenizer.json";
+    if (fs::exists(folder / "vocab.txt") || !fs::exists(path)) return data::Vocabulary::load(folder / "vocab.txt");
+    const JsonObject model = JsonObject::load(path).object("model"), list = model.object("vocab");
+    const std::string type = model.text("type", "WordPiece");
+    require(type == "WordPiece", "{}: the model must be WordPiece, not {}", path.string(), type);
+    std::vector<std::string> tokens(list.size());
+    for (const std::string& token : list.keys()) {
+        const int64_t id = list.integer(token.c_str());
+        require(id >= 0 && id < std::ssize(tokens) && tokens[static_cast<size_t>(id)].empty(),
+                "{}: the id {} of \"{}\" is taken or not below {}", path.string(), id, token, tokens.size());
+        tokens[static_cast<size_t>(id)] = token;
+    }
+    return data::Vocabulary(std::move(tokens), path.string());
+}
+
 void require_vocabulary(const fs::path& folder, const data::Vocabulary& vocabulary) {
-    const fs::path path = folder / "vocab.txt";
-    if (!fs::exists(path)) return;
-    const auto own = data::Vocabulary::load(path);
+    const bool txt = fs::exists(folder / "vocab.txt");
+    const fs::path path = folder / (txt ? "vocab.txt" : "tokenizer.json");
+    require(fs::exists(path),
+            "{}: neither vocab.txt nor tokenizer.json: whether the data has the model's vocabulary cannot be checked",
+            folder.string());
+    const auto own = load_vocabulary(folder);
     require(own.size() == vocabulary.size(), "{}: {} tokens, the data's vocabulary has {}", path.string(), own.size(),
             vocabulary.size());
     for (int32_t id = 0; id < own.size(); ++id)
@@ -115,11 +146,14 @@ void require_vocabulary(const fs::path& folder, const data::Vocabulary& vocabula
 bool tokenizer_is_cased(const fs::path& folder) {
     const fs::path path = folder / "tokenizer_config.json";
     if (!fs::exists(path)) return false;
-    const Json json = Json::parse(read_text(path), nullptr, false);
-    require(json.is_object(), "{}: not a JSON object", path.string());
-    const Json lower = json.value("do_lower_case", Json(true));
-    require(lower.is_boolean(), "{}: do_lower_case must be true or false, not {}", path.string(), lower.dump());
-    return !lower.get<bool>();
+    const JsonObject json = JsonObject::load(path);
+    const bool lower = json.boolean("do_lower_case", true);
+    require(json.boolean("strip_accents", lower) == lower,
+            "{}: strip_accents is {} where do_lower_case is {}: accents are stripped exactly where case is",
+            path.string(), !lower, lower);
+    require(json.boolean("tokenize_chinese_chars", true), "{}: tokenize_chinese_chars must be true, not false",
+            path.string());
+    return !lower;
 }
 
 }  // namespace dropforge

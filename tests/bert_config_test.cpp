@@ -119,6 +119,24 @@ TEST_CASE("config.json: bad input, by key") {
     CHECK(error_with("initializer_range", "wide").find("initializer_range must be a number") != std::string::npos);
 }
 
+TEST_CASE("config.json: another model, JSON that is no config, and null for a default") {
+    CHECK(error_with("is_decoder", true).find("is_decoder is true") != std::string::npos);
+    CHECK(error_with("tie_word_embeddings", false).find("tie_word_embeddings is false") != std::string::npos);
+    CHECK(error_with("per_layer_config", {{"0", {{"heads", 2}}}}).find("per_layer_config") != std::string::npos);
+    CHECK(error_with("vocab_size", 18446744073709551615U).find("must be an integer, not 1844674407") !=
+          std::string::npos);
+    CHECK(error_with("pruned_heads", Json::object()) == "");
+    const std::string deep(100000, '[');
+    CHECK(message_of([&] { BertConfig::from_json("{\"a\":" + deep, "config.json"); }) ==
+          "config.json: nested more than 32 deep");
+    Json json = Json::parse(BertConfig::preset("bert-mini").to_json(kMlm));
+    json["hidden_act"] = "gelu_pytorch_tanh";
+    json["type_vocab_size"] = nullptr;
+    const auto config = BertConfig::from_json(json.dump(), "config.json");
+    CHECK(config.gelu == kernels::Gelu::tanh);
+    CHECK(config.types == 2);
+}
+
 TEST_CASE("config.json: a special id past the vocabulary is refused") {
     BertConfig config = BertConfig::preset("bert-mini");
     config.vocabulary = 103;

@@ -56,6 +56,28 @@ TEST_CASE("names without the prefix are read, and an encoder without heads is wr
     CHECK(nlohmann::json::parse(read_text(again / "config.json"))["architectures"][0] == "BertModel");
 }
 
+TEST_CASE("LayerNorm's older names are read; a decoder of its own is refused") {
+    const TemporaryFolder folder;
+    const SafetensorsFile whole(kCases / "a" / "model.safetensors");
+    fs::copy_file(kCases / "a" / "config.json", folder / "config.json");
+    SafetensorsWriter writer;
+    for (const auto& [name, info] : whole.tensors()) {
+        std::string old = name;
+        if (old.ends_with("LayerNorm.weight")) old.replace(old.size() - 6, 6, "gamma");
+        if (old.ends_with("LayerNorm.bias")) old.replace(old.size() - 4, 4, "beta");
+        writer.add_raw(old, info.dtype, whole.bytes(name), info.shape);
+    }
+    writer.write(folder / "model.safetensors");
+    const Model expected = load_model(kCases / "a"), model = load_model(folder.path());
+    const float *x = expected.values.as<float>(), *y = model.values.as<float>();
+    CHECK(std::equal(x, x + expected.parameters.size(), y));
+    const TensorInfo& table = whole.info("bert.embeddings.word_embeddings.weight");
+    const std::vector<float> other(static_cast<size_t>(table.size()), 1);
+    writer.add("cls.predictions.decoder.weight", std::span<const float>(other), table.shape);
+    writer.write(folder / "model.safetensors");
+    CHECK_THROWS_WITH_AS(load_model(folder.path()), doctest::Contains("a decoder of its own"), Error);
+}
+
 TEST_CASE("a tensor too many, too few or of another shape is refused by name") {
     const TemporaryFolder folder;
     const SafetensorsFile whole(kCases / "a" / "model.safetensors");
@@ -89,6 +111,20 @@ TEST_CASE("tokenizer files say whether the vocabulary is cased") {
         CHECK(tokenizer_is_cased(folder.path()) == cased);
         CHECK(read_text(folder / "vocab.txt") == read_text(folder / "some.txt"));
     }
+}
+
+TEST_CASE("the vocabulary of tokenizer.json; a folder without one; switches that data is not prepared with") {
+    const TemporaryFolder folder;
+    const data::Vocabulary vocabulary({"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"});
+    CHECK_THROWS_WITH_AS(require_vocabulary(folder.path(), vocabulary), doctest::Contains("cannot be checked"), Error);
+    nlohmann::json list;
+    for (int32_t id = 0; id < vocabulary.size(); ++id) list[vocabulary.token(id)] = id;
+    write_text(folder / "tokenizer.json", nlohmann::json{{"model", {{"type", "WordPiece"}, {"vocab", list}}}}.dump());
+    require_vocabulary(folder.path(), vocabulary);
+    const data::Vocabulary other({"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "b"});
+    CHECK_THROWS_WITH_AS(require_vocabulary(folder.path(), other), doctest::Contains("token 5"), Error);
+    write_text(folder / "tokenizer_config.json", R"({"strip_accents": false})");
+    CHECK_THROWS_WITH_AS(tokenizer_is_cased(folder.path()), doctest::Contains("strip_accents"), Error);
 }
 
 }  // namespace
