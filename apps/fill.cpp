@@ -51,12 +51,21 @@ void add_fill(CLI::App& app, CommonOptions& common) {
     command->add_option("--top", options->top, "Candidates for each [MASK]")
         ->check(CLI::Range(1, 1000))
         ->capture_default_str();
-    // Else CLI11 takes "[MASK] … [MASK]" for a list in brackets.
-    command->add_option("text", options->texts, "Sentences with [MASK]")->required()->allow_extra_args(false);
+    // CLI11 would take "[MASK] … [MASK]" for a list in brackets: it gets the first sentence only, and passes on the
+    // rest.
+    command->add_option("text", options->texts, "Sentences with [MASK]")
+        ->required()
+        ->expected(1)
+        ->allow_extra_args(false);
+    command->allow_extras();
     add_common(*command, common);
     command->footer(
         "Example: dropforge fill --model runs/demo/checkpoints/step-00001000 \"Paris is the [MASK] of France.\"");
-    command->callback([options, &common] {
+    command->callback([command, options, &common] {
+        for (const std::string& text : command->remaining()) {
+            if (text.starts_with('-') && text.find(' ') == std::string::npos) throw CLI::ExtrasError({text});
+            options->texts.push_back(text);
+        }
         use_threads(common);
         const Fillings fillings = fill_mask(options->model, options->texts, options->top);
         common.json ? print_json(options->texts, fillings) : print(options->texts, fillings);

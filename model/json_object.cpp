@@ -66,7 +66,7 @@ double JsonObject::number(const char* key, std::optional<double> otherwise) cons
         key, otherwise, [](const Json& v) { return v.is_number(); }, "a number");
 }
 
-std::string JsonObject::text(const char* key, std::optional<std::string> otherwise) const {
+std::string JsonObject::text(const char* key, const std::optional<std::string>& otherwise) const {
     return read(
         key, otherwise, [](const Json& v) { return v.is_string(); }, "a string");
 }

@@ -30,7 +30,7 @@ class JsonObject {
     bool boolean(const char* key, std::optional<bool> otherwise = {}) const;
     int64_t integer(const char* key, std::optional<int64_t> otherwise = {}) const;
     double number(const char* key, std::optional<double> otherwise = {}) const;
-    std::string text(const char* key, std::optional<std::string> otherwise = {}) const;
+    std::string text(const char* key, const std::optional<std::string>& otherwise = {}) const;
     /// The object of a key; an empty one where it is not given.
     JsonObject object(const char* key) const;
 

@@ -126,6 +126,8 @@ void Pretraining::load() {
     step_.store_states();
     if (options_.initial.empty()) return;
     require_whole(options_.initial);
+    require(fs::exists(options_.initial / "config.json"), "{}: No such file",
+            (options_.initial / "config.json").string());
     require_vocabulary(options_.initial, inputs_.vocabulary);
     load_initial_weights(options_.initial, plan_.parameters, step_);
 }

@@ -134,8 +134,13 @@ cuda_wheels() {
 }
 
 demo_times() {
+    local demo='. ./dev; setup() { :; }; setup_for_gpu() { :; }; build() { echo "build $*"; exit; }'
     expect "the demo builds what it needs" "0 build release dropforge bench" \
-        "$(outcome bash -c '. ./dev; setup() { :; }; setup_for_gpu() { :; }; build() { echo "build $*"; exit; }; main pretrain')"
+        "$(outcome bash -c "$demo; has_gpu_driver() { :; }; cuda_is_built() { false; }; main pretrain")"
+    expect "what is built stays" "0 build release dropforge bench" \
+        "$(outcome bash -c "$demo; has_gpu_driver() { false; }; cuda_is_built() { :; }; main pretrain")"
+    expect "without a GPU, no CUDA" "0 build release -DDROPFORGE_CUDA=OFF dropforge bench" \
+        "$(outcome bash -c "$demo; has_gpu_driver() { false; }; cuda_is_built() { false; }; main pretrain")"
     expect "how long each part took" "0 How long each part took (minutes:seconds):" "$(outcome bash -c '
         . ./dev; . scripts/demo.sh
         SECONDS=3; phase build; SECONDS=250; phase training; SECONDS=3850; report_phases')"

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "cli_fixture.h"
 #include "engine/safetensors.h"
@@ -167,6 +168,12 @@ TEST_CASE("fill: the likeliest words of each [MASK]; bad input") {
     for (int i = 0; i < 70; ++i) text += " .";
     check_refused({"fill", "--model", model, text}, 1, {"73 tokens", "64 positions"});
     check_refused({"fill", "--model", model}, 2, {"text"});
+    check_refused({"fill", "--model", model, "a [MASK]", "--tpo", "3"}, 2, {"--tpo"});
+    // As they are: what is in brackets is no list.
+    for (const std::string text : {"[MASK]", "[MASK] bane [MASK]", "[MASK], bane, tilo [MASK]"}) {
+        CHECK(succeed({"fill", "--model", model, text}).out.starts_with(text + "\n"));
+        CHECK(json_of({"fill", "--model", model, "bane [MASK]", text, "--top", "3"})[1]["text"] == text);
+    }
     check_refused({"fill", "--model", model, "--top", "0", "a [MASK]"}, 2, {"--top"});
     const fs::path plain = place.without_manifest();
     const std::string vocabulary = read_text(plain / "vocab.txt");

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <regex>
 
 #include "data/dataset.h"
 #include "data_fixture.h"
@@ -279,6 +280,11 @@ TEST_CASE("a data folder is refused unless it is whole and of one piece") {
     write_text(data / "dataset.json", json.substr(0, json.size() / 2));
     CHECK(contains(refusal(), "dataset.json: damaged"));
     const size_t tokens = json.find("\"tokens\": ", json.find("\"shards\"")) + 10;
-    write_text(data / "dataset.json", json.substr(0, tokens) + "1" + json.substr(tokens));
+    const std::string more = json.substr(0, tokens) + "1" + json.substr(tokens);
+    write_text(data / "dataset.json", more);
+    CHECK(contains(refusal(), "dataset.json: damaged: checksum"));
+    // As it was written before it had a checksum of itself.
+    write_text(data / "dataset.json",
+               std::regex_replace(more, std::regex(R"("checksum_of_all": "[0-9a-f]*",\s*)"), ""));
     CHECK(contains(refusal(), "tokens in, but"));
 }
