@@ -43,12 +43,16 @@ void check(const Place& place, const Failure& failure) {
     CHECK(contains(result.error, "error: "));
     CHECK(contains(result.error, failure.message));
     const auto after = tree(place.folder.path());
-    for (const auto& [path, content] : before) {
-        const auto there = after.find(path);
-        CHECK_MESSAGE(there != after.end(), "gone: ", path);
-        if (there != after.end()) CHECK_MESSAGE(there->second == content, "changed: ", path);
+    for (const auto& file : before) {
+        CAPTURE(file.first);
+        const auto there = after.find(file.first);
+        REQUIRE(there != after.end());
+        CHECK(there->second == file.second);
     }
-    for (const auto& [path, content] : after) CHECK_MESSAGE(before.contains(path), "new: ", path);
+    for (const auto& file : after) {
+        CAPTURE(file.first);
+        CHECK(before.contains(file.first));
+    }
 }
 
 /// The folder with another bit in one file.
