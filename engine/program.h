@@ -79,9 +79,9 @@ class Program {
   public:
     explicit Program(std::string name) : name_(std::move(name)) {}
 
-    /// A tensor whose memory the caller binds by name, with something in it or without: then ops must write it before
-    /// they read it. Names are unique among all storages: a second one throws Error.
+    /// What a bound tensor holds when the program begins; `none`: an op must write it before one reads it.
     enum class Content : uint8_t { given, none };
+    /// A tensor whose memory the caller binds by name. Names are unique among all storages: a second one throws Error.
     Tensor bound(const std::string& name, DType dtype, const Shape& shape, Content content = Content::given);
     /// A tensor in the planned arena, alive from the first op that writes it to the last that reads it.
     Tensor planned(const std::string& name, DType dtype, const Shape& shape);

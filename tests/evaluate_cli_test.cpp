@@ -98,6 +98,11 @@ TEST_CASE("evaluate: bad input") {
     refused(model, data, {"--sequence 65", "64 positions"}, {"--sequence", "65"});
     refused(model, prepare_data(place.folder / "smaller", 400, 110).string(), {"vocab.txt", "120 tokens", "110"});
     refused(model, prepare_data(place.folder / "other", 400, 120, 2).string(), {"a model of another vocabulary"});
+    const fs::path cased = place.folder / "cased";
+    fs::copy(place.model, cased);
+    fs::remove(cased / "manifest.json");  // as another program writes it
+    write_text(cased / "tokenizer_config.json", R"({"do_lower_case": false})");
+    refused(cased.string(), data, {"uncased, the model is cased"});
     check_refused({"evaluate", "--model", model}, 2, {"--data"});
     check_refused({"evaluate", "--model", model, "--data", data, "--precision", "f8"}, 2, {"--precision"});
 

@@ -1,4 +1,4 @@
-// Gathers, scatters, merges and splits of rows, casts and additions: memory traffic and little else.
+// Gathers, scatters, merges and splits of rows, casts, clearing and additions: memory traffic and little else.
 #include <algorithm>
 #include <cstring>
 
