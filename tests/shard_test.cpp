@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <regex>
 
 #include "data/dataset.h"
 #include "data_fixture.h"
@@ -284,7 +283,7 @@ TEST_CASE("a data folder is refused unless it is whole and of one piece") {
     write_text(data / "dataset.json", more);
     CHECK(contains(refusal(), "dataset.json: damaged: checksum"));
     // As it was written before it had a checksum of itself.
-    write_text(data / "dataset.json",
-               std::regex_replace(more, std::regex(R"("checksum_of_all": "[0-9a-f]*",\s*)"), ""));
+    const size_t checksum = more.find("\"checksum_of_all\""), after = more.find('"', more.find(',', checksum));
+    write_text(data / "dataset.json", more.substr(0, checksum) + more.substr(after));
     CHECK(contains(refusal(), "tokens in, but"));
 }
