@@ -56,7 +56,8 @@ void Program::add(std::string name, const Access& access, std::function<void(con
         add_once(op.writes, t.storage);
         if (!storages_[static_cast<size_t>(t.storage)].scratch) op.bytes += static_cast<double>(t.bytes());
     }
-    for (const auto& [output, input] : access.inplace) op.inplace.emplace_back(output.storage, input.storage);
+    for (const auto& [output, input] : access.inplace)  // storages begin together: views must, too
+        if (output.offset == input.offset) op.inplace.emplace_back(output.storage, input.storage);
     ops_.push_back(std::move(op));
 }
 

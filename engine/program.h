@@ -70,7 +70,8 @@ struct Op {
 /// What an op touches. Scratch is a tensor that one op writes and nobody else reads.
 struct Access {
     std::vector<Tensor> reads, writes;
-    std::vector<std::pair<Tensor, Tensor>> inplace = {};
+    std::vector<std::pair<Tensor, Tensor>> inplace =
+        {};  // (output, input); nothing where they are views at two offsets
     double flops = 0;
     Work work = {};
 };

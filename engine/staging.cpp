@@ -1,6 +1,7 @@
 #include "engine/staging.h"
 
 #include <set>
+#include <utility>
 
 #include "base/error.h"
 
@@ -54,6 +55,12 @@ const Staging::Place& Staging::find(std::string_view name) const {
     const auto found = places_.find(name);
     require(found != places_.end(), "no program takes or gives {}", name);
     return found->second;
+}
+
+void Staging::require_bytes(std::string_view name, size_t bytes) const {
+    const Place& place = find(name);
+    require(std::cmp_equal(place.bytes, bytes), "{}: {} bytes are given, the programs take {}", name, bytes,
+            place.bytes);
 }
 
 void Staging::begin() {

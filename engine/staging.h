@@ -38,10 +38,12 @@ class Staging {
         return {reinterpret_cast<T*>((place.output ? slot(ago).outputs : slot(ago).inputs).as<char>() + place.offset),
                 static_cast<size_t>(place.bytes) / sizeof(T)};
     }
-    /// Copies `values` to an input, if there is one of that name.
+    /// Copies `values` to an input, if there is one of that name. Error if it has another size.
     template <typename T>
     void set(std::string_view name, std::span<const T> values) const {
-        if (has(name)) std::memcpy(at<T>(name).data(), values.data(), values.size_bytes());
+        if (!has(name)) return;
+        require_bytes(name, values.size_bytes());
+        std::memcpy(at<T>(name).data(), values.data(), values.size_bytes());
     }
 
     /// Queues the inputs' way to the device, `executor`'s run, and the outputs' way back.
@@ -61,6 +63,7 @@ class Staging {
     };
 
     const Place& find(std::string_view name) const;
+    void require_bytes(std::string_view name, size_t bytes) const;
     const Slot& slot(int64_t ago) const {
         const auto n = static_cast<int64_t>(slots_.size());
         return slots_[static_cast<size_t>((current_ + n - ago % n) % n)];

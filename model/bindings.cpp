@@ -1,5 +1,8 @@
 #include "model/bindings.h"
 
+#include <algorithm>
+#include <numeric>
+
 #include "base/error.h"
 #include "model/graph.h"
 
@@ -37,6 +40,14 @@ void stage_batch(const Staging& staging, const data::Batch& b, int64_t first, in
     stage("masked_labels", b.masked_labels, b.masked);
     stage("masked_weights", b.masked_weights, b.masked);
     stage("next_sentence_labels", b.next_sentence_labels, 1);
+    if (!staging.has("loss_rows")) return;  // of each sequence [CLS], then the masked positions
+    int32_t* rows = staging.at<int32_t>("loss_rows").data();
+    int32_t* masked_rows = staging.at<int32_t>("masked_rows").data();
+    for (int64_t s = first; s < first + sequences; ++s, rows += b.masked + 1, masked_rows += b.masked) {
+        rows[0] = 0;
+        std::copy_n(b.masked_positions.data() + s * b.masked, b.masked, rows + 1);
+        std::iota(masked_rows, masked_rows + b.masked, 1);
+    }
 }
 
 void check_batch(const Program& program, const data::Batch& b, int64_t sequences, int64_t length, int64_t masked) {

@@ -22,7 +22,7 @@ void bind_parameters(Executor& executor, const Parameters& parameters, float* va
 bool names_parameter(std::string_view name);
 
 /// Copies the batch's arrays, `sequences` of them from `first` on, to the inputs of their names, as far as there are
-/// such.
+/// such, and the rows that the losses read. Error if a size is not the programs'.
 void stage_batch(const Staging& staging, const data::Batch& batch, int64_t first, int64_t sequences);
 
 /// Throws Error unless the batch has the sizes and the optional arrays that `program` was built for, `sequences` of

@@ -66,7 +66,7 @@ TrainingStep::TrainingStep(const Parameters& parameters, StepPrograms programs, 
         if (e != &*update_) pass_io_.bind(*e);
     }
     update_io_.bind(*update_);
-    fill_constants();
+    reserve_results();
 }
 
 Executor TrainingStep::executor(const PlannedProgram& planned) {
@@ -87,19 +87,13 @@ void TrainingStep::bind_states(Executor& executor) {
     for (const auto& [name, pointer] : states) bind_if_named(executor, name, pointer);
 }
 
-/// Inputs that are the same in every step, and room for the results.
-void TrainingStep::fill_constants() {
+/// Room for what a step gives back.
+void TrainingStep::reserve_results() {
     const int64_t kept = programs_.kept();
     if (options_.routing) kept_positions_.resize(static_cast<size_t>(options_.batch * kept));
     for (size_t i = 0; i < kept_positions_.size(); ++i)  // stays where no token is dropped
         kept_positions_[i] = static_cast<int32_t>(static_cast<int64_t>(i) % kept);
     position_loss_.resize(static_cast<size_t>(options_.batch * options_.masked));
-    for (int64_t run = 0; run < kAhead * micro_batches_; ++run) {
-        pass_io_.begin();
-        if (pass_io_.has("masked_rows"))
-            for (size_t i = 0; int32_t & row : pass_io_.at<int32_t>("masked_rows"))
-                row = static_cast<int32_t>(static_cast<int64_t>(i++) % options_.masked + 1);
-    }
 }
 
 void TrainingStep::fetch_states() {
@@ -135,11 +129,6 @@ std::vector<Executor*> TrainingStep::executors() {
 void TrainingStep::fill_inputs(const data::Batch& batch, int64_t first, const StepSettings& settings, double count) {
     const StepOptions& o = options_;
     stage_batch(pass_io_, batch, first, o.micro_batch);
-    if (pass_io_.has("loss_rows")) {  // [CLS], then the masked positions
-        int32_t* rows = pass_io_.at<int32_t>("loss_rows").data();
-        for (int64_t s = first; s < first + o.micro_batch; ++s, rows += o.masked + 1)
-            std::copy_n(batch.masked_positions.data() + s * o.masked, o.masked, rows + 1);  // rows[0] stays 0
-    }
     const auto set = [&](std::string_view name, double value) {
         const auto scale = static_cast<float>(value);
         pass_io_.set(name, std::span(&scale, 1));

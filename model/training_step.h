@@ -114,7 +114,7 @@ class TrainingStep {
     Executor executor(const PlannedProgram& planned);
     std::vector<Mirrored*> states() { return {&values_, &moment1_, &moment2_, &importance_, &loss_scale_}; }
     void bind_states(Executor& executor);
-    void fill_constants();
+    void reserve_results();
     void queue_backward(const data::Batch& batch, const StepSettings& settings);
     void queue_update(const StepSettings& settings);
     void fill_inputs(const data::Batch& batch, int64_t first, const StepSettings& settings, double count);

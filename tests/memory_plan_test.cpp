@@ -108,6 +108,19 @@ TEST_CASE("in place: only where the op allows it, the input dies and the output 
     CHECK(plan_of(true, false, 64, true).bytes == 512);  // one of the two outputs
 }
 
+TEST_CASE("in place of a view: only where both begin at the same place of their storages") {
+    for (const auto& [from, to] : {std::pair{0, 0}, {128, 128}, {128, 0}, {0, 128}}) {
+        Program p("views");
+        Tensor x = p.planned("x", DType::f32, {64}), y = p.planned("y", DType::f32, {64});
+        p.add("make", {{}, {x}}, no_kernel);
+        x.offset = from, y.offset = to;
+        p.add("act", {{x}, {y}, {{y, x}}}, no_kernel);
+        p.add("use", {{y}, {}}, no_kernel);
+        CHECK(plan_memory(p).bytes == (from == to ? 256 : 512));
+        CHECK_NOTHROW(verify_plan(p, plan_memory(p)));
+    }
+}
+
 TEST_CASE("a small output in place of a large input does not keep the large memory") {
     Program p("shrink");
     const Tensor large = p.planned("large", DType::f32, {6400}), small = p.planned("small", DType::f32, {64}),

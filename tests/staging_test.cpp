@@ -112,6 +112,9 @@ TEST_CASE("tensors that programs disagree on, and ones that nobody has, are refu
     CHECK_THROWS_WITH_AS(Staging(host, {&one, &two}, is_exchanged), "two: x has 12 bytes, in another program 8", Error);
     const Staging io(host, {&one}, is_exchanged);
     CHECK_THROWS_WITH_AS(io.at<float>("y"), "no program takes or gives y", Error);
+    const std::vector<float> three(3);
+    CHECK_THROWS_WITH_AS(io.set("x", std::span(three)), "x: 12 bytes are given, the programs take 8", Error);
+    CHECK_NOTHROW(io.set("y", std::span(three)));
 }
 
 TEST_CASE("where kernels work on host memory, a state and its mirror are one") {

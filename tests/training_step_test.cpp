@@ -10,6 +10,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "model/bert.h"
+#include "model/forward_pass.h"
 #include "tests/count_allocations.h"
 #include "tests/step_fixture.h"
 #if DROPFORGE_CUDA_TESTED
@@ -20,6 +22,27 @@ namespace dropforge {
 namespace {
 
 using namespace test;
+
+TEST_CASE("an evaluation has the losses of a step without dropout, of next sentences too") {
+    for (const BatchParts& parts : {BatchParts{}, BatchParts{.lengths = true, .types = true, .next_sentence = true}}) {
+        CAPTURE(parts.next_sentence);
+        const data::Batch batch = random_batch(small_config(0), 6, 24, 5, parts);
+        const Parameters parameters(small_config(0), heads_for(batch));
+        ReadyStep step(parameters, options_for(batch, 6));
+        const StepResult trained = step.backward(batch, 1);
+        PlannedProgram program(evaluation(parameters, {.batch = 6,
+                                                       .sequence = 24,
+                                                       .masked = 5,
+                                                       .types = parts.types,
+                                                       .lengths = parts.lengths,
+                                                       .next_sentence = parts.next_sentence}));
+        ForwardPass pass(parameters, std::move(program), step.values(), DType::f32, kernels::cpu());
+        pass.run(batch);
+        const auto sum = [&](const char* totals) { return static_cast<double>(pass.output<float>(totals)[0]); };
+        CHECK(sum("mlm_totals") == doctest::Approx(trained.mlm_loss).epsilon(1e-6));
+        if (parts.next_sentence) CHECK(sum("nsp_totals") == doctest::Approx(trained.nsp_loss).epsilon(1e-6));
+    }
+}
 
 /// Gradients of one backward pass from the same weights.
 std::vector<float> gradients(const Parameters& parameters, const data::Batch& batch, int64_t micro_batch) {
