@@ -3,6 +3,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 
@@ -18,6 +19,11 @@ Dataset::Dataset(const fs::path& folder, Split split) : folder_(folder), split_(
     require(vocabulary_hash == receipt.vocabulary_hash,
             "{}: checksum {:016x}, but dataset.json lists {:016x}: not the vocabulary of this data",
             vocabulary_path().string(), vocabulary_hash, receipt.vocabulary_hash);
+    const auto require_size = [&](const fs::path& path, uint64_t size) {  // ids index the model's tables
+        require(std::cmp_equal(size, vocabulary_size_), "{}: a vocabulary of {} tokens, but dataset.json says {}",
+                path.string(), size, vocabulary_size_);
+    };
+    require_size(vocabulary_path(), static_cast<uint64_t>(Vocabulary::load(vocabulary_path()).size()));
     for (const ShardEntry& entry : receipt.shards(split)) {
         const Shard& shard = shards_.emplace_back(folder / entry.file);
         const ShardHeader& header = shard.header();
@@ -27,6 +33,7 @@ Dataset::Dataset(const fs::path& folder, Split split) : folder_(folder), split_(
         require(header.vocabulary_hash == vocabulary_hash,
                 "{}: made with another vocabulary ({:016x}; vocab.txt is {:016x})", shard.path().string(),
                 header.vocabulary_hash, vocabulary_hash);
+        require_size(shard.path(), header.vocabulary_size);
         const bool open = shards_.size() > 1 && shards_[shards_.size() - 2].header().open();
         require(header.continues() == open, "{}: does not continue the shard before it in dataset.json",
                 shard.path().string());

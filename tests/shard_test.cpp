@@ -275,6 +275,33 @@ TEST_CASE("a data folder is refused unless it is whole and of one piece") {
     write_text(data / "vocab.txt", read_text(data / "vocab.txt") + "more\n");
     CHECK(contains(refusal(), "not the vocabulary of this data"));
     fresh();
+    const auto resave = [&](auto change) {  // whole and with right checksums: as a foreign program may write it
+        data::Receipt receipt = data::Receipt::load(data);
+        change(receipt);
+        receipt.save(data);
+    };
+    resave([](data::Receipt& r) { r.vocabulary_size = 299; });
+    CHECK(contains(refusal(), "vocab.txt: a vocabulary of 300 tokens, but dataset.json says 299"));
+    fresh();
+    write_text(data / "vocab.txt", read_text(data / "vocab.txt") + "more\n");
+    resave([&](data::Receipt& r) {
+        r.vocabulary_size = 301;
+        r.vocabulary_hash = hash_file(data / "vocab.txt");
+    });
+    CHECK(contains(refusal(), "made with another vocabulary"));
+    const uint64_t hash = hash_file(data / "vocab.txt");
+    ShardWriter writer(data / "train-00000.shard", {300, kSpecial.unk, hash}, false);
+    const std::vector<int32_t> ids{7};
+    const std::vector<uint8_t> starts{1};
+    writer.append(ids, starts);
+    writer.end_document();
+    const ShardHeader header = writer.close({});
+    resave([&](data::Receipt& r) {
+        r.train = {{"train-00000.shard", header.file_bytes, 1, 1, header.header_checksum}};
+        r.tokens = r.documents = r.train_documents = 1;
+    });
+    CHECK(contains(refusal(), "train-00000.shard: a vocabulary of 300 tokens, but dataset.json says 301"));
+    fresh();
     const std::string json = read_text(data / "dataset.json");
     write_text(data / "dataset.json", json.substr(0, json.size() / 2));
     CHECK(contains(refusal(), "dataset.json: damaged"));
