@@ -53,14 +53,24 @@ Json OpTimes::json() const {
     return list;
 }
 
-OpTimes op_times(TrainingStep& step, double steps) {
+OpTimes op_times(TrainingStep& step, double steps, const std::map<StepKind, double>& shares) {
     OpTimes times;
-    for (const Executor* executor : step.executors()) {
-        const auto clocked = executor->times();
+    const auto add = [&](const Executor& executor, double weight) {
+        const auto clocked = executor.times();
         for (size_t i = 0; i < clocked.size(); ++i)
-            times.add(executor->program().ops()[i], static_cast<double>(clocked[i].runs) / steps,
-                      clocked[i].seconds / steps);
+            times.add(executor.program().ops()[i], static_cast<double>(clocked[i].runs) * weight,
+                      clocked[i].seconds * weight);
+    };
+    const std::vector<Executor*> executors = step.executors();
+    const std::vector<StepPrograms::Passes>& passes = step.programs().passes;
+    size_t next = 0;
+    for (const StepPrograms::Passes& p : passes) {
+        const auto share = shares.find(p.kind);
+        const double weight = share == shares.end() ? 0 : share->second / steps;
+        add(*executors[next++], weight);
+        if (p.further) add(*executors[next++], weight);
     }
+    add(*executors[next], 1 / (steps * static_cast<double>(passes.size())));  // the update, once in a step of any kind
     return times;
 }
 

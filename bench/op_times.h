@@ -28,8 +28,8 @@ class OpTimes {
     std::map<std::string, Group> groups_;
 };
 
-/// Of a step, from `steps` clocked ones of each kind.
-OpTimes op_times(TrainingStep& step, double steps);
+/// Of the mean step of a period, of which each kind has its share, from `steps` clocked ones of each kind of Program.
+OpTimes op_times(TrainingStep& step, double steps, const std::map<StepKind, double>& shares);
 
 void print_op_times(const nlohmann::ordered_json& list);
 

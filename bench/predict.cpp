@@ -61,7 +61,7 @@ class StepPrediction {
                   {"precision", plan_.precision_name()},
                   {"device", gpu_.name},
                   {"batch", c.train.batch},
-                  {"micro_batch", c.train.sequences_per_pass()},
+                  {"micro_batch", c.train.micro_batch},
                   {"sequence", c.data.sequence},
                   {"masked", c.data.predictions()},
                   {"sequences_per_second", batch / seconds},
@@ -81,7 +81,7 @@ class StepPrediction {
     /// Seconds of a step; its ops count as `share` of one.
     double add_step(StepKind kind, double share) {
         const StepPrograms::Passes& passes = plan_.programs.of(kind);
-        const int64_t micro_batches = plan_.config.train.batch / plan_.config.train.sequences_per_pass();
+        const int64_t micro_batches = plan_.config.train.batch / plan_.config.train.micro_batch;
         const auto further = static_cast<double>(micro_batches - 1);
         double seconds = add_program(passes.first, 1, share) + add_program(plan_.programs.update, 1, share);
         if (passes.further) seconds += add_program(*passes.further, further, share);

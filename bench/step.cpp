@@ -93,7 +93,7 @@ class StepBench {
         for (const kernels::KernelChoice& c : step.kernel_choices())
             report["kernels"].push_back(
                 {{"operation", c.operation}, {"library", c.library}, {"kernel", c.kernel}, {"reason", c.reason}});
-        if (o_.by_op) report["by_op"] = op_times(step, static_cast<double>(o_.steps * steps_at_once())).json();
+        if (o_.by_op) report["by_op"] = mean_op_times(step).json();
         return report;
     }
 
@@ -111,6 +111,10 @@ class StepBench {
         while (step.queued() > 0) step.collect();
         return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() /
                static_cast<double>(runs);
+    }
+
+    OpTimes mean_op_times(TrainingStep& step) const {
+        return op_times(step, static_cast<double>(o_.steps * steps_at_once()), shares_of_kinds(plan_.config));
     }
 
     int64_t steps_at_once() const { return plan_.device.kind == "cpu" ? 1 : kQueued; }
@@ -253,7 +257,7 @@ void add_step(CLI::App& app) {
     add_device(*command, o->device);
     add_threads(*command, o->threads);
     command->add_flag("--against-dense", o->against_dense, "Dense steps in turn with the method's, and the speed-up");
-    command->add_flag("--by-op", o->by_op, "Time by operation");
+    command->add_flag("--by-op", o->by_op, "Time by operation, of the mean step");
     command->add_flag("--json", o->json, "One JSON object on stdout");
     command->footer(
         fmt::format("Examples: {0} step --model bert-mini --precision bf16 --batch 32 --sequence 128 --by-op\n"

@@ -19,7 +19,7 @@ void add_study_options(CLI::App& command, Study& study) {
     key("--keep", "dropping.keep", "Tokens that stay: a count (64), or a share of the sequence (0.5)");
     key("--precision", "train.precision", "auto, bf16, fp16, f32");
     key("--batch", "train.batch", "Sequences a step");
-    key("--micro-batch", "train.micro_batch", "Sequences at a time (0: all)");
+    key("--micro-batch", "train.micro_batch", "Sequences at a time (0: as many as fit into memory)");
     key("--sequence", "data.sequence", "Tokens a sequence");
     key("--masked", "data.max_predictions", "Masked positions a sequence (default: 15 %)");
     command.add_flag_callback(
@@ -44,7 +44,10 @@ RunConfig run_config(const Study& study, bool against_dense) {
     }
     c.train.steps = 1000 * c.sctd.interval;
     c.train.warmup_steps = 0;
-    if (against_dense && drops_tokens(c.train.method)) c.dropping.start_step = 1;
+    c.sctd.interval_end.reset();  // its first period is what is measured
+    // Dense steps are the method's only where they are to be looked at beside its own.
+    c.dropping.start_step = against_dense && drops_tokens(c.train.method) ? 1 : 0;
+    c.dropping.end_step = 0;
     return c;
 }
 
@@ -52,6 +55,7 @@ std::map<StepKind, double> shares_of_kinds(const RunConfig& config) {
     if (!drops_tokens(config.train.method)) return {{StepKind::dense, 1}};
     if (!aligns_semantics(config.train.method)) return {{StepKind::dropping, 1}};
     const double align = 1 / static_cast<double>(config.sctd.interval);
+    if (align == 1) return {{StepKind::align, 1}};
     return {{StepKind::dropping, 1 - align}, {StepKind::align, align}};
 }
 

@@ -40,6 +40,26 @@ TEST_CASE("kernels: every rate comes with its share of what the device can do") 
     CHECK(bench("kernels --filter nothing").exit_code == 1);
 }
 
+TEST_CASE("step: operations of runs with several kinds are those of the mean step") {
+    for (const char* more : {"", " --set sctd.interval=1", " --set sctd.interval=4 --against-dense",
+                             " --set dropping.start_step=5 --set train.steps=5 --set sctd.interval_end=3"}) {
+        CAPTURE(more);
+        const auto report =
+            bench_json(std::string("step --model bert-mini --method sctd --batch 4 --sequence 32 --steps 3 "
+                                   "--device cpu --precision f32 --by-op") +
+                       more);
+        double ops = 0, floats = 0;
+        for (const auto& op : report["by_op"]) {
+            ops += op["ms"].get<double>();
+            floats += op["gflops"].get<double>() * op["ms"].get<double>() * 1e6;
+        }
+        // Counted work is exact; clocks are not, but a sum over all kinds would be twice the mean.
+        CHECK(floats == doctest::Approx(4 * report["flops_per_sequence"].get<double>()).epsilon(1e-6));
+        CHECK(ops > 0);
+        for (const auto& kind : report.value("kinds", nlohmann::json::array())) CHECK(kind["ms_min"].get<double>() > 0);
+    }
+}
+
 TEST_CASE("gemm: the products of a step, and the best square one") {
     const auto report = bench_json("gemm --model bert-tiny --batch 2 --sequence 16 --device cpu");
     for (const auto& rates : report["rates"]) {
