@@ -10,18 +10,39 @@
 
 namespace dropforge {
 
+namespace {
+
+/// As memory is sold (GB) and as systems count it (GiB).
+const std::map<std::string, double> kUnits = {{"B", 1},        {"KB", 1e3},     {"MB", 1e6},
+                                              {"GB", 1e9},     {"TB", 1e12},    {"KiB", 0x1p10},
+                                              {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40}};
+
+}  // namespace
+
 void add_inspect(CLI::App& app, CommonOptions& common) {
     auto* command = app.add_subcommand(
         "inspect", "A configuration, data folder, shard, checkpoint or run: what it is, whether it is whole");
     auto what = std::make_shared<std::string>();
-    auto svg = std::make_shared<fs::path>();
+    auto options = std::make_shared<InspectOptions>();
+    auto memory = std::make_shared<double>(0);
     command->add_option("what", *what, "Preset, CONFIG.toml, data folder, shard, checkpoint, run folder")->required();
-    command->add_option("--svg", *svg, "Draw a configuration's memory plans");
+    command->add_option("--svg", options->svg, "Draw a configuration's memory plans");
+    command
+        ->add_option("--memory", *memory,
+                     "What of a configuration fits into so much (8GB, 80GiB): the largest micro-batch for each length "
+                     "and precision")
+        ->transform(CLI::AsNumberWithUnit(kUnits, CLI::AsNumberWithUnit::CASE_INSENSITIVE, "SIZE"))
+        ->check(CLI::Range(1.0, 1e18))
+        ->excludes("--svg");
     add_common(*command, common);
-    command->footer("Example: dropforge inspect bert-base --svg plan.svg");
-    command->callback([what, svg, &common] {
+    command->footer(
+        "Examples:\n"
+        "  dropforge inspect bert-base --svg plan.svg\n"
+        "  dropforge inspect bert-large --memory 80GB");
+    command->callback([what, options, memory, &common] {
         use_threads(common);
-        const Inspection result = inspect(*what, *svg);
+        options->memory = static_cast<int64_t>(*memory);
+        const Inspection result = inspect(*what, *options);
         fmt::print("{}", common.json ? result.json.dump() + "\n" : result.text);
         require(result.fault.empty(), "{}", result.fault);
     });

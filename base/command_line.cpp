@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <new>
 #include <sstream>
 
 #include "base/cores.h"
@@ -80,6 +81,9 @@ int run_command_line(const CommandLine& program, int argc, char** argv) {
         return code;
     } catch (const Interrupted& interrupted) {
         return 128 + interrupted.signal;
+    } catch (const std::bad_alloc&) {
+        print_error("out of memory: the system, or a limit of this process (ulimit -v, -d), has no more");
+        return 1;
     } catch (const std::exception& error) {
         print_error(error.what());
         return 1;

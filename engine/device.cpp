@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <sstream>
 #include <utility>
@@ -33,6 +34,25 @@ void apply_limit(MemoryInfo& info, const fs::path& folder, const char* limit_fil
     for (std::string key; lines >> key >> value;)
         if (key == cache_key) cache = value;
     info.available = std::clamp<int64_t>(*limit - usage.value_or(0) + cache, 0, info.available);
+}
+
+// What a process holds beside what a run plans: code and libraries; of each thread a stack and packed operands.
+constexpr int64_t kProgramBytes = 32'000'000, kThreadBytes = 8'000'000;
+constexpr int kOwnThreads = 1;  // beside those that compute: the loader's
+
+/// Bytes that a run may still plan under the limits of a shell (ulimit -v, ulimit -d) with threads for `cores`. These
+/// count what a thread may need: glibc takes 8 MiB for its stack, and of addresses 64 MiB for its heap.
+int64_t left_of_limits(int cores) {
+    const auto status = system_fields(system_text("/proc/self/status"));
+    int64_t left = std::numeric_limits<int64_t>::max();
+    for (const auto& [resource, used] : {std::pair{RLIMIT_AS, "VmSize"}, {RLIMIT_DATA, "VmData"}}) {
+        rlimit limit{};
+        if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) continue;
+        const int64_t thread = (resource == RLIMIT_AS ? int64_t{72} : int64_t{8}) << 20;
+        left = std::clamp<int64_t>(
+            static_cast<int64_t>(limit.rlim_cur) - kilobytes(status, used) - (cores + kOwnThreads) * thread, 0, left);
+    }
+    return left;
 }
 
 }  // namespace
@@ -69,7 +89,8 @@ Device cpu_device() {
     return {.model = fmt::format("{} ({})", cpu.model, kernels::name_of(kernels::cpu_level())),
             .text = fmt::format("{}, {} cores, kernels for {}", cpu.model, cpu.cores, kernels::cpu_level_text()),
             .bf16 = kernels::cpu_level() == kernels::CpuLevel::avx512_bf16,
-            .available = memory_info().available};
+            .available = std::min(memory_info().available, left_of_limits(cpu.cores)),
+            .reserve = kProgramBytes + cpu.cores * kThreadBytes};
 }
 
 Device with_tf32(Device device, DType dtype) {

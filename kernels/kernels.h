@@ -24,8 +24,10 @@ namespace dropforge::kernels {
 /// An element has coordinates (row, column): `row` counts rows of the step's whole global batch (rows of this call
 /// start at state[3] * rows_per_sequence). Its 16-bit draw is half-word (column % 8) of philox4x32({column / 8, row,
 /// site, step}, key): word (column % 8) / 2, low half first. Dropped if draw < threshold() ; kept values are multiplied
-/// by scale(). `kernels/dropout.h` is the scalar form. Row and column enter the counter modulo 2^32; probability < 1.
+/// by scale(). `kernels/dropout.h` is the scalar form. Row and column enter the counter modulo 2^32.
 struct Dropout {
+    static constexpr float kLimit = 1 - 0x1p-17f;  // of probabilities: from here on nothing would be kept
+
     /// [4]: key low, key high, step, first sequence of this micro-batch; may be nullptr if probability is 0.
     const uint32_t* state = nullptr;
     uint32_t site = 0;  // which dropout of the model

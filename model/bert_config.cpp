@@ -1,10 +1,12 @@
 #include "model/bert_config.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/nearest.h"
 #include "model/json_object.h"
 
 namespace dropforge {
@@ -67,16 +69,13 @@ void refuse_other_models(const JsonObject& json) {
                 JsonObject::shown(json.value(key)), what);
 }
 
-struct Size {
+struct NamedSize {
+    const char* name;
     int64_t hidden, layers, heads;
 };
 
-const std::map<std::string, Size>& sizes() {
-    static const std::map<std::string, Size> sizes = {{"bert-tiny", {128, 2, 2}},   {"bert-mini", {256, 4, 4}},
-                                                      {"bert-small", {512, 4, 8}},  {"bert-medium", {512, 8, 8}},
-                                                      {"bert-base", {768, 12, 12}}, {"bert-large", {1024, 24, 16}}};
-    return sizes;
-}
+constexpr NamedSize kPresets[] = {{"bert-tiny", 128, 2, 2},   {"bert-mini", 256, 4, 4},   {"bert-small", 512, 4, 8},
+                                  {"bert-medium", 512, 8, 8}, {"bert-base", 768, 12, 12}, {"bert-large", 1024, 24, 16}};
 
 }  // namespace
 
@@ -100,7 +99,7 @@ void BertConfig::validate(const std::string& where) const {
     require(hidden % heads == 0, "{}: hidden ({}) must be a multiple of heads ({})", where, hidden, heads);
     require(epsilon > 0 && epsilon < 1, "{}: epsilon must be in (0, 1), not {}", where, epsilon);
     for (const auto& [name, p] : {std::pair{"dropout", hidden_dropout}, {"attention_dropout", attention_dropout}})
-        require(p >= 0 && p < 1, "{}: {} must be in [0, 1), not {}", where, name, p);
+        require(p >= 0 && p < kernels::Dropout::kLimit, "{}: {} must be in [0, 1 - 2^-17), not {}", where, name, p);
     require(initializer_range > 0 && std::isfinite(initializer_range), "{}: initializer_range must be positive, not {}",
             where, initializer_range);
     if (!special) return;
@@ -112,16 +111,25 @@ void BertConfig::validate(const std::string& where) const {
         in_range(name, id, 0, vocabulary - 1);
 }
 
-bool BertConfig::is_preset(const std::string& name) { return sizes().contains(name); }
+std::vector<std::string> BertConfig::preset_names() {
+    std::vector<std::string> names;
+    for (const NamedSize& preset : kPresets) names.emplace_back(preset.name);
+    return names;
+}
+
+bool BertConfig::is_preset(const std::string& name) {
+    return std::ranges::find(kPresets, name, &NamedSize::name) != std::end(kPresets);
+}
 
 BertConfig BertConfig::preset(const std::string& name) {
-    const auto found = sizes().find(name);
-    require(found != sizes().end(), "no preset named {}; there are bert-tiny, -mini, -small, -medium, -base, -large",
-            name);
+    const auto* found = std::ranges::find(kPresets, name, &NamedSize::name);
+    require(found != std::end(kPresets),
+            "no preset named {} (the nearest is {}); there are bert-tiny, -mini, -small, -medium, -base, -large", name,
+            nearest(name, preset_names()));
     BertConfig config;
-    config.hidden = found->second.hidden;
-    config.layers = found->second.layers;
-    config.heads = found->second.heads;
+    config.hidden = found->hidden;
+    config.layers = found->layers;
+    config.heads = found->heads;
     config.intermediate = 4 * config.hidden;
     return config;
 }

@@ -38,8 +38,10 @@ struct BertConfig {
     void validate(const std::string& where) const;
 
     /// bert-tiny, -mini, -small, -medium, -base, -large (Turc et al. 2019; Devlin et al. 2019). Throws Error listing
-    /// the names.
+    /// the names, the nearest first.
     static BertConfig preset(const std::string& name);
+    /// From small to large.
+    static std::vector<std::string> preset_names();
     static bool is_preset(const std::string& name);
     /// Reads Hugging Face's config.json. Throws Error for a missing key, a wrong type, another model_type or
     /// activation.

@@ -13,6 +13,7 @@
 #include "model/checkpoint.h"
 #include "model/huggingface.h"
 #include "model/manifest.h"
+#include "model/memory_fit.h"
 #include "model/run_folder.h"
 #include "model/run_plan.h"
 
@@ -40,6 +41,14 @@ fs::path picture_path(const fs::path& svg, const Program& program, const Program
     for (const char c : program.name())
         if (c != ',') name += c == ' ' ? '-' : c;
     return svg.parent_path() / fmt::format("{}-{}{}", svg.stem().string(), name, svg.extension().string());
+}
+
+/// What of a configuration fits into a memory.
+Inspection inspect_memory(const std::string& what, int64_t memory) {
+    const RunConfig config = RunConfig::load(what);
+    const std::vector<MemoryRow> rows = memory_table(config, memory);
+    return {memory_text(config, rows, memory),
+            {{"kind", "configuration"}, {"memory_bytes", memory}, {"fits", memory_json(rows)}}};
 }
 
 Inspection inspect_configuration(const std::string& what, const fs::path& svg) {
@@ -169,10 +178,12 @@ Inspection inspect_run(const fs::path& folder) {
 
 }  // namespace
 
-Inspection inspect(const std::string& what, const fs::path& svg) {
+Inspection inspect(const std::string& what, const InspectOptions& options) {
     const fs::path path = what;
-    if (what.ends_with(".toml") || !fs::exists(path)) return inspect_configuration(what, svg);
-    require(svg.empty(), "{}: only a configuration has a memory plan to draw", what);
+    if (what.ends_with(".toml") || !fs::exists(path))
+        return options.memory > 0 ? inspect_memory(what, options.memory) : inspect_configuration(what, options.svg);
+    require(options.svg.empty(), "{}: only a configuration has a memory plan to draw", what);
+    require(options.memory == 0, "{}: only a configuration can be asked what of it fits into a memory", what);
     if (fs::is_regular_file(path)) return inspect_shard(path);
     if (fs::exists(path / data::Receipt::kFile)) return inspect_data(path);
     if (fs::exists(path / "model.safetensors")) return inspect_model(path);

@@ -5,12 +5,12 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
-#include <variant>
 #include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/installation.h"
+#include "model/key_names.h"
 #include "model/run_fields.h"
 #include "model/run_values.h"
 
@@ -19,36 +19,6 @@ namespace dropforge {
 namespace {
 
 using namespace config;
-
-// ---- Names that don't exist.
-
-size_t edit_distance(std::string_view a, std::string_view b) {  // Levenshtein, one row of the table at a time
-    std::vector<size_t> row(b.size() + 1);
-    for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-    for (size_t i = 1; i <= a.size(); ++i) {
-        size_t diagonal = std::exchange(row[0], i);
-        for (size_t j = 1; j <= b.size(); ++j) {
-            const size_t above = row[j];
-            row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
-            diagonal = above;
-        }
-    }
-    return row[b.size()];
-}
-
-/// The key that `key` may have been meant as: misspelt, in another table, or cut short (warmup for warmup_steps).
-std::string nearest_key(const std::string& key) {
-    const std::string name = key.substr(key.find('.') + 1);
-    const auto distance = [&](const Field& field) {
-        if (name.size() >= 3 && field.key().starts_with(key)) return size_t{2};
-        return std::min(edit_distance(key, field.key()), edit_distance(name, field.name) + 2);
-    };
-    return std::ranges::min_element(fields(), {}, distance)->key();
-}
-
-std::string nearest_table(const std::string& table) {
-    return std::ranges::min_element(fields(), {}, [&](const Field& f) { return edit_distance(table, f.table); })->table;
-}
 
 [[noreturn]] void unknown_key(const std::string& where, const std::string& key) {
     throw Error("{}: there is no key {}; the nearest is {}", where, key, nearest_key(key));
@@ -178,7 +148,7 @@ std::string RunConfig::difference(const RunConfig& there) const {
     for (const Field& field : fields()) {
         const std::string mine = value_text(field, *this), other = value_text(field, there);
         if (!field.defines(train.method) || mine == other) continue;
-        if (field.stays && other == "\"auto\"") continue;  // a record that does not say what it came to
+        if (field.stays && is_automatic(field, there)) continue;  // a record that does not say what it came to
         return fmt::format("{} is {} there and {} here", field.key(), other, mine);
     }
     return {};

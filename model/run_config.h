@@ -42,7 +42,7 @@ struct TrainOptions {
     Method method = Method::dense;
     int64_t steps = 1'000'000;
     int64_t batch = 256;      // sequences a step, over all ranks and micro-batches
-    int64_t micro_batch = 0;  // sequences of one forward and backward pass; 0: the whole batch
+    int64_t micro_batch = 0;  // sequences of one forward and backward pass; 0: as many as fit into memory (RunPlan)
     Precision precision = Precision::automatic;
     GeluOutput gelu_output = GeluOutput::automatic;
     int64_t seed = 0;
@@ -60,8 +60,6 @@ struct TrainOptions {
     /// warmup_steps, by default a tenth of the steps and at most the 10 000 of Devlin et al., so that a short run warms
     /// up too. A run that goes on with other steps keeps its first: RunConfig::go_on_from().
     int64_t warmup() const;
-    /// micro_batch, or the batch where that is 0.
-    int64_t sequences_per_pass() const { return micro_batch == 0 ? batch : micro_batch; }
     Schedule learning_rate() const { return {schedule, lr, end_lr, power, warmup(), steps}; }
 };
 
@@ -118,8 +116,9 @@ struct RunConfig {
     /// keys and where their values came from.
     void validate() const;
     /// For a run that goes on: values that were not given and follow from a key that may change (train.warmup_steps
-    /// from train.steps) or from the machine (train.precision, where it is "auto") are those of `record`, the run so
-    /// far, named `where` in errors. So neither more steps nor another machine make it another run.
+    /// from train.steps) or from the machine (train.precision, train.micro_batch where they are automatic) are those of
+    /// `record`, the run so far, named `where` in errors. So neither more steps nor another machine make it another
+    /// run.
     void go_on_from(const RunConfig& record, const std::string& where);
     /// Every key with its value, also of those that were derived; reads back as an equal configuration.
     std::string to_toml() const;

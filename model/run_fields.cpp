@@ -14,7 +14,8 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kMany = 2147483647;  // steps, sequences
 constexpr Range kPositive{0, kInfinity, true, true}, kNotNegative{0, kInfinity, false, true};
-constexpr Range kProbability{0, 1, true, true}, kBelowOne{0, 1, false, true};
+constexpr Range kProbability{0, 1, true, true}, kBelowOne{0, 1, false, true},
+    kDropout{0, kernels::Dropout::kLimit, false, true};
 
 constexpr Range kAtLeastTwo{2, 65536};  // of positions
 
@@ -49,8 +50,8 @@ std::vector<Field> model_and_data() {
         {"model", "intermediate", [](Config& c) -> Slot { return &c.model.intermediate; }, {1, 1048576}},
         {"model", "max_positions", [](Config& c) -> Slot { return &c.model.max_positions; }, {2, 65536}},
         {"model", "activation", [](Config& c) -> Slot { return choice(c.model.gelu); }, kAny, {"gelu", "gelu_new"}},
-        {"model", "dropout", [](Config& c) -> Slot { return &c.model.hidden_dropout; }, kBelowOne},
-        {"model", "attention_dropout", [](Config& c) -> Slot { return &c.model.attention_dropout; }, kBelowOne},
+        {"model", "dropout", [](Config& c) -> Slot { return &c.model.hidden_dropout; }, kDropout},
+        {"model", "attention_dropout", [](Config& c) -> Slot { return &c.model.attention_dropout; }, kDropout},
         {"model", "initializer_range", [](Config& c) -> Slot { return &c.model.initializer_range; }, kPositive},
         {"model", "init", [](Config& c) -> Slot { return choice(c.model.init); }, kAny, {"normal", "mimetic"}},
 
@@ -80,7 +81,11 @@ std::vector<Field> training() {
          .range = {1, kMany},
          .defines_run = false},
         {"train", "batch", [](Config& c) -> Slot { return &c.train.batch; }, {1, kMany}},
-        {"train", "micro_batch", [](Config& c) -> Slot { return &c.train.micro_batch; }, {0, kMany}},
+        {.table = "train",
+         .name = "micro_batch",
+         .slot = [](Config& c) -> Slot { return &c.train.micro_batch; },
+         .range = {0, kMany},
+         .stays = true},
         {.table = "train",
          .name = "precision",
          .slot = [](Config& c) -> Slot { return choice(c.train.precision); },

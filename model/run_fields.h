@@ -58,8 +58,8 @@ struct Field {
     std::vector<const char*> choices = {};  // in the order of the enum
     bool defines_run = true;                // must not change when a run is resumed
     bool (*used_by)(Method) = nullptr;      // the methods that read it, and whose runs it defines; null: all
-    bool stays = false;                     // a resumed run has its first value: Derived from a key that may change, or
-                                            // a choice, the first of which is "auto"
+    bool stays = false;                     // a resumed run has its first value: Derived from a key that may change, a
+                                            // choice, the first of which is "auto", or an integer, where 0 is automatic
     void (*after)(RunConfig&) = nullptr;    // what follows from the new value
 
     std::string key() const { return fmt::format("{}.{}", table, name); }

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "model/memory_fit.h"
 
 namespace dropforge {
 
@@ -25,7 +26,7 @@ std::vector<StepKind> kinds_of(const StepSchedule& schedule) {
 StepOptions step_options(const RunConfig& c, DType dtype, const StepSchedule& schedule) {
     const TrainOptions& t = c.train;
     StepOptions o{.batch = t.batch,
-                  .micro_batch = t.sequences_per_pass(),
+                  .micro_batch = t.micro_batch,
                   .sequence = c.data.sequence,
                   .masked = c.data.predictions(),
                   .dtype = dtype,
@@ -90,6 +91,7 @@ RunPlan::RunPlan(const RunConfig& given, Device on)
     : config(validated(given)),
       device(std::move(on)),
       precision(resolve_precision(config.train.precision, device, config.kept.contains("train.precision"))),
+      automatic_micro_batch(config.train.micro_batch == 0),
       parameters(config.model, {}),
       schedule(config.train.method, config.dropping, config.sctd, config.train.steps),
       programs(planned_steps()),
@@ -101,7 +103,22 @@ RunPlan::RunPlan(const RunConfig& given, Device on)
     precision.reason += "; products by TF32, whose operands have 10 bits of fraction";
 }
 
-StepPrograms RunPlan::planned_steps() const {
+StepPrograms RunPlan::planned_steps() {
+    if (!automatic_micro_batch) return planned_passes();
+    const auto fits = [&](const StepPrograms& steps) {
+        const int64_t evaluation_bytes =
+            PlannedProgram(Evaluator::program(parameters, evaluation_options())).plan.bytes;
+        return memory_with(std::max(steps.arena_bytes(), evaluation_bytes)) <= device.available;
+    };
+    for (const int64_t divisor : divisors(config.train.batch)) {
+        config.train.micro_batch = divisor;
+        StepPrograms steps = planned_passes();
+        if (divisor == 1 || fits(steps)) return steps;
+    }
+    throw Error("train.batch is {}: there is nothing to train on", config.train.batch);
+}
+
+StepPrograms RunPlan::planned_passes() const {
     StepOptions options = step_options(config, precision.dtype, schedule);
     options.keep_gelu = config.train.gelu_output != GeluOutput::recompute;
     if (config.train.gelu_output != GeluOutput::automatic) return {parameters, options};
@@ -114,7 +131,7 @@ StepPrograms RunPlan::planned_steps() const {
 }
 
 EvaluationOptions RunPlan::evaluation_options() const {
-    return {.batch = config.train.sequences_per_pass(),
+    return {.batch = config.train.micro_batch,
             .sequence = config.data.sequence,
             .max_predictions = config.data.predictions(),
             .mask_probability = config.data.mask_probability,
@@ -180,8 +197,9 @@ std::string RunPlan::text() const {
                      m.hidden, m.heads, m.vocabulary, static_cast<double>(m.parameter_count()) / kMega);
     s += fmt::format("device     {}: {}\n", device.kind, device.text);
     s += fmt::format("precision  {}\n", precision.reason);
-    s += fmt::format("step       {} sequences of {} tokens, {} masked each, {} at a time; {} steps, {}, lr {}\n",
-                     t.batch, config.data.sequence, config.data.predictions(), t.sequences_per_pass(), t.steps,
+    s += fmt::format("step       {} sequences of {} tokens, {} masked each, {} at a time{}; {} steps, {}, lr {}\n",
+                     t.batch, config.data.sequence, config.data.predictions(), t.micro_batch,
+                     automatic_micro_batch && t.micro_batch < t.batch ? ", as many as fit into memory" : "", t.steps,
                      t.optimizer == OptimizerKind::lamb ? "LAMB" : "AdamW", t.lr);
     s += fmt::format("method     {}\n", method_text());
     s += fmt::format("FLOPs      {:.2f} G a sequence{}, {:.1f} G a step\n", flops_per_sequence() / 1e9, flops_by_kind(),
@@ -198,6 +216,7 @@ std::string RunPlan::text() const {
 nlohmann::ordered_json RunPlan::json() const {
     return {{"parameters", config.model.parameter_count()},
             {"precision", precision_name()},
+            {"micro_batch", config.train.micro_batch},
             {"flops_per_sequence", flops_per_sequence()},
             {"flops_per_step", flops_per_sequence() * static_cast<double>(config.train.batch)},
             {"state_bytes", state_bytes(parameters, precision.dtype)},
@@ -218,15 +237,30 @@ std::string RunPlan::available_text() const {
 }
 
 void RunPlan::require_fit() const {
+    if (memory_bytes() <= device.available) return;
     const bool others = device.available < device.memory - device.memory / 10;
-    require(
-        memory_bytes() <= device.available,
-        "the run needs {:.0f} MB of memory (parameters and optimizer {:.0f}, activations {:.0f}, batches {:.0f}{}), "
-        "{} are available{}; a smaller train.micro_batch (now {}) or data.sequence (now {}) takes less",
-        mega(memory_bytes()), mega(state_bytes(parameters, precision.dtype)), mega(arena_bytes()),
-        mega(batch_bytes(config)), reserve_text(), available_text(),
-        others ? ", other processes hold the rest (nvidia-smi lists them)" : "", config.train.sequences_per_pass(),
-        config.data.sequence);
+    throw Error(
+        "the run needs {:.0f} MB of memory with {} of its {} sequences at a time (parameters and optimizer {:.0f}, "
+        "activations {:.0f}, batches {:.0f}{}), {} are available{}; {}",
+        mega(memory_bytes()), config.train.micro_batch, config.train.batch,
+        mega(state_bytes(parameters, precision.dtype)), mega(arena_bytes()), mega(batch_bytes(config)), reserve_text(),
+        available_text(), others ? ", other processes hold the rest (nvidia-smi lists them)" : "", way_to_fit());
+}
+
+/// What is left to do, for the end of an error.
+std::string RunPlan::way_to_fit() const {
+    if (config.kept.contains("train.micro_batch"))
+        return fmt::format("a run goes on with the train.micro_batch that it began with ({}), or is another run",
+                           config.train.micro_batch);
+    if (config.train.micro_batch > 1) {
+        RunConfig automatic = config;
+        automatic.train.micro_batch = 0;
+        const RunPlan most(automatic, device);
+        if (most.memory_bytes() <= most.device.available)
+            return fmt::format("train.micro_batch = {} fits, which 0 finds by itself", most.config.train.micro_batch);
+    }
+    const std::string smaller = what_would_fit(*this);
+    return smaller.empty() ? "not even the smallest model would fit" : smaller + " would fit";
 }
 
 void take_vocabulary(RunConfig& config, const data::Dataset& dataset, const data::Vocabulary& vocabulary) {

@@ -25,9 +25,10 @@ struct RunPlan {
     /// `config` is complete (vocabulary, special ids). Throws Error if it contradicts itself.
     explicit RunPlan(const RunConfig& config, Device device = cpu_device());
 
-    RunConfig config;  // with train.precision as it was resolved
+    RunConfig config;  // with train.precision and train.micro_batch as they were resolved
     Device device;
     ResolvedPrecision precision;
+    bool automatic_micro_batch;  // as many sequences at a time as fit, not as the configuration says
     Parameters parameters;
     StepSchedule schedule;
     StepPrograms programs;
@@ -52,18 +53,23 @@ struct RunPlan {
     std::string text() const;
     /// The same figures for scripts.
     nlohmann::ordered_json json() const;
-    /// Throws Error with the numbers if the memory that is available does not suffice.
+    /// Throws Error with the numbers, and what would fit, if the memory that is available does not suffice.
     void require_fit() const;
 
   private:
-    /// The Programs of the steps, with train.gelu_output decided: kept where a tenth of a GPU's memory stays free.
-    StepPrograms planned_steps() const;
+    /// The Programs of the steps, with train.micro_batch decided: where it is automatic, the largest divisor of the
+    /// batch with which the run fits, or 1.
+    StepPrograms planned_steps();
+    /// The same for a given micro-batch, with train.gelu_output decided: kept where a tenth of a GPU's memory stays
+    /// free.
+    StepPrograms planned_passes() const;
     /// Of a run whose activation arena has so many bytes.
     int64_t memory_with(int64_t arena) const;
     std::string method_text() const;
     std::string flops_by_kind() const;
     std::string reserve_text() const;
     std::string available_text() const;
+    std::string way_to_fit() const;
 
     double kept_fraction_ = 1;
 };

@@ -162,6 +162,13 @@ void assign(const Field& field, RunConfig& config, const toml::node& node, const
     config.origins[field.key()] = where;
 }
 
+bool is_automatic(const Field& field, const RunConfig& config) {
+    const Slot slot = read_slot(field, config);
+    if (const Choice* choice = std::get_if<Choice>(&slot)) return choice->value == 0;
+    int64_t* const* number = std::get_if<int64_t*>(&slot);
+    return number != nullptr && **number == 0;
+}
+
 bool take_derived(const Field& field, RunConfig& config, const RunConfig& source) {
     const auto take = [&](const auto& to) {
         using To = std::decay_t<decltype(to)>;
@@ -169,10 +176,9 @@ bool take_derived(const Field& field, RunConfig& config, const RunConfig& source
             if (to.given->has_value()) return false;
             *to.given = std::get<To>(read_slot(field, source)).value;
             return true;
-        } else if constexpr (std::is_same_v<To, Choice>) {
-            const size_t value = std::get<To>(read_slot(field, source)).value;
-            if (to.value != 0 || value == 0) return false;  // 0 is "auto"
-            to.assign(value);
+        } else if (is_automatic(field, config) && !is_automatic(field, source)) {
+            if constexpr (std::is_same_v<To, Choice>) to.assign(std::get<To>(read_slot(field, source)).value);
+            if constexpr (std::is_same_v<To, int64_t*>) *to = *std::get<To>(read_slot(field, source));
             return true;
         }
         return false;

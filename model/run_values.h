@@ -16,8 +16,12 @@ toml::table parse_value(const Field& field, const RunConfig& config, const std::
 /// Sets the field, what follows from it, and its origin. Throws Error: "where: key: expected …, got …".
 void assign(const Field& field, RunConfig& config, const toml::node& node, const std::string& where);
 
-/// Gives a field that is Derived and was not given, or is "auto", the value that it has in `source`; returns whether it
-/// did.
+/// Whether the field is a choice that is "auto" or an integer that is 0, which for fields that stay means: not yet
+/// decided.
+bool is_automatic(const Field& field, const RunConfig& config);
+
+/// Gives a field that is Derived and was not given, or is automatic, the value that it has in `source`; returns whether
+/// it did.
 bool take_derived(const Field& field, RunConfig& config, const RunConfig& source);
 
 /// As in TOML; "" for a shorthand.

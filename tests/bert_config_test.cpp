@@ -39,7 +39,7 @@ TEST_CASE("presets: the parameter counts of transformers' BertForMaskedLM") {
     }
     CHECK(message_of([] {
               BertConfig::preset("bert-huge");
-          }).starts_with("no preset named bert-huge; there are bert-tiny"));
+          }).starts_with("no preset named bert-huge (the nearest is bert-base); there are bert-tiny"));
 }
 
 TEST_CASE("the embedding table is padded to a multiple of 128 rows") {
@@ -114,7 +114,7 @@ TEST_CASE("config.json: bad input, by key") {
     CHECK(error_with("model_type", "roberta") == "config.json: model_type must be \"bert\", not \"roberta\"");
     CHECK(error_with("hidden_act", "relu").find("not \"relu\"") != std::string::npos);
     CHECK(error_with("position_embedding_type", "relative_key").find("relative_key") != std::string::npos);
-    CHECK(error_with("hidden_dropout_prob", 1.0).find("dropout must be in [0, 1), not 1") != std::string::npos);
+    CHECK(error_with("hidden_dropout_prob", 1.0).find("dropout must be in [0, 1 - 2^-17), not 1") != std::string::npos);
     CHECK(error_with("layer_norm_eps", 0.0).find("epsilon must be in (0, 1), not 0") != std::string::npos);
     CHECK(error_with("initializer_range", "wide").find("initializer_range must be a number") != std::string::npos);
 }

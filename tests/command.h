@@ -23,11 +23,12 @@ struct CommandResult {
     std::string out, error;
 };
 
-/// A running dropforge. `limit`: the largest file it may write; `unprivileged`: not as root, who may write anywhere.
+/// A running dropforge. Limits: the largest file it may write, the memory of its own that it may have; `unprivileged`:
+/// not as root, who may write anywhere.
 class Command {
   public:
     struct Limits {
-        uint64_t file_bytes = RLIM_INFINITY;
+        uint64_t file_bytes = RLIM_INFINITY, memory_bytes = RLIM_INFINITY;
         bool unprivileged = false;
     };
 
@@ -49,6 +50,8 @@ class Command {
             dup2(error, STDERR_FILENO);
             const rlimit size{limits.file_bytes, limits.file_bytes};
             setrlimit(RLIMIT_FSIZE, &size);
+            const rlimit memory{limits.memory_bytes, limits.memory_bytes};
+            setrlimit(RLIMIT_DATA, &memory);
             signal(SIGXFSZ, SIG_IGN);  // the write fails with EFBIG instead
             if (limits.unprivileged && geteuid() == 0 && (setgid(65534) != 0 || setuid(65534) != 0)) _exit(126);
             fexecve(binary, argv.data(), environ);

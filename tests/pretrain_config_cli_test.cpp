@@ -31,7 +31,7 @@ TEST_CASE("a configuration that is wrong: key, expected, got, and where it was g
     refused("train.lr=fast", {"train.lr", "a number > 0", "\"fast\""});
     refused("train.batch=2.5", {"train.batch", "an integer", "2.5"});
     refused("train.batch=0", {"train.batch", "[1, "});
-    refused("model.dropout=1", {"model.dropout", "[0, 1)"});
+    refused("model.dropout=1", {"model.dropout", "[0, 0.9999"});
     refused("model.heads=3", {"hidden (32)", "heads (3)"});
     refused("data.sequence=65", {"data.sequence", "65", "model.max_positions", "64"});
     refused("data.max_predictions=31", {"data.max_predictions", "31", "30"});

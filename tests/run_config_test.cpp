@@ -71,7 +71,7 @@ TEST_CASE("model.preset comes before the keys that it sets, wherever it stands")
     other.set("model.preset=bert-tiny");
     CHECK(other.model.hidden == 128);
     CHECK(parse_error("[model]\npreset = \"bert-huge\"")
-              .starts_with("a.toml:2: model.preset: no preset named bert-huge"));
+              .starts_with("a.toml:2: model.preset: no preset named bert-huge (the nearest is bert-base)"));
 }
 
 TEST_CASE("unknown names: the nearest is named") {
@@ -83,6 +83,21 @@ TEST_CASE("unknown names: the nearest is named") {
     CHECK(parse_error("lr = 1.0") == "a.toml:1: there is no key lr; the nearest is train.lr");
     CHECK(parse_error("model = 3").starts_with("a.toml:1: there is no key model; the nearest is "));
     CHECK(parse_error("[model]\nnext_sentence = false").starts_with("a.toml:2: there is no key model.next_sentence"));
+    for (const auto& [typed, meant] : {std::pair{"train.lerning_rate", "train.lr"},
+                                       {"train.learning_rate", "train.lr"},
+                                       {"train.max_steps", "train.steps"},
+                                       {"train.per_device_batch_size", "train.batch"},
+                                       {"train.warmup_ratio", "train.warmup_steps"},
+                                       {"data.seq_length", "data.sequence"},
+                                       {"train.max_seq_lenght", "data.sequence"},
+                                       {"model.hidden_size", "model.hidden"},
+                                       {"model.num_hidden_layers", "model.layers"},
+                                       {"train.end_rl", "train.end_lr"},
+                                       {"save_steps", "checkpoint.every"}}) {
+        CAPTURE(typed);
+        CHECK(set_error(std::string(typed) + "=3") ==
+              fmt::format("--set: there is no key {}; the nearest is {}", typed, meant));
+    }
     CHECK(set_error("train.bacth=3") == "--set: there is no key train.bacth; the nearest is train.batch");
     CHECK(set_error("checkpoints.every=3").ends_with("the nearest is checkpoint.every"));
 }
@@ -99,6 +114,11 @@ TEST_CASE("wrong types and ranges: key, expected, got, place") {
     CHECK(parse_error("[train]\nbatch = true").ends_with("got true"));
     CHECK(parse_error("[train]\nbatch = [1, 2]").ends_with("got an array"));
     CHECK(parse_error("[train.batch]\nx = 2").ends_with("got a table"));
+    for (const char* key : {"dropout", "attention_dropout"})
+        for (const char* p : {"0.99999999", "0.999993", "1.0"})  // nothing would be kept: Dropout::kLimit
+            CHECK(parse_error(fmt::format("[model]\n{} = {}", key, p)).find("expected a number in [0, 0.9999") !=
+                  std::string::npos);
+    CHECK(RunConfig::from_toml("[model]\ndropout = 0.9999", "a.toml").model.hidden_dropout == 0.9999f);
     CHECK(parse_error("[data]\nwhole_word = 1") == "a.toml:2: data.whole_word: expected true or false, got 1");
     CHECK(parse_error("[data]\npath = 7") == "a.toml:2: data.path: expected a string, got 7");
     CHECK(parse_error("[data]\nmask_probability = 1.0").ends_with("expected a number in (0, 1), got 1.0"));
@@ -108,7 +128,7 @@ TEST_CASE("wrong types and ranges: key, expected, got, place") {
           "a.toml:2: train.method: expected one of \"dense\", \"token_dropping\", \"sctd\", got the string \"sparse\"");
     CHECK(parse_error("[model]\ninit = \"random\"") ==
           "a.toml:2: model.init: expected one of \"normal\", \"mimetic\", got the string \"random\"");
-    CHECK(parse_error("[model]\ndropout = 0.99999999999").ends_with("in single precision, got 0.99999999999"));
+    CHECK(parse_error("[model]\ninitializer_range = 1e-50").ends_with("in single precision, got 1e-50"));
     CHECK(parse_error("[model]\nhidden = 0").ends_with("model.hidden: expected an integer in [1, 65536], got 0"));
 }
 
@@ -120,7 +140,8 @@ TEST_CASE("syntax errors name file and line") {
 TEST_CASE("load: a file, a preset, or an error that says what there is") {
     CHECK(RunConfig::load("bert-mini").model.hidden == 256);
     const std::string message = message_of([] { RunConfig::load("bert-mni"); });
-    CHECK(message.starts_with("there is no file bert-mni, and no preset named bert-mni; there are bert-tiny"));
+    CHECK(message.starts_with(
+        "there is no file bert-mni, and no preset named bert-mni (the nearest is bert-mini); there are "));
     CHECK(message.find("-large; and the configurations demo, sctd-bert-base, ") != std::string::npos);
     CHECK(message_of([] { RunConfig::load("nowhere/a.toml"); }).starts_with("there is no file nowhere/a.toml"));
 }
@@ -176,7 +197,6 @@ TEST_CASE("derived values follow their sources until they are given") {
     RunConfig config;
     CHECK(config.data.predictions() == 19);
     CHECK(config.train.warmup() == 10'000);
-    CHECK(config.train.sequences_per_pass() == 256);
     config.set("data.sequence=3");
     config.set("train.steps=500");
     CHECK(config.data.predictions() == 1);
@@ -185,8 +205,6 @@ TEST_CASE("derived values follow their sources until they are given") {
     CHECK(config.data.predictions() == 77);
     config.set("data.max_predictions=20");
     CHECK(config.data.predictions() == 20);
-    config.set("train.micro_batch=64");
-    CHECK(config.train.sequences_per_pass() == 64);
     CHECK(config.train.learning_rate().at(50) == 1e-4);
 }
 
@@ -208,6 +226,21 @@ TEST_CASE("a run that goes on keeps what auto came to, unless another precision 
     CHECK(again.train.precision == Precision::automatic);
     CHECK_FALSE(again.kept.contains("train.precision"));
     CHECK(same.difference(RunConfig()) == "");
+}
+
+TEST_CASE("a run that goes on keeps its micro-batch, unless another is asked for") {
+    RunConfig record, automatic, other;
+    record.set("train.micro_batch=32");
+    other.set("train.micro_batch=64");
+    for (RunConfig* config : {&automatic, &other}) config->go_on_from(record, "runs/1");
+    CHECK(automatic.train.micro_batch == 32);
+    CHECK(automatic.kept.contains("train.micro_batch"));
+    CHECK(other.difference(record) == "train.micro_batch is 32 there and 64 here");
+    CHECK(other.difference(RunConfig()) == "");  // written before it was recorded
+    RunConfig warm, cold;
+    warm.set("train.warmup_steps=5");
+    cold.set("train.warmup_steps=0");
+    CHECK(warm.difference(cold) == "train.warmup_steps is 0 there and 5 here");  // 0 steps are 0 steps
 }
 
 TEST_CASE("dropping.keep: a float is a share, an integer a count, printed as given") {
