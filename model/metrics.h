@@ -16,7 +16,7 @@ namespace dropforge {
 /// that never was; the second depends on the clock.
 struct StepMetrics {
     int64_t step = 0, tokens = 0;           // tokens since the start of the run
-    double loss = 0;                        // nats a masked token
+    double loss = 0;                        // nats a masked token; NaN if none could be masked
     double mlm_accuracy = 0;                // share of masked tokens, as every accuracy here
     double lr = 0, grad_norm = 0;           // the norm before clipping
     std::optional<double> loss_scale = {};  // in fp16; after a norm that is not finite the update is skipped
@@ -97,7 +97,7 @@ class MetricsLog {
 /// What the progress line shows of a step.
 struct StepProgress {
     int64_t step = 0, steps = 0;
-    double loss = 0;
+    double loss = 0;                             // NaN: no token was masked
     std::optional<double> unigram_entropy = {};  // nats: the loss of a model that knows word frequencies only
     double accuracy = 0, lr = 0, sequences_per_second = 0;
     std::optional<double> mfu = {};

@@ -15,6 +15,7 @@
 #include "model/kernel_report.h"
 #include "model/manifest.h"
 #include "model/metrics.h"
+#include "model/plateau.h"
 #include "model/run_folder.h"
 #include "model/run_inputs.h"
 #include "model/step_meter.h"
@@ -90,6 +91,7 @@ class Pretraining {
     std::optional<Evaluator> evaluator_;
     std::optional<ForwardPass> evaluation_;
     std::optional<StepMeter> meter_;
+    std::optional<PlateauWatch> plateau_;
     StepReport report_;           // of the last step
     std::vector<StepKind> seen_;  // kinds that have run
 };
@@ -225,6 +227,9 @@ void Pretraining::report(int64_t step, bool log) {
     if (!log) return;
     metrics_->write(m);
     meter_->next_interval(step, report_);
+    if (plateau_->stands(step, m.loss))
+        line_.note("note: " + plateau_text(config_.train, m.loss, inputs_.training.unigram_entropy(), plateau_->since(),
+                                           DataSigns::of(inputs_.training)));
 }
 
 void Pretraining::evaluate(int64_t step) {
@@ -313,6 +318,7 @@ PretrainResult Pretraining::run_steps() {
     const int64_t start = state_.step;
     profile_from(start + 1);
     meter_.emplace(plan_, state_.sums, start);
+    plateau_.emplace(config_.train, inputs_.training.unigram_entropy(), start);
     for (int64_t next = start + 1; !finished();) {
         // A device gets a step while it works on the one before, unless something comes in between.
         while (next <= config_.train.steps && step_.may_queue() &&

@@ -29,9 +29,15 @@ size_t columns(std::FILE* out) {
 }  // namespace
 
 std::string StepProgress::text() const {
-    std::string line = fmt::format("step {}/{}  loss {:.2f}", step, steps, loss);
-    if (unigram_entropy) line += fmt::format(" (unigram {:.2f})", *unigram_entropy);
-    line += fmt::format("  acc {:.2f}  lr {:.1e}  ", accuracy, lr);
+    std::string line = fmt::format("step {}/{}  ", step, steps);
+    if (std::isnan(loss)) {
+        line += "no token to predict  ";
+    } else {
+        line += fmt::format("loss {:.2f}", loss);
+        if (unigram_entropy) line += fmt::format(" (unigram {:.2f})", *unigram_entropy);
+        line += fmt::format("  acc {:.2f}  ", accuracy);
+    }
+    line += fmt::format("lr {:.1e}  ", lr);
     line += fmt::format("{:.{}f} seq/s", sequences_per_second, sequences_per_second < 10 ? 2 : 0);
     if (mfu) line += fmt::format("  MFU {:.0f} %", *mfu * 100);
     return line + "  ETA " + duration(seconds_left);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 
 #include "kernels/gemm_peak.h"
 
@@ -40,7 +41,7 @@ StepMetrics StepMeter::metrics(int64_t step, const StepReport& report) {
     const double rate = static_cast<double>((step - first_) * c.train.batch) / elapsed;
     StepMetrics m{.step = step,
                   .tokens = step * c.train.batch * c.data.sequence,
-                  .loss = sums_.loss / count,
+                  .loss = sums_.count > 0 ? sums_.loss / sums_.count : std::numeric_limits<double>::quiet_NaN(),
                   .mlm_accuracy = sums_.correct / count,
                   .lr = report.learning_rate,
                   .grad_norm = report.gradient_norm,

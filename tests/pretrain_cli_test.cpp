@@ -363,3 +363,21 @@ TEST_CASE("an interrupted run prints the command that goes on, and it does") {
     CHECK(std::system(again.c_str()) == 0);
     CHECK(contains(read_text(place.folder / "log"), fmt::format("resumed after step {} ", checkpoints[0].step)));
 }
+
+TEST_CASE("a run that learns nothing says so once, with what the data rules out; one that learns does not") {
+    const Place place;
+    const auto notes = [&](const Arguments& more) {
+        const CommandResult result = succeed(pretrain_arguments(place.data, place.out, 300) + more +
+                                             Arguments{"--set", "log.every=50", "--set", "eval.every=0"});
+        fs::remove_all(place.out);
+        return result.error;
+    };
+    const std::string said = notes({"--set", "train.lr=1e-9"});
+    const size_t at = said.find("note: the loss has stood at ");
+    REQUIRE(at != std::string::npos);
+    CHECK(said.find("has stood at", at + 20) == std::string::npos);
+    CHECK(contains(said, "likely causes: "));
+    CHECK(contains(said, "the rate (train.lr = 1e-09"));
+    CHECK(said.find("unknown tokens (0.0 % are [UNK])") > said.find("ruled out: "));
+    CHECK(!contains(notes({"--set", "train.lr=1e-2", "--set", "train.batch=16"}), "has stood at"));
+}

@@ -34,6 +34,9 @@ TEST_CASE("progress line: text") {
     progress.mfu = 0.41;
     CHECK(progress.text() ==
           "step 1200/20000  loss 5.31 (unigram 6.80)  acc 0.21  lr 1.0e-04  312 seq/s  MFU 41 %  ETA 12:34");
+    StepProgress nothing = progress;
+    nothing.loss = std::numeric_limits<double>::quiet_NaN();
+    CHECK(nothing.text() == "step 1200/20000  no token to predict  lr 1.0e-04  312 seq/s  MFU 41 %  ETA 12:34");
     progress.sequences_per_second = 0.128;
     CHECK(progress.text().find("  0.13 seq/s") != std::string::npos);
     const auto eta = [&](double seconds) {
