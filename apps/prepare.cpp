@@ -68,7 +68,7 @@ void add_prepare(CLI::App& app, CommonOptions& common) {
     CLI::Option_group* vocabulary = command->add_option_group("vocabulary");
     vocabulary->add_option("--vocab", arguments->vocabulary, "A vocab.txt");
     vocabulary->add_option("--train-vocab", options.train_vocabulary, "Make a vocabulary of this size from the text")
-        ->check(CLI::PositiveNumber);
+        ->transform(whole_number<int64_t>(1, 1 << 30));
     vocabulary->require_option(1);
     command->add_flag("--cased", options.cased, "Keep upper case and accents");
     command
@@ -82,11 +82,14 @@ void add_prepare(CLI::App& app, CommonOptions& common) {
         ->check(CLI::IsMember({"blank-line", "file"}))
         ->capture_default_str();
     command->add_option("--min-document-tokens", options.min_document_tokens, "Drop documents that are shorter")
+        ->transform(whole_number<uint64_t>(1))
         ->capture_default_str();
     command->add_option("--shard-tokens", options.shard_tokens, "Tokens of a shard")
-        ->check(CLI::PositiveNumber)
+        ->transform(whole_number<uint64_t>(1))
         ->capture_default_str();
-    command->add_option("--seed", options.seed, "Decides which documents are for validation")->capture_default_str();
+    command->add_option("--seed", options.seed, "Decides which documents are for validation")
+        ->transform(whole_number<uint64_t>(0))
+        ->capture_default_str();
     command->add_flag("--overwrite", options.overwrite, "Replace the data that the folder holds");
     add_common(*command, common);
     command->footer(

@@ -87,7 +87,7 @@ TEST_CASE("bad input of the command: one line that says what and where, and noth
     refused({"--out", out, "--vocab", vocab}, 2, "--text");
     refused({"--text", text, "--out", out, "--vocab", vocab, "--validation-fraction", "2"}, 2, "--validation-fraction");
     refused({"--text", text, "--out", out, "--vocab", vocab, "--validation-fraction", "1"}, 1, "validation fraction 1");
-    refused({"--text", text, "--out", out, "--vocab", vocab, "--min-document-tokens", "0"}, 1, "min document tokens 0");
+    refused({"--text", text, "--out", out, "--vocab", vocab, "--min-document-tokens", "0"}, 2, "from 1 to");
     refused({"--text", text, "--out", out, "--vocab", vocab, "--documents", "page"}, 2, "--documents");
     refused({"--text", text + "/none", "--out", out, "--vocab", vocab}, 1, "none: No such file");
     refused({"--text", text, "--out", out, "--vocab", vocab + "x"}, 1, "vocab.txtx: cannot open: No such file");
