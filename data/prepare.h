@@ -17,7 +17,8 @@ struct PrepareOptions {
     bool cased = false;
     double validation_fraction = 0.01;  // of the documents
     uint64_t seed = 0;                  // decides which documents
-    DocumentBreak documents = DocumentBreak::blank_line;
+    bool any_ending = false;            // of files in folders: those without a known ending are plain text
+    ReadOptions read;
     uint64_t min_document_tokens = 1;  // shorter documents are dropped
     uint64_t shard_tokens = uint64_t{1} << 26;
     int threads = 1;         // that tokenize
@@ -27,8 +28,9 @@ struct PrepareOptions {
 
 struct PrepareResult {
     Receipt receipt;
-    bool already_there = false;           // `out` was whole, from the same text and options: nothing was done
-    std::vector<std::string> notes = {};  // what could not be removed of the data before
+    bool already_there = false;  // `out` was whole, from the same text and options: nothing was done
+    std::vector<std::string> notes =
+        {};  // what a user should know: of the files read, of data that could not be removed
 };
 
 /// The shards depend on text and options, never on the number of threads. Killed at any time, `out` is not whole
