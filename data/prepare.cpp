@@ -12,6 +12,7 @@
 #include "data/dataset.h"
 #include "data/pipeline.h"
 #include "data/split_writer.h"
+#include "data/unknown_words.h"
 #include "data/vocab_trainer.h"
 #include "data/wordpiece.h"
 
@@ -236,6 +237,18 @@ std::vector<std::string> write_shards(const PrepareOptions& options, const std::
     return reader.notes();
 }
 
+/// A text that the vocabulary does not fit is refused where it has not one word of it, else noted.
+void check_unknown(const PrepareOptions& options, const std::vector<TextFile>& files, const Vocabulary& vocabulary,
+                   PrepareResult& result) {
+    constexpr double kMuch = 0.05;
+    const uint64_t unknown = result.receipt.unknown_tokens, tokens = result.receipt.tokens;
+    const double share = static_cast<double>(unknown) / static_cast<double>(tokens);
+    if (share <= kMuch) return;
+    const std::string why = why_unknown(files, options.read, vocabulary, options.cased);
+    require(unknown < tokens, "all of the {} tokens are [UNK]: {}", tokens, why);
+    result.notes.push_back(fmt::format("{:.1f} % of the tokens are [UNK]: {}", 100 * share, why));
+}
+
 }  // namespace
 
 bool in_validation(uint64_t index, double fraction, uint64_t seed) {
@@ -278,6 +291,7 @@ PrepareResult prepare(const PrepareOptions& options) {
     result.notes = write_shards(placed, files, *vocabulary, receipt);
     require(receipt.tokens > 0, "{}: {} files, {} bytes, but not one token", options.text.front().string(),
             files.size(), receipt.bytes);
+    check_unknown(options, files, *vocabulary, result);
     require(!receipt.train.empty(), "nothing left to train on: {} documents, {} in the validation split, {} dropped",
             receipt.documents, receipt.validation_documents, receipt.documents - receipt.validation_documents);
     receipt.save(placed.out);

@@ -35,8 +35,9 @@ struct PrepareResult {
 
 /// The shards depend on text and options, never on the number of threads. Killed at any time, `out` is not whole
 /// (dataset.json is written last) and the next call begins anew; with `overwrite`, it holds its old data until the new
-/// are whole. Memory does not grow with the input. Throws Error for unreadable or empty text, a bad vocabulary or
-/// option, too little disk, an `out` that holds something else, or that another process is writing.
+/// are whole. Memory does not grow with the input. Throws Error for unreadable or empty text, or text of which
+/// no word is in the vocabulary, a bad vocabulary or option, too little disk, an `out` that holds something else, or
+/// that another process is writing.
 PrepareResult prepare(const PrepareOptions& options);
 
 /// Whether document number `index` goes to the validation split: a pure function, so it does not depend on how the work
