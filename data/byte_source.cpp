@@ -40,7 +40,7 @@ void CompressedSource::ignore_rest() {
     uint64_t ignored = 0;
     do {
         ignored += input_.size();
-        input_ = {};
+        input_.remove_prefix(input_.size());
     } while (refill());
     notes_.push_back(fmt::format("{}: {} bytes that follow the {} data are ignored", path_.string(), ignored, format_));
 }

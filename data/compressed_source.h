@@ -28,7 +28,9 @@ class PlainSource : public ByteSource {
 
 class CompressedSource : public ByteSource {
   protected:
-    CompressedSource(const fs::path& path, const char* format) : path_(path), format_(format), file_(path) {}
+    CompressedSource(const fs::path& path, const char* format) : path_(path), format_(format), file_(path) {
+        input_ = {buffer_.data(), 0};
+    }
 
     /// Reads on behind what is left of input_; false at the file's end.
     bool refill();
@@ -51,7 +53,7 @@ class CompressedSource : public ByteSource {
     }
 
     fs::path path_;
-    std::string_view input_;  // not yet unpacked
+    std::string_view input_;  // not yet unpacked, in buffer_
 
   private:
     const char* format_;

@@ -53,7 +53,7 @@ class KeyHandler : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, KeyHan
 
   private:
     static constexpr size_t kKeysNamed = 8;
-    static constexpr int64_t kDeepest = 1000;
+    static constexpr int64_t kDeepest = 1000;  // the parser recurses as deep as this lets it
 
     bool take(Value value) {
         if (wanted_) value_ = value;
@@ -107,11 +107,12 @@ void replace_lone_surrogates(std::string& line) {
 
 class JsonLines::Parser {
   public:
-    /// Unescapes strings where they stand in `line`, and does not recurse, however deep the line nests.
+    /// Unescapes strings where they stand in `line`, to which it adds zeros.
     rapidjson::ParseResult parse(std::string& line, KeyHandler& handler) {
         using namespace rapidjson;
-        constexpr unsigned kFlags =
-            kParseInsituFlag | kParseIterativeFlag | kParseNumbersAsStringsFlag | kParseNanAndInfFlag;
+        constexpr unsigned kFlags = kParseInsituFlag | kParseNumbersAsStringsFlag | kParseNanAndInfFlag;
+        constexpr size_t kReadAtOnce = 16;
+        line.append(kReadAtOnce, '\0');  // what ends the line for it; it may read that far beyond the first
         InsituStringStream stream(line.data());
         return reader_.Parse<kFlags>(stream, handler);
     }
