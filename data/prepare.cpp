@@ -259,7 +259,7 @@ bool in_validation(uint64_t index, double fraction, uint64_t seed) {
 
 PrepareResult prepare(const PrepareOptions& options) {
     check(options);
-    TextFiles text = list_text_files(options.text, {options.any_ending, options.out});
+    TextFiles text = list_text_files(options.text, {options.any_ending, options.read.json_key, options.out});
     std::optional<Vocabulary> vocabulary;
     if (options.vocabulary) vocabulary = Vocabulary::load(*options.vocabulary);
     PrepareResult result;

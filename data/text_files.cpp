@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "data/line_filters.h"
 #include "data/utf8.h"
 
 namespace dropforge::data {
@@ -26,13 +27,32 @@ std::string lower_case(std::string text) {
     return text;
 }
 
-std::optional<TextFile> text_file(const fs::path& path, bool any_ending) {
+/// Whether the first line is an object with the key.
+bool begins_as_json_lines(const TextFile& file, const std::string& key) {
+    LeftOut without_text;
+    JsonLines lines(file.path, key, without_text);
+    std::vector<char> chunk(size_t{1} << 16);
+    std::string text;
+    try {
+        const std::unique_ptr<ByteSource> source = open_bytes(file.path, file.codec);
+        for (size_t count = 1; count > 0 && text.empty() && without_text.total() == 0;) {
+            count = source->read(chunk.data(), chunk.size());
+            lines.feed({chunk.data(), count}, text);
+            if (count == 0) lines.finish(text);
+        }
+    } catch (const Error&) {
+        return !text.empty();  // what is wrong later on, the reader says
+    }
+    return !text.empty() || without_text.total() > 0;
+}
+
+std::optional<TextFile> text_file(const fs::path& path, const ListOptions& options) {
     static const std::map<std::string, Codec> codecs = {
         {".gz", Codec::gzip}, {".bz2", Codec::bzip2}, {".xz", Codec::xz}, {".zst", Codec::zstd}};
     static const std::map<std::string, TextFormat> formats = {
-        {".txt", TextFormat::plain},        {".md", TextFormat::markdown}, {".markdown", TextFormat::markdown},
-        {".html", TextFormat::html},        {".htm", TextFormat::html},    {".jsonl", TextFormat::json_lines},
-        {".ndjson", TextFormat::json_lines}};
+        {".txt", TextFormat::plain},         {".md", TextFormat::markdown},    {".markdown", TextFormat::markdown},
+        {".html", TextFormat::html},         {".htm", TextFormat::html},       {".jsonl", TextFormat::json_lines},
+        {".ndjson", TextFormat::json_lines}, {".json", TextFormat::json_lines}};
     TextFile file{path};
     fs::path name = lower_case(path.filename().string());
     if (const auto codec = codecs.find(name.extension().string()); codec != codecs.end()) {
@@ -41,9 +61,10 @@ std::optional<TextFile> text_file(const fs::path& path, bool any_ending) {
         if (!name.has_extension()) name += ".txt";  // corpus.gz
     }
     const auto format = formats.find(name.extension().string());
-    if (format == formats.end()) return any_ending ? std::optional(file) : std::nullopt;
-    file.format = format->second;
-    return file;
+    const bool known =
+        format != formats.end() && (format->first != ".json" || begins_as_json_lines(file, options.json_key));
+    if (known) file.format = format->second;
+    return known || options.any_ending ? std::optional(file) : std::nullopt;
 }
 
 /// What `prepare` and `pretrain` write holds texts of its own: vocab.txt, metrics.jsonl.
@@ -93,10 +114,10 @@ class Walk {
     }
 
     void add_named(const fs::path& path, const struct stat& status) {
-        std::optional<TextFile> file = text_file(path, options_.any_ending);
+        require(S_ISREG(status.st_mode), "{}: not a regular file", path.string());
+        std::optional<TextFile> file = text_file(path, options_);
         require(file.has_value(), "{}: not a kind of text that can be read: {} (--any-ending reads it as plain text)",
                 path.string(), kKinds);
-        require(S_ISREG(status.st_mode), "{}: not a regular file", path.string());
         struct stat folder {};
         require(stat(folder_of(path).c_str(), &folder) != 0 || identity(folder) != output_,
                 "{}: lies in the output folder", path.string());
@@ -157,7 +178,7 @@ class Walk {
 
     void add_found(const fs::path& path, const struct stat& status) {
         if (!S_ISREG(status.st_mode)) return leave_out(Reason::not_a_file, path);
-        std::optional<TextFile> file = text_file(path, options_.any_ending);
+        std::optional<TextFile> file = text_file(path, options_);
         if (!file) return leave_out(Reason::unknown_ending, path);
         if (is_new(status, path)) take(std::move(*file), status);
     }

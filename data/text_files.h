@@ -28,8 +28,9 @@ struct TextFiles {
 };
 
 struct ListOptions {
-    bool any_ending = false;  // files of other endings, and of none, are plain text too
-    fs::path output;          // a folder whose files are never text
+    bool any_ending = false;        // files of other endings, and of none, are plain text too
+    std::string json_key = "text";  // of an object in the first line: then .json is JSON Lines
+    fs::path output;                // a folder whose files are never text
 };
 
 /// The files that `paths` name, in that order; folders give all theirs, subfolders and what is linked to included,

@@ -72,7 +72,8 @@ bool TextReader::fill() {
     if (at_start_ && bytes.starts_with("\xEF\xBB\xBF")) bytes.remove_prefix(3);  // byte order mark
     at_start_ = false;
     if (stripper_ == nullptr) {
-        count > 0 ? lines_->feed(bytes, text_) : lines_->finish(text_);
+        lines_->feed(bytes, text_);
+        if (count == 0) lines_->finish(text_);
     } else if (count > 0) {
         stripper_->feed(bytes, text_);
     } else {

@@ -189,6 +189,30 @@ TEST_CASE("what a file holds is judged by its first bytes, unpacked") {
     CHECK(is_text("b.txt", "x" + chinese));
 }
 
+TEST_CASE(".json is text where its first line is an object with the key, however long that line is") {
+    const std::string line = "{\"id\": 1, \"text\": \"a river\"}\n", spaces(100000, ' ');
+    const auto is_text = [](const std::string& bytes) {
+        Tree tree;
+        tree.write("a.txt");
+        tree.write("b.json.gz", gzip(bytes));
+        const TextFiles found = tree.found();
+        CHECK(found.files.size() + found.left_out.count(Reason::unknown_ending) == 2);
+        return found.files.size() == 2;
+    };
+    CHECK(is_text(line + line));
+    CHECK(is_text("\n" + spaces + line + "an error that the reader names"));
+    CHECK(is_text("{\"text\": null}\n" + line));
+    CHECK(!is_text("{\n  \"text\": \"a river\"\n}\n"));
+    CHECK(!is_text("{\"version\": 1}" + spaces));
+    CHECK(!is_text("[\"text\"]"));
+    Tree tree;
+    tree.write("a.json", "{}");
+    CHECK(contains(tree.refusal("a.json"), "a.json: not a kind of text that can be read: "));
+    tree.write("a.json", "{\"content\": \"a river\"}");
+    tree.options.json_key = "content";
+    CHECK(tree.names() == Names{"a.json"});
+}
+
 TEST_CASE("names of any bytes are counted in printable form, with a few examples") {
     Tree tree;
     tree.write("a.txt");
@@ -205,10 +229,12 @@ TEST_CASE("names of any bytes are counted in printable form, with a few examples
 }
 
 TEST_CASE("docs/text.md: each ending, in both cases, alone and compressed, is read as its row says") {
-    const std::map<std::string, TextFormat> formats = {{"plain text", TextFormat::plain},
-                                                       {"Markdown", TextFormat::markdown},
-                                                       {"HTML", TextFormat::html},
-                                                       {"JSON Lines", TextFormat::json_lines}};
+    const std::map<std::string, TextFormat> formats = {
+        {"plain text", TextFormat::plain},
+        {"Markdown", TextFormat::markdown},
+        {"HTML", TextFormat::html},
+        {"JSON Lines", TextFormat::json_lines},
+        {"JSON Lines, if the first line is an object with the key; else left out", TextFormat::json_lines}};
     const std::map<std::string, std::string (*)(const std::string&)> codecs = {
         {"gzip", gzip}, {"bzip2", bzip2}, {"xz", xz}, {"zstd", [](const std::string& text) { return zstd(text); }}};
     std::map<std::string, TextFormat> endings = {{"", TextFormat::plain}};
@@ -221,7 +247,7 @@ TEST_CASE("docs/text.md: each ending, in both cases, alone and compressed, is re
             if (codecs.contains(row[1])) compressed[ending] = codecs.at(row[1]);
         }
     }
-    CHECK(endings.size() == 8);
+    CHECK(endings.size() == 9);
     CHECK(compressed.size() == 5);
     for (const auto& [ending, format] : endings) {
         for (const auto& [last, compress] : compressed) {
