@@ -7,6 +7,7 @@
 
 #include "apps/choose_device.h"
 #include "apps/commands.h"
+#include "base/command_line.h"
 #include "base/error.h"
 #include "model/evaluation.h"
 #include "model/huggingface.h"
@@ -76,13 +77,13 @@ void add_evaluate(CLI::App& app, CommonOptions& common) {
     command->add_option("--model", options->model, "Checkpoint")->required();
     command->add_option("--data", options->data, "Data folder of prepare")->required();
     command->add_option("--sequence", options->sequence, "Tokens of a sequence")
-        ->check(CLI::Range(3, 1 << 16))
+        ->transform(whole_number<int64_t>(3, 1 << 16))
         ->capture_default_str();
     command->add_option("--batch", options->batch, "Sequences at a time")
-        ->check(CLI::PositiveNumber)
+        ->transform(whole_number<int64_t>(1, 1 << 16))
         ->capture_default_str();
     command->add_option("--sequences", options->sequences, "At most so many sequences (0: all)")
-        ->check(CLI::NonNegativeNumber);
+        ->transform(whole_number<int64_t>(0));
     add_choice(*command, "--precision", options->dtype, kPrecisionNames, "Of weights and activations");
     add_device(*command, options->device);
     add_tf32(*command, options->tf32);

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands.h"
+#include "base/command_line.h"
 #include "model/fill_mask.h"
 
 namespace dropforge {
@@ -49,7 +50,7 @@ void add_fill(CLI::App& app, CommonOptions& common) {
     auto options = std::make_shared<Options>();
     command->add_option("--model", options->model, "Checkpoint: config.json, model.safetensors, vocab.txt")->required();
     command->add_option("--top", options->top, "Candidates for each [MASK]")
-        ->check(CLI::Range(1, 1000))
+        ->transform(whole_number(1, 1000))
         ->capture_default_str();
     // CLI11 would take "[MASK] … [MASK]" for a list in brackets: it gets the first sentence only, and passes on the
     // rest.

@@ -5,6 +5,7 @@
 
 #include "apps/choose_device.h"
 #include "apps/commands.h"
+#include "base/command_line.h"
 #include "base/error.h"
 #include "model/run_fields.h"
 
@@ -34,7 +35,7 @@ void add_method(CLI::App& command, ParityOptions& o) {
                 o.dropping.keep = {static_cast<double>(keep), false};
             },
             "Tokens of a sequence that stay (default: half)")
-        ->check(in({1, 65536}));
+        ->transform(whole_number<int64_t>(1, 65536));
     command.add_option("--importance-beta", o.dropping.importance_beta, "Of the importance table's moving average")
         ->check(in(kBelowOne))
         ->capture_default_str();
@@ -63,7 +64,7 @@ void add_parity(CLI::App& app, CommonOptions& common) {
     command->add_option("--out", options->out, "Result file (safetensors)")->required();
     add_method(*command, *options);
     add_choice(*command, "--precision", options->dtype, kPrecisionNames, "Of weights, activations and their gradients");
-    command->add_option("--steps", options->steps, "Optimizer steps on the batch")->check(CLI::NonNegativeNumber);
+    command->add_option("--steps", options->steps, "Optimizer steps on the batch")->transform(whole_number<int64_t>(0));
     static constexpr std::array kOptimizers{"adamw", "lamb"};
     add_choice(*command, "--optimizer", options->optimizer, kOptimizers, "Optimizer");
     command->add_option("--lr", options->lr, "Learning rate, constant")->check(in(kNotNegative))->capture_default_str();

@@ -23,7 +23,7 @@ struct Arguments {
 void run(Arguments& arguments, const CommonOptions& common) {
     data::PrepareOptions& options = arguments.options;
     if (!arguments.vocabulary.empty()) options.vocabulary = arguments.vocabulary;
-    options.documents = arguments.documents == "file" ? data::DocumentBreak::file : data::DocumentBreak::blank_line;
+    options.read.breaks = arguments.documents == "file" ? data::DocumentBreak::file : data::DocumentBreak::blank_line;
     options.threads = thread_count(common.threads);
     options.quiet = common.quiet;
     const auto begin = std::chrono::steady_clock::now();
@@ -62,13 +62,20 @@ void add_prepare(CLI::App& app, CommonOptions& common) {
     CLI::App* command = app.add_subcommand("prepare", "Text to a data folder: shards, vocab.txt and a receipt");
     auto arguments = std::make_shared<Arguments>();
     data::PrepareOptions& options = arguments->options;
-    command->add_option("--text", options.text, "Files and folders: .txt, .md, .html, also with .gz or .zst")
+    command
+        ->add_option("--text", options.text,
+                     "Files and folders: .txt, .md, .html, .jsonl, also with .gz, .bz2, .xz or .zst")
         ->required();
+    command->add_flag("--any-ending", options.any_ending, "Files of other endings, and of none, are plain text too");
+    command
+        ->add_option("--json-key", options.read.json_key,
+                     "The key of the text in the objects of .jsonl; those without it are left out, and counted")
+        ->capture_default_str();
     command->add_option("--out", options.out, "The data folder")->required();
     CLI::Option_group* vocabulary = command->add_option_group("vocabulary");
     vocabulary->add_option("--vocab", arguments->vocabulary, "A vocab.txt");
     vocabulary->add_option("--train-vocab", options.train_vocabulary, "Make a vocabulary of this size from the text")
-        ->check(CLI::PositiveNumber);
+        ->transform(whole_number<int64_t>(1, 1 << 30));
     vocabulary->require_option(1);
     command->add_flag("--cased", options.cased, "Keep upper case and accents");
     command
@@ -82,11 +89,14 @@ void add_prepare(CLI::App& app, CommonOptions& common) {
         ->check(CLI::IsMember({"blank-line", "file"}))
         ->capture_default_str();
     command->add_option("--min-document-tokens", options.min_document_tokens, "Drop documents that are shorter")
+        ->transform(whole_number<uint64_t>(1))
         ->capture_default_str();
     command->add_option("--shard-tokens", options.shard_tokens, "Tokens of a shard")
-        ->check(CLI::PositiveNumber)
+        ->transform(whole_number<uint64_t>(1))
         ->capture_default_str();
-    command->add_option("--seed", options.seed, "Decides which documents are for validation")->capture_default_str();
+    command->add_option("--seed", options.seed, "Decides which documents are for validation")
+        ->transform(whole_number<uint64_t>(0))
+        ->capture_default_str();
     command->add_flag("--overwrite", options.overwrite, "Replace the data that the folder holds");
     add_common(*command, common);
     command->footer(

@@ -10,6 +10,7 @@
 
 #include "apps/choose_device.h"
 #include "apps/commands.h"
+#include "base/command_line.h"
 #include "base/interrupt.h"
 #include "base/revision.h"
 #include "kernels/device_lost.h"
@@ -156,7 +157,7 @@ void add_pretrain(CLI::App& app, CommonOptions& common) {
     command->add_option("--init", options->run.initial, "Checkpoint whose weights a new run starts from");
     command->add_option("--set", options->settings, "key=value, e.g. train.lr=1e-4")->expected(1)->take_all();
     command->add_option("--trace", options->run.trace_steps, "Write trace.json of so many steps")
-        ->check(CLI::NonNegativeNumber);
+        ->transform(whole_number<int64_t>(0));
     command->add_option_function<std::string>(
         "--profile-steps", [options](const std::string& text) { take_profile_steps(text, options->run); },
         "FIRST:LAST, steps for nsys or ncu to see, op by op under their names (docs/profiling.md)");

@@ -66,7 +66,7 @@ int parse(const CommandLine& program, int argc, char** argv) {
 
 void add_threads(CLI::App& command, int& threads) {
     command.add_option("--threads", threads, "Threads (default: one for each core that it may use)")
-        ->check(CLI::PositiveNumber);
+        ->transform(whole_number(1, 4096));
 }
 
 int thread_count(int threads) { return threads > 0 ? threads : usable_cores(); }

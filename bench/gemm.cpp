@@ -138,8 +138,12 @@ void add_gemm(CLI::App& app) {
     auto options = std::make_shared<GemmOptions>();
     CLI::App* command = app.add_subcommand("gemm", "A device's best matrix product, and those of a model's step");
     command->add_option("--model", options->model, "Preset: bert-tiny … bert-large")->capture_default_str();
-    command->add_option("--batch", options->batch, "Sequences")->capture_default_str();
-    command->add_option("--sequence", options->sequence, "Tokens of a sequence")->capture_default_str();
+    command->add_option("--batch", options->batch, "Sequences")
+        ->transform(whole_number<int64_t>(1, 1 << 16))
+        ->capture_default_str();
+    command->add_option("--sequence", options->sequence, "Tokens of a sequence")
+        ->transform(whole_number<int64_t>(1, 1 << 16))
+        ->capture_default_str();
     add_threads(*command, options->threads);
     add_device(*command, options->device);
     command->add_flag("--tf32", options->tf32, "Also products of f32 numbers by a GPU's TF32 tensor cores");

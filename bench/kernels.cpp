@@ -163,9 +163,11 @@ void add_kernels(CLI::App& app) {
         ->check(CLI::IsMember({"reference", "cpu", "cuda"}))
         ->capture_default_str();
     command.add_option("--model", options->model, "Preset whose shapes are taken (default: bert-mini and bert-base)");
-    command.add_option("--batch", options->batch, "Sequences")->check(CLI::PositiveNumber)->capture_default_str();
+    command.add_option("--batch", options->batch, "Sequences")
+        ->transform(whole_number<int64_t>(1, 1 << 16))
+        ->capture_default_str();
     command.add_option("--sequence", options->sequence, "Tokens of a sequence")
-        ->check(CLI::PositiveNumber)
+        ->transform(whole_number<int64_t>(1, 1 << 16))
         ->capture_default_str();
     add_threads(command, options->threads);
     command.add_flag("--json", options->json, "One JSON object on stdout");

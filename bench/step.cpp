@@ -249,10 +249,10 @@ void add_step(CLI::App& app) {
     auto o = std::make_shared<Options>();
     add_study_options(*command, o->study);
     command->add_option("--steps", o->steps, "Timed steps of each kind")
-        ->check(CLI::PositiveNumber)
+        ->transform(whole_number<int64_t>(1))
         ->capture_default_str();
     command->add_option("--warmup", o->warmup, "Steps before them")
-        ->check(CLI::NonNegativeNumber)
+        ->transform(whole_number<int64_t>(0))
         ->capture_default_str();
     add_device(*command, o->device);
     add_threads(*command, o->threads);

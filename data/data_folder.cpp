@@ -42,6 +42,22 @@ bool holds_data(const fs::path& folder) {
                                [](const fs::path& file) { return is_ours(file.filename().string()); });
 }
 
+using MadeFrom = std::map<std::string, std::string>;
+
+/// A key that only one of them has is that of an option which is not set in the other.
+void require_same(const MadeFrom& there, const MadeFrom& here, const fs::path& folder) {
+    const auto value = [](const MadeFrom& made_from, const std::string& key) {
+        const auto found = made_from.find(key);
+        return found == made_from.end() ? "none" : found->second;
+    };
+    MadeFrom all = here;
+    all.insert(there.begin(), there.end());
+    for (const auto& [key, any] : all)
+        require(value(there, key) == value(here, key),
+                "{}: holds other data ({} is {} there, {} here): choose another folder, or --overwrite",
+                folder.string(), key, value(there, key), value(here, key));
+}
+
 }  // namespace
 
 DataFolder::DataFolder(const fs::path& folder) : folder_(folder), place_(folder) {
@@ -69,13 +85,7 @@ std::optional<Receipt> DataFolder::claim(const std::map<std::string, std::string
     const bool whole = fs::exists(folder_ / Receipt::kFile);
     if (whole && !overwrite) {
         Receipt receipt = Receipt::load(folder_);
-        for (const auto& [key, value] : made_from) {
-            const auto there = receipt.made_from.find(key);
-            const std::string other = there == receipt.made_from.end() ? "none" : there->second;
-            require(other == value,
-                    "{}: holds other data ({} is {} there, {} here): choose another folder, or --overwrite",
-                    folder_.string(), key, other, value);
-        }
+        require_same(receipt.made_from, made_from, folder_);
         return receipt;
     }
     if (!whole && !was_ours_ && !overwrite) {

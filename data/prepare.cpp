@@ -12,6 +12,7 @@
 #include "data/dataset.h"
 #include "data/pipeline.h"
 #include "data/split_writer.h"
+#include "data/unknown_words.h"
 #include "data/vocab_trainer.h"
 #include "data/wordpiece.h"
 
@@ -37,17 +38,6 @@ void check(const PrepareOptions& options) {
         options.vocabulary ? options.vocabulary->string() : "");
 }
 
-/// The text files, without what an earlier run has written itself (the output folder may lie inside a text folder).
-std::vector<TextFile> input_files(const PrepareOptions& options) {
-    std::vector<TextFile> files = list_text_files(options.text);
-    std::error_code ignored;
-    std::erase_if(files, [&](const TextFile& file) {
-        return fs::equivalent(fs::absolute(file.path).parent_path(), options.out, ignored);
-    });
-    require(!files.empty(), "{}: no text outside of the output folder", options.text.front().string());
-    return files;
-}
-
 /// Changes when a file is added, renamed or written to. Cheap: reads no text.
 std::string fingerprint(const std::vector<TextFile>& files) {
     std::string list;
@@ -56,16 +46,20 @@ std::string fingerprint(const std::vector<TextFile>& files) {
     return fmt::format("{} files, {}", files.size(), hex(XXH64(list.data(), list.size(), 0)));
 }
 
+/// Options that came later have a key only where they are set: data that were made before are still known.
 std::map<std::string, std::string> made_from(const PrepareOptions& options, const std::vector<TextFile>& files) {
-    return {{"text", fingerprint(files)},
-            {"vocabulary", options.vocabulary ? "checksum " + hex(hash_file(*options.vocabulary))
-                                              : fmt::format("trained, {} tokens", options.train_vocabulary)},
-            {"cased", options.cased ? "yes" : "no"},
-            {"validation_fraction", fmt::format("{}", options.validation_fraction)},
-            {"seed", fmt::format("{}", options.seed)},
-            {"documents", options.documents == DocumentBreak::file ? "file" : "blank-line"},
-            {"min_document_tokens", fmt::format("{}", options.min_document_tokens)},
-            {"shard_tokens", fmt::format("{}", options.shard_tokens)}};
+    std::map<std::string, std::string> made = {
+        {"text", fingerprint(files)},
+        {"vocabulary", options.vocabulary ? "checksum " + hex(hash_file(*options.vocabulary))
+                                          : fmt::format("trained, {} tokens", options.train_vocabulary)},
+        {"cased", options.cased ? "yes" : "no"},
+        {"validation_fraction", fmt::format("{}", options.validation_fraction)},
+        {"seed", fmt::format("{}", options.seed)},
+        {"documents", options.read.breaks == DocumentBreak::file ? "file" : "blank-line"},
+        {"min_document_tokens", fmt::format("{}", options.min_document_tokens)},
+        {"shard_tokens", fmt::format("{}", options.shard_tokens)}};
+    if (options.read.json_key != ReadOptions().json_key) made["json_key"] = options.read.json_key;
+    return made;
 }
 
 uint64_t total_size(const std::vector<TextFile>& files) {
@@ -91,7 +85,7 @@ Vocabulary train_vocabulary(const PrepareOptions& options, const std::vector<Tex
         WordCounts counts;
     };
     VocabTrainer trainer({.cased = options.cased});
-    TextReader reader(files, options.documents);
+    TextReader reader(files, options.read);
     Progress progress("count words", total_size(files), ProgressUnit::bytes, options.quiet);
     uint64_t block = 0;
     run_pipeline<Slot>(
@@ -210,12 +204,13 @@ class DocumentSink {
     std::vector<uint8_t> held_starts_;
 };
 
-void write_shards(const PrepareOptions& options, const std::vector<TextFile>& files, const Vocabulary& vocabulary,
-                  Receipt& receipt) {
+/// Returns the notes of the files.
+std::vector<std::string> write_shards(const PrepareOptions& options, const std::vector<TextFile>& files,
+                                      const Vocabulary& vocabulary, Receipt& receipt) {
     const int32_t unk = vocabulary.special().unk;
     DocumentSink sink(options, {vocabulary.size(), unk, receipt.vocabulary_hash}, receipt);
     const WordPiece tokenizer(vocabulary, options.cased);
-    TextReader reader(files, options.documents);
+    TextReader reader(files, options.read);
     Progress progress("tokenize", receipt.file_bytes, ProgressUnit::bytes, options.quiet);
     run_pipeline<Slot>(
         options.threads, [&](Slot& slot) { return reader.next(slot.piece); },
@@ -238,6 +233,20 @@ void write_shards(const PrepareOptions& options, const std::vector<TextFile>& fi
         });
     sink.finish(vocabulary);
     progress.finish(fmt::format("{} tokens", receipt.tokens));
+    receipt.left_out.add(reader.left_out());
+    return reader.notes();
+}
+
+/// A text that the vocabulary does not fit is refused where it has not one word of it, else noted.
+void check_unknown(const PrepareOptions& options, const std::vector<TextFile>& files, const Vocabulary& vocabulary,
+                   PrepareResult& result) {
+    constexpr double kMuch = 0.05;
+    const uint64_t unknown = result.receipt.unknown_tokens, tokens = result.receipt.tokens;
+    const double share = static_cast<double>(unknown) / static_cast<double>(tokens);
+    if (share <= kMuch) return;
+    const std::string why = why_unknown(files, options.read, vocabulary, options.cased);
+    require(unknown < tokens, "all of the {} tokens are [UNK]: {}", tokens, why);
+    result.notes.push_back(fmt::format("{:.1f} % of the tokens are [UNK]: {}", 100 * share, why));
 }
 
 }  // namespace
@@ -250,12 +259,12 @@ bool in_validation(uint64_t index, double fraction, uint64_t seed) {
 
 PrepareResult prepare(const PrepareOptions& options) {
     check(options);
-    const std::vector<TextFile> files = input_files(options);
+    TextFiles text = list_text_files(options.text, {options.any_ending, options.read.json_key, options.out});
     std::optional<Vocabulary> vocabulary;
     if (options.vocabulary) vocabulary = Vocabulary::load(*options.vocabulary);
     PrepareResult result;
     Receipt& receipt = result.receipt;
-    receipt.made_from = made_from(options, files);
+    receipt.made_from = made_from(options, text.files);
 
     DataFolder folder(options.out);
     if (std::optional<Receipt> there = folder.claim(receipt.made_from, options.overwrite)) {
@@ -263,6 +272,9 @@ PrepareResult prepare(const PrepareOptions& options) {
             Dataset(options.out, split);  // throws if a shard is gone or damaged
         return {*there, true, folder.release()};
     }
+    check_contents(text);
+    const std::vector<TextFile>& files = text.files;
+    receipt.left_out = text.left_out;
     PrepareOptions placed = options;
     placed.out = folder.place();
     check_disk(
@@ -276,13 +288,14 @@ PrepareResult prepare(const PrepareOptions& options) {
     receipt.cased = options.cased;
     receipt.files = files.size();
     receipt.file_bytes = total_size(files);
-    write_shards(placed, files, *vocabulary, receipt);
+    result.notes = write_shards(placed, files, *vocabulary, receipt);
     require(receipt.tokens > 0, "{}: {} files, {} bytes, but not one token", options.text.front().string(),
             files.size(), receipt.bytes);
+    check_unknown(options, files, *vocabulary, result);
     require(!receipt.train.empty(), "nothing left to train on: {} documents, {} in the validation split, {} dropped",
             receipt.documents, receipt.validation_documents, receipt.documents - receipt.validation_documents);
     receipt.save(placed.out);
-    result.notes = folder.release();
+    for (std::string& note : folder.release()) result.notes.push_back(std::move(note));
     return result;
 }
 

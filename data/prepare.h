@@ -17,7 +17,8 @@ struct PrepareOptions {
     bool cased = false;
     double validation_fraction = 0.01;  // of the documents
     uint64_t seed = 0;                  // decides which documents
-    DocumentBreak documents = DocumentBreak::blank_line;
+    bool any_ending = false;            // of files in folders: those without a known ending are plain text
+    ReadOptions read;
     uint64_t min_document_tokens = 1;  // shorter documents are dropped
     uint64_t shard_tokens = uint64_t{1} << 26;
     int threads = 1;         // that tokenize
@@ -27,14 +28,16 @@ struct PrepareOptions {
 
 struct PrepareResult {
     Receipt receipt;
-    bool already_there = false;           // `out` was whole, from the same text and options: nothing was done
-    std::vector<std::string> notes = {};  // what could not be removed of the data before
+    bool already_there = false;  // `out` was whole, from the same text and options: nothing was done
+    std::vector<std::string> notes =
+        {};  // what a user should know: of the files read, of data that could not be removed
 };
 
 /// The shards depend on text and options, never on the number of threads. Killed at any time, `out` is not whole
 /// (dataset.json is written last) and the next call begins anew; with `overwrite`, it holds its old data until the new
-/// are whole. Memory does not grow with the input. Throws Error for unreadable or empty text, a bad vocabulary or
-/// option, too little disk, an `out` that holds something else, or that another process is writing.
+/// are whole. Memory does not grow with the input. Throws Error for unreadable or empty text, or text of which
+/// no word is in the vocabulary, a bad vocabulary or option, too little disk, an `out` that holds something else, or
+/// that another process is writing.
 PrepareResult prepare(const PrepareOptions& options);
 
 /// Whether document number `index` goes to the validation split: a pure function, so it does not depend on how the work

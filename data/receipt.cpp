@@ -68,6 +68,7 @@ Receipt parse(const nlohmann::json& json) {
     r.bytes = input.at("bytes");
     r.text_bytes = input.at("text_bytes");
     r.invalid_bytes = input.at("invalid_bytes");
+    if (input.contains("left_out")) r.left_out = LeftOut::from_json(input["left_out"]);  // older ones have none
     r.documents = text.at("documents");
     r.words = text.at("words");
     r.tokens = text.at("tokens");
@@ -130,7 +131,8 @@ nlohmann::json Receipt::json() const {
               {"file_bytes", file_bytes},
               {"bytes", bytes},
               {"text_bytes", text_bytes},
-              {"invalid_bytes", invalid_bytes}}},
+              {"invalid_bytes", invalid_bytes},
+              {"left_out", left_out.json()}}},
             {"text",
              {{"documents", documents},
               {"words", words},
@@ -156,6 +158,7 @@ std::string Receipt::text() const {
     const auto mb = [](uint64_t size) { return static_cast<double>(size) / 1e6; };
     std::string out = fmt::format("input        {} files, {:.1f} MB, {:.1f} MB of text, {} invalid bytes replaced\n",
                                   files, mb(file_bytes), mb(text_bytes), invalid_bytes);
+    for (const std::string& line : left_out.lines()) out += fmt::format("left out     {}\n", line);
     out += fmt::format("text         {} documents, {} words, {} tokens, {:.3f} % [UNK]\n", documents, words, tokens,
                        percent(unknown_tokens, tokens));
     if (documents_without_tokens > 0)

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "data/left_out.h"
 #include "data/shard.h"
 
 namespace dropforge::data {
@@ -29,6 +30,7 @@ struct Receipt {
     // Input: files as they lie on the disk, what they hold unpacked, and that without markup.
     uint64_t files = 0, file_bytes = 0, bytes = 0, text_bytes = 0;
     uint64_t invalid_bytes = 0;  // not UTF-8: replaced by U+FFFD
+    LeftOut left_out;            // what was found and not read
     // Text: all that was found, kept or dropped. tokens = train + validation + drops.
     uint64_t documents = 0, words = 0, tokens = 0, unknown_tokens = 0;
     uint64_t documents_without_tokens =

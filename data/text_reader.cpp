@@ -1,127 +1,79 @@
 #include "data/text_reader.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <optional>
 #include <utility>
 
-#include "base/error.h"
 #include "data/basic_tokenizer.h"
 
 namespace dropforge::data {
 
 namespace {
 
-constexpr const char* kKinds = ".txt, .md or .html, also with .gz or .zst";
 constexpr std::string_view kSpaces = " \t\r\n";  // ASCII white space of BERT's tokenizer: words end there
-
-std::optional<TextFile> text_file(const fs::path& path) {
-    TextFile file{path};
-    fs::path name = path.filename();
-    std::string extension = name.extension().string();
-    if (extension == ".gz" || extension == ".zst") {
-        file.codec = extension == ".gz" ? Codec::gzip : Codec::zstd;
-        name = name.stem();
-        extension = name.extension().string();
-        if (extension.empty()) extension = ".txt";  // corpus.gz
-    }
-    if (extension == ".md" || extension == ".markdown") {
-        file.format = TextFormat::markdown;
-    } else if (extension == ".html" || extension == ".htm") {
-        file.format = TextFormat::html;
-    } else if (extension != ".txt") {
-        return std::nullopt;
-    }
-    return file;
-}
-
-void add_file(TextFile file, std::vector<TextFile>& files) {
-    struct stat status {};
-    require(stat(file.path.c_str(), &status) == 0, "{}: {}", file.path.string(), std::strerror(errno));
-    file.size = static_cast<uint64_t>(status.st_size);
-    file.modified = int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
-    files.push_back(std::move(file));
-}
-
-void add_folder(const fs::path& folder, std::vector<TextFile>& files) {
-    std::vector<TextFile> found;
-    std::error_code error;
-    fs::recursive_directory_iterator entry(folder, error), end;
-    for (; !error && entry != end; entry.increment(error)) {
-        if (entry->path().filename().string().starts_with('.')) {
-            entry.disable_recursion_pending();
-            continue;
-        }
-        std::error_code ignored;  // a link to nowhere is no file
-        if (!entry->is_regular_file(ignored)) continue;
-        if (std::optional<TextFile> file = text_file(entry->path())) add_file(std::move(*file), found);
-    }
-    require(!error, "{}: cannot list: {}", folder.string(), error.message());
-    std::ranges::sort(found, {}, [](const TextFile& file) { return file.path.string(); });
-    std::ranges::move(found, std::back_inserter(files));
-}
+constexpr std::string_view kBlankLine = "\n\n";  // as PlainLines gives it
 
 bool is_space(char c) { return kSpaces.find(c) != std::string_view::npos; }
 
 /// A run of white space as briefly as possible: what counts is whether it holds a blank line, or a line's end.
 void shorten_spaces(std::string& text) {
-    const auto lines = std::ranges::count(text, '\n');
-    text = lines >= 2 ? "\n\n" : lines == 1 ? "\n" : " ";
+    text = text.find(kBlankLine) != std::string::npos ? kBlankLine : text.find('\n') != std::string::npos ? "\n" : " ";
+}
+
+// Where to cut a text, which is not all white space: before white space after something else, so that a blank line
+// stays in one piece; else where the tokenizer allows; else between two characters.
+size_t cut(std::string_view text) {
+    const size_t space = text.find_last_of(kSpaces);
+    const size_t word = space == std::string_view::npos ? space : text.find_last_not_of(kSpaces, space);
+    if (word != std::string_view::npos) return word + 1;
+    const size_t safe = BasicTokenizer(true).safe_cut(text);
+    if (safe > 0) return safe;
+    size_t at = text.size();
+    for (int back = 0; back < 4 && at > 1 && (static_cast<unsigned char>(text[at - 1]) & 0xC0) == 0x80; ++back) --at;
+    if (static_cast<unsigned char>(text[at - 1]) >= 0xC0 && at > 1) --at;  // the character may go on in what follows
+    return at;
 }
 
 }  // namespace
 
-std::vector<TextFile> list_text_files(std::span<const fs::path> paths) {
-    std::vector<TextFile> files;
-    std::string names;
-    for (const fs::path& path : paths) {
-        names += (names.empty() ? "" : ", ") + path.string();
-        std::error_code error;
-        const fs::file_status status = fs::status(path, error);
-        require(fs::exists(status), "{}: {}", path.string(), error ? error.message() : "No such file or directory");
-        if (fs::is_directory(status)) {
-            add_folder(path, files);
-            continue;
-        }
-        std::optional<TextFile> file = text_file(path);
-        require(file.has_value(), "{}: not a kind of text that can be read: {}", path.string(), kKinds);
-        require(fs::is_regular_file(status), "{}: not a regular file", path.string());
-        add_file(std::move(*file), files);
-    }
-    require(!files.empty(), "{}: no text files ({})", names, kKinds);
-    return files;
-}
-
-TextReader::TextReader(std::vector<TextFile> files, DocumentBreak breaks, size_t piece_bytes)
+TextReader::TextReader(std::vector<TextFile> files, ReadOptions options, size_t piece_bytes)
     : files_(std::move(files)),
-      breaks_(breaks),
+      options_(std::move(options)),
       piece_bytes_(piece_bytes),
       chunk_(std::min(piece_bytes, size_t{1} << 17)) {}
 
 void TextReader::open() {
-    source_ = open_bytes(files_[file_].path, files_[file_].codec);
+    const TextFile& file = files_[file_];
+    source_ = open_bytes(file.path, file.codec);
     stripper_ = nullptr;
-    if (files_[file_].format == TextFormat::markdown) stripper_ = std::make_unique<MarkdownStripper>();
-    if (files_[file_].format == TextFormat::html) stripper_ = std::make_unique<HtmlStripper>();
-    at_start_ = true;
+    lines_ = nullptr;
+    if (file.format == TextFormat::plain) lines_ = std::make_unique<PlainLines>();
+    if (file.format == TextFormat::json_lines)
+        lines_ = std::make_unique<JsonLines>(file.path, options_.json_key, left_out_);
+    if (file.format == TextFormat::markdown) stripper_ = std::make_unique<MarkdownStripper>();
+    if (file.format == TextFormat::html) stripper_ = std::make_unique<HtmlStripper>();
+    at_start_ = more_ = true;
+}
+
+void TextReader::close() {
+    notes_.insert(notes_.end(), source_->notes().begin(), source_->notes().end());
+    finished_bytes_ += files_[file_].size;
+    source_ = nullptr;
+    ++file_;
+    text_.clear();
+    given_out_ = 0;
 }
 
 // One more chunk of the file; false at its end.
 bool TextReader::fill() {
+    text_.erase(0, std::exchange(given_out_, 0));
     const size_t count = source_->read(chunk_.data(), chunk_.size());
     std::string_view bytes(chunk_.data(), count);
     bytes_ += count;
-    if (at_start_) {
-        require(!bytes.starts_with("\xFF\xFE") && !bytes.starts_with("\xFE\xFF"),
-                "{}: the text is UTF-16, expected UTF-8 (iconv converts it)", files_[file_].path.string());
-        if (bytes.starts_with("\xEF\xBB\xBF")) bytes.remove_prefix(3);  // byte order mark
-    }
+    if (at_start_ && bytes.starts_with("\xEF\xBB\xBF")) bytes.remove_prefix(3);  // byte order mark
     at_start_ = false;
     if (stripper_ == nullptr) {
-        text_ += bytes;
+        lines_->feed(bytes, text_);
+        if (count == 0) lines_->finish(text_);
     } else if (count > 0) {
         stripper_->feed(bytes, text_);
     } else {
@@ -130,18 +82,11 @@ bool TextReader::fill() {
     return count > 0;
 }
 
-// Where to cut text_, which is not all white space: before white space after something else, so that a blank line stays
-// in one piece; else where the tokenizer allows; else between two characters.
-size_t TextReader::cut() const {
-    const size_t space = text_.find_last_of(kSpaces);
-    const size_t word = space == std::string::npos ? space : text_.find_last_not_of(kSpaces, space);
-    if (word != std::string::npos) return word + 1;
-    const size_t safe = BasicTokenizer(true).safe_cut(text_);
-    if (safe > 0) return safe;
-    size_t at = text_.size();
-    for (int back = 0; back < 4 && at > 1 && (static_cast<unsigned char>(text_[at - 1]) & 0xC0) == 0x80; ++back) --at;
-    if (static_cast<unsigned char>(text_[at - 1]) >= 0xC0 && at > 1) --at;  // the character may go on in what follows
-    return at;
+std::string_view TextReader::document_end() const {
+    const TextFormat format = files_[file_].format;
+    if (format == TextFormat::json_lines) return JsonLines::kDocumentMark;
+    return format == TextFormat::plain && options_.breaks == DocumentBreak::blank_line ? kBlankLine
+                                                                                       : std::string_view();
 }
 
 bool TextReader::next(TextPiece& piece) {
@@ -149,107 +94,33 @@ bool TextReader::next(TextPiece& piece) {
         if (file_ == files_.size()) return false;
         open();
     }
-    bool more = true;
-    while (more && text_.size() < piece_bytes_) {
-        more = fill();
+    while (more_ && left().size() < piece_bytes_) {
+        more_ = fill();
         if (text_.size() >= piece_bytes_ && std::ranges::all_of(text_, is_space)) shorten_spaces(text_);
     }
-    const size_t end = more ? cut() : text_.size();
-    piece.text.assign(text_, 0, end);
-    text_.erase(0, end);
-    piece.blank_line_breaks = breaks_ == DocumentBreak::blank_line && files_[file_].format == TextFormat::plain;
-    piece.ends_file = !more;
+    // A long line of JSON, or a page, may have come at once.
+    const std::string_view window = left().substr(0, piece_bytes_ + chunk_.size());
+    const bool is_last = !more_ && window.size() == left().size();
+    piece.text = window.substr(0, is_last ? window.size() : cut(window));
+    given_out_ += piece.text.size();
+    piece.document_end = document_end();
+    piece.ends_file = is_last;
     piece.bytes = std::exchange(bytes_, 0);
     piece.position = finished_bytes_ + source_->position();
-    if (!more) {
-        finished_bytes_ += files_[file_].size;
-        source_ = nullptr;
-        ++file_;
-    }
+    if (is_last) close();
     return true;
-}
-
-namespace {
-
-/// Length of the valid UTF-8 character at p, or 0; then `bad` is the length of the maximal part that is wrong. (Unicode
-/// 15, table 3-7.)
-size_t character(const unsigned char* p, size_t left, size_t& bad) {
-    const unsigned char lead = p[0];
-    bad = 1;
-    if (lead < 0x80) return 1;
-    const size_t length = lead >= 0xC2 && lead <= 0xDF   ? 2
-                          : lead >= 0xE0 && lead <= 0xEF ? 3
-                          : lead >= 0xF0 && lead <= 0xF4 ? 4
-                                                         : 0;
-    if (length == 0) return 0;
-    for (size_t i = 1; i < length; ++i) {
-        unsigned char low = 0x80,
-                      high = 0xBF;  // overlong forms, surrogates and what is above U+10FFFF begin with these:
-        if (i == 1 && lead == 0xE0) low = 0xA0;
-        if (i == 1 && lead == 0xED) high = 0x9F;
-        if (i == 1 && lead == 0xF0) low = 0x90;
-        if (i == 1 && lead == 0xF4) high = 0x8F;
-        if (i >= left || p[i] < low || p[i] > high) return 0;
-        bad = i + 1;
-    }
-    return length;
-}
-
-/// Where the first invalid part begins; text.size() if there is none.
-size_t valid_prefix(std::string_view text, size_t from, size_t& bad) {
-    const auto* bytes = reinterpret_cast<const unsigned char*>(text.data());
-    while (from < text.size()) {
-        uint64_t eight;
-        if (from + sizeof eight <= text.size()) {  // most text is ASCII
-            std::memcpy(&eight, bytes + from, sizeof eight);
-            if ((eight & 0x8080808080808080) == 0) {
-                from += sizeof eight;
-                continue;
-            }
-        }
-        const size_t length = character(bytes + from, text.size() - from, bad);
-        if (length == 0) return from;
-        from += length;
-    }
-    return from;
-}
-
-}  // namespace
-
-uint64_t replace_invalid_utf8(std::string& text) {
-    size_t bad = 0, valid = valid_prefix(text, 0, bad);
-    if (valid == text.size()) return 0;
-    std::string repaired(text, 0, valid);
-    uint64_t replaced = 0;
-    while (valid < text.size()) {
-        repaired += "\xEF\xBF\xBD";
-        replaced += bad;
-        const size_t from = valid + bad;
-        valid = valid_prefix(text, from, bad);
-        repaired.append(text, from, valid - from);
-    }
-    text = std::move(repaired);
-    return replaced;
 }
 
 void split_documents(const TextPiece& piece, std::vector<DocumentPart>& parts) {
     parts.clear();
-    const std::string_view text = piece.text;
-    size_t begin = 0;
-    if (piece.blank_line_breaks) {
-        for (size_t line_end = text.find('\n'); line_end != std::string_view::npos;) {
-            const size_t next = text.find_first_not_of(" \t\r", line_end + 1);
-            if (next == std::string_view::npos) break;
-            if (text[next] != '\n') {
-                line_end = text.find('\n', next);
-                continue;
-            }
-            parts.push_back({text.substr(begin, line_end - begin), true});
-            begin = next + 1;
-            line_end = text.find('\n', begin);
+    std::string_view text = piece.text;
+    if (!piece.document_end.empty()) {
+        for (size_t end; (end = text.find(piece.document_end)) != std::string_view::npos;) {
+            parts.push_back({text.substr(0, end), true});
+            text.remove_prefix(end + piece.document_end.size());
         }
     }
-    parts.push_back({text.substr(begin), piece.ends_file});
+    parts.push_back({text, piece.ends_file});
 }
 
 }  // namespace dropforge::data

@@ -3,71 +3,68 @@
 
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "base/file.h"
-#include "data/byte_source.h"
+#include "data/line_filters.h"
 #include "data/markup.h"
+#include "data/text_files.h"
+#include "data/utf8.h"
 
 namespace dropforge::data {
 
-enum class TextFormat { plain, markdown, html };
-
 /// Where documents end in plain text. Markdown and HTML files are one document each: there, blank lines part
-/// paragraphs.
+/// paragraphs. In JSON Lines each object is one.
 enum class DocumentBreak { blank_line, file };
 
-struct TextFile {
-    fs::path path;
-    TextFormat format = TextFormat::plain;
-    Codec codec = Codec::none;
-    uint64_t size = 0;  // on the disk
-    int64_t modified = 0;
+struct ReadOptions {
+    DocumentBreak breaks = DocumentBreak::blank_line;
+    std::string json_key = "text";  // of the text in JSON Lines
 };
-
-/// The files that `paths` name, in that order; folders give all theirs, subfolders included (names that begin with a
-/// dot are left out), sorted by path. Known: .txt .md .markdown .html .htm, and these or no other ending before .gz or
-/// .zst. Throws Error for a path that is missing, unreadable or of another kind, and if there is no file at all.
-std::vector<TextFile> list_text_files(std::span<const fs::path> paths);
 
 /// Part of one file's text without markup, cut where the tokenizer may be cut.
 struct TextPiece {
     std::string text;
-    bool blank_line_breaks = false;  // a blank line ends a document
-    bool ends_file = false;          // a document ends here
-    uint64_t bytes = 0;              // read for it, before markup was stripped
-    uint64_t position = 0;           // bytes on the disk, of all files, up to here
+    std::string_view document_end;  // what ends a document inside of the text and is no part of it; empty: nothing
+    bool ends_file = false;         // a document ends here
+    uint64_t bytes = 0;             // read for it, before markup was stripped
+    uint64_t position = 0;          // bytes on the disk, of all files, up to here
 };
 
 class TextReader {
   public:
-    TextReader(std::vector<TextFile> files, DocumentBreak breaks, size_t piece_bytes = size_t{1} << 20);
+    TextReader(std::vector<TextFile> files, ReadOptions options, size_t piece_bytes = size_t{1} << 20);
 
     /// Fills the next piece; false after the last. Every file gives at least one. Throws Error naming the file.
     bool next(TextPiece& piece);
 
+    /// Lines that had no text, so far.
+    const LeftOut& left_out() const { return left_out_; }
+    /// What a user should know of the files that were read to their end.
+    const std::vector<std::string>& notes() const { return notes_; }
+
   private:
     void open();
+    void close();
     bool fill();
-    size_t cut() const;
+    std::string_view left() const { return std::string_view(text_).substr(given_out_); }
+    std::string_view document_end() const;
 
     std::vector<TextFile> files_;
-    DocumentBreak breaks_;
+    ReadOptions options_;
     size_t piece_bytes_, file_ = 0;
     std::unique_ptr<ByteSource> source_;  // null between files
     std::unique_ptr<MarkupStripper> stripper_;
-    std::string text_;  // without markup, not yet given out
+    std::unique_ptr<LineFilter> lines_;
+    std::string text_;  // without markup
+    size_t given_out_ = 0;
     std::vector<char> chunk_;
     uint64_t bytes_ = 0, finished_bytes_ = 0;
-    bool at_start_ = true;
+    bool at_start_ = true, more_ = true;  // of the file
+    LeftOut left_out_;
+    std::vector<std::string> notes_;
 };
-
-/// Replaces what is not UTF-8 by U+FFFD, one for each maximal part of a character (as the Unicode standard recommends).
-/// Returns the bytes replaced.
-uint64_t replace_invalid_utf8(std::string& text);
 
 /// Part of a piece that belongs to one document.
 struct DocumentPart {

@@ -49,8 +49,15 @@ make_seeds() (
 </pre><p>unclosed <br/> <img alt="a picture" src='x.png'> <textarea>text</textarea></body></html>
 HTML
     seed text_html_fuzz "$made/page.html"
+    cp tests/golden/tokenizer/cases.jsonl "$made/text.jsonl"
+    seed text_jsonl_fuzz "$made/text.jsonl"
     gzip -9n <"$made/text.txt" >"$made/text.txt.gz"
     seed text_txt_gz_fuzz "$made/text.txt.gz"
+    # "A river, a hill.", for machines without bzip2 and xz
+    base64 -d <<<QlpoOTFBWSZTWTjBjKsAAAKVgEAFIAAiZBEAIAAiAaGQgGmmiLsnMUEBIT4u5IpwoSBxgxlW >"$made/text.txt.bz2"
+    base64 -d <<</Td6WFoAAAFpIt42AgAhARwAAAAQz1jMAQAPQSByaXZlciwgYSBoaWxsLgCWMKZyAAEkEOlE2cyQQpkNAQAAAAABWVo= >"$made/text.txt.xz"
+    seed text_txt_bz2_fuzz "$made/text.txt.bz2"
+    seed text_txt_xz_fuzz "$made/text.txt.xz"
     write_zstd "A river, a hill." >"$made/text.txt.zst"
     seed text_txt_zst_fuzz "$made/text.txt.zst"
 )

@@ -87,7 +87,7 @@ TEST_CASE("bad input of the command: one line that says what and where, and noth
     refused({"--out", out, "--vocab", vocab}, 2, "--text");
     refused({"--text", text, "--out", out, "--vocab", vocab, "--validation-fraction", "2"}, 2, "--validation-fraction");
     refused({"--text", text, "--out", out, "--vocab", vocab, "--validation-fraction", "1"}, 1, "validation fraction 1");
-    refused({"--text", text, "--out", out, "--vocab", vocab, "--min-document-tokens", "0"}, 1, "min document tokens 0");
+    refused({"--text", text, "--out", out, "--vocab", vocab, "--min-document-tokens", "0"}, 2, "from 1 to");
     refused({"--text", text, "--out", out, "--vocab", vocab, "--documents", "page"}, 2, "--documents");
     refused({"--text", text + "/none", "--out", out, "--vocab", vocab}, 1, "none: No such file");
     refused({"--text", text, "--out", out, "--vocab", vocab + "x"}, 1, "vocab.txtx: cannot open: No such file");
@@ -121,9 +121,17 @@ TEST_CASE("no permission to read or write, and a disk that fills up") {
     fs::create_directories(corpus.folder / "mine");
     fs::permissions(corpus.folder / "mine", fs::perms::all);
     result = Command(corpus.command("mine"), {.unprivileged = true}).wait();
+    CHECK(result.exit_code == 0);
+    CHECK(
+        contains(result.out, "left out     1 without permission to read: " + (corpus.folder / "text/a.txt").string()));
+    fs::create_directories(corpus.folder / "named");
+    fs::permissions(corpus.folder / "named", fs::perms::all);
+    std::vector<std::string> named = corpus.command("named");
+    named[2] += "/a.txt";
+    result = Command(named, {.unprivileged = true}).wait();
     CHECK(result.exit_code == 1);
     CHECK(contains(result.error, "a.txt: cannot open: Permission denied"));
-    CHECK(fs::is_empty(corpus.folder / "mine"));
+    CHECK(fs::is_empty(corpus.folder / "named"));
     fs::permissions(corpus.folder / "text/a.txt", fs::perms::owner_read);
 
     result = Command(corpus.command("full"), {.file_bytes = 100000}).wait();

@@ -2,9 +2,8 @@
 #include "data/text_reader.h"
 
 #include <doctest/doctest.h>
-#include <zlib.h>
-#include <zstd.h>
 
+#include "compression.h"
 #include "data/wordpiece.h"
 #include "data_fixture.h"
 
@@ -17,7 +16,7 @@ namespace {
 /// All documents of the files, put together from their parts; those without text left out.
 std::vector<std::string> documents_of(const std::vector<fs::path>& paths, size_t piece_bytes = 1 << 20,
                                       DocumentBreak breaks = DocumentBreak::blank_line) {
-    TextReader reader(list_text_files(paths), breaks, piece_bytes);
+    TextReader reader(list_text_files(paths).files, {.breaks = breaks}, piece_bytes);
     TextPiece piece;
     std::vector<DocumentPart> parts;
     std::vector<std::string> documents(1);
@@ -33,26 +32,6 @@ std::vector<std::string> documents_of(const std::vector<fs::path>& paths, size_t
     std::erase_if(documents,
                   [](const std::string& text) { return text.find_first_not_of(" \t\r\n") == std::string::npos; });
     return documents;
-}
-
-std::string gzip(const std::string& text) {
-    z_stream stream{};
-    REQUIRE(deflateInit2(&stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) == Z_OK);
-    std::string out(deflateBound(&stream, text.size()), '\0');
-    stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
-    stream.avail_in = static_cast<uInt>(text.size());
-    stream.next_out = reinterpret_cast<Bytef*>(out.data());
-    stream.avail_out = static_cast<uInt>(out.size());
-    REQUIRE(deflate(&stream, Z_FINISH) == Z_STREAM_END);
-    out.resize(stream.total_out);
-    deflateEnd(&stream);
-    return out;
-}
-
-std::string zstd(const std::string& text) {
-    std::string out(ZSTD_compressBound(text.size()), '\0');
-    out.resize(ZSTD_compress(out.data(), out.size(), text.data(), text.size(), 3));
-    return out;
 }
 
 /// The same result however the bytes arrive.
@@ -82,41 +61,53 @@ std::string repaired(std::string text, uint64_t expected_bytes) {
 
 }  // namespace
 
-TEST_CASE(
-    "folders give their files sorted by path, hidden and unknown ones left out; files keep the order they are given "
-    "in") {
-    TemporaryFolder folder;
-    fs::create_directories(folder / "b/.git");
-    for (const char* name : {"z.txt", "a.md", "b/c.html", "b/a.htm.gz", "b/x.pdf", "b/.git/t.txt", ".hidden.txt",
-                             "b.txt.zst", "c.gz", "d.tar.gz"}) {
-        write_text(folder / name, "x");
-    }
-    const auto names = [&](const std::vector<fs::path>& paths) {
-        std::vector<std::string> found;
-        for (const TextFile& file : list_text_files(paths))
-            found.push_back(fs::relative(file.path, folder.path()).string());
-        return found;
-    };
-    CHECK(names({folder.path()}) ==
-          std::vector<std::string>{"a.md", "b.txt.zst", "b/a.htm.gz", "b/c.html", "c.gz", "z.txt"});
-    CHECK(names({folder / "z.txt", folder / "b", folder / "z.txt"}) ==
-          std::vector<std::string>{"z.txt", "b/a.htm.gz", "b/c.html", "z.txt"});
-    const auto refusal = [&](const fs::path& path) {
-        return error_of([&] { list_text_files(std::vector<fs::path>{path}); });
-    };
-    CHECK(contains(refusal(folder / "b/x.pdf"), "not a kind of text"));
-    CHECK(contains(refusal(folder / "none.txt"), "No such file"));
-    fs::create_directories(folder / "empty");
-    CHECK(contains(refusal(folder / "empty"), "no text files"));
-}
-
 TEST_CASE("documents end at blank lines or at the file's end") {
     TemporaryFolder folder;
     write_text(folder / "a.txt", "\xEF\xBB\xBFone\ntwo\n\nthree\r\n \t\r\nfour\n\n\n\n\nfive");
     write_text(folder / "b.txt", "six\n");
     const std::vector<fs::path> paths = {folder.path()};
-    CHECK(documents_of(paths) == std::vector<std::string>{"one\ntwo", "three\r", "four", "\nfive", "six\n"});
+    CHECK(documents_of(paths) == std::vector<std::string>{"one\ntwo", "three", "four", "five", "six\n"});
     CHECK(documents_of(paths, 1 << 20, DocumentBreak::file).size() == 2);
+}
+
+TEST_CASE("a line is blank if it has nothing but white space, as Python's str.strip() knows it") {
+    TemporaryFolder folder;
+    std::string text, other;
+    for (const char* space : {"\xC2\xA0", "\xC2\x85", "\xE1\x9A\x80", "\xE2\x80\x80", "\xE2\x80\x83", "\xE2\x80\x8A",
+                              "\xE2\x80\xA8", "\xE2\x80\xA9", "\xE2\x80\xAF", "\xE2\x81\x9F", "\xE3\x80\x80", "\x1C",
+                              "\x1D", "\x1E", "\x1F", "\v", "\f", "\t"}) {
+        text += std::string("one\n ") + space + space + "\ntwo" + space + "\n" + space + "three\n\n";
+    }
+    for (const char* no_space :
+         {"\xE2\x80\x8B", "\xEF\xBB\xBF", "\xC2\xAD", "\x1B", "\xE2\x80", "\xE3\x80", "\xC2", "\xA0"})
+        other += std::string("one\n ") + no_space + "\ntwo\n\n";
+    write_text(folder / "a.txt", text);
+    write_text(folder / "b.txt", other);
+    for (const size_t piece_bytes : {3, 5, 64, 1 << 20}) {
+        const std::vector<std::string> documents = documents_of({folder / "a.txt"}, piece_bytes);
+        REQUIRE(documents.size() == 36);
+        for (size_t i = 0; i < 36; i += 2) {
+            CHECK(documents[i] == "one");
+            CHECK(documents[i + 1].ends_with("\nthree"));
+        }
+        CHECK(documents_of({folder / "b.txt"}, piece_bytes).size() == 8);
+    }
+}
+
+TEST_CASE("lines end in LF, CR LF or CR, as in Python's text mode, wherever a piece is cut") {
+    TemporaryFolder folder;
+    const std::vector<std::string> expected = {"one\ntwo", "three", "four", "five\nsix"};
+    for (const std::string end : {"\n", "\r\n", "\r"}) {
+        std::string text;
+        for (const char* line : {"one", "two", "", "three", " \t", "", "four", "", "five", "six", ""})
+            text += line + end;
+        write_text(folder / "a.txt", end + text);
+        for (const size_t piece_bytes : {3, 4, 5, 64, 1 << 20}) {
+            CHECK(documents_of({folder / "a.txt"}, piece_bytes) == expected);
+        }
+    }
+    write_text(folder / "a.txt", "a\n\rb\r\r\nc");
+    CHECK(documents_of({folder / "a.txt"}) == std::vector<std::string>{"a", "b", "c"});
 }
 
 TEST_CASE("pieces of any size give the same documents") {
@@ -154,7 +145,7 @@ TEST_CASE("no white space at all, and nothing but white space, are cut too") {
     write_text(folder / "b.txt", ideographs);
     write_text(folder / "c.txt",
                "a" + std::string(50000, ' ') + "\n" + std::string(50000, ' ') + "\n" + std::string(50000, ' ') + "b");
-    TextReader reader(list_text_files(std::vector<fs::path>{folder.path()}), DocumentBreak::blank_line, 1000);
+    TextReader reader(list_text_files(std::vector<fs::path>{folder.path()}).files, {}, 1000);
     TextPiece piece;
     std::string all;
     size_t files = 0;
@@ -170,42 +161,6 @@ TEST_CASE("no white space at all, and nothing but white space, are cut too") {
     REQUIRE(documents.size() == 2);  // the blank line was seen, far as its ends are from each other
     CHECK(documents[0].starts_with("a"));
     CHECK(documents[1].ends_with("b"));
-}
-
-TEST_CASE("gzip and zstd, in several members too; damaged and truncated ones are refused by name") {
-    TemporaryFolder folder;
-    std::string text, more;
-    for (int i = 0; i < 100000; ++i) text += fmt::format("{} ", i * 7919 % 100003);
-    for (int i = 0; i < 1000; ++i) more += fmt::format("more{} ", i);
-    const auto read_back = [&](const char* name, const std::string& bytes) {
-        write_text(folder / name, bytes);
-        const std::vector<std::string> documents = documents_of({folder / name}, 1 << 16);
-        return documents.size() == 1 ? documents.front() : std::string();
-    };
-    CHECK(read_back("a.txt.gz", gzip(text)) == text);
-    CHECK(read_back("a.txt.gz", gzip(text) + gzip(more)) == text + more);
-    CHECK(read_back("a.txt.zst", zstd(text)) == text);
-    CHECK(read_back("a.txt.zst", zstd(text) + zstd(more)) == text + more);
-    for (const bool gz : {true, false}) {
-        const char* name = gz ? "b.txt.gz" : "b.txt.zst";
-        const std::string bytes = gz ? gzip(text) : zstd(text);
-        const auto refusal = [&](const std::string& damaged) { return error_of([&] { read_back(name, damaged); }); };
-        for (const size_t size : {size_t{0}, size_t{3}, bytes.size() / 2, bytes.size() - 1}) {
-            CHECK(contains(refusal(bytes.substr(0, size)), "truncated"));
-            CHECK(contains(refusal(bytes.substr(0, size)), name));
-        }
-        std::string flipped = bytes;
-        for (size_t i = 0; i < 8; ++i)
-            flipped[bytes.size() / 2 + i] = static_cast<char>(~flipped[bytes.size() / 2 + i]);
-        CHECK(contains(refusal(gz ? flipped : "not zstd at all"), "damaged"));
-        CHECK(contains(refusal(bytes + "tail"), "damaged"));
-    }
-}
-
-TEST_CASE("UTF-16 is refused in words") {
-    TemporaryFolder folder;
-    write_text(folder / "a.txt", std::string("\xFF\xFEh\0i\0", 6));
-    CHECK(contains(error_of([&] { documents_of({folder / "a.txt"}); }), "UTF-16"));
 }
 
 TEST_CASE("what is not UTF-8 becomes U+FFFD, one for each maximal part") {

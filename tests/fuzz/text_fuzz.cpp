@@ -11,7 +11,7 @@ namespace {
 std::string documents_of(const fs::path& path, size_t piece_bytes) {
     constexpr size_t kEnough = size_t{1} << 22;
     const fs::path paths[] = {path};
-    TextReader reader(list_text_files(paths), DocumentBreak::blank_line, piece_bytes);
+    TextReader reader(list_text_files(paths).files, {}, piece_bytes);
     std::string all;
     std::vector<DocumentPart> parts;
     for (TextPiece piece; all.size() < kEnough && reader.next(piece);) {
