@@ -121,7 +121,7 @@ struct Slot {
 
 void tokenize(WordPiece& tokenizer, Slot& slot) {
     slot.text_bytes = slot.piece.text.size();
-    slot.invalid_bytes = replace_invalid_utf8(slot.piece.text);
+    slot.invalid_bytes = slot.piece.invalid_bytes + replace_invalid_utf8(slot.piece.text);
     split_documents(slot.piece, slot.texts);
     slot.ids.clear();
     slot.word_starts.clear();

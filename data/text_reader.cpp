@@ -72,6 +72,20 @@ void shorten_spaces(std::string& text) {
     text = lines >= 2 ? "\n\n" : lines == 1 ? "\n" : " ";
 }
 
+/// Where to cut `text`, which is not all white space in a plain file: before white space after something else, so that
+/// a blank line stays in one piece; else where the tokenizer allows; else between two characters.
+size_t cut(std::string_view text) {
+    const size_t space = text.find_last_of(kSpaces);
+    const size_t word = space == std::string::npos ? space : text.find_last_not_of(kSpaces, space);
+    if (word != std::string::npos) return word + 1;
+    const size_t safe = BasicTokenizer(true).safe_cut(text);
+    if (safe > 0) return safe;
+    size_t at = text.size();
+    for (int back = 0; back < 4 && at > 1 && (static_cast<unsigned char>(text[at - 1]) & 0xC0) == 0x80; ++back) --at;
+    if (static_cast<unsigned char>(text[at - 1]) >= 0xC0 && at > 1) --at;  // the character may go on in what follows
+    return at;
+}
+
 }  // namespace
 
 std::vector<TextFile> list_text_files(std::span<const fs::path> paths) {
@@ -103,10 +117,8 @@ TextReader::TextReader(std::vector<TextFile> files, DocumentBreak breaks, size_t
 
 void TextReader::open() {
     source_ = open_bytes(files_[file_].path, files_[file_].codec);
-    stripper_ = nullptr;
-    if (files_[file_].format == TextFormat::markdown) stripper_ = std::make_unique<MarkdownStripper>();
-    if (files_[file_].format == TextFormat::html) stripper_ = std::make_unique<HtmlStripper>();
     at_start_ = true;
+    read_ = false;
 }
 
 // One more chunk of the file; false at its end.
@@ -120,28 +132,26 @@ bool TextReader::fill() {
         if (bytes.starts_with("\xEF\xBB\xBF")) bytes.remove_prefix(3);  // byte order mark
     }
     at_start_ = false;
-    if (stripper_ == nullptr) {
+    if (files_[file_].format == TextFormat::plain) {
         text_ += bytes;
     } else if (count > 0) {
-        stripper_->feed(bytes, text_);
+        markup_ += bytes;
+        if (markup_.size() > kLongestMarkup) markup_text();  // refuses it
     } else {
-        stripper_->finish(text_);
+        markup_text();
     }
     return count > 0;
 }
 
-// Where to cut text_, which is not all white space: before white space after something else, so that a blank line stays
-// in one piece; else where the tokenizer allows; else between two characters.
-size_t TextReader::cut() const {
-    const size_t space = text_.find_last_of(kSpaces);
-    const size_t word = space == std::string::npos ? space : text_.find_last_not_of(kSpaces, space);
-    if (word != std::string::npos) return word + 1;
-    const size_t safe = BasicTokenizer(true).safe_cut(text_);
-    if (safe > 0) return safe;
-    size_t at = text_.size();
-    for (int back = 0; back < 4 && at > 1 && (static_cast<unsigned char>(text_[at - 1]) & 0xC0) == 0x80; ++back) --at;
-    if (static_cast<unsigned char>(text_[at - 1]) >= 0xC0 && at > 1) --at;  // the character may go on in what follows
-    return at;
+// The text of a whole file with markup.
+void TextReader::markup_text() {
+    std::string source = std::exchange(markup_, {});
+    invalid_bytes_ = replace_invalid_utf8(source);  // as what the parsers would make of it is their own affair
+    try {
+        text_ = files_[file_].format == TextFormat::html ? html_text(source) : markdown_text(source);
+    } catch (const MarkupLimit& limit) {
+        throw MarkupLimit("{}: {}", files_[file_].path.string(), limit.what());
+    }
 }
 
 bool TextReader::next(TextPiece& piece) {
@@ -149,17 +159,19 @@ bool TextReader::next(TextPiece& piece) {
         if (file_ == files_.size()) return false;
         open();
     }
-    bool more = true;
-    while (more && text_.size() < piece_bytes_) {
-        more = fill();
+    while (!read_ && text_.size() < piece_bytes_) {
+        read_ = !fill();
         if (text_.size() >= piece_bytes_ && std::ranges::all_of(text_, is_space)) shorten_spaces(text_);
     }
-    const size_t end = more ? cut() : text_.size();
+    const size_t longest = piece_bytes_ + chunk_.size();  // only a file with markup has more
+    const bool more = !read_ || text_.size() > longest;
+    const size_t end = more ? cut(std::string_view(text_).substr(0, longest)) : text_.size();
     piece.text.assign(text_, 0, end);
     text_.erase(0, end);
     piece.blank_line_breaks = breaks_ == DocumentBreak::blank_line && files_[file_].format == TextFormat::plain;
     piece.ends_file = !more;
     piece.bytes = std::exchange(bytes_, 0);
+    piece.invalid_bytes = std::exchange(invalid_bytes_, 0);
     piece.position = finished_bytes_ + source_->position();
     if (!more) {
         finished_bytes_ += files_[file_].size;

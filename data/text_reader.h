@@ -39,6 +39,7 @@ struct TextPiece {
     bool blank_line_breaks = false;  // a blank line ends a document
     bool ends_file = false;          // a document ends here
     uint64_t bytes = 0;              // read for it, before markup was stripped
+    uint64_t invalid_bytes = 0;      // of these, not UTF-8, and replaced already
     uint64_t position = 0;           // bytes on the disk, of all files, up to here
 };
 
@@ -52,17 +53,17 @@ class TextReader {
   private:
     void open();
     bool fill();
-    size_t cut() const;
+    void markup_text();
 
     std::vector<TextFile> files_;
     DocumentBreak breaks_;
     size_t piece_bytes_, file_ = 0;
     std::unique_ptr<ByteSource> source_;  // null between files
-    std::unique_ptr<MarkupStripper> stripper_;
-    std::string text_;  // without markup, not yet given out
+    std::string markup_;                  // of a file with markup, until all of it is read
+    std::string text_;                    // without markup, not yet given out
     std::vector<char> chunk_;
-    uint64_t bytes_ = 0, finished_bytes_ = 0;
-    bool at_start_ = true;
+    uint64_t bytes_ = 0, invalid_bytes_ = 0, finished_bytes_ = 0;
+    bool at_start_ = true, read_ = false;  // read: the file is, to its end
 };
 
 /// Replaces what is not UTF-8 by U+FFFD, one for each maximal part of a character (as the Unicode standard recommends).
