@@ -13,7 +13,8 @@ struct PrepareOptions {
     std::vector<fs::path> text;          // files and folders
     fs::path out;                        // the data folder
     std::optional<fs::path> vocabulary;  // a vocab.txt, or
-    int64_t train_vocabulary = 0;        // the size of one to be made from the text
+    int64_t train_vocabulary = 0;        // the size of one to be made from the text,
+    int64_t alphabet = 0;                // and its characters at most; 0: VocabTrainerOptions says how many
     bool cased = false;
     double validation_fraction = 0.01;  // of the documents
     uint64_t seed = 0;                  // decides which documents
@@ -27,8 +28,9 @@ struct PrepareOptions {
 
 struct PrepareResult {
     Receipt receipt;
-    bool already_there = false;           // `out` was whole, from the same text and options: nothing was done
-    std::vector<std::string> notes = {};  // what could not be removed of the data before
+    bool already_there = false;  // `out` was whole, from the same text and options: nothing was done
+    std::vector<std::string> notes =
+        {};  // what a trained vocabulary lacks, what could not be removed of the data before
 };
 
 /// The shards depend on text and options, never on the number of threads. Killed at any time, `out` is not whole
