@@ -77,6 +77,12 @@ void add_prepare(CLI::App& app, CommonOptions& common) {
     vocabulary->add_option("--train-vocab", options.train_vocabulary, "Make a vocabulary of this size from the text")
         ->transform(whole_number<int64_t>(1, 1 << 30));
     vocabulary->require_option(1);
+    command
+        ->add_option(
+            "--alphabet", options.alphabet,
+            "Most characters of a trained vocabulary (default: 1000, or more until 99.95 % of the text are covered)")
+        ->check(CLI::PositiveNumber)
+        ->needs("--train-vocab");
     command->add_flag("--cased", options.cased, "Keep upper case and accents");
     command
         ->add_option("--validation-fraction", options.validation_fraction, "Share of the documents kept for validation")

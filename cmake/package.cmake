@@ -26,7 +26,7 @@ install(CODE "
 # The licences of what is inside a portable program ask for their text beside it.
 if(DROPFORGE_PORTABLE)
     foreach(library libfmt-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libutf8proc-dev libxxhash-dev libzstd-dev zlib1g-dev
-                    libbz2-dev liblzma-dev rapidjson-dev libstdc++6)  # and libgomp1, from the same source
+                    libbz2-dev liblzma-dev rapidjson-dev libcmark-gfm-dev libgumbo-dev libstdc++6)  # and libgomp1, from the same source
         file(REAL_PATH /usr/share/doc/${library}/copyright notice)
         if(EXISTS ${notice})
             install(FILES ${notice} DESTINATION ${CMAKE_INSTALL_DOCDIR}/libraries RENAME ${library}.txt)

@@ -26,6 +26,7 @@ constexpr std::array<Words, kReasons> kWords = {{
     {"empty", "empty"},
     {"binary", "binary"},
     {"encoding", "not UTF-8 (iconv converts them)"},
+    {"too_complex", "beyond what their parser is given"},
     {"no_text_in_line", "lines of JSON without text"},
 }};
 

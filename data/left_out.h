@@ -22,9 +22,10 @@ enum class Reason {
     empty,
     binary,
     encoding,
+    too_complex,
     no_text_in_line
 };
-inline constexpr size_t kReasons = 12;
+inline constexpr size_t kReasons = 13;
 /// "unknown_ending", as dataset.json has it.
 const char* name_of(Reason reason);
 

@@ -25,6 +25,8 @@ constexpr uint64_t kValidationKey = 0x56414c4944415445;  // "VALIDATE"
 void check(const PrepareOptions& options) {
     require(options.vocabulary.has_value() != (options.train_vocabulary > 0),
             "give either a vocabulary or the size of one to train");
+    require(options.alphabet == 0 || options.train_vocabulary > 0,
+            "the size of an alphabet is for a vocabulary that is trained");
     require(options.validation_fraction >= 0 && options.validation_fraction < 1,
             "validation fraction {}: expected at least 0 and below 1", options.validation_fraction);
     require(options.min_document_tokens >= 1, "min document tokens {}: expected at least 1",
@@ -59,6 +61,7 @@ std::map<std::string, std::string> made_from(const PrepareOptions& options, cons
         {"min_document_tokens", fmt::format("{}", options.min_document_tokens)},
         {"shard_tokens", fmt::format("{}", options.shard_tokens)}};
     if (options.read.json_key != ReadOptions().json_key) made["json_key"] = options.read.json_key;
+    if (options.alphabet > 0) made["alphabet"] = fmt::format("{} characters", options.alphabet);
     return made;
 }
 
@@ -79,12 +82,14 @@ void check_disk(const fs::path& out, const std::vector<TextFile>& files, int32_t
 
 /// A first pass over all of the text, validation included: a vocabulary is fixed before the split is known, as it is in
 /// practice.
-Vocabulary train_vocabulary(const PrepareOptions& options, const std::vector<TextFile>& files) {
+TrainedVocabulary train_vocabulary(const PrepareOptions& options, const std::vector<TextFile>& files) {
     struct Slot {
         TextPiece piece;
         WordCounts counts;
     };
-    VocabTrainer trainer({.cased = options.cased});
+    VocabTrainerOptions trainer_options{.cased = options.cased};
+    if (options.alphabet > 0) trainer_options.alphabet_limit = static_cast<size_t>(options.alphabet);
+    VocabTrainer trainer(trainer_options);
     TextReader reader(files, options.read);
     Progress progress("count words", total_size(files), ProgressUnit::bytes, options.quiet);
     uint64_t block = 0;
@@ -96,7 +101,21 @@ Vocabulary train_vocabulary(const PrepareOptions& options, const std::vector<Tex
             progress.update(slot.piece.position);
         });
     progress.finish(fmt::format("{} different words", trainer.words()));
-    return Vocabulary(trainer.train(static_cast<size_t>(options.train_vocabulary)));
+    return trainer.train(static_cast<size_t>(options.train_vocabulary));
+}
+
+/// What a user should know who asked for `asked` tokens.
+std::vector<std::string> notes_on(const TrainedVocabulary& trained, int64_t asked) {
+    std::vector<std::string> notes;
+    if (trained.tokens.size() < static_cast<size_t>(asked))
+        notes.push_back(
+            fmt::format("the vocabulary has {} tokens, not {}: the text gives no more", trained.tokens.size(), asked));
+    if (trained.characters < trained.text_characters) {
+        notes.push_back(fmt::format(
+            "the vocabulary has {} of the text's {} characters, which are {:.3f} % of it: words with others are [UNK]",
+            trained.characters, trained.text_characters, 100 * trained.coverage));
+    }
+    return notes;
 }
 
 /// A piece of text and what became of it.
@@ -115,7 +134,7 @@ struct Slot {
 
 void tokenize(WordPiece& tokenizer, Slot& slot) {
     slot.text_bytes = slot.piece.text.size();
-    slot.invalid_bytes = replace_invalid_utf8(slot.piece.text);
+    slot.invalid_bytes = slot.piece.invalid_bytes + replace_invalid_utf8(slot.piece.text);
     split_documents(slot.piece, slot.texts);
     slot.ids.clear();
     slot.word_starts.clear();
@@ -280,7 +299,12 @@ PrepareResult prepare(const PrepareOptions& options) {
     check_disk(
         options.out, files,
         vocabulary ? vocabulary->size() : static_cast<int32_t>(std::min<int64_t>(options.train_vocabulary, 1 << 30)));
-    if (!vocabulary) vocabulary = train_vocabulary(options, files);
+    if (!vocabulary) {
+        const TrainedVocabulary trained = train_vocabulary(options, files);
+        result.notes = notes_on(trained, options.train_vocabulary);
+        receipt.trained = {static_cast<uint64_t>(options.train_vocabulary), trained.characters, trained.coverage};
+        vocabulary.emplace(trained.tokens);
+    }
     const fs::path vocabulary_path = placed.out / "vocab.txt";
     vocabulary->save(vocabulary_path);
     receipt.vocabulary_size = vocabulary->size();
@@ -295,7 +319,7 @@ PrepareResult prepare(const PrepareOptions& options) {
     require(!receipt.train.empty(), "nothing left to train on: {} documents, {} in the validation split, {} dropped",
             receipt.documents, receipt.validation_documents, receipt.documents - receipt.validation_documents);
     receipt.save(placed.out);
-    for (std::string& note : folder.release()) result.notes.push_back(std::move(note));
+    std::ranges::move(folder.release(), std::back_inserter(result.notes));
     return result;
 }
 

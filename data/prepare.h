@@ -13,7 +13,8 @@ struct PrepareOptions {
     std::vector<fs::path> text;          // files and folders
     fs::path out;                        // the data folder
     std::optional<fs::path> vocabulary;  // a vocab.txt, or
-    int64_t train_vocabulary = 0;        // the size of one to be made from the text
+    int64_t train_vocabulary = 0;        // the size of one to be made from the text,
+    int64_t alphabet = 0;                // and its characters at most; 0: VocabTrainerOptions says how many
     bool cased = false;
     double validation_fraction = 0.01;  // of the documents
     uint64_t seed = 0;                  // decides which documents
@@ -30,7 +31,7 @@ struct PrepareResult {
     Receipt receipt;
     bool already_there = false;  // `out` was whole, from the same text and options: nothing was done
     std::vector<std::string> notes =
-        {};  // what a user should know: of the files read, of data that could not be removed
+        {};  // what a user should know: of the files read, of a trained vocabulary, of data that could not be removed
 };
 
 /// The shards depend on text and options, never on the number of threads. Killed at any time, `out` is not whole

@@ -88,6 +88,10 @@ Receipt parse(const nlohmann::json& json) {
     r.vocabulary_size = vocabulary.at("size");
     r.vocabulary_hash = from_hex(vocabulary.at("checksum"));
     r.cased = vocabulary.at("cased");
+    if (vocabulary.contains("trained")) {
+        const nlohmann::json& trained = vocabulary["trained"];
+        r.trained = {trained.at("asked"), trained.at("characters"), trained.at("coverage")};
+    }
     r.made_from = json.at("made_from").get<std::map<std::string, std::string>>();
     return r;
 }
@@ -120,6 +124,11 @@ uint64_t Receipt::dropped_tokens() const {
 }
 
 nlohmann::json Receipt::json() const {
+    nlohmann::json vocabulary = {{"size", vocabulary_size}, {"checksum", hex(vocabulary_hash)}, {"cased", cased}};
+    if (trained) {
+        vocabulary["trained"] = {
+            {"asked", trained->asked}, {"characters", trained->characters}, {"coverage", trained->coverage}};
+    }
     nlohmann::json dropped;
     for (size_t i = 0; i < kReasonNames.size(); ++i) {
         dropped[kReasonNames[i]] = {{"documents", drops[i].documents}, {"tokens", drops[i].tokens}};
@@ -151,7 +160,7 @@ nlohmann::json Receipt::json() const {
              {{"shards", shards_json(validation)},
               {"documents", validation_documents},
               {"tokens", shard_tokens(Split::validation)}}},
-            {"vocabulary", {{"size", vocabulary_size}, {"checksum", hex(vocabulary_hash)}, {"cased", cased}}}};
+            {"vocabulary", vocabulary}};
 }
 
 std::string Receipt::text() const {
@@ -173,7 +182,12 @@ std::string Receipt::text() const {
                        short_documents.documents);
     out += fmt::format("shards       {:.1f} MB, {:.3f} of the text\n", mb(shard_bytes()),
                        text_bytes == 0 ? 0 : static_cast<double>(shard_bytes()) / static_cast<double>(text_bytes));
-    out += fmt::format("vocabulary   {} tokens, {}\n", vocabulary_size, cased ? "cased" : "uncased");
+    out += fmt::format("vocabulary   {} tokens, {}", vocabulary_size, cased ? "cased" : "uncased");
+    if (trained) {
+        out += fmt::format(", of {} asked for; {} characters, {:.2f} % of the text", trained->asked,
+                           trained->characters, 100 * trained->coverage);
+    }
+    out += '\n';
     out += fmt::format("frequencies  unigram entropy {:.4f} nats; always guessing '{}' is right {:.2f} % of the time\n",
                        unigram_entropy, top_token, 100 * top_token_share);
     return out;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,12 @@ struct ShardEntry {
     std::string file;  // "train-00000.shard"
     uint64_t bytes = 0, tokens = 0, documents = 0;
     uint64_t checksum = 0;  // of its header, which guards the table of checksums, which guards the rest
+};
+
+/// Of a vocabulary that was made from the text.
+struct TrainedFacts {
+    uint64_t asked = 0, characters = 0;
+    double coverage = 0;  // the share of the text's characters that these are
 };
 
 struct Receipt {
@@ -47,6 +54,7 @@ struct Receipt {
     int32_t vocabulary_size = 0;
     uint64_t vocabulary_hash = 0;  // of vocab.txt
     bool cased = false;
+    std::optional<TrainedFacts> trained;  // unless it was given
     /// What decides the result: input and options, as text. The same here means the same shards.
     std::map<std::string, std::string> made_from;
 

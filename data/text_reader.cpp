@@ -44,13 +44,10 @@ TextReader::TextReader(std::vector<TextFile> files, ReadOptions options, size_t 
 void TextReader::open() {
     const TextFile& file = files_[file_];
     source_ = open_bytes(file.path, file.codec);
-    stripper_ = nullptr;
     lines_ = nullptr;
     if (file.format == TextFormat::plain) lines_ = std::make_unique<PlainLines>();
     if (file.format == TextFormat::json_lines)
         lines_ = std::make_unique<JsonLines>(file.path, options_.json_key, left_out_);
-    if (file.format == TextFormat::markdown) stripper_ = std::make_unique<MarkdownStripper>();
-    if (file.format == TextFormat::html) stripper_ = std::make_unique<HtmlStripper>();
     at_start_ = more_ = true;
 }
 
@@ -60,6 +57,7 @@ void TextReader::close() {
     source_ = nullptr;
     ++file_;
     text_.clear();
+    markup_.clear();
     given_out_ = 0;
 }
 
@@ -71,13 +69,16 @@ bool TextReader::fill() {
     bytes_ += count;
     if (at_start_ && bytes.starts_with("\xEF\xBB\xBF")) bytes.remove_prefix(3);  // byte order mark
     at_start_ = false;
-    if (stripper_ == nullptr) {
+    if (lines_ != nullptr) {
         lines_->feed(bytes, text_);
         if (count == 0) lines_->finish(text_);
     } else if (count > 0) {
-        stripper_->feed(bytes, text_);
+        markup_ += bytes;
+        if (markup_.size() <= kLongestMarkup) return true;
+        markup_text();  // leaves it out
+        return false;
     } else {
-        stripper_->finish(text_);
+        markup_text();
     }
     return count > 0;
 }
@@ -87,6 +88,19 @@ std::string_view TextReader::document_end() const {
     if (format == TextFormat::json_lines) return JsonLines::kDocumentMark;
     return format == TextFormat::plain && options_.breaks == DocumentBreak::blank_line ? kBlankLine
                                                                                        : std::string_view();
+}
+
+// The text of a whole file with markup; none of one that is beyond what parsers should be given.
+void TextReader::markup_text() {
+    const TextFile& file = files_[file_];
+    std::string source = std::exchange(markup_, {});
+    invalid_bytes_ = replace_invalid_utf8(source);  // as what the parsers would make of it is their own affair
+    try {
+        text_ = file.format == TextFormat::html ? html_text(source) : markdown_text(source);
+    } catch (const MarkupLimit& limit) {
+        if (file.named) throw Error("{}: {}", file.path.string(), limit.what());
+        left_out_.add(Reason::too_complex, fmt::format("{} ({})", file.path.string(), limit.what()));
+    }
 }
 
 bool TextReader::next(TextPiece& piece) {
@@ -106,6 +120,7 @@ bool TextReader::next(TextPiece& piece) {
     piece.document_end = document_end();
     piece.ends_file = is_last;
     piece.bytes = std::exchange(bytes_, 0);
+    piece.invalid_bytes = std::exchange(invalid_bytes_, 0);
     piece.position = finished_bytes_ + source_->position();
     if (is_last) close();
     return true;

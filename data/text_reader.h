@@ -29,6 +29,7 @@ struct TextPiece {
     std::string_view document_end;  // what ends a document inside of the text and is no part of it; empty: nothing
     bool ends_file = false;         // a document ends here
     uint64_t bytes = 0;             // read for it, before markup was stripped
+    uint64_t invalid_bytes = 0;     // of these, not UTF-8, and replaced already
     uint64_t position = 0;          // bytes on the disk, of all files, up to here
 };
 
@@ -50,17 +51,18 @@ class TextReader {
     bool fill();
     std::string_view left() const { return std::string_view(text_).substr(given_out_); }
     std::string_view document_end() const;
+    void markup_text();
 
     std::vector<TextFile> files_;
     ReadOptions options_;
     size_t piece_bytes_, file_ = 0;
     std::unique_ptr<ByteSource> source_;  // null between files
-    std::unique_ptr<MarkupStripper> stripper_;
-    std::unique_ptr<LineFilter> lines_;
-    std::string text_;  // without markup
+    std::unique_ptr<LineFilter> lines_;   // null for a file with markup
+    std::string markup_;                  // of such a file, until all of it is read
+    std::string text_;                    // without markup
     size_t given_out_ = 0;
     std::vector<char> chunk_;
-    uint64_t bytes_ = 0, finished_bytes_ = 0;
+    uint64_t bytes_ = 0, invalid_bytes_ = 0, finished_bytes_ = 0;
     bool at_start_ = true, more_ = true;  // of the file
     LeftOut left_out_;
     std::vector<std::string> notes_;

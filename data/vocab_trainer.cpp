@@ -1,6 +1,7 @@
 #include "data/vocab_trainer.h"
 
 #include <algorithm>
+#include <array>
 #include <unordered_map>
 #include <utility>
 
@@ -12,20 +13,14 @@ namespace dropforge::data {
 
 namespace {
 
-std::u32string code_points(std::string_view word) {
-    std::u32string result;
-    for (const char *p = word.data(), *end = p + word.size(); p < end;) {
-        const Decoded decoded = decode_utf8(p, end);
-        result += decoded.code_point;
-        p += decoded.size;
-    }
-    return result;
-}
+constexpr std::array<const char*, 5> kSpecialTokens = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
+constexpr size_t kFewestCharacters = 1000;  // as Hugging Face's trainer has it
+constexpr double kCoverage = 0.9995;        // SentencePiece's for Chinese and Japanese
 
 /// Tokens and their ids while a vocabulary grows.
 class Growing {
   public:
-    Growing() : tokens_{"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"} {}
+    Growing() : tokens_(kSpecialTokens.begin(), kSpecialTokens.end()) {}
 
     /// The id of a token, new or not: "ab" + "##c" and "a" + "##bc" are one piece.
     int32_t add(const std::string& token) {
@@ -48,18 +43,37 @@ class Growing {
     std::unordered_map<std::string, int32_t> ids_;
 };
 
-/// The most frequent characters, by code point; of equally frequent ones the lower code point is in.
-std::u32string alphabet_of(const std::vector<WordCounts::Item>& words, size_t limit) {
-    std::map<char32_t, uint64_t> counts;
+/// The vocabulary that words give with these characters: all there is to join, or `size` tokens. A word with another
+/// character will be [UNK], however it is cut: there is nothing to learn from it.
+std::vector<std::string> grow(std::vector<WordCounts::Item> words, const std::u32string& alphabet, size_t size,
+                              uint64_t min_frequency) {
+    std::erase_if(words, [&alphabet](const WordCounts::Item& item) {
+        return !std::ranges::all_of(code_points(item.word),
+                                    [&](char32_t c) { return std::ranges::binary_search(alphabet, c); });
+    });
+    std::map<char32_t, int32_t> start_ids, inside_ids;
+    for (const char32_t c : alphabet) start_ids[c] = 0;  // also those that no word here begins with: another text's may
     for (const WordCounts::Item& item : words) {
-        for (const char32_t c : code_points(item.word)) counts[c] += item.count;
+        for (const char32_t c : code_points(item.word).substr(1)) inside_ids[c] = 0;
     }
-    std::vector<std::pair<char32_t, uint64_t>> characters(counts.begin(), counts.end());
-    std::ranges::stable_sort(characters, [](const auto& a, const auto& b) { return a.second > b.second; });
-    std::u32string alphabet;
-    for (size_t i = 0; i < std::min(limit, characters.size()); ++i) alphabet += characters[i].first;
-    std::ranges::sort(alphabet);
-    return alphabet;
+    Growing vocabulary;
+    for (auto& [c, id] : start_ids) id = vocabulary.add(c, false);
+    for (auto& [c, id] : inside_ids) id = vocabulary.add(c, true);
+
+    PairMerger merger;
+    std::vector<int32_t> symbols;
+    for (const WordCounts::Item& item : words) {
+        const std::u32string characters = code_points(item.word);
+        symbols.assign(1, start_ids[characters[0]]);
+        for (const char32_t c : characters.substr(1)) symbols.push_back(inside_ids[c]);
+        merger.add_word(symbols, item.count);
+    }
+    while (vocabulary.size() < size) {
+        const PairMerger::Best best = merger.best();
+        if (best.count < std::max<uint64_t>(min_frequency, 1)) break;
+        merger.join(best.pair, vocabulary.join(best.pair));
+    }
+    return vocabulary.take();
 }
 
 }  // namespace
@@ -116,47 +130,35 @@ size_t VocabTrainer::forgotten() const {
     return forgotten_;
 }
 
-std::vector<std::string> VocabTrainer::train(size_t size) const {
+// How many characters to begin with, of a vocabulary with `room` for characters and pieces.
+size_t VocabTrainer::first_characters(const Alphabet& alphabet, size_t room) const {
+    size_t wanted = options_.alphabet_limit.value_or(kFewestCharacters);
+    if (!options_.alphabet_limit) {
+        const size_t covering = alphabet.covering(kCoverage);
+        wanted = std::max(wanted, std::min(covering, alphabet.fitting(room / 2)));
+    }
+    return std::min({wanted, alphabet.size(), alphabet.fitting(room)});
+}
+
+TrainedVocabulary VocabTrainer::train(size_t size) const {
     const std::scoped_lock lock(mutex_);
     require(early_.empty(), "vocabulary trainer: block {} is missing", next_block_);
     require(words_.size() > 0, "the text has no words to train a vocabulary on");
-    std::vector<WordCounts::Item> words = words_.sorted();
-    const std::u32string alphabet = alphabet_of(words, options_.alphabet_limit);
-    // A word with a character outside the alphabet will be [UNK], however it is cut: there is nothing to learn from it.
-    std::erase_if(words, [&alphabet](const WordCounts::Item& item) {
-        return !std::ranges::all_of(code_points(item.word),
-                                    [&](char32_t c) { return std::ranges::binary_search(alphabet, c); });
-    });
+    const std::vector<WordCounts::Item> words = words_.sorted();
+    const Alphabet alphabet(words);
+    const size_t least = kSpecialTokens.size() + alphabet.tokens(1);
+    require(size >= least, "a vocabulary of {} is too small: the special tokens and one character alone are {}", size,
+            least);
 
-    std::map<char32_t, int32_t> start_ids, inside_ids;
-    for (const char32_t c : alphabet) start_ids[c] = 0;  // also those that no word here begins with: another text's may
-    for (const WordCounts::Item& item : words) {
-        for (const char32_t c : code_points(item.word).substr(1)) inside_ids[c] = 0;
+    size_t characters = first_characters(alphabet, size - kSpecialTokens.size());
+    for (;;) {
+        std::vector<std::string> tokens = grow(words, alphabet.most_frequent(characters), size, options_.min_frequency);
+        // What the text has no pieces for goes to rarer characters.
+        const size_t more =
+            options_.alphabet_limit ? characters : alphabet.fitting(alphabet.tokens(characters) + size - tokens.size());
+        if (more <= characters) return {std::move(tokens), characters, alphabet.size(), alphabet.coverage(characters)};
+        characters = more;
     }
-    Growing vocabulary;
-    for (auto& [c, id] : start_ids) id = vocabulary.add(c, false);
-    for (auto& [c, id] : inside_ids) id = vocabulary.add(c, true);
-    require(vocabulary.size() <= size,
-            "a vocabulary of {} is too small: the special tokens and the characters of the text alone are {}", size,
-            vocabulary.size());
-
-    PairMerger merger;
-    std::vector<int32_t> symbols;
-    for (const WordCounts::Item& item : words) {
-        const std::u32string characters = code_points(item.word);
-        symbols.assign(1, start_ids[characters[0]]);
-        for (const char32_t c : characters.substr(1)) symbols.push_back(inside_ids[c]);
-        merger.add_word(symbols, item.count);
-    }
-    while (vocabulary.size() < size) {
-        const PairMerger::Best best = merger.best();
-        require(best.count >= std::max<uint64_t>(options_.min_frequency, 1),
-                "the text is too small for a vocabulary of {}: its {} different words give {}; ask for no more, or "
-                "give more text",
-                size, words_.size(), vocabulary.size());
-        merger.join(best.pair, vocabulary.join(best.pair));
-    }
-    return vocabulary.take();
 }
 
 }  // namespace dropforge::data

@@ -7,10 +7,12 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "data/alphabet.h"
 #include "data/basic_tokenizer.h"
 #include "data/word_counts.h"
 
@@ -18,9 +20,18 @@ namespace dropforge::data {
 
 struct VocabTrainerOptions {
     bool cased = false;
-    size_t alphabet_limit = 1000;         // characters; words with a rarer one are not learned from (they'd be [UNK])
+    /// Characters; words with a rarer one are not learned from (they'd be [UNK]). Without a limit: 1000, or more until
+    /// 99.95 % of the text's are covered, as long as half of the vocabulary is left for pieces; and more still where
+    /// the text has too few pieces.
+    std::optional<size_t> alphabet_limit;
     uint64_t min_frequency = 2;           // a pair met less often is not joined
     size_t word_limit = size_t{1} << 21;  // different words counted; about 50 bytes each
+};
+
+struct TrainedVocabulary {
+    std::vector<std::string> tokens;
+    size_t characters, text_characters;  // in the vocabulary, in the text
+    double coverage;                     // the share of the text's characters, each time they occur, that are known
 };
 
 /// Feed text in blocks, then train. Blocks may be counted by many threads (count() and add() are thread-safe):
@@ -44,13 +55,15 @@ class VocabTrainer {
     size_t words() const;
     size_t forgotten() const;
 
-    /// Exactly `size` tokens: [PAD] [UNK] [CLS] [SEP] [MASK], the alphabet (by code point; first in a word, then
-    /// inside), then pieces in the order of their making; ties go to the pair of the lower ids. Throws Error if the
-    /// text gives fewer, naming how many, if `size` does not even hold the alphabet, or if a block is missing.
-    std::vector<std::string> train(size_t size) const;
+    /// `size` tokens, or as many as the text gives: [PAD] [UNK] [CLS] [SEP] [MASK], the alphabet (by code point; first
+    /// in a word, then inside), then pieces in the order of their making; ties go to the pair of the lower ids. A
+    /// `size` that does not hold the alphabet has its most frequent characters. Throws Error if it holds none, or if
+    /// the text has no words, or a block is missing.
+    TrainedVocabulary train(size_t size) const;
 
   private:
     void merge(const WordCounts& counts);
+    size_t first_characters(const Alphabet& alphabet, size_t room) const;
 
     VocabTrainerOptions options_;
     BasicTokenizer tokenizer_;

@@ -107,7 +107,31 @@ TEST_CASE("bad input of the command: one line that says what and where, and noth
     write_text(corpus.folder / "cut.txt.gz", std::string("\x1f\x8b\x08\0\0\0\0\0\0\3", 10));
     refused({"--text", (corpus.folder / "cut.txt.gz").string(), "--out", out, "--vocab", vocab}, 1,
             "cut.txt.gz: offset 10: the gzip data is truncated");
-    refused({"--text", text, "--out", out, "--train-vocab", "1000000"}, 1, "1000000");
+    refused({"--text", text, "--out", out, "--train-vocab", "5"}, 1, "a vocabulary of 5 is too small");
+    refused({"--text", text, "--out", out, "--vocab", vocab, "--alphabet", "100"}, 2, "--train-vocab");
+}
+
+TEST_CASE("a vocabulary larger than the text gives, or with fewer characters than it has, is said") {
+    const Corpus corpus;
+    const std::string text = (corpus.folder / "text").string(), out = (corpus.folder / "new").string();
+    CommandResult result = run_command({"prepare", "--text", text, "--out", out, "--train-vocab", "1000000"});
+    CHECK(result.exit_code == 0);
+    CHECK(contains(result.error, "not 1000000: the text gives no more\n"));
+    CHECK(contains(result.out, "of 1000000 asked for"));
+    const Receipt receipt = Receipt::load(out);
+    REQUIRE(receipt.trained.has_value());
+    CHECK(receipt.trained->asked == 1000000);
+    CHECK(receipt.trained->coverage == 1);
+    CHECK(receipt.vocabulary_size < 1000);
+    CHECK(receipt.vocabulary_size == Vocabulary::load(corpus.folder / "new/vocab.txt").size());
+    CHECK(receipt.json() == nlohmann::json::parse(Receipt::load(out).json().dump()));
+
+    std::vector<std::string> limited = {"prepare",       "--text", text,         "--out", out,
+                                        "--train-vocab", "60",     "--alphabet", "4",     "--overwrite"};
+    result = run_command(limited);
+    CHECK(result.exit_code == 0);
+    CHECK(contains(result.error, "the vocabulary has 4 of the text's"));
+    CHECK(Receipt::load(out).made_from.at("alphabet") == "4 characters");
 }
 
 TEST_CASE("no permission to read or write, and a disk that fills up") {

@@ -34,26 +34,6 @@ std::vector<std::string> documents_of(const std::vector<fs::path>& paths, size_t
     return documents;
 }
 
-/// The same result however the bytes arrive.
-template <typename Stripper>
-std::string stripped(std::string_view text) {
-    std::string whole;
-    Stripper stripper;
-    stripper.feed(text, whole);
-    stripper.finish(whole);
-    for (const size_t step : {1, 2, 3, 7}) {
-        std::string parts;
-        Stripper again;
-        for (size_t i = 0; i < text.size(); i += step) again.feed(text.substr(i, step), parts);
-        again.finish(parts);
-        CHECK(parts == whole);
-    }
-    return whole;
-}
-
-std::string html(std::string_view text) { return stripped<HtmlStripper>(text); }
-std::string markdown(std::string_view text) { return stripped<MarkdownStripper>(text); }
-
 std::string repaired(std::string text, uint64_t expected_bytes) {
     CHECK(replace_invalid_utf8(text) == expected_bytes);
     return text;
@@ -185,56 +165,55 @@ TEST_CASE("what is not UTF-8 becomes U+FFFD, one for each maximal part") {
                    2) == "12345678" + bad + "12345678" + bad);
 }
 
-TEST_CASE("HTML: tags, comments, scripts and references") {
-    CHECK(html("<p>One <b>bo</b>ld</p><p>Two</p>") == "\nOne bold\n\nTwo\n");
-    CHECK(html("a<!-- <b> no -- > --x-->b<!---->c<!doctype html>d<?xml?>e") == "abcde");
-    CHECK(html("<SCRIPT type='a>b'>if (a</b) x();</Script >y<style>p{}</style>z") == "\ny\nz");
-    CHECK(html("<a title=\"x > y\" href=b>link</a>, <a title='>'>two</a> <a b=c's>three</a>") == "link, two three");
-    CHECK(html("a < b && c > d, <3, AT&T &nosuch; &amp;lt; x<") == "a < b && c > d, <3, AT&T &nosuch; &lt; x<");
-    CHECK(html("&eacute;&nbsp;&yuml;&mdash;&#65;&#x42;&#150;&#0;&#xD800;&#9999999999;&") ==
-          "\xC3\xA9\xC2\xA0\xC3\xBF\xE2\x80\x94"
-          "AB\xE2\x80\x93\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD&");
-    CHECK(html("one<br/>two<li>three<td>four") == "one\ntwo\nthree\nfour");
-    CHECK(html("text<unclosed tag") == "text\n");
-    CHECK(html("</p") == "");
-    CHECK(html("x</") == "x</");
-}
-
-TEST_CASE("Markdown: block marks, emphasis, links, code, tables") {
-    CHECK(markdown("# Title #\n## C#\n#hash") == "Title\nC#\n#hash");
-    CHECK(markdown("Title\n=====\n---\n* * *\ntext") == "Title\n\n\n\ntext");
-    CHECK(markdown("> - quoted *item*\n1. one\n23) two\n- [x] done") == "quoted item\none\ntwo\n[x] done");
-    CHECK(markdown("**bold** _em_ ***both*** ~~gone~~ snake_case 2 * 3") == "bold em both gone snake_case 2 * 3");
-    CHECK(markdown("[text](http://a.b/c_(d)) and [ref][1] ![alt *x*](i.png) [not a link]") ==
-          "text and ref alt x [not a link]");
-    CHECK(markdown("[1]: http://a.b\n<http://a.b> <me@a.b> x") == "\n  x");
-    CHECK(markdown("use `a<b>_c_` here ``x`y``") == "use a<b>_c_ here x`y");
-    CHECK(markdown("```cpp\nif (a < b) *c;\n# no\n```\nafter *x*") == "\nif (a < b) *c;\n# no\n\nafter x");
-    CHECK(markdown("~~~\n```\n~~~\n*x*") == "\n```\n\nx");
-    CHECK(markdown("| a | b |\n|---|:-:|\n| 1 | `2` |") == "  a   b  \n\n  1   2  ");
-    CHECK(markdown("\\*not em\\* &amp; <b>x</b><!-- c -->y") == "*not em* & xy");
-    CHECK(markdown("[[[[ ]( `unclosed *") == "[[[[ ]( unclosed *");
-}
-
-TEST_CASE("Markdown lines of any length pass in bounded memory and time") {
-    std::string text = "# ";
-    for (int i = 0; i < 60000; ++i) text += "word [l](u) ";
-    std::string out;
-    MarkdownStripper stripper;
-    stripper.feed(text, out);
-    stripper.finish(out);
-    CHECK(out.size() > 60000 * 7 - 100);
-    CHECK(out.size() < 60000 * 7 + 2000);  // a link across a border of parts keeps its marks
-    std::string brackets;
-    stripper.feed(std::string(300000, '['), brackets);
-    stripper.finish(brackets);
-    CHECK(brackets == std::string(300000, '['));
-}
-
 TEST_CASE("Markdown and HTML files are one document each, blank lines or not") {
     TemporaryFolder folder;
     write_text(folder / "a.md", "# One\n\ntext\n\nmore");
     write_text(folder / "b.html.gz", gzip("<p>One</p>\n\n<p>two</p>"));
     const std::vector<std::string> documents = documents_of({folder.path()});
-    CHECK(documents == std::vector<std::string>{"One\n\ntext\n\nmore", "\nOne\n\n\n\ntwo\n"});
+    CHECK(documents == std::vector<std::string>{"One\n\ntext\n\nmore", "One\n\ntwo"});
+}
+
+TEST_CASE("a page is given out in pieces, and its invalid bytes are counted once") {
+    TemporaryFolder folder;
+    std::string page, text;
+    for (int i = 0; i < 30000; ++i) {
+        page += fmt::format("<p>paragraph <b>{}</b>\n", i);
+        text += fmt::format("{}paragraph {}", i == 0 ? "" : "\n\n", i);
+    }
+    write_text(folder / "a.html", page + "\xFF");
+    TextReader reader(list_text_files(std::vector<fs::path>{folder / "a.html"}), DocumentBreak::blank_line, 1000);
+    std::string all;
+    uint64_t pieces = 0, bytes = 0, invalid = 0;
+    for (TextPiece piece; reader.next(piece); ++pieces) {
+        CHECK(piece.text.size() <= 2000);
+        CHECK(replace_invalid_utf8(piece.text) == 0);
+        all += piece.text;
+        bytes += piece.bytes;
+        invalid += piece.invalid_bytes;
+    }
+    CHECK(all == text + " \xEF\xBF\xBD");
+    CHECK(pieces > 200);
+    CHECK(bytes == page.size() + 1);
+    CHECK(invalid == 1);
+}
+
+TEST_CASE("a page that is too much for the parser is refused where it is named, else left out") {
+    TemporaryFolder folder;
+    write_text(folder / "long.md", std::string(kLongestMarkup + 1, 'x'));
+    std::string table = "|" + std::string(4000, '|') + "\n|";
+    for (int i = 0; i < 4000; ++i) table += "-|";
+    for (int i = 0; i < 8000; ++i) table += "\n|x|";
+    write_text(folder / "table.md", table);
+    const auto refusal = [&](const char* name) { return error_of([&] { documents_of({folder / name}); }); };
+    CHECK(contains(refusal("long.md"), "long.md: it is longer than 32 MB"));
+    CHECK(contains(refusal("table.md"), "table.md: parsing it takes more than"));
+    write_text(folder / "a.txt", "a river");
+    const std::vector<fs::path> all = {folder.path()};
+    TextReader reader(list_text_files(all).files, {});
+    TextPiece piece;
+    std::string text;
+    while (reader.next(piece)) text += piece.text;
+    CHECK(text == "a river");
+    CHECK(reader.left_out().count(Reason::too_complex) == 2);
+    CHECK(reader.left_out().examples(Reason::too_complex)[0].ends_with("long.md (it is longer than 32 MB)"));
 }

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "data/pair_merger.h"
+#include "data/unicode.h"
 #include "data/wordpiece.h"
 
 using namespace dropforge;
@@ -23,10 +24,14 @@ using Tokens = std::vector<std::string>;
 
 const Tokens kSpecial = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
 
-Tokens train(std::string_view text, size_t size, VocabTrainerOptions options = {}) {
+TrainedVocabulary train_all(std::string_view text, size_t size, VocabTrainerOptions options = {}) {
     VocabTrainer trainer(options);
     trainer.add(text);
     return trainer.train(size);
+}
+
+Tokens train(std::string_view text, size_t size, VocabTrainerOptions options = {}) {
+    return train_all(text, size, options).tokens;
 }
 
 std::string error_of(const auto& action) {
@@ -164,6 +169,61 @@ TEST_CASE("the alphabet keeps the most frequent characters; words with others ar
     CHECK(Tokens(tokens.begin() + 5, tokens.end()) == Tokens{"a", "b", "##a", "##b", "aa"});
 }
 
+TEST_CASE("a vocabulary that the text cannot fill is smaller") {
+    const TrainedVocabulary trained = train_all("abc abc xyz", 30522);
+    CHECK(trained.tokens == train("abc abc xyz", 17));
+    CHECK(trained.tokens.size() == 17);
+    CHECK(trained.characters == 6);
+    CHECK(trained.coverage == 1);
+}
+
+TEST_CASE("a vocabulary that does not hold the alphabet has its most frequent characters") {
+    const TrainedVocabulary trained = train_all("abc abc ab b", 8);  // b 4, a 3, c 2 times
+    CHECK(Tokens(trained.tokens.begin() + 5, trained.tokens.end()) == Tokens{"a", "b", "##b"});
+    CHECK(trained.characters == 2);
+    CHECK(trained.text_characters == 3);
+    CHECK(trained.coverage == doctest::Approx(7. / 9));
+    CHECK(train("abc abc ab b", 7).size() == 6);  // b and a would be three tokens
+}
+
+TEST_CASE("without a limit the alphabet grows until 99.95 % are covered, or to half of the vocabulary") {
+    // Ideographs of three kinds, one more frequent than the other; and words to make pieces of.
+    std::string text;
+    const auto ideograph = [](int i) {
+        char bytes[4];
+        return std::string(bytes, write_utf8(0x4E00 + static_cast<char32_t>(i), bytes));
+    };
+    for (int i = 0; i < 2040; ++i) {
+        for (int n = 0; n < (i < 1000 ? 90 : i < 2000 ? 30 : 1); ++n) text += ideograph(i);
+    }
+    for (int i = 0; i < 6000; ++i)
+        text += " " + std::string(2, static_cast<char>('a' + i % 20)) + std::to_string(i % 3000);
+    const TrainedVocabulary large = train_all(text, 4200);
+    CHECK(large.coverage >= 0.9995);
+    CHECK(large.characters < large.text_characters);
+    CHECK(std::ranges::count(large.tokens, ideograph(1900)) == 1);
+
+    const TrainedVocabulary medium = train_all(text, 2400);
+    CHECK(medium.tokens.size() == 2400);
+    CHECK(medium.characters > 1000);
+    CHECK(medium.characters < 1200);
+    CHECK(train_all(text, 1200).characters == 1000);
+    CHECK(train_all(text, 4200, {.alphabet_limit = 700}).characters == 700);
+}
+
+TEST_CASE("what a text without pieces leaves of the vocabulary goes to characters") {
+    std::string text;
+    for (char32_t c = 0x4E00; c < 0x4E00 + 1200; ++c) {
+        char bytes[4];
+        text += std::string(bytes, write_utf8(c, bytes));
+    }
+    const TrainedVocabulary trained = train_all(text, 1205);
+    CHECK(trained.tokens.size() == 1205);
+    CHECK(trained.coverage == 1);
+    CHECK(train(text, 1150).size() == 1150);
+    CHECK(train(text, 1205, {.alphabet_limit = 1000}).size() == 1005);
+}
+
 TEST_CASE(
     "the same whatever threads count the blocks and in whatever order they come, also when rare words are forgotten") {
     constexpr uint64_t kBlocks = 24;
@@ -179,7 +239,7 @@ TEST_CASE(
             });
         }
         workers.clear();
-        return std::pair(trainer.train(100), trainer.forgotten());
+        return std::pair(trainer.train(100).tokens, trainer.forgotten());
     };
     const auto all = run(1, 1 << 20), few = run(1, 500);
     CHECK(all.second == 0);
@@ -199,7 +259,7 @@ TEST_CASE("no more words are held than the limit, and the frequent ones stay") {
         CHECK(trainer.words() <= 1000);
     }
     CHECK(trainer.forgotten() > 15000);
-    const Tokens tokens = trainer.train(50);
+    const Tokens tokens = trainer.train(50).tokens;
     CHECK(std::ranges::count(tokens, "frequent") == 1);
 }
 
@@ -232,17 +292,15 @@ TEST_CASE("word counts") {
 
 TEST_CASE("refusals") {
     CHECK(error_of([] { train(" \n", 100); }) == "the text has no words to train a vocabulary on");
-    CHECK(error_of([] { train("abc abc", 7); }) ==
-          "a vocabulary of 7 is too small: the special tokens and the characters of the text alone are 10");
-    CHECK(error_of([] { train("abc abc xyz", 30522); }) ==
-          "the text is too small for a vocabulary of 30522: its 2 different words give 17; ask for no more, or give "
-          "more text");
-    CHECK(train("abc abc xyz", 17).size() == 17);
+    CHECK(error_of([] { train("abc abc", 5); }) ==
+          "a vocabulary of 5 is too small: the special tokens and one character alone are 6");
+    CHECK(error_of([] { train("aa", 6); }) ==
+          "a vocabulary of 6 is too small: the special tokens and one character alone are 7");
     VocabTrainer trainer;
     trainer.add(1, trainer.count("a"));
     CHECK(error_of([&] { trainer.train(10); }) == "vocabulary trainer: block 0 is missing");
     CHECK(error_of([&] { trainer.add(1, trainer.count("a")); }) == "vocabulary trainer: block 1 was added twice");
     trainer.add(0, trainer.count("b"));
     CHECK(error_of([&] { trainer.add(0, trainer.count("a")); }) == "vocabulary trainer: block 0 was added twice");
-    CHECK(trainer.train(7).size() == 7);
+    CHECK(trainer.train(7).tokens.size() == 7);
 }
