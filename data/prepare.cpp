@@ -87,7 +87,8 @@ TrainedVocabulary train_vocabulary(const PrepareOptions& options, const std::vec
         TextPiece piece;
         WordCounts counts;
     };
-    VocabTrainerOptions trainer_options{.cased = options.cased};
+    VocabTrainerOptions trainer_options;
+    trainer_options.cased = options.cased;
     if (options.alphabet > 0) trainer_options.alphabet_limit = static_cast<size_t>(options.alphabet);
     VocabTrainer trainer(trainer_options);
     TextReader reader(files, options.read);
