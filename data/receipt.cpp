@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/json.h"
 
 namespace dropforge::data {
 
@@ -52,10 +53,16 @@ std::vector<ShardEntry> shards_from(const nlohmann::json& list) {
     for (const nlohmann::json& entry : list) {
         ShardEntry shard{entry.at("file"), entry.at("bytes"), entry.at("tokens"), entry.at("documents"),
                          from_hex(entry.at("checksum"))};
-        require(fs::path(shard.file).filename() == shard.file, "shard '{}' is not a file of this folder", shard.file);
+        require(is_file_name(shard.file), "shard '{}' is not a file of this folder", shard.file);
         shards.push_back(std::move(shard));
     }
     return shards;
+}
+
+/// Older ones have only `cased`.
+Normalization normalization_from(const nlohmann::json& vocabulary) {
+    const bool lower = !vocabulary.at("cased").get<bool>();
+    return {lower, vocabulary.value("strip_accents", lower), vocabulary.value("tokenize_chinese_chars", true)};
 }
 
 Receipt parse(const nlohmann::json& json) {
@@ -87,7 +94,7 @@ Receipt parse(const nlohmann::json& json) {
     r.validation_documents = json.at("validation").at("documents");
     r.vocabulary_size = vocabulary.at("size");
     r.vocabulary_hash = from_hex(vocabulary.at("checksum"));
-    r.cased = vocabulary.at("cased");
+    r.normalization = normalization_from(vocabulary);
     if (vocabulary.contains("trained")) {
         const nlohmann::json& trained = vocabulary["trained"];
         r.trained = {trained.at("asked"), trained.at("characters"), trained.at("coverage")};
@@ -124,7 +131,11 @@ uint64_t Receipt::dropped_tokens() const {
 }
 
 nlohmann::json Receipt::json() const {
-    nlohmann::json vocabulary = {{"size", vocabulary_size}, {"checksum", hex(vocabulary_hash)}, {"cased", cased}};
+    nlohmann::json vocabulary = {{"size", vocabulary_size},
+                                 {"checksum", hex(vocabulary_hash)},
+                                 {"cased", !normalization.lower_case},
+                                 {"strip_accents", normalization.strip_accents},
+                                 {"tokenize_chinese_chars", normalization.split_ideographs}};
     if (trained) {
         vocabulary["trained"] = {
             {"asked", trained->asked}, {"characters", trained->characters}, {"coverage", trained->coverage}};
@@ -182,7 +193,7 @@ std::string Receipt::text() const {
                        short_documents.documents);
     out += fmt::format("shards       {:.1f} MB, {:.3f} of the text\n", mb(shard_bytes()),
                        text_bytes == 0 ? 0 : static_cast<double>(shard_bytes()) / static_cast<double>(text_bytes));
-    out += fmt::format("vocabulary   {} tokens, {}", vocabulary_size, cased ? "cased" : "uncased");
+    out += fmt::format("vocabulary   {} tokens, {}", vocabulary_size, normalization.text());
     if (trained) {
         out += fmt::format(", of {} asked for; {} characters, {:.2f} % of the text", trained->asked,
                            trained->characters, 100 * trained->coverage);
@@ -207,7 +218,7 @@ Receipt Receipt::load(const fs::path& folder) {
             kFile);
     Receipt receipt;
     try {
-        nlohmann::json json = nlohmann::json::parse(read_text(path));
+        nlohmann::json json = parse_json(read_text(path), "damaged");
         if (json.contains(kChecksum)) {  // older ones have none
             const uint64_t expected = from_hex(json[kChecksum]);
             json.erase(kChecksum);

@@ -15,9 +15,14 @@ namespace dropforge {
 /// `where`, the key, what was expected and what came.
 class JsonObject {
   public:
-    /// Throws Error for what is not a JSON object, or nested deeper than any of Hugging Face's files.
+    /// Throws Error for what is not a JSON object (parse_json).
     JsonObject(const std::string& text, const std::string& where);
     static JsonObject load(const fs::path& path) { return {read_text(path), path.string()}; }
+
+    /// An empty object where there is no such file.
+    static JsonObject load_optional(const fs::path& path) {
+        return {fs::exists(path) ? read_text(path) : std::string("{}"), path.string()};
+    }
 
     const std::string& where() const { return where_; }
     size_t size() const { return json_.size(); }
@@ -34,11 +39,16 @@ class JsonObject {
     /// The object of a key; an empty one where it is not given.
     JsonObject object(const char* key) const;
 
+    /// The objects of a list; none where it is not given.
+    std::vector<JsonObject> objects(const char* key) const;
+
     /// A value for a message: its JSON, cut short.
     static std::string shown(const nlohmann::json& value);
 
   private:
-    JsonObject(nlohmann::json json, std::string where) : json_(std::move(json)), where_(std::move(where)) {}
+    JsonObject() = default;
+    /// Of a value that is an object. (As a constructor it would take text for JSON: all converts to it.)
+    static JsonObject of(nlohmann::json json, std::string where);
     template <typename T, typename Is>
     T read(const char* key, const std::optional<T>& otherwise, Is is, const char* expected) const;
 
