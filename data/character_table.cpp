@@ -16,21 +16,12 @@ Entry entry(Kind kind, int32_t shift = 0, bool reorders = false) {
     return {.shift = shift, .kind = static_cast<uint32_t>(kind), .reorders = reorders ? 1U : 0U};
 }
 
-/// The blocks that the original BERT code pads with spaces: CJK ideographs, not kana and not Hangul.
+/// The blocks that BERT pads with spaces: CJK ideographs, not kana and not Hangul. Hugging Face's tokenizers begins the
+/// last but one at 2B920, where the original code says 2B820.
 bool is_ideograph(char32_t c) {
     return (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0xF900 && c <= 0xFAFF) ||
            (c >= 0x20000 && c <= 0x2A6DF) || (c >= 0x2A700 && c <= 0x2B73F) || (c >= 0x2B740 && c <= 0x2B81F) ||
-           (c >= 0x2B820 && c <= 0x2CEAF) || (c >= 0x2F800 && c <= 0x2FA1F);
-}
-
-/// Any P category, and all ASCII that is neither letter, digit, space nor control ($ + < = > ^ ` | ~ are symbols in
-/// Unicode).
-bool splits(char32_t c) {
-    if (c < 0x80) {
-        const char32_t folded = c | 0x20;
-        return c > 0x20 && c < 0x7F && !(c >= '0' && c <= '9') && !(folded >= 'a' && folded <= 'z');
-    }
-    return is_punctuation(c);
+           (c >= 0x2B920 && c <= 0x2CEAF) || (c >= 0x2F800 && c <= 0x2FA1F);
 }
 
 Entry uncased(char32_t c) {
@@ -45,13 +36,13 @@ Entry uncased(char32_t c) {
     if (kept.size == 0) return entry(Kind::kRemoved, 0, !starter);
     if (kept.size > 1 || !starter) {
         for (size_t i = 0; i < kept.size; ++i) {
-            require(!splits(kept.code_points[i]) && !is_ideograph(c),
+            require(!is_punctuation(kept.code_points[i]) && !is_ideograph(c),
                     "U+{:04X} decomposes to more than letters and marks", static_cast<uint32_t>(c));
         }
         return entry(Kind::kSequence, 0, !starter);
     }
     const char32_t lower = lower_case(kept.code_points[0]);
-    return entry(is_ideograph(c) || splits(lower) ? Kind::kAlone : Kind::kLetter,
+    return entry(is_ideograph(c) || is_punctuation(lower) ? Kind::kAlone : Kind::kLetter,
                  static_cast<int32_t>(lower) - static_cast<int32_t>(c));
 }
 
@@ -60,7 +51,7 @@ Entry classify(char32_t c, bool cased) {
     if (c == 0 || c == kReplacement || is_control(c)) return entry(Kind::kRemoved, 0, true);
     if (is_separator(c)) return entry(Kind::kSpace);
     if (!cased) return uncased(c);
-    return entry(is_ideograph(c) || splits(c) ? Kind::kAlone : Kind::kLetter);
+    return entry(is_ideograph(c) || is_punctuation(c) ? Kind::kAlone : Kind::kLetter);
 }
 
 /// An order for the map of blocks; any will do.
