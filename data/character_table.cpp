@@ -18,20 +18,10 @@ Entry entry(Kind kind, int32_t shift = 0, bool reorders = false) {
     return {.shift = shift, .kind = static_cast<uint32_t>(kind), .reorders = reorders ? 1U : 0U};
 }
 
-/// Any P category, and all ASCII that is neither letter, digit, space nor control ($ + < = > ^ ` | ~ are symbols in
-/// Unicode).
-bool splits(char32_t c) {
-    if (c < 0x80) {
-        const char32_t folded = c | 0x20;
-        return c > 0x20 && c < 0x7F && !(c >= '0' && c <= '9') && !(folded >= 'a' && folded <= 'z');
-    }
-    return is_punctuation(c);
-}
-
 /// `part` is what is left of c.
 Entry single(char32_t c, char32_t part, const Normalization& normalization) {
     const char32_t becomes = normalization.lower_case ? lower_case(part) : part;
-    const bool alone = (normalization.split_ideographs && is_ideograph(c)) || splits(becomes);
+    const bool alone = (normalization.split_ideographs && is_ideograph(c)) || is_punctuation(becomes);
     return entry(alone ? Kind::kAlone : Kind::kLetter, static_cast<int32_t>(becomes) - static_cast<int32_t>(c));
 }
 
@@ -47,7 +37,7 @@ Entry stripped(char32_t c, const Normalization& normalization) {
     if (kept.size == 0) return entry(Kind::kRemoved, 0, !starter);
     if (kept.size > 1 || !starter) {
         for (size_t i = 0; i < kept.size; ++i) {
-            require(!splits(kept.code_points[i]) && !is_ideograph(c),
+            require(!is_punctuation(kept.code_points[i]) && !is_ideograph(c),
                     "U+{:04X} decomposes to more than letters and marks", static_cast<uint32_t>(c));
         }
         return entry(Kind::kSequence, 0, !starter);

@@ -2,7 +2,10 @@
 
 #include <utf8proc.h>
 
+#include <algorithm>
+
 #include "base/error.h"
+#include "data/unicode_tables.h"
 
 namespace dropforge::data {
 
@@ -19,40 +22,45 @@ bool is_valid_utf8(std::string_view text) {
 
 namespace {
 
-utf8proc_category_t category(char32_t c) { return utf8proc_category(static_cast<utf8proc_int32_t>(c)); }
+/// The range of a table that has `c`; null if none has.
+template <typename Range, size_t count>
+const Range* find(const Range (&table)[count], char32_t c) {
+    const Range* after = std::ranges::upper_bound(table, c, {}, &Range::first);
+    return after != table && c <= after[-1].last ? after - 1 : nullptr;
+}
 
 }  // namespace
 
-bool is_punctuation(char32_t c) {
-    const utf8proc_category_t k = category(c);
-    return k >= UTF8PROC_CATEGORY_PC && k <= UTF8PROC_CATEGORY_PO;
-}
+bool is_punctuation(char32_t c) { return find(tables::kPunctuation, c) != nullptr; }
 
 bool is_separator(char32_t c) {
-    const utf8proc_category_t k = category(c);
+    const utf8proc_category_t k = utf8proc_category(static_cast<utf8proc_int32_t>(c));
     return k >= UTF8PROC_CATEGORY_ZS && k <= UTF8PROC_CATEGORY_ZP;
 }
 
-bool is_nonspacing_mark(char32_t c) { return category(c) == UTF8PROC_CATEGORY_MN; }
+bool is_nonspacing_mark(char32_t c) { return find(tables::kNonspacing, c) != nullptr; }
 
-bool is_control(char32_t c) {
-    const utf8proc_category_t k = category(c);
-    return k == UTF8PROC_CATEGORY_CC || k == UTF8PROC_CATEGORY_CF || k == UTF8PROC_CATEGORY_CO;
-}
+bool is_control(char32_t c) { return find(tables::kRemoved, c) != nullptr; }
 
 bool is_ideograph(char32_t c) {
     return (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0xF900 && c <= 0xFAFF) ||
            (c >= 0x20000 && c <= 0x2A6DF) || (c >= 0x2A700 && c <= 0x2B73F) || (c >= 0x2B740 && c <= 0x2B81F) ||
-           (c >= 0x2B820 && c <= 0x2CEAF) || (c >= 0x2F800 && c <= 0x2FA1F);
+           (c >= 0x2B920 && c <= 0x2CEAF) || (c >= 0x2F800 && c <= 0x2FA1F);
 }
 
 int combining_class(char32_t c) {
+    if (find(tables::kStarters, c) != nullptr) return 0;
     return static_cast<int>(utf8proc_get_property(static_cast<utf8proc_int32_t>(c))->combining_class);
 }
 
-char32_t lower_case(char32_t c) { return static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))); }
+char32_t lower_case(char32_t c) {
+    const tables::SmallLetters* small = find(tables::kSmallLetters, c);
+    if (small != nullptr) return static_cast<char32_t>(static_cast<int32_t>(c) + small->shift);
+    return static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c)));
+}
 
 Decomposition decompose(char32_t c) {
+    if (find(tables::kNotDecomposed, c) != nullptr) return {{c}, 1};
     Decomposition result{};
     std::array<utf8proc_int32_t, result.code_points.size()> parts{};
     int boundary_class = 0;

@@ -1,5 +1,5 @@
-// Unicode as the tokenizer needs it: UTF-8 both ways, general categories, canonical decomposition, lower case (data:
-// libutf8proc).
+// Unicode as the tokenizer needs it: UTF-8 both ways, general categories, canonical decomposition, lower case. Of the
+// versions that Hugging Face's tokenizers has, which are several: data/unicode_tables.h, for the rest libutf8proc.
 #pragma once
 
 #include <array>
@@ -64,11 +64,12 @@ inline size_t write_utf8(char32_t c, char* out) {
 
 bool is_valid_utf8(std::string_view text);
 
-bool is_punctuation(char32_t c);      // categories P*
+bool is_punctuation(char32_t c);      // categories P*, and ASCII's symbols ($ + < = > ^ ` | ~)
 bool is_separator(char32_t c);        // categories Z*: all of White_Space but the controls U+0009..U+000D and U+0085
 bool is_nonspacing_mark(char32_t c);  // category Mn
 bool is_control(char32_t c);          // categories Cc, Cf, Co; not unassigned code points
-/// The blocks that the original BERT code pads with spaces: CJK ideographs, not kana and not Hangul.
+/// The blocks that BERT pads with spaces: CJK ideographs, not kana and not Hangul. Hugging Face's tokenizers begins the
+/// last but one at 2B920, where the original code says 2B820.
 bool is_ideograph(char32_t c);
 int combining_class(char32_t c);  // 0: a starter
 char32_t lower_case(char32_t c);  // the simple mapping, one code point to one

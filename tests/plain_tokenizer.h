@@ -37,7 +37,7 @@ class PlainTokenizer {
         std::u32string word;
         normalised += U' ';
         for (const char32_t& c : normalised) {
-            if (c != ' ' && !splits(c)) {
+            if (c != ' ' && !data::is_punctuation(c)) {
                 word += c;
                 continue;
             }
@@ -49,14 +49,10 @@ class PlainTokenizer {
     }
 
   private:
-    static bool splits(char32_t c) {
-        return data::is_punctuation(c) ||
-               (c < 0x80 && std::u32string_view(U"$+<=>^`|~").find(c) != std::u32string_view::npos);
-    }
     static bool is_ideograph(char32_t c) {
         static constexpr char32_t kRanges[][2] = {{0x3400, 0x4DBF},   {0x4E00, 0x9FFF},   {0xF900, 0xFAFF},
                                                   {0x20000, 0x2A6DF}, {0x2A700, 0x2B73F}, {0x2B740, 0x2B81F},
-                                                  {0x2B820, 0x2CEAF}, {0x2F800, 0x2FA1F}};
+                                                  {0x2B920, 0x2CEAF}, {0x2F800, 0x2FA1F}};
         return std::ranges::any_of(kRanges, [c](const auto& range) { return c >= range[0] && c <= range[1]; });
     }
     std::u32string clean(std::string_view text) const {

@@ -12,7 +12,9 @@
 #include <random>
 
 #include "base/error.h"
+#include "data/alphabet.h"
 #include "data/ascii_run.h"
+#include "data/basic_tokenizer.h"
 #include "data/unicode.h"
 #include "paths.h"
 #include "plain_tokenizer.h"
@@ -209,6 +211,34 @@ TEST_CASE("every code point alone and between letters: equal to the rules") {
         }
         CHECK(wrong == 0);
     }
+}
+
+TEST_CASE("what Unicode's versions disagree on is as in the tables of Hugging Face's tokenizer") {
+    const auto words = [](bool cased, const std::u32string& text) {
+        std::string bytes;
+        for (const char32_t c : text) {
+            char utf8[4];
+            bytes.append(utf8, write_utf8(c, utf8));
+        }
+        std::vector<std::u32string> found;
+        BasicTokenizer(cased).split(bytes, [&found](const Word& word) { found.push_back(code_points(word.view())); });
+        return found;
+    };
+    using Words = std::vector<std::u32string>;
+    for (const bool cased : {true, false}) {
+        CHECK(words(cased, U"a\u061Db") == Words{U"a\u061Db"});            // punctuation since 14
+        CHECK(words(cased, U"a\u166Db") == Words{U"a", U"\u166D", U"b"});  // until 13
+        CHECK(words(cased, U"a\u0890b") == Words{U"a\u0890b"});            // a format character since 14
+        CHECK(words(cased, U"a\U0002B820b") == Words{U"a\U0002B820b"});    // the library's own range of ideographs
+        CHECK(words(cased, U"a\U0002B920b") == Words{U"a", U"\U0002B920", U"b"});
+    }
+    CHECK(words(false, U"a\u0898b\u0300") == Words{U"a\u0898b"});    // a non-spacing mark since 14
+    CHECK(words(false, U"a\u1734b") == Words{U"ab"});                // until 13
+    CHECK(words(false, U"\u1C89\uA7CB") == Words{U"\u1C8A\u0264"});  // small letters of 16
+    CHECK(words(false, U"\u0130\u0049") == Words{U"ii"});            // two small letters, one of them a mark
+    CHECK(words(false, U"\U00011938") == Words{U"\U00011938"});      // two characters since 13
+    CHECK(words(false, U"a\U0001D165\U00016FF0") == Words{U"a\U0001D165\U00016FF0"});  // reordered since 13
+    CHECK(words(false, U"a\U0001D16D\U0001D165") == Words{U"a\U0001D165\U0001D16D"});  // reordered in all
 }
 
 TEST_CASE("safe_cut: after the last white space, punctuation mark or ideograph") {
