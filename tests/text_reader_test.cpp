@@ -181,7 +181,8 @@ TEST_CASE("a page is given out in pieces, and its invalid bytes are counted once
         text += fmt::format("{}paragraph {}", i == 0 ? "" : "\n\n", i);
     }
     write_text(folder / "a.html", page + "\xFF");
-    TextReader reader(list_text_files(std::vector<fs::path>{folder / "a.html"}), DocumentBreak::blank_line, 1000);
+    const std::vector<fs::path> paths = {folder / "a.html"};
+    TextReader reader(list_text_files(paths).files, {}, 1000);
     std::string all;
     uint64_t pieces = 0, bytes = 0, invalid = 0;
     for (TextPiece piece; reader.next(piece); ++pieces) {

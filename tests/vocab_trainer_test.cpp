@@ -197,7 +197,7 @@ TEST_CASE("without a limit the alphabet grows until 99.95 % are covered, or to h
         for (int n = 0; n < (i < 1000 ? 90 : i < 2000 ? 30 : 1); ++n) text += ideograph(i);
     }
     for (int i = 0; i < 6000; ++i)
-        text += " " + std::string(2, static_cast<char>('a' + i % 20)) + std::to_string(i % 3000);
+        text += std::string(2, static_cast<char>('a' + i % 20)).append(std::to_string(i % 3000)).append(" ");
     const TrainedVocabulary large = train_all(text, 4200);
     CHECK(large.coverage >= 0.9995);
     CHECK(large.characters < large.text_characters);
