@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "data/normalization.h"
+
 namespace dropforge {
 
 /// Options that every subcommand has.
@@ -19,6 +21,11 @@ struct CommonOptions {
 /// Sets the number of OpenMP threads to what --threads said, or its default.
 void use_threads(const CommonOptions& common);
 void add_common(CLI::App& command, CommonOptions& common);
+
+/// What a user should know, on stderr, unless --quiet.
+void print_notes(const std::vector<std::string>& notes, const CommonOptions& common);
+/// The switches of the tokenizer: --cased and what departs from its usual ones.
+void add_normalization(CLI::App& command, data::Normalization& normalization);
 
 inline constexpr std::array kPrecisionNames{"f32", "bf16", "fp16"};  // of DType, as far as a model is computed in it
 

@@ -1,4 +1,5 @@
 // The command line of dropforge.
+#include <fmt/format.h>
 #include <omp.h>
 
 #include "apps/choose_device.h"
@@ -13,6 +14,23 @@ void add_common(CLI::App& command, CommonOptions& common) {
     command.add_flag("--quiet", common.quiet, "No progress and no notes on stderr");
     command.add_flag("--json", common.json, "The result as JSON on stdout");
     add_threads(command, common.threads);
+}
+
+void print_notes(const std::vector<std::string>& notes, const CommonOptions& common) {
+    if (common.quiet) return;
+    for (const std::string& note : notes) fmt::print(stderr, "note: {}\n", note);
+}
+
+void add_normalization(CLI::App& command, data::Normalization& normalization) {
+    static constexpr std::array kSwitch{"off", "on"};
+    const auto keep = [&normalization] { normalization.lower_case = normalization.strip_accents = false; };
+    command.add_flag_callback("--cased", keep, "Keep upper case and accents (a cased vocabulary)");
+    // After --cased, whose effect they change: options act in the order in which they are added.
+    add_choice(command, "--strip-accents", normalization.strip_accents, kSwitch,
+               "Without accents; when not given, as without upper case")
+        ->default_str("");
+    add_choice(command, "--tokenize-chinese-chars", normalization.split_ideographs, kSwitch,
+               "Each Chinese character is a word");
 }
 
 void use_threads(const CommonOptions& common) { omp_set_num_threads(thread_count(common.threads)); }

@@ -12,6 +12,7 @@
 #include "model/evaluation.h"
 #include "model/huggingface.h"
 #include "model/manifest.h"
+#include "model/tokenizer_files.h"
 
 namespace dropforge {
 
@@ -29,14 +30,13 @@ void evaluate(const Options& o, const CommonOptions& common) {
     require_whole(o.model);
     const Model model = load_model(o.model);
     const BertConfig& config = model.parameters.config();
-    require(model.parameters.heads().mlm, "{}: the model has no MLM head", o.model.string());
+    require_mlm_head(model, o.model);
     require(o.sequence <= config.max_positions, "--sequence {}: the model has {} positions", o.sequence,
             config.max_positions);
     const data::Dataset dataset(o.data, data::Split::validation);
     const auto vocabulary = data::Vocabulary::load(dataset.vocabulary_path());
-    require_vocabulary(o.model, vocabulary);
-    require(tokenizer_is_cased(o.model) == dataset.cased(), "{}: {}, the model is {}", o.data.string(),
-            dataset.cased() ? "cased" : "uncased", dataset.cased() ? "uncased" : "cased");
+    print_notes(require_same_tokenizer(o.model, o.data, vocabulary, dataset.normalization()), common);
+    print_notes(notes_on(model, o.model), common);
     const EvaluationOptions options{
         .batch = o.batch,
         .sequence = o.sequence,

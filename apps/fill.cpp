@@ -11,13 +11,11 @@ namespace dropforge {
 
 namespace {
 
-using Fillings = std::vector<std::vector<std::vector<Filling>>>;
-
-void print_json(const std::vector<std::string>& texts, const Fillings& fillings) {
+void print_json(const std::vector<std::string>& texts, const FillResult& result) {
     auto json = nlohmann::ordered_json::array();
     for (size_t i = 0; i < texts.size(); ++i) {
         auto masks = nlohmann::ordered_json::array();
-        for (const auto& mask : fillings[i]) {
+        for (const auto& mask : result.fillings[i]) {
             auto candidates = nlohmann::ordered_json::array();
             for (const Filling& f : mask) candidates.push_back({{"token", f.token}, {"probability", f.probability}});
             masks.push_back(std::move(candidates));
@@ -27,10 +25,10 @@ void print_json(const std::vector<std::string>& texts, const Fillings& fillings)
     fmt::print("{}\n", json.dump());
 }
 
-void print(const std::vector<std::string>& texts, const Fillings& fillings) {
+void print(const std::vector<std::string>& texts, const FillResult& result) {
     for (size_t i = 0; i < texts.size(); ++i) {
         fmt::print("{}\n", texts[i]);
-        for (const auto& mask : fillings[i]) {
+        for (const auto& mask : result.fillings[i]) {
             std::string line;
             for (const Filling& f : mask) line += fmt::format("  {} {:.1f} %", f.token, 100 * f.probability);
             fmt::print("  {}\n", line);
@@ -48,7 +46,7 @@ void add_fill(CLI::App& app, CommonOptions& common) {
         int top = 5;
     };
     auto options = std::make_shared<Options>();
-    command->add_option("--model", options->model, "Checkpoint: config.json, model.safetensors, vocab.txt")->required();
+    command->add_option("--model", options->model, "A checkpoint, or any BERT in Hugging Face's format")->required();
     command->add_option("--top", options->top, "Candidates for each [MASK]")
         ->transform(whole_number(1, 1000))
         ->capture_default_str();
@@ -63,13 +61,20 @@ void add_fill(CLI::App& app, CommonOptions& common) {
     command->footer(
         "Example: dropforge fill --model runs/demo/checkpoints/step-00001000 \"Paris is the [MASK] of France.\"");
     command->callback([command, options, &common] {
+        bool all_texts = false;  // after --
         for (const std::string& text : command->remaining()) {
-            if (text.starts_with('-') && text.find(' ') == std::string::npos) throw CLI::ExtrasError({text});
+            if (text == "--" && !all_texts) {
+                all_texts = true;
+                continue;
+            }
+            if (!all_texts && text.starts_with('-') && text.find(' ') == std::string::npos)
+                throw CLI::ExtrasError({text});
             options->texts.push_back(text);
         }
         use_threads(common);
-        const Fillings fillings = fill_mask(options->model, options->texts, options->top);
-        common.json ? print_json(options->texts, fillings) : print(options->texts, fillings);
+        const FillResult result = fill_mask(options->model, options->texts, options->top);
+        print_notes(result.notes, common);
+        common.json ? print_json(options->texts, result) : print(options->texts, result);
     });
 }
 

@@ -83,7 +83,7 @@ void add_prepare(CLI::App& app, CommonOptions& common) {
             "Most characters of a trained vocabulary (default: 1000, or more until 99.95 % of the text are covered)")
         ->check(CLI::PositiveNumber)
         ->needs("--train-vocab");
-    command->add_flag("--cased", options.cased, "Keep upper case and accents");
+    add_normalization(*command, options.normalization);
     command
         ->add_option("--validation-fraction", options.validation_fraction, "Share of the documents kept for validation")
         ->check(CLI::Range(0.0, 1.0))

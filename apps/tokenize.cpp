@@ -22,7 +22,8 @@ namespace {
 
 struct TokenizeOptions {
     std::string vocabulary;
-    bool cased = false, ids = false;
+    data::Normalization normalization;
+    bool ids = false;
 };
 
 void write_out(std::string_view text) {
@@ -142,7 +143,7 @@ void tokenize(const TokenizeOptions& options, const CommonOptions& common) {
     static constexpr size_t kRoomPerThread = size_t{1} << 20, kLongLine = size_t{1} << 20;
     const data::Vocabulary vocabulary = data::Vocabulary::load(options.vocabulary);
     const Printer printer(vocabulary, options.ids, common.json);
-    const data::WordPiece tokenizer(vocabulary, options.cased);
+    const data::WordPiece tokenizer(vocabulary, options.normalization);
     const auto threads = static_cast<size_t>(thread_count(common.threads));
     std::vector<LineFormatter> formatters(threads, LineFormatter(tokenizer, printer));
     LineFormatter& first = formatters[0];
@@ -188,7 +189,7 @@ void add_tokenize(CLI::App& app, CommonOptions& common) {
     auto options = std::make_shared<TokenizeOptions>();
     command.add_option("--vocab", options->vocabulary, "vocab.txt: one token a line, the line number is the id")
         ->required();
-    command.add_flag("--cased", options->cased, "Keep case and accents (a cased vocabulary)");
+    add_normalization(command, options->normalization);
     command.add_flag("--ids", options->ids, "Ids instead of pieces");
     add_common(command, common);
     command.callback([options, &common] { tokenize(*options, common); });

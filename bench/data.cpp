@@ -114,7 +114,8 @@ void bench_data(const DataOptions& options) {
     require(!lines.empty(), "no text in {} files", files.size());
     uint64_t bytes = 0;
     for (const std::string_view line : lines) bytes += line.size();
-    const data::WordPiece tokenizer(data::Vocabulary::load(options.vocabulary), options.cased);
+    const data::WordPiece tokenizer(data::Vocabulary::load(options.vocabulary),
+                                    options.cased ? data::kCased : data::kUncased);
     std::vector<Rate> rates = {measure(lines, tokenizer, 1)};
     const int threads = thread_count(options.threads);
     if (threads > 1) rates.push_back(measure(lines, tokenizer, threads));

@@ -12,7 +12,7 @@ using Kind = CharacterTable::Kind;
 /// (spacing marks with a combining class; all others with one are non-spacing and dropped).
 class WordBuilder {
   public:
-    explicit WordBuilder(char* bytes) : bytes_(bytes) {}
+    WordBuilder(char* bytes, const Normalization& normalization) : bytes_(bytes), normalization_(normalization) {}
 
     bool empty() const { return count_ == 0 && waiting_ == 0; }
 
@@ -27,6 +27,10 @@ class WordBuilder {
     }
 
     void append_sequence(char32_t c) {
+        if (!normalization_.strip_accents) {  // then only İ is one
+            for (const char32_t part : {U'i', U'\u0307'}) append(part);
+            return;
+        }
         const Decomposition parts = decompose(c);
         for (size_t i = 0; i < parts.size; ++i) {
             const char32_t part = parts.code_points[i];
@@ -34,9 +38,9 @@ class WordBuilder {
             if (combining == 0) starter();
             if (is_nonspacing_mark(part)) continue;
             if (combining == 0) {
-                append(lower_case(part));
+                append(cased(part));
             } else {
-                add_mark({lower_case(part), combining});
+                add_mark({cased(part), combining});
             }
         }
     }
@@ -53,6 +57,7 @@ class WordBuilder {
         int combining;
     };
 
+    char32_t cased(char32_t c) const { return normalization_.lower_case ? lower_case(c) : c; }
     void add_mark(Mark mark) {
         if (waiting_++ >= kMaxWordCodePoints) return;  // only its number matters: the word is too long
         size_t at = waiting_ - 1;
@@ -61,6 +66,7 @@ class WordBuilder {
     }
 
     char* bytes_;
+    const Normalization& normalization_;
     uint32_t size_ = 0;
     size_t count_ = 0, waiting_ = 0;
     std::array<Mark, kMaxWordCodePoints> marks_;
@@ -68,10 +74,11 @@ class WordBuilder {
 
 }  // namespace
 
-BasicTokenizer::BasicTokenizer(bool cased) : cased_(cased), table_(&CharacterTable::get(cased)) {}
+BasicTokenizer::BasicTokenizer(const Normalization& normalization)
+    : normalization_(normalization), table_(&CharacterTable::get(normalization)) {}
 
 const char* BasicTokenizer::next_word(const char* p, const char* end, Word& word) {
-    WordBuilder builder(word_.data());
+    WordBuilder builder(word_.data(), normalization_);
     while (p < end) {
         const Decoded decoded = decode_utf8(p, end);
         const CharacterTable::Entry entry = (*table_)[decoded.code_point];

@@ -1,7 +1,6 @@
 // BERT's basic tokenization: cleaned text cut into words at white space, around every punctuation mark and every CJK
 // ideograph; uncased: also decomposed (NFD), without non-spacing marks, in lower case one code point at a time. The
-// rules are those of Hugging Face's BertNormalizer (clean_text, handle_chinese_chars, strip_accents as lowercase) and
-// BertPreTokenizer.
+// rules are those of Hugging Face's BertNormalizer (clean_text, and its switches) and BertPreTokenizer.
 #pragma once
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include <string_view>
 
 #include "data/ascii_run.h"
+#include "data/normalization.h"
 
 namespace dropforge::data {
 
@@ -31,9 +31,9 @@ class CharacterTable;
 /// Splits text into words. Not thread-safe (holds the current word); cheap to copy.
 class BasicTokenizer {
   public:
-    explicit BasicTokenizer(bool cased);
+    explicit BasicTokenizer(const Normalization& normalization);
 
-    bool cased() const { return cased_; }
+    const Normalization& normalization() const { return normalization_; }
 
     /// Calls sink(const Word&) for every word of `text`, in order. Invalid UTF-8 counts as U+FFFD, which the rules
     /// remove. Allocates nothing.
@@ -75,7 +75,7 @@ class BasicTokenizer {
     template <typename Sink>
     const char* split_readable(const char* p, const char* stop, const char* end, Sink& sink) {
         while (p < stop) {
-            const unsigned run = ascii_run(p, !cased_, word_.data());
+            const unsigned run = ascii_run(p, normalization_.lower_case, word_.data());
             const uint8_t ends = run == kRunBytes ? uint8_t{kOther} : kEnds[static_cast<unsigned char>(p[run])];
             if (ends == kOther) {
                 Word word{word_.data(), 0, false};
@@ -100,7 +100,7 @@ class BasicTokenizer {
     /// (size 0) if only white space and removed characters come. Returns the position after it, > p.
     const char* next_word(const char* p, const char* end, Word& word);
 
-    bool cased_;
+    Normalization normalization_;
     const CharacterTable* table_;
     std::array<char, 4 * kMaxWordCodePoints> word_{};
 };

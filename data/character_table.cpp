@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
+#include <mutex>
 
 #include "base/error.h"
 
@@ -16,15 +18,14 @@ Entry entry(Kind kind, int32_t shift = 0, bool reorders = false) {
     return {.shift = shift, .kind = static_cast<uint32_t>(kind), .reorders = reorders ? 1U : 0U};
 }
 
-/// The blocks that BERT pads with spaces: CJK ideographs, not kana and not Hangul. Hugging Face's tokenizers begins the
-/// last but one at 2B920, where the original code says 2B820.
-bool is_ideograph(char32_t c) {
-    return (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0xF900 && c <= 0xFAFF) ||
-           (c >= 0x20000 && c <= 0x2A6DF) || (c >= 0x2A700 && c <= 0x2B73F) || (c >= 0x2B740 && c <= 0x2B81F) ||
-           (c >= 0x2B920 && c <= 0x2CEAF) || (c >= 0x2F800 && c <= 0x2FA1F);
+/// `part` is what is left of c.
+Entry single(char32_t c, char32_t part, const Normalization& normalization) {
+    const char32_t becomes = normalization.lower_case ? lower_case(part) : part;
+    const bool alone = (normalization.split_ideographs && is_ideograph(c)) || is_punctuation(becomes);
+    return entry(alone ? Kind::kAlone : Kind::kLetter, static_cast<int32_t>(becomes) - static_cast<int32_t>(c));
 }
 
-Entry uncased(char32_t c) {
+Entry stripped(char32_t c, const Normalization& normalization) {
     const Decomposition parts = decompose(c);
     Decomposition kept{};
     bool starter = false;
@@ -41,17 +42,16 @@ Entry uncased(char32_t c) {
         }
         return entry(Kind::kSequence, 0, !starter);
     }
-    const char32_t lower = lower_case(kept.code_points[0]);
-    return entry(is_ideograph(c) || is_punctuation(lower) ? Kind::kAlone : Kind::kLetter,
-                 static_cast<int32_t>(lower) - static_cast<int32_t>(c));
+    return single(c, kept.code_points[0], normalization);
 }
 
-Entry classify(char32_t c, bool cased) {
+Entry classify(char32_t c, const Normalization& normalization) {
     if (c == '\t' || c == '\n' || c == '\r') return entry(Kind::kSpace);
     if (c == 0 || c == kReplacement || is_control(c)) return entry(Kind::kRemoved, 0, true);
     if (is_separator(c)) return entry(Kind::kSpace);
-    if (!cased) return uncased(c);
-    return entry(is_ideograph(c) || is_punctuation(c) ? Kind::kAlone : Kind::kLetter);
+    if (normalization.strip_accents) return stripped(c, normalization);
+    if (normalization.lower_case && c == kDottedI) return entry(Kind::kSequence);
+    return single(c, c, normalization);
 }
 
 /// An order for the map of blocks; any will do.
@@ -64,24 +64,24 @@ struct Less {
 
 }  // namespace
 
-CharacterTable::CharacterTable(bool cased) {
+CharacterTable::CharacterTable(const Normalization& normalization) {
     std::map<std::vector<Entry>, uint32_t, Less> seen;
     std::vector<Entry> block(kBlock);
     for (char32_t first = 0; first < kCodePoints; first += kBlock) {
-        for (char32_t i = 0; i < kBlock; ++i) block[i] = classify(first + i, cased);
+        for (char32_t i = 0; i < kBlock; ++i) block[i] = classify(first + i, normalization);
         const auto [at, is_new] = seen.try_emplace(block, static_cast<uint32_t>(entries_.size()));
         if (is_new) entries_.insert(entries_.end(), block.begin(), block.end());
         blocks_[first / kBlock] = at->second;
     }
 }
 
-const CharacterTable& CharacterTable::get(bool cased) {
-    if (cased) {
-        static const CharacterTable table(true);
-        return table;
-    }
-    static const CharacterTable table(false);
-    return table;
+const CharacterTable& CharacterTable::get(const Normalization& normalization) {
+    static std::mutex mutex;
+    static std::map<Normalization, std::unique_ptr<const CharacterTable>> tables;
+    const std::scoped_lock lock(mutex);
+    auto& table = tables[normalization];
+    if (!table) table.reset(new CharacterTable(normalization));
+    return *table;
 }
 
 }  // namespace dropforge::data

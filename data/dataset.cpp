@@ -12,7 +12,7 @@ namespace dropforge::data {
 Dataset::Dataset(const fs::path& folder, Split split) : folder_(folder), split_(split) {
     const Receipt receipt = Receipt::load(folder);
     vocabulary_size_ = receipt.vocabulary_size;
-    cased_ = receipt.cased;
+    normalization_ = receipt.normalization;
     unigram_entropy_ = receipt.unigram_entropy;
     top_token_share_ = receipt.top_token_share;
     const uint64_t vocabulary_hash = hash_file(vocabulary_path());

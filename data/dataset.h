@@ -32,7 +32,7 @@ class Dataset {
     Split split() const { return split_; }
     fs::path vocabulary_path() const { return folder_ / "vocab.txt"; }
     int32_t vocabulary_size() const { return vocabulary_size_; }
-    bool cased() const { return cased_; }
+    const Normalization& normalization() const { return normalization_; }
     uint64_t tokens() const { return tokens_; }
     uint64_t documents() const { return documents_; }
     /// Of all that the shards hold, from the checksums of their headers: it costs no reading. Shards cut elsewhere have
@@ -61,7 +61,7 @@ class Dataset {
     fs::path folder_;
     Split split_;
     int32_t vocabulary_size_ = 0;
-    bool cased_ = false;
+    Normalization normalization_;
     uint64_t tokens_ = 0, documents_ = 0;
     double unigram_entropy_ = 0, top_token_share_ = 0;
     std::deque<Shard> shards_;

@@ -50,11 +50,12 @@ std::string fingerprint(const std::vector<TextFile>& files) {
 
 /// Options that came later have a key only where they are set: data that were made before are still known.
 std::map<std::string, std::string> made_from(const PrepareOptions& options, const std::vector<TextFile>& files) {
+    const Normalization& how = options.normalization;
     std::map<std::string, std::string> made = {
         {"text", fingerprint(files)},
         {"vocabulary", options.vocabulary ? "checksum " + hex(hash_file(*options.vocabulary))
                                           : fmt::format("trained, {} tokens", options.train_vocabulary)},
-        {"cased", options.cased ? "yes" : "no"},
+        {"cased", how.lower_case ? "no" : "yes"},
         {"validation_fraction", fmt::format("{}", options.validation_fraction)},
         {"seed", fmt::format("{}", options.seed)},
         {"documents", options.read.breaks == DocumentBreak::file ? "file" : "blank-line"},
@@ -62,6 +63,8 @@ std::map<std::string, std::string> made_from(const PrepareOptions& options, cons
         {"shard_tokens", fmt::format("{}", options.shard_tokens)}};
     if (options.read.json_key != ReadOptions().json_key) made["json_key"] = options.read.json_key;
     if (options.alphabet > 0) made["alphabet"] = fmt::format("{} characters", options.alphabet);
+    if (how.strip_accents != how.lower_case) made["strip_accents"] = how.strip_accents ? "yes" : "no";
+    if (!how.split_ideographs) made["tokenize_chinese_chars"] = "no";
     return made;
 }
 
@@ -87,7 +90,7 @@ TrainedVocabulary train_vocabulary(const PrepareOptions& options, const std::vec
         TextPiece piece;
         WordCounts counts;
     };
-    VocabTrainerOptions trainer_options{.cased = options.cased};
+    VocabTrainerOptions trainer_options{.normalization = options.normalization};
     if (options.alphabet > 0) trainer_options.alphabet_limit = static_cast<size_t>(options.alphabet);
     VocabTrainer trainer(trainer_options);
     TextReader reader(files, options.read);
@@ -228,7 +231,7 @@ std::vector<std::string> write_shards(const PrepareOptions& options, const std::
                                       const Vocabulary& vocabulary, Receipt& receipt) {
     const int32_t unk = vocabulary.special().unk;
     DocumentSink sink(options, {vocabulary.size(), unk, receipt.vocabulary_hash}, receipt);
-    const WordPiece tokenizer(vocabulary, options.cased);
+    const WordPiece tokenizer(vocabulary, options.normalization);
     TextReader reader(files, options.read);
     Progress progress("tokenize", receipt.file_bytes, ProgressUnit::bytes, options.quiet);
     run_pipeline<Slot>(
@@ -263,7 +266,7 @@ void check_unknown(const PrepareOptions& options, const std::vector<TextFile>& f
     const uint64_t unknown = result.receipt.unknown_tokens, tokens = result.receipt.tokens;
     const double share = static_cast<double>(unknown) / static_cast<double>(tokens);
     if (share <= kMuch) return;
-    const std::string why = why_unknown(files, options.read, vocabulary, options.cased);
+    const std::string why = why_unknown(files, options.read, vocabulary, options.normalization);
     require(unknown < tokens, "all of the {} tokens are [UNK]: {}", tokens, why);
     result.notes.push_back(fmt::format("{:.1f} % of the tokens are [UNK]: {}", 100 * share, why));
 }
@@ -309,7 +312,7 @@ PrepareResult prepare(const PrepareOptions& options) {
     vocabulary->save(vocabulary_path);
     receipt.vocabulary_size = vocabulary->size();
     receipt.vocabulary_hash = hash_file(vocabulary_path);
-    receipt.cased = options.cased;
+    receipt.normalization = options.normalization;
     receipt.files = files.size();
     receipt.file_bytes = total_size(files);
     result.notes = write_shards(placed, files, *vocabulary, receipt);

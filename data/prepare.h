@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "data/normalization.h"
 #include "data/receipt.h"
 #include "data/text_reader.h"
 
@@ -15,7 +16,7 @@ struct PrepareOptions {
     std::optional<fs::path> vocabulary;  // a vocab.txt, or
     int64_t train_vocabulary = 0;        // the size of one to be made from the text,
     int64_t alphabet = 0;                // and its characters at most; 0: VocabTrainerOptions says how many
-    bool cased = false;
+    Normalization normalization;
     double validation_fraction = 0.01;  // of the documents
     uint64_t seed = 0;                  // decides which documents
     bool any_ending = false;            // of files in folders: those without a known ending are plain text

@@ -58,6 +58,12 @@ std::vector<ShardEntry> shards_from(const nlohmann::json& list) {
     return shards;
 }
 
+/// Older ones have only `cased`.
+Normalization normalization_from(const nlohmann::json& vocabulary) {
+    const bool lower = !vocabulary.at("cased").get<bool>();
+    return {lower, vocabulary.value("strip_accents", lower), vocabulary.value("tokenize_chinese_chars", true)};
+}
+
 Receipt parse(const nlohmann::json& json) {
     require(json.at("version") == kVersion, "version {}, but this program reads version {}", json.at("version").dump(),
             kVersion);
@@ -87,7 +93,7 @@ Receipt parse(const nlohmann::json& json) {
     r.validation_documents = json.at("validation").at("documents");
     r.vocabulary_size = vocabulary.at("size");
     r.vocabulary_hash = from_hex(vocabulary.at("checksum"));
-    r.cased = vocabulary.at("cased");
+    r.normalization = normalization_from(vocabulary);
     if (vocabulary.contains("trained")) {
         const nlohmann::json& trained = vocabulary["trained"];
         r.trained = {trained.at("asked"), trained.at("characters"), trained.at("coverage")};
@@ -124,7 +130,11 @@ uint64_t Receipt::dropped_tokens() const {
 }
 
 nlohmann::json Receipt::json() const {
-    nlohmann::json vocabulary = {{"size", vocabulary_size}, {"checksum", hex(vocabulary_hash)}, {"cased", cased}};
+    nlohmann::json vocabulary = {{"size", vocabulary_size},
+                                 {"checksum", hex(vocabulary_hash)},
+                                 {"cased", !normalization.lower_case},
+                                 {"strip_accents", normalization.strip_accents},
+                                 {"tokenize_chinese_chars", normalization.split_ideographs}};
     if (trained) {
         vocabulary["trained"] = {
             {"asked", trained->asked}, {"characters", trained->characters}, {"coverage", trained->coverage}};
@@ -182,7 +192,7 @@ std::string Receipt::text() const {
                        short_documents.documents);
     out += fmt::format("shards       {:.1f} MB, {:.3f} of the text\n", mb(shard_bytes()),
                        text_bytes == 0 ? 0 : static_cast<double>(shard_bytes()) / static_cast<double>(text_bytes));
-    out += fmt::format("vocabulary   {} tokens, {}", vocabulary_size, cased ? "cased" : "uncased");
+    out += fmt::format("vocabulary   {} tokens, {}", vocabulary_size, normalization.text());
     if (trained) {
         out += fmt::format(", of {} asked for; {} characters, {:.2f} % of the text", trained->asked,
                            trained->characters, 100 * trained->coverage);

@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "data/left_out.h"
+#include "data/normalization.h"
 #include "data/shard.h"
 
 namespace dropforge::data {
@@ -53,7 +54,7 @@ struct Receipt {
     // Vocabulary.
     int32_t vocabulary_size = 0;
     uint64_t vocabulary_hash = 0;  // of vocab.txt
-    bool cased = false;
+    Normalization normalization;
     std::optional<TrainedFacts> trained;  // unless it was given
     /// What decides the result: input and options, as text. The same here means the same shards.
     std::map<std::string, std::string> made_from;

@@ -42,6 +42,12 @@ bool is_nonspacing_mark(char32_t c) { return find(tables::kNonspacing, c) != nul
 
 bool is_control(char32_t c) { return find(tables::kRemoved, c) != nullptr; }
 
+bool is_ideograph(char32_t c) {
+    return (c >= 0x3400 && c <= 0x4DBF) || (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0xF900 && c <= 0xFAFF) ||
+           (c >= 0x20000 && c <= 0x2A6DF) || (c >= 0x2A700 && c <= 0x2B73F) || (c >= 0x2B740 && c <= 0x2B81F) ||
+           (c >= 0x2B920 && c <= 0x2CEAF) || (c >= 0x2F800 && c <= 0x2FA1F);
+}
+
 int combining_class(char32_t c) {
     if (find(tables::kStarters, c) != nullptr) return 0;
     return static_cast<int>(utf8proc_get_property(static_cast<utf8proc_int32_t>(c))->combining_class);

@@ -12,6 +12,8 @@ namespace dropforge::data {
 /// What a byte that is not part of valid UTF-8 decodes to.
 constexpr char32_t kReplacement = 0xFFFD;
 constexpr char32_t kCodePoints = 0x110000;
+/// İ, the one code point whose lower case is two: i and U+0307, a dot above.
+constexpr char32_t kDottedI = 0x130;
 
 struct Decoded {
     char32_t code_point;
@@ -66,8 +68,11 @@ bool is_punctuation(char32_t c);      // categories P*, and ASCII's symbols ($ +
 bool is_separator(char32_t c);        // categories Z*: all of White_Space but the controls U+0009..U+000D and U+0085
 bool is_nonspacing_mark(char32_t c);  // category Mn
 bool is_control(char32_t c);          // categories Cc, Cf, Co; not unassigned code points
-int combining_class(char32_t c);      // 0: a starter
-char32_t lower_case(char32_t c);      // the simple mapping, one code point to one
+/// The blocks that BERT pads with spaces: CJK ideographs, not kana and not Hangul. Hugging Face's tokenizers begins the
+/// last but one at 2B920, where the original code says 2B820.
+bool is_ideograph(char32_t c);
+int combining_class(char32_t c);  // 0: a starter
+char32_t lower_case(char32_t c);  // the simple mapping, one code point to one
 
 /// The full canonical decomposition of one code point (itself if it has none), not reordered with its neighbours.
 struct Decomposition {

@@ -29,8 +29,9 @@ std::vector<std::string> sample(std::span<const TextFile> files, const ReadOptio
     return pieces;
 }
 
-double unknown_share(const std::vector<std::string>& pieces, const Vocabulary& vocabulary, bool cased) {
-    WordPiece tokenizer(vocabulary, cased);
+double unknown_share(const std::vector<std::string>& pieces, const Vocabulary& vocabulary,
+                     const Normalization& normalization) {
+    WordPiece tokenizer(vocabulary, normalization);
     std::vector<int32_t> ids;
     for (const std::string& piece : pieces) tokenizer.encode(piece, ids);
     if (ids.empty()) return 0;
@@ -56,12 +57,13 @@ struct Unknown {
     Counts counts, characters;  // words; characters that the vocabulary has neither alone nor after ##
 };
 
-Unknown unknown_words(const std::vector<std::string>& pieces, const Vocabulary& vocabulary, bool cased) {
+Unknown unknown_words(const std::vector<std::string>& pieces, const Vocabulary& vocabulary,
+                      const Normalization& normalization) {
     std::unordered_set<std::string> tokens;
     for (int32_t id = 0; id < vocabulary.size(); ++id) tokens.insert(vocabulary.token(id));
     Unknown unknown;
-    WordPiece tokenizer(vocabulary, cased);
-    BasicTokenizer basic(cased);
+    WordPiece tokenizer(vocabulary, normalization);
+    BasicTokenizer basic(normalization);
     std::vector<int32_t> ids;
     const auto take = [&](const Word& word) {
         ids.clear();
@@ -90,10 +92,12 @@ Unknown unknown_words(const std::vector<std::string>& pieces, const Vocabulary& 
 }  // namespace
 
 std::string why_unknown(std::span<const TextFile> files, const ReadOptions& read, const Vocabulary& vocabulary,
-                        bool cased) {
+                        const Normalization& normalization) {
+    const bool cased = !normalization.lower_case;
     const std::vector<std::string> pieces = sample(files, read);
-    const Unknown unknown = unknown_words(pieces, vocabulary, cased);
-    const double share = unknown_share(pieces, vocabulary, cased), other = unknown_share(pieces, vocabulary, !cased);
+    const Unknown unknown = unknown_words(pieces, vocabulary, normalization);
+    const double share = unknown_share(pieces, vocabulary, normalization),
+                 other = unknown_share(pieces, vocabulary, cased ? kUncased : kCased);
     const std::string words =
         unknown.counts.empty() ? "" : "the most frequent: " + most_frequent(unknown.counts) + "; ";
     if (other < share / 4)

@@ -78,7 +78,7 @@ std::vector<std::string> grow(std::vector<WordCounts::Item> words, const std::u3
 
 }  // namespace
 
-VocabTrainer::VocabTrainer(VocabTrainerOptions options) : options_(options), tokenizer_(options.cased) {}
+VocabTrainer::VocabTrainer(VocabTrainerOptions options) : options_(options), tokenizer_(options.normalization) {}
 
 WordCounts VocabTrainer::count(std::string_view text) const {
     BasicTokenizer tokenizer = tokenizer_;

@@ -19,7 +19,7 @@
 namespace dropforge::data {
 
 struct VocabTrainerOptions {
-    bool cased = false;
+    Normalization normalization = {};
     /// Characters; words with a rarer one are not learned from (they'd be [UNK]). Without a limit: 1000, or more until
     /// 99.95 % of the text's are covered, as long as half of the vocabulary is left for pieces; and more still where
     /// the text has too few pieces.

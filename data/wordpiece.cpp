@@ -107,7 +107,8 @@ struct WordPiece::State {
     WordCache cache;
     IdBuffer out;
 
-    State(std::shared_ptr<const Tables> shared, bool cased) : tables(std::move(shared)), basic(cased) {}
+    State(std::shared_ptr<const Tables> shared, const Normalization& normalization)
+        : tables(std::move(shared)), basic(normalization) {}
 
     /// Greedy longest match first; a word that cannot be put together is one [UNK].
     void match(const Word& word) {
@@ -145,12 +146,13 @@ struct WordPiece::State {
     }
 };
 
-WordPiece::WordPiece(const Vocabulary& vocabulary, bool cased)
+WordPiece::WordPiece(const Vocabulary& vocabulary, const Normalization& normalization)
     : state_(std::make_unique<State>(
-          std::make_shared<const Tables>(Tables{PieceTrie(tokens_of(vocabulary)), vocabulary.special().unk}), cased)) {}
+          std::make_shared<const Tables>(Tables{PieceTrie(tokens_of(vocabulary)), vocabulary.special().unk}),
+          normalization)) {}
 WordPiece::~WordPiece() = default;
 WordPiece::WordPiece(const WordPiece& other)
-    : state_(std::make_unique<State>(other.state_->tables, other.state_->basic.cased())) {}
+    : state_(std::make_unique<State>(other.state_->tables, other.state_->basic.normalization())) {}
 
 void WordPiece::encode(std::string_view text, std::vector<int32_t>& ids, std::vector<uint8_t>* word_starts) {
     State& state = *state_;

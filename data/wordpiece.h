@@ -1,6 +1,6 @@
-// BERT's tokenizer: basic tokenization (clean, split at spaces, punctuation and ideographs, optionally lower-case and
-// strip accents), then WordPiece, greedy longest match first. Gives the same ids as Hugging Face's fast tokenizer
-// (BertNormalizer, BertPreTokenizer, WordPiece).
+// BERT's tokenizer: basic tokenization (clean, split at spaces, punctuation and ideographs; lower-case and strip
+// accents, or other switches), then WordPiece, greedy longest match first. Gives the same ids as Hugging Face's fast
+// tokenizer (BertNormalizer, BertPreTokenizer, WordPiece).
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "data/normalization.h"
 
 namespace dropforge::data {
 
@@ -38,7 +39,7 @@ class Vocabulary {
 /// Not thread-safe (keeps a cache of words, 1 MB): give each thread its own copy. Copies share the tables.
 class WordPiece {
   public:
-    WordPiece(const Vocabulary& vocabulary, bool cased);
+    WordPiece(const Vocabulary& vocabulary, const Normalization& normalization);
     ~WordPiece();
     WordPiece(const WordPiece&);
     WordPiece& operator=(const WordPiece&) = delete;

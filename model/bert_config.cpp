@@ -59,8 +59,6 @@ void refuse_other_models(const JsonObject& json) {
     must_be("position_embedding_type", "absolute");
     for (const char* key : {"is_decoder", "add_cross_attention", "is_encoder_decoder"})
         require(!json.boolean(key, false), "{}: {} is true: a decoder; only encoders are read", json.where(), key);
-    require(json.boolean("tie_word_embeddings", true),
-            "{}: tie_word_embeddings is false: a decoder of its own beside the word table is not read", json.where());
     for (const auto& [key, what] : {std::pair{"pruned_heads", "layers with fewer heads"},
                                     {"per_layer_config", "layers that differ"},
                                     {"quantization_config", "weights that are not numbers as they are"},
@@ -154,6 +152,7 @@ BertConfig BertConfig::from_json(const std::string& text, const std::string& whe
     config.initializer_range = number("initializer_range", config.initializer_range);
     config.gelu = gelu_form(json);
     config.special = special_ids(json);
+    config.tied_decoder = json.boolean("tie_word_embeddings", true);
     config.validate(where);
     return config;
 }
@@ -177,7 +176,7 @@ std::string BertConfig::to_json(const std::string& architecture) const {
         {"attention_probs_dropout_prob", decimal(attention_dropout)},
         {"initializer_range", decimal(initializer_range)},
         {"position_embedding_type", "absolute"},
-        {"tie_word_embeddings", true},
+        {"tie_word_embeddings", tied_decoder},
         {"torch_dtype", "float32"},
     };
     if (special) {

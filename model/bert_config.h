@@ -27,6 +27,7 @@ struct BertConfig {
     float initializer_range = 0.02f;               // σ of the truncated normal
     InitialWeights init = InitialWeights::normal;  // not in config.json: what a checkpoint has is no longer initial
     std::optional<data::SpecialIds> special;       // pad, unk, cls, sep, mask; config.json may lack them
+    bool tied_decoder = true;  // the MLM head's decoder is the word table; trained models' always is
 
     int64_t head_size() const { return hidden / heads; }
     /// Rows of the word embedding table in memory: a multiple of 128 for the decoder GEMM, which computes with them;

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "engine/safetensors.h"
 #include "model/huggingface.h"
+#include "model/tokenizer_files.h"
 
 namespace dropforge {
 
@@ -88,10 +89,10 @@ std::vector<std::string> written_otherwise(const TrainingState& there, const Tra
 }
 
 void save_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step,
-                     const TrainingState& state, const fs::path& vocabulary, bool cased) {
+                     const TrainingState& state, const fs::path& vocabulary, const data::Normalization& normalization) {
     step.fetch_states();
     save_model(folder, parameters, step.values());
-    save_tokenizer(folder, vocabulary, cased, parameters.config().max_positions);
+    save_tokenizer(folder, vocabulary, normalization, parameters.config().max_positions);
     SafetensorsWriter writer;
     writer.metadata("format_version", kFormat);
     writer.metadata("step", std::to_string(state.step));
@@ -141,29 +142,63 @@ TrainingState load_checkpoint(const fs::path& folder, const Parameters& paramete
     return state;
 }
 
-void load_initial_weights(const fs::path& folder, const Parameters& parameters, TrainingStep& step) {
-    const Model model = load_model(folder);
-    const BertConfig &own = model.parameters.config(), &run = parameters.config();
+namespace {
+
+/// What decides the result but has no shape.
+void require_same_model(const fs::path& folder, const BertConfig& own, const BertConfig& run) {
     require(own.heads == run.heads, "{}: {} attention heads, this run's model.heads is {}", folder.string(), own.heads,
             run.heads);
     require(own.gelu == run.gelu, "{}: another form of GELU than this run's model.activation", folder.string());
     require(own.epsilon == run.epsilon, "{}: layer_norm_eps is {}, this run's is {}", folder.string(), own.epsilon,
             run.epsilon);
+    require(own.tied_decoder, "{}: a decoder that is not the word table; this run's is, as in all training here",
+            folder.string());
+}
+
+/// Rows of tokens that only the model has: padding to a round number, or tokens added for another task.
+bool has_more_tokens(const HfTensor& there, const HfTensor& here) {
+    return (here.name == "bert.embeddings.word_embeddings.weight" || here.name == "cls.predictions.bias") &&
+           there.shape[0] > here.shape[0] && there.shape.size() / there.shape[0] == here.shape.size() / here.shape[0];
+}
+
+void add_head_notes(const fs::path& folder, const Heads& there, const Heads& here, std::vector<std::string>& notes) {
+    for (const auto& [name, has, wants] : {std::tuple{"MLM head", there.mlm, here.mlm},
+                                           {"pooler", there.pooler, here.pooler},
+                                           {"NSP head", there.next_sentence, here.next_sentence}})
+        if (has != wants)
+            notes.push_back(
+                fmt::format("{}: {} {}", folder.string(), has ? "left out:" : "starts anew, as there is no", name));
+}
+
+}  // namespace
+
+std::vector<std::string> load_initial_weights(const fs::path& folder, const Parameters& parameters,
+                                              TrainingStep& step) {
+    const Model model = load_model(folder);
+    require_same_model(folder, model.parameters.config(), parameters.config());
+    std::vector<std::string> notes = notes_on(model, folder);
     std::map<std::string, const HfTensor*> there;
     for (const HfTensor& t : model.parameters.tensors()) there.emplace(t.name, &t);
     for (const HfTensor& t : parameters.tensors()) {
         const auto found = there.find(t.name);
-        if (found == there.end() && t.name.starts_with("cls.")) continue;
+        if (found == there.end() && (t.name.starts_with("cls.") || Parameters::next_sentence_only(t))) continue;
         require(found != there.end(), "{}: the tensor {} of this run's model is missing", folder.string(), t.name);
-        require(found->second->shape == t.shape, "{}: {} has the shape {}, this run's model has {}", folder.string(),
-                t.name, found->second->shape.text(), t.shape.text());
-        std::copy_n(model.values.as<float>() + found->second->offset, t.shape.size(), step.values() + t.offset);
+        const HfTensor& own = *found->second;
+        const bool cut = has_more_tokens(own, t);
+        require(own.shape == t.shape || cut, "{}: {} has the shape {}, this run's model has {}", folder.string(),
+                t.name, own.shape.text(), t.shape.text());
+        if (cut)
+            notes.push_back(fmt::format("{}: {} has {} rows, the last {} of tokens that the data lacks: left out",
+                                        folder.string(), t.name, own.shape[0], own.shape[0] - t.shape[0]));
+        std::copy_n(model.values.as<float>() + own.offset, t.shape.size(), step.values() + t.offset);
         there.erase(found);
     }
     for (const auto& [name, tensor] : there)
         require(name.starts_with("cls.") || name.starts_with("bert.pooler."),
                 "{}: the tensor {} is no part of this run's model", folder.string(), name);
+    add_head_notes(folder, model.parameters.heads(), parameters.heads(), notes);
     step.store_states();
+    return notes;
 }
 
 }  // namespace dropforge

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "data/normalization.h"
 #include "engine/safetensors.h"
 #include "model/parameters.h"
 #include "model/step_meter.h"
@@ -29,7 +30,7 @@ std::vector<std::string> written_otherwise(const TrainingState& there, const Tra
 /// Writes config.json, model.safetensors (f32 master weights), trainer.safetensors (moments, importance table, loss
 /// scale, state) and the tokenizer's files into `folder`, which exists. `vocabulary`: the vocab.txt to copy.
 void save_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step,
-                     const TrainingState& state, const fs::path& vocabulary, bool cased);
+                     const TrainingState& state, const fs::path& vocabulary, const data::Normalization& normalization);
 
 /// Reads what save_checkpoint wrote into the step's arenas. Throws Error if the checkpoint is of another model, or
 /// lacks an importance table that the step has.
@@ -42,8 +43,9 @@ std::vector<float> load_importance(const fs::path& folder);
 /// The state alone, e.g. to compare the configuration before anything is allocated.
 TrainingState load_training_state(const fs::path& folder);
 
-/// Copies the weights of a model folder into the step. Heads that the folder lacks keep their values, and heads that
-/// the run lacks are left out; all else must be the same. Throws Error naming the tensor.
-void load_initial_weights(const fs::path& folder, const Parameters& parameters, TrainingStep& step);
+/// Copies the weights of a model folder into the step. Heads that the folder lacks keep their values, heads that the
+/// run lacks are left out, and so are rows of tokens past the run's vocabulary; all else must be the same. Throws Error
+/// naming the tensor. Returns what was left out or kept, for people.
+std::vector<std::string> load_initial_weights(const fs::path& folder, const Parameters& parameters, TrainingStep& step);
 
 }  // namespace dropforge

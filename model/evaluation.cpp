@@ -22,9 +22,9 @@ data::LoaderOptions loader_options(const EvaluationOptions& o) {
 Evaluator::Evaluator(const Parameters& parameters, const data::Dataset& dataset, const data::SpecialIds& special,
                      const EvaluationOptions& options)
     : options_(options), batches_(dataset, special, loader_options(options)) {
-    require(parameters.config().vocabulary == dataset.vocabulary_size(),
-            "{}: a vocabulary of {} tokens, the model has {}", dataset.folder().string(), dataset.vocabulary_size(),
-            parameters.config().vocabulary);
+    require(parameters.config().vocabulary >= dataset.vocabulary_size(),
+            "{}: a vocabulary of {} tokens, the model has only {}", dataset.folder().string(),
+            dataset.vocabulary_size(), parameters.config().vocabulary);
     require(batches_.sequences() > 0, "{}: the validation split has less than one sequence of {} tokens",
             dataset.folder().string(), options.sequence);
 }

@@ -13,10 +13,14 @@ struct Filling {
     double probability;
 };
 
-/// For each text, for each [MASK] in it in order: the `top` likeliest tokens, the likeliest first. `model` is a
-/// checkpoint with vocab.txt. Throws Error for a text without [MASK] or longer than the model's positions, or a model
-/// without an MLM head.
-std::vector<std::vector<std::vector<Filling>>> fill_mask(const fs::path& model, const std::vector<std::string>& texts,
-                                                         int top);
+struct FillResult {
+    std::vector<std::vector<std::vector<Filling>>> fillings;  // of each text, of each [MASK], the likeliest first
+    std::vector<std::string> notes;                           // what a user should know of the model's files
+};
+
+/// The `top` likeliest tokens for each [MASK]; rows of the decoder that no token has count as probability, but are
+/// none. Special and added tokens are recognised in the text. Throws Error for a text without [MASK] or longer than the
+/// model's positions, or a model without an MLM head.
+FillResult fill_mask(const fs::path& model, const std::vector<std::string>& texts, int top);
 
 }  // namespace dropforge

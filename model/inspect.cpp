@@ -186,9 +186,9 @@ Inspection inspect(const std::string& what, const InspectOptions& options) {
     require(options.memory == 0, "{}: only a configuration can be asked what of it fits into a memory", what);
     if (fs::is_regular_file(path)) return inspect_shard(path);
     if (fs::exists(path / data::Receipt::kFile)) return inspect_data(path);
-    if (fs::exists(path / "model.safetensors")) return inspect_model(path);
+    if (is_model(path)) return inspect_model(path);
     require(fs::exists(path / "config.toml"),
-            "{}: neither a data folder (dataset.json), nor a model (model.safetensors), nor a run (config.toml)", what);
+            "{}: neither a data folder (dataset.json), nor a model (config.json), nor a run (config.toml)", what);
     return inspect_run(path);
 }
 

@@ -1,8 +1,10 @@
 #include "model/json_object.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
+#include "base/json.h"
 
 namespace dropforge {
 
@@ -10,17 +12,12 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int kDeepest = 32;       // tokenizer.json has 6; the library writes values recursively
 constexpr size_t kMostShown = 80;  // bytes
 
 }  // namespace
 
-JsonObject::JsonObject(const std::string& text, const std::string& where) : where_(where) {
-    const auto check_depth = [&](int depth, Json::parse_event_t, Json&) {
-        require(depth <= kDeepest, "{}: nested more than {} deep", where, kDeepest);
-        return true;
-    };
-    json_ = Json::parse(text, check_depth, false);
+JsonObject::JsonObject(const std::string& text, const std::string& where)
+    : json_(parse_json(text, where)), where_(where) {
     require(json_.is_object(), "{}: not a JSON object", where);
 }
 
@@ -74,6 +71,16 @@ std::string JsonObject::text(const char* key, const std::optional<std::string>& 
 JsonObject JsonObject::object(const char* key) const {
     const auto is_object = [](const Json& v) { return v.is_object(); };
     return {read(key, std::optional<Json>(Json::object()), is_object, "an object"), where_ + ": " + key};
+}
+
+std::vector<JsonObject> JsonObject::objects(const char* key) const {
+    const auto is_list = [](const Json& v) {
+        return v.is_array() && std::ranges::all_of(v, [](const Json& entry) { return entry.is_object(); });
+    };
+    std::vector<JsonObject> objects;
+    for (const Json& entry : read(key, std::optional<Json>(Json::array()), is_list, "a list of objects"))
+        objects.push_back({entry, fmt::format("{}: {}[{}]", where_, key, objects.size())});
+    return objects;
 }
 
 std::string JsonObject::shown(const Json& value) {

@@ -15,9 +15,14 @@ namespace dropforge {
 /// `where`, the key, what was expected and what came.
 class JsonObject {
   public:
-    /// Throws Error for what is not a JSON object, or nested deeper than any of Hugging Face's files.
+    /// Throws Error for what is not a JSON object (parse_json).
     JsonObject(const std::string& text, const std::string& where);
     static JsonObject load(const fs::path& path) { return {read_text(path), path.string()}; }
+
+    /// An empty object where there is no such file.
+    static JsonObject load_optional(const fs::path& path) {
+        return {fs::exists(path) ? read_text(path) : std::string("{}"), path.string()};
+    }
 
     const std::string& where() const { return where_; }
     size_t size() const { return json_.size(); }
@@ -33,6 +38,9 @@ class JsonObject {
     std::string text(const char* key, const std::optional<std::string>& otherwise = {}) const;
     /// The object of a key; an empty one where it is not given.
     JsonObject object(const char* key) const;
+
+    /// The objects of a list; none where it is not given.
+    std::vector<JsonObject> objects(const char* key) const;
 
     /// A value for a message: its JSON, cut short.
     static std::string shown(const nlohmann::json& value);

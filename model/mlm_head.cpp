@@ -4,9 +4,9 @@ namespace dropforge {
 
 namespace {
 
-/// Of each of the decoder's three products with `rows` rows. The decoder is the word table with its padded rows, zeros
-/// that are computed with, since tensor cores want multiples of 8 (30 522 columns took an H100 2.4 times as long as
-/// 30 592), but are no work done.
+/// Of each of the decoder's three products with `rows` rows. The decoder has the word table's padded rows, zeros that
+/// are computed with, since tensor cores want multiples of 8 (30 522 columns took an H100 2.4 times as long as 30 592),
+/// but are no work done.
 double decoder_flops(const Graph& g, int64_t rows) {
     return 2.0 * static_cast<double>(rows) * static_cast<double>(g.config.hidden) *
            static_cast<double>(g.config.vocabulary);
@@ -33,7 +33,7 @@ MlmHead mlm_logits(Graph& g, Tensor rows) {
     m.logits = g.activation("logits", {r, g.config.padded_vocabulary()});
     ops::gemm(g.program, "decoder",
               {.a = m.norm.y,
-               .b = g.weight(p.word),
+               .b = g.weight(p.decoder),
                .c = m.logits,
                .bias = g.master(p.decoder_bias),
                .transpose_b = true,
@@ -66,13 +66,13 @@ Tensor mlm_backward(Graph& g, const MlmHead& m) {
     ops::gemm(g.program, "decoder.weight_gradient",
               {.a = m.logits,
                .b = m.norm.y,
-               .c = g.gradient(p.word),
+               .c = g.gradient(p.decoder),
                .a_sums = g.gradient(p.decoder_bias),
                .transpose_a = true,
-               .accumulate = g.adds("decoder.bias", p.word, p.decoder_bias),
+               .accumulate = g.adds("decoder.bias", p.decoder, p.decoder_bias),
                .flops = flops});
     const Tensor dnorm = g.activation("norm.gradient", m.norm.y.shape);
-    ops::gemm(g.program, "decoder.backward", {.a = m.logits, .b = g.weight(p.word), .c = dnorm, .flops = flops});
+    ops::gemm(g.program, "decoder.backward", {.a = m.logits, .b = g.weight(p.decoder), .c = dnorm, .flops = flops});
     const Tensor dgelu = g.activation("gelu.gradient", m.gelu.shape);
     ops::layernorm_backward(g.program, "norm.backward", m.norm,
                             {.dy = dnorm,

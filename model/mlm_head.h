@@ -1,5 +1,5 @@
-// The masked-language-model head: dense, GELU, LayerNorm, decoder tied to the word embeddings, cross-entropy fused and
-// in place.
+// The masked-language-model head: dense, GELU, LayerNorm, decoder (tied to the word embeddings in all that is trained),
+// cross-entropy fused and in place.
 #pragma once
 
 #include "model/graph.h"
@@ -19,7 +19,7 @@ MlmHead mlm_logits(Graph& graph, Tensor rows);
 /// mlm_logits and the loss over the inputs masked_labels, masked_weights [R]: the unreduced one into `position_loss`
 /// f32 [R], sums into `totals` f32 [3]. In training the gradient is scaled by the input mlm_scale [1].
 MlmHead mlm_forward(Graph& graph, Tensor rows, Tensor position_loss, Tensor totals);
-/// Parameter gradients (the word table's is assigned or accumulated first here), and the gradient at the rows, which it
+/// Parameter gradients (the decoder's is assigned or accumulated first here), and the gradient at the rows, which it
 /// returns.
 Tensor mlm_backward(Graph& graph, const MlmHead& head);
 

@@ -25,12 +25,22 @@ Parameters::Parameters(const BertConfig& config, const Heads& heads) : config_(c
     for (int64_t i = 0; i < config.layers; ++i) add_layer(i);
     if (heads.pooler) pooler = add_linear("pooler", "bert.pooler.dense", h, h);
     if (heads.mlm) {
-        decoder_bias = add("mlm/decoder/bias", {config.padded_vocabulary()});
-        name(decoder_bias, "cls.predictions.bias", {config.vocabulary});
+        add_decoder();
         transform = add_linear("mlm/transform", "cls.predictions.transform.dense", h, h);
         transform_norm = add_norm("mlm/norm", "cls.predictions.transform.LayerNorm");
     }
     if (heads.next_sentence) next_sentence = add_linear("next_sentence", "cls.seq_relationship", 2, h);
+}
+
+void Parameters::add_decoder() {
+    const std::string own = "cls.predictions.decoder.";
+    decoder = word;
+    if (!config_.tied_decoder) {
+        decoder = add("mlm/decoder/weight", {config_.padded_vocabulary(), config_.hidden});
+        name(decoder, own + "weight", {config_.vocabulary, config_.hidden});
+    }
+    decoder_bias = add("mlm/decoder/bias", {config_.padded_vocabulary()});
+    name(decoder_bias, config_.tied_decoder ? "cls.predictions.bias" : own + "bias", {config_.vocabulary});
 }
 
 void Parameters::add_layer(int64_t index) {

@@ -70,6 +70,7 @@ class Parameters {
     std::vector<Layer> layers;
     Linear transform;  // of the MLM head
     Norm transform_norm;
+    Index decoder = -1;       // [padded V, h]: the word table, unless config().tied_decoder is off
     Index decoder_bias = -1;  // [padded V]
     Linear pooler, next_sentence;
 
@@ -78,6 +79,7 @@ class Parameters {
     Linear add_linear(const std::string& name, const std::string& hf, int64_t out, int64_t in);
     Norm add_norm(const std::string& name, const std::string& hf);
     void add_layer(int64_t index);
+    void add_decoder();
     void name(Index parameter, const std::string& hf, const Shape& shape, int64_t first = 0);
 
     BertConfig config_;

@@ -19,6 +19,7 @@
 #include "model/run_folder.h"
 #include "model/run_inputs.h"
 #include "model/step_meter.h"
+#include "model/tokenizer_files.h"
 
 namespace dropforge {
 
@@ -60,6 +61,7 @@ class Pretraining {
     void prepare_reports();
     void begin();
     void note(const std::vector<std::string>& notes);
+    void require_tokenizer(const fs::path& model);
     bool finished() const { return state_.step >= config_.train.steps; }
     void set_importance();
     void queue_step(int64_t step, data::Loader& loader);
@@ -109,7 +111,7 @@ void Pretraining::load() {
             const std::string difference =
                 config_.difference(RunConfig::from_toml(there.config, checkpoint->path.string()));
             require(difference.empty(), "{}: a checkpoint of another run: {}", checkpoint->path.string(), difference);
-            require_vocabulary(checkpoint->path, inputs_.vocabulary);
+            require_tokenizer(checkpoint->path);
             require(there.data == state_.data,
                     "{}: a checkpoint of a run on other data: its training split has the fingerprint {}, that of {} "
                     "has {}",
@@ -128,10 +130,13 @@ void Pretraining::load() {
     step_.store_states();
     if (options_.initial.empty()) return;
     require_whole(options_.initial);
-    require(fs::exists(options_.initial / "config.json"), "{}: No such file",
-            (options_.initial / "config.json").string());
-    require_vocabulary(options_.initial, inputs_.vocabulary);
-    load_initial_weights(options_.initial, plan_.parameters, step_);
+    require(is_model(options_.initial), "{}: No such file", (options_.initial / "config.json").string());
+    require_tokenizer(options_.initial);
+    note(load_initial_weights(options_.initial, plan_.parameters, step_));
+}
+
+void Pretraining::require_tokenizer(const fs::path& model) {
+    note(require_same_tokenizer(model, config_.data.path, inputs_.vocabulary, inputs_.training.normalization()));
 }
 
 /// The table as it is before the first step.
@@ -253,7 +258,7 @@ void Pretraining::save(int64_t step) {
     metrics_->sync();
     CheckpointWriter writer(folder_, step);
     save_checkpoint(writer.path(), plan_.parameters, step_, state_, inputs_.training.vocabulary_path(),
-                    inputs_.training.cased());
+                    inputs_.training.normalization());
     result_.checkpoint = writer.commit().path;
     folder_.prune(config_.checkpoint.keep_last, config_.checkpoint.keep_every);
     note(folder_.take_notes());

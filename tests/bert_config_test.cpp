@@ -103,7 +103,9 @@ TEST_CASE("config.json: optional keys take Hugging Face's defaults, special ids 
 
 TEST_CASE("config.json: bad input, by key") {
     CHECK(message_of([] { BertConfig::from_json("[1]", "config.json"); }) == "config.json: not a JSON object");
-    CHECK(message_of([] { BertConfig::from_json("{\"a\":", "config.json"); }) == "config.json: not a JSON object");
+    CHECK(message_of([] {
+              BertConfig::from_json("{\"a\":", "config.json");
+          }).starts_with("config.json: not JSON: parse error at line 1, column 6: syntax error"));
     CHECK(error_with("hidden_size", nullptr) == "config.json: the key hidden_size is missing");
     CHECK(error_with("hidden_size", "256") == "config.json: hidden_size must be an integer, not \"256\"");
     CHECK(error_with("hidden_size", 256.5) == "config.json: hidden_size must be an integer, not 256.5");
@@ -121,7 +123,6 @@ TEST_CASE("config.json: bad input, by key") {
 
 TEST_CASE("config.json: another model, JSON that is no config, and null for a default") {
     CHECK(error_with("is_decoder", true).find("is_decoder is true") != std::string::npos);
-    CHECK(error_with("tie_word_embeddings", false).find("tie_word_embeddings is false") != std::string::npos);
     CHECK(error_with("per_layer_config", {{"0", {{"heads", 2}}}}).find("per_layer_config") != std::string::npos);
     CHECK(error_with("vocab_size", 18446744073709551615U).find("must be an integer, not 1844674407") !=
           std::string::npos);

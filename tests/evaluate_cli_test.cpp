@@ -93,16 +93,19 @@ TEST_CASE("evaluate: bad input") {
                             std::initializer_list<std::string> parts, const Arguments& more = {"--sequence", "32"}) {
         check_refused(Arguments{"evaluate", "--model", with_model, "--data", with_data} + more, 1, parts);
     };
-    refused("/none", data, {"/none/config.json", "No such file"});
+    refused("/none", data, {"/none/model.safetensors", "No such file"});
     refused(model, "/none", {"/none: no such data folder"});
     refused(model, data, {"--sequence 65", "64 positions"}, {"--sequence", "65"});
-    refused(model, prepare_data(place.folder / "smaller", 400, 110).string(), {"vocab.txt", "120 tokens", "110"});
-    refused(model, prepare_data(place.folder / "other", 400, 120, 2).string(), {"a model of another vocabulary"});
+    refused(model, prepare_data(place.folder / "smaller", 400, 110).string(), {"120 tokens", "110"});
+    refused(model, prepare_data(place.folder / "other", 400, 120, 2).string(), {"another vocabulary"});
     const fs::path cased = place.folder / "cased";
     fs::copy(place.model, cased);
     fs::remove(cased / "manifest.json");  // as another program writes it
     write_text(cased / "tokenizer_config.json", R"({"do_lower_case": false})");
     refused(cased.string(), data, {"uncased, the model is cased"});
+    fs::remove(cased / "tokenizer_config.json");
+    CHECK(contains(succeed({"evaluate", "--model", cased.string(), "--data", data, "--sequence", "32"}).error,
+                   "tokenizer_config.json: taken for uncased, as transformers does"));
     check_refused({"evaluate", "--model", model}, 2, {"--data"});
     check_refused({"evaluate", "--model", model, "--data", data, "--precision", "f8"}, 2, {"--precision"});
 
@@ -187,7 +190,7 @@ TEST_CASE("fill: the likeliest words of each [MASK]; bad input") {
     write_text(plain / "vocab.txt", vocabulary + vocabulary.substr(0, vocabulary.find('\n') + 1));
     check_refused({"fill", "--model", plain.string(), "a [MASK]"}, 1, {"vocab.txt, line 121", "duplicate"});
     fs::remove(plain / "vocab.txt");
-    check_refused({"fill", "--model", plain.string(), "a [MASK]"}, 1, {"vocab.txt", "No such file"});
+    check_refused({"fill", "--model", plain.string(), "a [MASK]"}, 1, {"neither vocab.txt nor tokenizer.json"});
 }
 
 TEST_CASE("inspect: each kind of thing, whole and damaged") {

@@ -3,10 +3,13 @@
 
 #include <doctest/doctest.h>
 
+#include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "engine/safetensors.h"
+#include "tests/message_of.h"
 #include "tests/paths.h"
 #include "tests/temporary_folder.h"
 
@@ -14,6 +17,8 @@ namespace dropforge {
 namespace {
 
 const fs::path kCases = fs::path(kTestData) / "parity";
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 TEST_CASE("a model read and written again is equal tensor for tensor") {
     for (const char* name : {"a", "b"}) {
@@ -56,26 +61,202 @@ TEST_CASE("names without the prefix are read, and an encoder without heads is wr
     CHECK(nlohmann::json::parse(read_text(again / "config.json"))["architectures"][0] == "BertModel");
 }
 
-TEST_CASE("LayerNorm's older names are read; a decoder of its own is refused") {
-    const TemporaryFolder folder;
-    const SafetensorsFile whole(kCases / "a" / "model.safetensors");
-    fs::copy_file(kCases / "a" / "config.json", folder / "config.json");
-    SafetensorsWriter writer;
-    for (const auto& [name, info] : whole.tensors()) {
-        std::string old = name;
-        if (old.ends_with("LayerNorm.weight")) old.replace(old.size() - 6, 6, "gamma");
-        if (old.ends_with("LayerNorm.bias")) old.replace(old.size() - 4, 4, "beta");
-        writer.add_raw(old, info.dtype, whole.bytes(name), info.shape);
+/// Case a's tensors by name, to be changed and written as a model of others.
+struct Changed {
+    using Values = std::vector<float>;
+    struct Tensor {
+        std::vector<int64_t> shape;
+        Values values;
+    };
+
+    TemporaryFolder folder;
+    std::map<std::string, Tensor> tensors;
+    nlohmann::json config = nlohmann::json::parse(read_text(kCases / "a" / "config.json"));
+
+    Changed() {
+        const SafetensorsFile whole(kCases / "a" / "model.safetensors");
+        for (const auto& entry : whole.tensors()) {
+            Tensor& tensor = tensors[entry.first];
+            tensor.shape = entry.second.shape;
+            tensor.values.resize(static_cast<size_t>(entry.second.size()));
+            whole.read(entry.first, tensor.values);
+        }
     }
-    writer.write(folder / "model.safetensors");
-    const Model expected = load_model(kCases / "a"), model = load_model(folder.path());
-    const float *x = expected.values.as<float>(), *y = model.values.as<float>();
-    CHECK(std::equal(x, x + expected.parameters.size(), y));
-    const TensorInfo& table = whole.info("bert.embeddings.word_embeddings.weight");
-    const std::vector<float> other(static_cast<size_t>(table.size()), 1);
-    writer.add("cls.predictions.decoder.weight", std::span<const float>(other), table.shape);
-    writer.write(folder / "model.safetensors");
-    CHECK_THROWS_WITH_AS(load_model(folder.path()), doctest::Contains("a decoder of its own"), Error);
+    void write_file(const std::string& name, const std::function<bool(const std::string&)>& chosen) const {
+        SafetensorsWriter writer;
+        for (const auto& entry : tensors)
+            if (chosen(entry.first))
+                writer.add(entry.first, std::span<const float>(entry.second.values), entry.second.shape);
+        writer.write(folder / name);
+    }
+    void write_config() const { write_text(folder / "config.json", config.dump()); }
+    Model load() const {
+        write_config();
+        write_file("model.safetensors", [](const std::string&) { return true; });
+        return load_model(folder.path());
+    }
+    std::string error() const {
+        return test::message_of([&] { load(); });
+    }
+};
+
+const std::string kWord = "bert.embeddings.word_embeddings.weight", kDecoder = "cls.predictions.decoder.weight",
+                  kBias = "cls.predictions.bias", kDecoderBias = "cls.predictions.decoder.bias";
+
+bool same_values(const Model& model, const Model& expected) {
+    const float* x = expected.values.as<float>();
+    return model.parameters.size() == expected.parameters.size() &&
+           std::equal(x, x + expected.parameters.size(), model.values.as<float>());
+}
+
+TEST_CASE("of two shared tensors one is enough; the decoder's are the ones that count") {
+    const Model expected = load_model(kCases / "a");
+    Changed changed;
+    changed.tensors[kDecoder] = changed.tensors[kWord];
+    CHECK(same_values(changed.load(), expected));
+    changed.tensors.erase(kWord);
+    CHECK(same_values(changed.load(), expected));
+    changed.tensors[kDecoderBias] = changed.tensors[kBias];
+    changed.tensors.erase(kBias);
+    CHECK(same_values(changed.load(), expected));
+    changed.tensors[kBias] = changed.tensors[kDecoderBias];
+    for (float& value : changed.tensors[kBias].values) value += 1;
+    CHECK(same_values(changed.load(), expected));
+}
+
+TEST_CASE("a decoder of its own is read, whatever config.json says of tying; what then is missing is said") {
+    Changed changed;
+    changed.tensors[kDecoder] = changed.tensors[kWord];
+    changed.tensors[kDecoder].values[0] += 1;
+    const Model differs = changed.load();
+    CHECK(!differs.parameters.config().tied_decoder);
+    CHECK(nlohmann::json::parse(differs.parameters.config().to_json("X"))["tie_word_embeddings"] == false);
+    changed.config["tie_word_embeddings"] = false;
+    CHECK(contains(changed.error(), kDecoderBias + " is missing, and nothing else stands for it where tie_word_embe"));
+    changed.tensors[kDecoderBias] = changed.tensors[kBias];
+    const Model untied = changed.load();
+    CHECK(same_values(untied, differs));
+    const TemporaryFolder again;
+    save_model(again.path(), untied.parameters, untied.values.as<float>());
+    CHECK(same_values(load_model(again.path()), untied));
+    changed.tensors.erase(kDecoder);
+    CHECK(contains(changed.error(), kDecoder + " is missing"));
+}
+
+TEST_CASE("names of older writers, buffers, and heads of other tasks, which are left out by name") {
+    const Model expected = load_model(kCases / "a");
+    Changed changed;
+    for (const std::string part : {"weight", "bias"}) {
+        const std::string name = "bert.embeddings.LayerNorm.", old = part == "weight" ? "gamma" : "beta";
+        changed.tensors[name + old] = changed.tensors[name + part];
+        changed.tensors.erase(name + part);
+    }
+    changed.tensors["bert.embeddings.position_ids"] = {{1, 3}, {0, 1, 2}};
+    changed.tensors["bert.embeddings.token_type_ids"] = {{1, 3}, {0, 0, 0}};
+    changed.tensors["classifier.weight"] = {{1, 2}, {1, 2}};
+    changed.tensors["qa_outputs.bias"] = {{2}, {1, 2}};
+    const Model model = changed.load();
+    CHECK(same_values(model, expected));
+    REQUIRE(notes_on(model, "M").size() == 1);
+    CHECK(notes_on(model, "M")[0] == "M: left out, as heads of other tasks: classifier.weight, qa_outputs.bias");
+    CHECK(notes_on(expected, "M").empty());
+    std::erase_if(changed.tensors, [](const auto& entry) { return entry.first.starts_with("cls.predictions."); });
+    const Model headless = changed.load();
+    CHECK(test::message_of([&] { require_mlm_head(headless, "M"); }) ==
+          "M: the model has no MLM head: no tensor is named cls.predictions.…, but classifier.weight");
+    changed.tensors["embeddings.LayerNorm.weight"] = changed.tensors["bert.embeddings.LayerNorm.gamma"];
+    CHECK(contains(changed.error(), "both embeddings.LayerNorm.weight and bert.embeddings.LayerNorm.gamma are there"));
+}
+
+TEST_CASE("another prefix is named") {
+    Changed changed;
+    std::map<std::string, Changed::Tensor> wrapped;
+    for (const auto& entry : changed.tensors) wrapped["module." + entry.first] = entry.second;
+    changed.tensors = wrapped;
+    CHECK(contains(changed.error(), "names begin with \"module.bert.\" where \"bert.\" or nothing is expected"));
+}
+
+TEST_CASE("weights of every floating-point type; others are refused by name") {
+    const SafetensorsFile whole(kCases / "a" / "model.safetensors");
+    const Changed changed;
+    changed.write_config();
+    const auto error_of = [&](const std::string& dtype, size_t bytes) {
+        SafetensorsWriter writer;
+        std::map<std::string, std::vector<std::byte>> data;
+        for (const auto& entry : whole.tensors()) {
+            auto& zeros = data[entry.first];
+            zeros.resize(static_cast<size_t>(entry.second.size()) * bytes);
+            writer.add_raw(entry.first, dtype, zeros, entry.second.shape);
+        }
+        writer.write(changed.folder / "model.safetensors");
+        return test::message_of([&] { load_model(changed.folder.path()); });
+    };
+    for (const auto& [dtype, bytes] : {std::pair{"F64", 8}, {"F32", 4}, {"F16", 2}, {"BF16", 2}})
+        CHECK(error_of(dtype, static_cast<size_t>(bytes)) == "");
+    for (const auto& [dtype, bytes] : {std::pair{"I32", 4}, {"I8", 1}, {"F8_E4M3", 1}, {"BOOL", 1}, {"U8", 1}})
+        CHECK(contains(error_of(dtype, static_cast<size_t>(bytes)),
+                       std::string("expected F32, F16, BF16 or F64, found ") + dtype));
+}
+
+/// A model in two shards and their index.
+struct Sharded : Changed {
+    nlohmann::json map;
+
+    Sharded() {
+        write_config();
+        const auto in_first = [](const std::string& name) { return name < "bert.encoder"; };
+        for (const auto& entry : tensors) map[entry.first] = in_first(entry.first) ? "1.safetensors" : "2.safetensors";
+        write_file("1.safetensors", in_first);
+        write_file("2.safetensors", [&](const std::string& name) { return !in_first(name); });
+    }
+    std::string error_with(const nlohmann::json& changed_map) const {
+        write_text(folder / "model.safetensors.index.json",
+                   nlohmann::json{{"metadata", {{"total_size", 1}}}, {"weight_map", changed_map}}.dump());
+        return test::message_of([&] { load_model(folder.path()); });
+    }
+};
+
+TEST_CASE("shards: read by their index") {
+    const Sharded sharded;
+    REQUIRE(sharded.error_with(sharded.map) == "");
+    CHECK(same_values(load_model(sharded.folder.path()), load_model(kCases / "a")));
+}
+
+TEST_CASE("shards: an index that leads astray") {
+    const Sharded sharded;
+    for (const char* name : {"../1.safetensors", "/tmp/1.safetensors", "..", ".", "", "sub/1.safetensors", "a\\b"}) {
+        auto map = sharded.map;
+        map[kWord] = name;
+        CHECK(contains(sharded.error_with(map), std::string("index.json: the shard \"") + name + "\" of " + kWord +
+                                                    " must be a file of the same folder"));
+    }
+    auto map = sharded.map;
+    map[kWord] = "3.safetensors";
+    CHECK(contains(sharded.error_with(map), "the shard 3.safetensors of " + kWord + " is missing"));
+    map[kWord] = "2.safetensors";
+    CHECK(contains(sharded.error_with(map), kWord + " is not in 2.safetensors"));
+    map.erase(kWord);
+    CHECK(contains(sharded.error_with(map), "1.safetensors: the tensor " + kWord + " is not in the index"));
+    map[kWord] = 1;
+    CHECK(contains(sharded.error_with(map), kWord + " must be a string, not 1"));
+    CHECK(contains(sharded.error_with(nlohmann::json::object()), "names no tensor"));
+    CHECK(contains(sharded.error_with(nlohmann::json::array()), "weight_map must be an object"));
+    sharded.write_file("2.safetensors", [](const std::string&) { return true; });
+    CHECK(contains(sharded.error_with(sharded.map), "is also in 1.safetensors, where the index has it"));
+}
+
+TEST_CASE("weights in another format only: one line that says how to convert them") {
+    const TemporaryFolder folder;
+    fs::copy_file(kCases / "a" / "config.json", folder / "config.json");
+    const auto error = [&] { return test::message_of([&] { load_model(folder.path()); }); };
+    CHECK(contains(error(), "model.safetensors: No such file, and no model.safetensors.index.json"));
+    for (const std::string file : {"adapter_model.safetensors", "bert_model.ckpt.index", "flax_model.msgpack",
+                                   "tf_model.h5", "pytorch_model.bin.index.json", "pytorch_model.bin"}) {
+        write_text(folder / file, "");
+        CHECK(contains(error(), "no model.safetensors, but " + file));
+        CHECK(contains(error(), "to convert it, there: python3 -c \""));
+        CHECK(!contains(error(), "\n"));
+    }
 }
 
 TEST_CASE("a tensor too many, too few or of another shape is refused by name") {
@@ -100,31 +281,6 @@ TEST_CASE("a tensor too many, too few or of another shape is refused by name") {
     written("", "", "bert.encoder.layer.0.output.dense.weight");
     CHECK_THROWS_WITH_AS(load_model(folder.path()), doctest::Contains("bert.encoder.layer.0.output.dense.weight"),
                          Error);
-}
-
-TEST_CASE("tokenizer files say whether the vocabulary is cased") {
-    const TemporaryFolder folder;
-    write_text(folder / "some.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n");
-    CHECK(!tokenizer_is_cased(folder.path()));
-    for (const bool cased : {true, false}) {
-        save_tokenizer(folder.path(), folder / "some.txt", cased, 512);
-        CHECK(tokenizer_is_cased(folder.path()) == cased);
-        CHECK(read_text(folder / "vocab.txt") == read_text(folder / "some.txt"));
-    }
-}
-
-TEST_CASE("the vocabulary of tokenizer.json; a folder without one; switches that data is not prepared with") {
-    const TemporaryFolder folder;
-    const data::Vocabulary vocabulary({"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"});
-    CHECK_THROWS_WITH_AS(require_vocabulary(folder.path(), vocabulary), doctest::Contains("cannot be checked"), Error);
-    nlohmann::json list;
-    for (int32_t id = 0; id < vocabulary.size(); ++id) list[vocabulary.token(id)] = id;
-    write_text(folder / "tokenizer.json", nlohmann::json{{"model", {{"type", "WordPiece"}, {"vocab", list}}}}.dump());
-    require_vocabulary(folder.path(), vocabulary);
-    const data::Vocabulary other({"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "b"});
-    CHECK_THROWS_WITH_AS(require_vocabulary(folder.path(), other), doctest::Contains("token 5"), Error);
-    write_text(folder / "tokenizer_config.json", R"({"strip_accents": false})");
-    CHECK_THROWS_WITH_AS(tokenizer_is_cased(folder.path()), doctest::Contains("strip_accents"), Error);
 }
 
 }  // namespace

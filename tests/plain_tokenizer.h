@@ -25,13 +25,14 @@ inline const data::Vocabulary& vocabulary() {
 /// The rules of basic tokenization and WordPiece, one after another over the whole text.
 class PlainTokenizer {
   public:
-    explicit PlainTokenizer(bool cased) : cased_(cased) {
+    explicit PlainTokenizer(const data::Normalization& normalization) : normalization_(normalization) {
         for (int32_t id = 0; id < vocabulary().size(); ++id) ids_[vocabulary().token(id)] = id;
     }
 
     Ids encode(std::string_view text) const {
         std::u32string normalised = clean(text);
-        if (!cased_) normalised = strip_and_lower(decomposed(normalised));
+        if (normalization_.strip_accents) normalised = stripped(decomposed(normalised));
+        if (normalization_.lower_case) normalised = lower(normalised);
         Ids ids;
         std::u32string word;
         normalised += U' ';
@@ -54,7 +55,7 @@ class PlainTokenizer {
                                                   {0x2B920, 0x2CEAF}, {0x2F800, 0x2FA1F}};
         return std::ranges::any_of(kRanges, [c](const auto& range) { return c >= range[0] && c <= range[1]; });
     }
-    static std::u32string clean(std::string_view text) {
+    std::u32string clean(std::string_view text) const {
         std::u32string result;
         for (const char *p = text.data(), *end = p + text.size(); p < end;) {
             const auto [c, size] = data::decode_utf8(p, end);
@@ -63,7 +64,8 @@ class PlainTokenizer {
             if (space) {
                 result += U' ';
             } else if (c != 0 && c != data::kReplacement && !data::is_control(c)) {
-                result += is_ideograph(c) ? std::u32string{U' ', c, U' '} : std::u32string{c};
+                result += normalization_.split_ideographs && is_ideograph(c) ? std::u32string{U' ', c, U' '}
+                                                                             : std::u32string{c};
             }
         }
         return result;
@@ -84,11 +86,15 @@ class PlainTokenizer {
         }
         return result;
     }
-    static std::u32string strip_and_lower(const std::u32string& text) {
+    static std::u32string stripped(const std::u32string& text) {
         std::u32string result;
-        for (const char32_t c : text) {
-            if (!data::is_nonspacing_mark(c)) result += data::lower_case(c);
-        }
+        for (const char32_t c : text)
+            if (!data::is_nonspacing_mark(c)) result += c;
+        return result;
+    }
+    static std::u32string lower(const std::u32string& text) {
+        std::u32string result;
+        for (const char32_t c : text) result += c == U'\u0130' ? U"i\u0307" : std::u32string{data::lower_case(c)};
         return result;
     }
     static std::string utf8(std::u32string_view text) {
@@ -120,7 +126,7 @@ class PlainTokenizer {
         ids.insert(ids.end(), found.begin(), found.end());
     }
 
-    bool cased_;
+    data::Normalization normalization_;
     std::unordered_map<std::string, int32_t> ids_;
 };
 

@@ -101,7 +101,7 @@ TEST_CASE("the receipt counts everything, and adds up to the token with drops") 
     const Receipt receipt = prepare(corpus.options).receipt;
     // The same again, the simple way.
     const Vocabulary vocabulary = Vocabulary::load(*corpus.options.vocabulary);
-    WordPiece tokenizer(vocabulary, false);
+    WordPiece tokenizer(vocabulary, kUncased);
     std::vector<std::string> documents;
     for (const char* name : {"text/a.txt", "text/more/b.txt"}) {
         std::string text = read_text(corpus.folder / name);

@@ -102,7 +102,7 @@ TEST_CASE("pieces of any size give the same documents") {
     write_text(folder / "a.txt", text);
     const Vocabulary vocabulary({"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "word", "a", "ete", ".", "##a", "##word",
                                  "##ete", "\xE4\xB8\xAD"});
-    WordPiece tokenizer(vocabulary, false);
+    WordPiece tokenizer(vocabulary, kUncased);
     const auto tokens = [&](size_t piece_bytes) {
         std::vector<std::vector<int32_t>> all;
         for (const std::string& document : documents_of({folder / "a.txt"}, piece_bytes)) {

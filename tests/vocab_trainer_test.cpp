@@ -123,7 +123,7 @@ TEST_CASE("special tokens, alphabet by code point, then joins by frequency") {
 TEST_CASE("text is normalised as the tokenizer does it") {
     const Tokens uncased = train("Ab\xC3\xA9 AB\xC3\x89 abe\xCC\x81", 11);
     CHECK(Tokens(uncased.begin() + 5, uncased.end()) == Tokens{"a", "b", "e", "##b", "##e", "ab"});
-    const Tokens cased = train("Ab Ab ab", 10, {.cased = true});
+    const Tokens cased = train("Ab Ab ab", 10, {.normalization = kCased});
     CHECK(Tokens(cased.begin() + 5, cased.end()) == Tokens{"A", "a", "b", "##b", "Ab"});
 }
 
@@ -157,7 +157,7 @@ TEST_CASE("overlapping pairs are joined from the left") {
 TEST_CASE("every word of the text can be put together from the vocabulary") {
     const std::string text = random_text(77, 2000);
     const Vocabulary vocabulary(train(text, 200));
-    WordPiece tokenizer(vocabulary, false);
+    WordPiece tokenizer(vocabulary, kUncased);
     std::vector<int32_t> ids;
     tokenizer.encode(text, ids);
     CHECK(ids.size() > 2000);

@@ -82,10 +82,19 @@ std::string random_text(std::mt19937& random, size_t parts) {
     return text;
 }
 
+/// All settings of the three switches.
+std::vector<Normalization> all_normalizations() {
+    std::vector<Normalization> all;
+    for (const bool lower : {true, false})
+        for (const bool strip : {true, false})
+            for (const bool split : {true, false}) all.push_back({lower, strip, split});
+    return all;
+}
+
 }  // namespace
 
 TEST_CASE("every rule: tests/golden/tokenizer/cases.jsonl") {
-    WordPiece uncased(vocabulary(), false), cased(vocabulary(), true);
+    WordPiece uncased(vocabulary(), kUncased), cased(vocabulary(), kCased);
     int checked = 0;
     for (const nlohmann::json& line : read_lines(kGolden / "cases.jsonl")) {
         CAPTURE(line.at("name").get<std::string>());
@@ -104,13 +113,13 @@ TEST_CASE("every rule: tests/golden/tokenizer/cases.jsonl") {
 }
 
 TEST_CASE("ids are the line numbers of the vocabulary, counted from 0") {
-    WordPiece tokenizer(vocabulary(), false);
+    WordPiece tokenizer(vocabulary(), kUncased);
     CHECK(encode(tokenizer, "[mask] UNAFFABLE, zab") == Ids{5, 16, 6, 17, 18, 19, 10, 1});
     CHECK(vocabulary().special().mask == 4);
 }
 
 TEST_CASE("invalid UTF-8 vanishes, and with it nothing valid") {
-    WordPiece tokenizer(vocabulary(), false);
+    WordPiece tokenizer(vocabulary(), kUncased);
     const std::vector<std::string> the = {"the"}, two = {"the", "the"}, comma = {"the", ",", "the"};
     for (const char* bad :
          {"\x80", "\xBF\xBF", "\xC0\xAF", "\xC3", "\xE2\x82", "\xED\xA0\x80", "\xEF\xBF\xBD", "\xF0\x80\x80\xAF",
@@ -127,7 +136,7 @@ TEST_CASE("invalid UTF-8 vanishes, and with it nothing valid") {
 }
 
 TEST_CASE("word_starts marks the first piece of each word") {
-    WordPiece tokenizer(vocabulary(), false);
+    WordPiece tokenizer(vocabulary(), kUncased);
     for (int pass = 0; pass < 2; ++pass) {  // the second from the cache
         Ids ids;
         std::vector<uint8_t> starts;
@@ -141,7 +150,7 @@ TEST_CASE("word_starts marks the first piece of each word") {
 }
 
 TEST_CASE("encode appends") {
-    WordPiece tokenizer(vocabulary(), false);
+    WordPiece tokenizer(vocabulary(), kUncased);
     Ids ids = {77};
     std::vector<uint8_t> starts = {9};
     tokenizer.encode("the", ids, &starts);
@@ -150,12 +159,12 @@ TEST_CASE("encode appends") {
 }
 
 TEST_CASE("random text: equal to the rules applied one after another, with cold and warm cache, and when cut") {
-    for (const bool cased : {false, true}) {
-        CAPTURE(cased);
-        std::mt19937 random(cased ? 1 : 2);
-        const PlainTokenizer plain(cased);
-        WordPiece warm(vocabulary(), cased);
-        for (int round = 0; round < 3000; ++round) {
+    for (const Normalization& normalization : all_normalizations()) {
+        CAPTURE(normalization.text());
+        std::mt19937 random(1);
+        const PlainTokenizer plain(normalization);
+        WordPiece warm(vocabulary(), normalization);
+        for (int round = 0; round < 1000; ++round) {
             const std::string text = random_text(random, 1 + static_cast<size_t>(round) % 60);
             CAPTURE(round);
             const Ids expected = plain.encode(text);
@@ -177,8 +186,8 @@ TEST_CASE("random text: equal to the rules applied one after another, with cold 
 
 TEST_CASE("random bytes of every length up to 64, ending where memory may end") {
     std::mt19937 random(3);
-    const PlainTokenizer plain(false);
-    WordPiece tokenizer(vocabulary(), false);
+    const PlainTokenizer plain(kUncased);
+    WordPiece tokenizer(vocabulary(), kUncased);
     for (size_t size = 0; size <= 64; ++size) {
         for (int round = 0; round < 40; ++round) {
             std::vector<char> bytes(size);  // of exactly this size, for AddressSanitizer
@@ -190,9 +199,9 @@ TEST_CASE("random bytes of every length up to 64, ending where memory may end") 
 }
 
 TEST_CASE("every code point alone and between letters: equal to the rules") {
-    for (const bool cased : {false, true}) {
-        const PlainTokenizer plain(cased);
-        WordPiece tokenizer(vocabulary(), cased);
+    for (const Normalization& normalization : all_normalizations()) {
+        const PlainTokenizer plain(normalization);
+        WordPiece tokenizer(vocabulary(), normalization);
         int wrong = 0;
         for (char32_t c = 0; c < kCodePoints; c += c < 0x3100 || c > 0x1CF00 ? 1 : 7) {
             char bytes[4];
@@ -233,7 +242,7 @@ TEST_CASE("what Unicode's versions disagree on is as in the tables of Hugging Fa
 }
 
 TEST_CASE("safe_cut: after the last white space, punctuation mark or ideograph") {
-    const WordPiece tokenizer(vocabulary(), false);
+    const WordPiece tokenizer(vocabulary(), kUncased);
     CHECK(tokenizer.safe_cut("") == 0);
     CHECK(tokenizer.safe_cut("word") == 0);
     CHECK(tokenizer.safe_cut("two words") == 4);
@@ -248,7 +257,7 @@ TEST_CASE("more different words than the cache holds") {
     std::vector<std::string> tokens = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
     for (char c = '0'; c <= '9'; ++c) tokens.push_back({c});
     for (char c = '0'; c <= '9'; ++c) tokens.push_back(std::string("##") + c);
-    WordPiece tokenizer(Vocabulary(tokens), false);
+    WordPiece tokenizer(Vocabulary(tokens), kUncased);
     std::string text;
     Ids expected;
     for (int n = 0; n < 200000; ++n) {
@@ -330,7 +339,7 @@ TEST_CASE("Hugging Face's fast tokenizer, line by line") {
     }
     for (const std::string mode : {"uncased", "cased"}) {
         const Vocabulary bert = Vocabulary::load(fs::path(folder) / ("bert-base-" + mode + "-vocab.txt"));
-        WordPiece tokenizer(bert, mode == "cased");
+        WordPiece tokenizer(bert, mode == "cased" ? kCased : kUncased);
         int lines = 0;
         for (const nlohmann::json& line : read_lines(fs::path(golden) / (mode + ".jsonl"))) {
             CAPTURE(mode);

@@ -33,7 +33,7 @@ void check(data::WordPiece& tokenizer, std::string_view text, int32_t size) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     static const data::Vocabulary vocabulary = made_up_vocabulary();
-    static data::WordPiece cased(vocabulary, true), uncased(vocabulary, false);
+    static data::WordPiece cased(vocabulary, data::kCased), uncased(vocabulary, data::kUncased);
     check(cased, fuzzing::text_of(data, size), vocabulary.size());
     check(uncased, fuzzing::text_of(data, size), vocabulary.size());
     return 0;

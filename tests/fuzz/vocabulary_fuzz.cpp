@@ -15,7 +15,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         for (int32_t id = 0; id < vocabulary.size(); ++id)
             fuzzing::hold(again.token(id) == vocabulary.token(id), "it reads back as it was written");
         std::vector<int32_t> ids;
-        data::WordPiece(vocabulary, false).encode("The word, [UNK] or not; ein Wörtchen 漢字", ids);
+        data::WordPiece(vocabulary, data::kUncased).encode("The word, [UNK] or not; ein Wörtchen 漢字", ids);
         for (const int32_t id : ids) fuzzing::hold(id >= 0 && id < vocabulary.size(), "ids are of the vocabulary");
     });
     return 0;

@@ -1,0 +1,38 @@
+#include "base/json.h"
+
+#include <nlohmann/json.hpp>
+#include <set>
+#include <vector>
+
+#include "base/error.h"
+
+namespace dropforge {
+
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int kDeepest = 32;  // Hugging Face's tokenizer.json has 6
+
+}  // namespace
+
+Json parse_json(const std::string& text, const std::string& where) {
+    std::vector<std::set<std::string>> keys;  // of the objects around the current place
+    const auto check = [&](int depth, Json::parse_event_t event, Json& value) {
+        require(depth <= kDeepest, "{}: nested more than {} deep", where, kDeepest);
+        if (event == Json::parse_event_t::object_start) keys.emplace_back();
+        if (event == Json::parse_event_t::object_end) keys.pop_back();
+        if (event == Json::parse_event_t::key)
+            require(keys.back().insert(value.get<std::string>()).second, "{}: the key {} is there twice", where,
+                    value.dump(-1, ' ', true));
+        return true;
+    };
+    try {
+        return Json::parse(text, check);
+    } catch (const Json::exception& error) {
+        const std::string message = error.what();  // "[json.exception.…] parse error at …"
+        throw Error("{}: not JSON: {}", where, message.substr(message.find("] ") + 2));
+    }
+}
+
+}  // namespace dropforge

@@ -1,0 +1,27 @@
+// The switches of BERT's normalizer.
+#pragma once
+
+#include <compare>
+#include <string>
+#include <string_view>
+
+namespace dropforge::data {
+
+struct Normalization {
+    bool lower_case = true;
+    bool strip_accents = true;     // decompose, and drop non-spacing marks
+    bool split_ideographs = true;  // each CJK ideograph is a word of its own; Hugging Face: tokenize_chinese_chars
+
+    friend auto operator<=>(const Normalization&, const Normalization&) = default;
+
+    /// "uncased", "cased", and what differs from their usual switches: "cased, accents stripped".
+    std::string text() const;
+};
+
+/// The text as BERT's normalizer leaves it, before it is cut into words: one rule after another. BasicTokenizer does
+/// the same by table, without a copy; this is for the rare text that something is looked for in.
+std::string normalize(std::string_view text, const Normalization& normalization);
+
+inline constexpr Normalization kUncased{}, kCased{.lower_case = false, .strip_accents = false};
+
+}  // namespace dropforge::data

@@ -1,0 +1,29 @@
+// tokenizer.json, the one file that Hugging Face's tokenizers library reads and writes.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "data/wordpiece.h"
+#include "model/json_object.h"
+
+namespace dropforge {
+
+/// What BERT's tokenizer needs of it.
+struct TokenizerJson {
+    std::string where;
+    data::Vocabulary vocabulary;
+    data::Normalization normalization;
+    std::vector<JsonObject> added_tokens;
+    bool has_post_processor;
+
+    /// Throws Error for what is not BERT's normalizer, pre-tokenizer, WordPiece or [CLS] … [SEP] around a text.
+    static TokenizerJson load(const fs::path& path);
+};
+
+/// Throws Error naming the first token that differs.
+void require_same_tokens(const std::string& where, const data::Vocabulary& own, const std::string& where_other,
+                         const data::Vocabulary& other);
+
+}  // namespace dropforge
