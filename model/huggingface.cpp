@@ -92,14 +92,15 @@ class Contents {
     }
     [[noreturn]] void refuse_missing(const std::string& name, const BertConfig& config) const {
         for (const std::string& other : others_)
-            if (const size_t at = other.find("embeddings.word_embeddings.weight"); at != std::string::npos)
-                throw Error(
-                    "{}: the tensor {} is missing: names begin with \"{}\" where \"bert.\" or nothing is expected",
-                    files_.where(), name, other.substr(0, at));
-        throw Error("{}: the tensor {} is missing{}", files_.where(), name,
-                    !config.tied_decoder && name.starts_with("cls.predictions.decoder.")
-                        ? ", and nothing else stands for it where tie_word_embeddings is false"
-                        : "");
+            require(other.find("word_embeddings") == std::string::npos,
+                    "{}: the tensor {} is missing, but there is {}: only Hugging Face's names are read", files_.where(),
+                    name, other);
+        const char* why = "";
+        if (!config.tied_decoder && name.starts_with("cls.predictions.decoder."))
+            why = ", and nothing else stands for it where tie_word_embeddings is false";
+        if (name.starts_with("bert.pooler.") && any("cls.seq_relationship."))
+            why = ", which cls.seq_relationship reads";
+        throw Error("{}: the tensor {} is missing{}", files_.where(), name, why);
     }
 
     const TensorFiles& files_;

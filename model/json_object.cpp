@@ -21,6 +21,13 @@ JsonObject::JsonObject(const std::string& text, const std::string& where)
     require(json_.is_object(), "{}: not a JSON object", where);
 }
 
+JsonObject JsonObject::of(Json json, std::string where) {
+    JsonObject object;
+    object.json_ = std::move(json);
+    object.where_ = std::move(where);
+    return object;
+}
+
 std::vector<std::string> JsonObject::keys() const {
     std::vector<std::string> keys;
     for (const auto& [key, value] : json_.items()) keys.push_back(key);
@@ -70,16 +77,17 @@ std::string JsonObject::text(const char* key, const std::optional<std::string>& 
 
 JsonObject JsonObject::object(const char* key) const {
     const auto is_object = [](const Json& v) { return v.is_object(); };
-    return {read(key, std::optional<Json>(Json::object()), is_object, "an object"), where_ + ": " + key};
+    return of(read(key, std::optional<Json>(Json::object()), is_object, "an object"), where_ + ": " + key);
 }
 
 std::vector<JsonObject> JsonObject::objects(const char* key) const {
     const auto is_list = [](const Json& v) {
         return v.is_array() && std::ranges::all_of(v, [](const Json& entry) { return entry.is_object(); });
     };
+    Json list = read(key, std::optional<Json>(Json::array()), is_list, "a list of objects");
     std::vector<JsonObject> objects;
-    for (const Json& entry : read(key, std::optional<Json>(Json::array()), is_list, "a list of objects"))
-        objects.push_back({entry, fmt::format("{}: {}[{}]", where_, key, objects.size())});
+    for (Json& entry : list)
+        objects.push_back(of(std::move(entry), fmt::format("{}: {}[{}]", where_, key, objects.size())));
     return objects;
 }
 

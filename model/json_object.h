@@ -46,7 +46,9 @@ class JsonObject {
     static std::string shown(const nlohmann::json& value);
 
   private:
-    JsonObject(nlohmann::json json, std::string where) : json_(std::move(json)), where_(std::move(where)) {}
+    JsonObject() = default;
+    /// Of a value that is an object. (As a constructor it would take text for JSON: all converts to it.)
+    static JsonObject of(nlohmann::json json, std::string where);
     template <typename T, typename Is>
     T read(const char* key, const std::optional<T>& otherwise, Is is, const char* expected) const;
 

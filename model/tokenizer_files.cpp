@@ -7,7 +7,6 @@
 #include <charconv>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "base/error.h"
 #include "model/json_object.h"
@@ -79,7 +78,6 @@ class AddedTokenReader {
   public:
     explicit AddedTokenReader(const data::Vocabulary& vocabulary) {
         for (int32_t id = 0; id < vocabulary.size(); ++id) ids_.emplace(vocabulary.token(id), id);
-        known_ = ids_.size();
         for (const auto& [key, content] : kSpecial) add(content, ids_.at(content), false, "");
     }
 
@@ -97,7 +95,7 @@ class AddedTokenReader {
         if (const auto known = ids_.find(content); known != ids_.end())
             require(known->second == id, "{}: the added token \"{}\" has the id {}, in the vocabulary it has {}", where,
                     content, id, known->second);
-        tokens_[content] = {content, static_cast<int32_t>(id), normalized};
+        tokens_[content] = {{content, static_cast<int32_t>(id), normalized}, where};
     }
     /// One that has no id of its own.
     void add_special(const std::string& content, const std::string& where) {
@@ -108,15 +106,15 @@ class AddedTokenReader {
     }
 
     /// Those past the vocabulary follow on it without a gap.
-    std::vector<data::AddedToken> finish(const std::string& where) const {
+    std::vector<data::AddedToken> finish() const {
         std::vector<data::AddedToken> tokens;
-        for (const auto& [content, token] : tokens_) tokens.push_back(token);
+        for (const auto& [content, entry] : tokens_) tokens.push_back(entry.token);
         std::ranges::sort(tokens, {}, &data::AddedToken::id);
-        auto next = static_cast<int32_t>(known_);
+        auto next = static_cast<int32_t>(ids_.size());
         for (const data::AddedToken& token : tokens) {
             if (ids_.contains(token.content)) continue;
-            require(token.id == next, "{}: the added token \"{}\" has the id {}, the next one is {}", where,
-                    token.content, token.id, next);
+            require(token.id == next, "{}: the added token \"{}\" has the id {}, the next one is {}",
+                    tokens_.at(token.content).where, token.content, token.id, next);
             ++next;
         }
         return tokens;
@@ -124,8 +122,11 @@ class AddedTokenReader {
 
   private:
     std::map<std::string, int32_t> ids_;  // of the vocabulary
-    size_t known_ = 0;
-    std::map<std::string, data::AddedToken> tokens_;
+    struct Entry {
+        data::AddedToken token;
+        std::string where;
+    };
+    std::map<std::string, Entry> tokens_;
 };
 
 /// A special token's name: a string, or an object with `content`.
@@ -144,22 +145,22 @@ std::vector<std::string> contents_of(const JsonObject& json, const char* key) {
     return contents;
 }
 
-/// Special tokens beside BERT's own; of tokenizer_config.json or special_tokens_map.json.
-void read_special_tokens(const JsonObject& json, std::set<std::string>& others) {
+/// Special tokens beside BERT's own, and where they stand; of tokenizer_config.json or special_tokens_map.json.
+void read_special_tokens(const JsonObject& json, std::map<std::string, std::string>& others) {
     for (const auto& [key, expected] : kSpecial) {
         if (!json.has(key)) continue;
         const std::string content = content_of(json, key);
         require(content == expected, "{}: {} must be \"{}\", not \"{}\"", json.where(), key, expected, content);
     }
     for (const char* key : {"bos_token", "eos_token"})
-        if (json.has(key)) others.insert(content_of(json, key));
+        if (json.has(key)) others[content_of(json, key)] = json.where() + ": " + key;
     for (const char* key : {"additional_special_tokens", "extra_special_tokens"})
-        for (const std::string& content : contents_of(json, key)) others.insert(content);
+        for (const std::string& content : contents_of(json, key)) others[content] = json.where() + ": " + key;
 }
 
 void read_added_tokens(const fs::path& folder, const JsonObject& config, const TokenizerJson* json,
                        AddedTokenReader& added) {
-    std::set<std::string> special;
+    std::map<std::string, std::string> special;
     read_special_tokens(config, special);
     read_special_tokens(JsonObject::load_optional(folder / "special_tokens_map.json"), special);
     const JsonObject list = JsonObject::load_optional(folder / "added_tokens.json");  // older: ids alone
@@ -174,7 +175,7 @@ void read_added_tokens(const fs::path& folder, const JsonObject& config, const T
         require(error == std::errc() && end == id.data() + id.size(), "{}: \"{}\" is not an id", decoder.where(), id);
         added.add(decoder.object(id.c_str()), number);
     }
-    for (const std::string& content : special) added.add_special(content, folder.string());
+    for (const auto& [content, where] : special) added.add_special(content, where);
 }
 
 data::Vocabulary read_vocabulary(const fs::path& folder, const TokenizerJson* json) {
@@ -209,14 +210,15 @@ ModelTokenizer load_tokenizer(const fs::path& folder) {
     const Switches switches = read_switches(config, there, fs::exists(config_path));
     AddedTokenReader added(vocabulary);
     read_added_tokens(folder, config, there, added);
-    return {std::move(vocabulary), switches.normalization, added.finish(folder.string()), switches.assumed};
+    return {std::move(vocabulary), switches.normalization, added.finish(), switches.assumed};
 }
 
 std::vector<std::string> require_same_tokenizer(const fs::path& folder, const fs::path& data,
                                                 const data::Vocabulary& vocabulary,
                                                 const data::Normalization& normalization) {
     const ModelTokenizer own = load_tokenizer(folder);
-    require_same_tokens(folder.string(), own.vocabulary, data.string(), vocabulary);
+    const char* file = fs::exists(folder / "vocab.txt") ? "vocab.txt" : "tokenizer.json";
+    require_same_tokens((folder / file).string(), own.vocabulary, data.string(), vocabulary);
     require(own.normalization == normalization, "{}: {}, the model is {}{}{}", data.string(), normalization.text(),
             own.normalization.text(), own.assumed.empty() ? "" : "; ", own.assumed);
     std::vector<std::string> notes, names;
