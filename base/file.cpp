@@ -24,6 +24,10 @@ constexpr std::string_view kTemporary = ".tmp";
 
 }  // namespace
 
+bool is_file_name(std::string_view name) {
+    return !name.empty() && name != "." && name != ".." && name.find_first_of("/\\") == std::string_view::npos;
+}
+
 fs::path folder_of(const fs::path& path) { return path.has_parent_path() ? path.parent_path() : fs::path("."); }
 
 std::string_view final_name(std::string_view name) {

@@ -66,6 +66,8 @@ class AtomicFile {
 std::string read_text(const fs::path& path);
 /// Replaces the file atomically (AtomicFile).
 void write_text(const fs::path& path, std::string_view text);
+/// Whether a name read from a file stays in that file's folder.
+bool is_file_name(std::string_view name);
 /// The folder that `path` lies in; "." where it names none.
 fs::path folder_of(const fs::path& path);
 /// "a" of "a.tmp123", as AtomicFile calls what is not finished; a name that is not temporary, itself.

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/json.h"
 
 namespace dropforge::data {
 
@@ -52,7 +53,7 @@ std::vector<ShardEntry> shards_from(const nlohmann::json& list) {
     for (const nlohmann::json& entry : list) {
         ShardEntry shard{entry.at("file"), entry.at("bytes"), entry.at("tokens"), entry.at("documents"),
                          from_hex(entry.at("checksum"))};
-        require(fs::path(shard.file).filename() == shard.file, "shard '{}' is not a file of this folder", shard.file);
+        require(is_file_name(shard.file), "shard '{}' is not a file of this folder", shard.file);
         shards.push_back(std::move(shard));
     }
     return shards;
@@ -217,7 +218,7 @@ Receipt Receipt::load(const fs::path& folder) {
             kFile);
     Receipt receipt;
     try {
-        nlohmann::json json = nlohmann::json::parse(read_text(path));
+        nlohmann::json json = parse_json(read_text(path), "damaged");
         if (json.contains(kChecksum)) {  // older ones have none
             const uint64_t expected = from_hex(json[kChecksum]);
             json.erase(kChecksum);

@@ -8,6 +8,7 @@
 #include <span>
 
 #include "base/error.h"
+#include "base/json.h"
 
 namespace dropforge {
 
@@ -30,7 +31,7 @@ std::span<const std::byte> block(std::span<const std::byte> bytes, size_t index)
 Json read_manifest(const fs::path& folder) {
     const fs::path path = folder / kName;
     require(fs::is_regular_file(path), "{}: missing", path.string());
-    const Json json = Json::parse(read_text(path), nullptr, false);
+    const Json json = parse_json(read_text(path), path.string());
     const bool well_formed = json.is_object() && json.contains("contents") && json.contains("xxh64");
     require(well_formed, "{}: not a manifest", path.string());
     const std::string text = json["contents"].dump(), found = checksum(text.data(), text.size());
@@ -38,6 +39,8 @@ Json read_manifest(const fs::path& folder) {
     Json files = json["contents"].at("files");
     for (const char* name : kCheckpointFiles)
         require(files.contains(name), "{}: {} is not listed", path.string(), name);
+    for (const auto& [name, entry] : files.items())
+        require(is_file_name(name), "{}: \"{}\" must be a file of the same folder", path.string(), name);
     return files;
 }
 

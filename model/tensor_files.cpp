@@ -38,11 +38,6 @@ constexpr std::array<OtherFormat, 6> kOtherFormats = {{
      R"~(A.from_pretrained('.').merge_and_unload().save_pretrained('.')")~"},
 }};
 
-/// A name that stays in the folder.
-bool is_file_name(const std::string& name) {
-    return !name.empty() && name != "." && name != ".." && name.find_first_of("/\\") == std::string::npos;
-}
-
 }  // namespace
 
 TensorFiles::TensorFiles(const fs::path& folder) {

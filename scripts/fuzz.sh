@@ -36,6 +36,19 @@ make_seeds() (
     seed manifest_fuzz "$checkpoint/manifest.json"
     perl -0777 -ne 'print $1 if /"contents": (.*),\n "xxh64"/s' "$checkpoint/manifest.json" >"$seeds/manifest_fuzz/contents.json"
     seed bert_config_fuzz "$checkpoint/config.json"
+    cat >"$made/tokenizer.json" <<'JSON'
+{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [{"id": 4, "content": "[MASK]", "normalized": false, "special": true},
+ {"id": 9, "content": "zz9", "single_word": false, "lstrip": true, "rstrip": false, "normalized": true, "special": false}],
+ "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null, "lowercase": true},
+ "pre_tokenizer": {"type": "BertPreTokenizer"}, "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
+ "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
+ {"SpecialToken": {"id": "[SEP]", "type_id": 0}}], "pair": [], "special_tokens": {}},
+ "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100,
+ "vocab": {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4, "a": 5, "cafe": 6, "##s": 7, "漢": 8}}}
+JSON
+    seed tokenizer_json_fuzz "$made/tokenizer.json"
+    echo '{"metadata": {"total_size": 24}, "weight_map": {"a": "1.safetensors", "b": "1.safetensors", "c": "2.safetensors"}}' >"$made/index.json"
+    seed tensor_index_fuzz "$made/index.json"
     seed run_config_fuzz "$made/run/config.toml" configs/*.toml
     seed vocabulary_fuzz "$made/data/vocab.txt"
     seed tokenizer_fuzz "$made/text.txt" tests/golden/tokenizer/cases.jsonl
