@@ -90,8 +90,7 @@ TrainedVocabulary train_vocabulary(const PrepareOptions& options, const std::vec
         TextPiece piece;
         WordCounts counts;
     };
-    VocabTrainerOptions trainer_options;
-    trainer_options.normalization = options.normalization;
+    VocabTrainerOptions trainer_options{.normalization = options.normalization};
     if (options.alphabet > 0) trainer_options.alphabet_limit = static_cast<size_t>(options.alphabet);
     VocabTrainer trainer(trainer_options);
     TextReader reader(files, options.read);

@@ -19,7 +19,7 @@ struct Trial {
         write_text(corpus.folder / "text.txt", text);
         write_text(corpus.folder / "vocab.txt", kSpecialTokens + tokens);
         corpus.options.text = {corpus.folder / "text.txt"};
-        corpus.options.cased = cased;
+        corpus.options.normalization = cased ? kCased : kUncased;
         corpus.options.validation_fraction = 0;
     }
     std::string note() const {
