@@ -29,7 +29,7 @@ size_t PlainSource::read(char* to, size_t size) {
 
 bool CompressedSource::refill() {
     const size_t left = input_.size();  // a few bytes at most
-    std::memmove(buffer_.data(), input_.data(), left);
+    std::ranges::copy(input_, buffer_.begin());
     const size_t count = file_.read(buffer_.data() + left, buffer_.size() - left);
     position_ = file_.position();
     input_ = {buffer_.data(), left + count};

@@ -28,9 +28,7 @@ class PlainSource : public ByteSource {
 
 class CompressedSource : public ByteSource {
   protected:
-    CompressedSource(const fs::path& path, const char* format) : path_(path), format_(format), file_(path) {
-        input_ = {buffer_.data(), 0};
-    }
+    CompressedSource(const fs::path& path, const char* format) : path_(path), format_(format), file_(path) {}
 
     /// Reads on behind what is left of input_; false at the file's end.
     bool refill();
