@@ -266,7 +266,9 @@ void check_unknown(const PrepareOptions& options, const std::vector<TextFile>& f
     const uint64_t unknown = result.receipt.unknown_tokens, tokens = result.receipt.tokens;
     const double share = static_cast<double>(unknown) / static_cast<double>(tokens);
     if (share <= kMuch) return;
-    const std::string why = why_unknown(files, options.read, vocabulary, options.normalization);
+    const std::string why = result.receipt.trained
+                                ? "the vocabulary that was made of them has too few characters (--alphabet)"
+                                : why_unknown(files, options.read, vocabulary, options.normalization);
     require(unknown < tokens, "all of the {} tokens are [UNK]: {}", tokens, why);
     result.notes.push_back(fmt::format("{:.1f} % of the tokens are [UNK]: {}", 100 * share, why));
 }
@@ -315,7 +317,7 @@ PrepareResult prepare(const PrepareOptions& options) {
     receipt.normalization = options.normalization;
     receipt.files = files.size();
     receipt.file_bytes = total_size(files);
-    result.notes = write_shards(placed, files, *vocabulary, receipt);
+    std::ranges::move(write_shards(placed, files, *vocabulary, receipt), std::back_inserter(result.notes));
     require(receipt.tokens > 0, "{}: {} files, {} bytes, but not one token", options.text.front().string(),
             files.size(), receipt.bytes);
     check_unknown(options, files, *vocabulary, result);

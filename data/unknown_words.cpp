@@ -40,7 +40,7 @@ double unknown_share(const std::vector<std::string>& pieces, const Vocabulary& v
 
 using Counts = std::unordered_map<std::string, uint64_t>;
 
-/// The most frequent, separated by commas.
+/// The most frequent; commas between them would look like one of them.
 std::string most_frequent(const Counts& counts) {
     constexpr size_t kShown = 8;
     std::vector<std::pair<std::string, uint64_t>> sorted(counts.begin(), counts.end());
@@ -48,8 +48,8 @@ std::string most_frequent(const Counts& counts) {
         return a.second != b.second ? a.second > b.second : a.first < b.first;
     });
     std::string text;
-    for (size_t i = 0; i < std::min(kShown, sorted.size()); ++i) text += (i == 0 ? "" : ", ") + sorted[i].first;
-    return text + (sorted.size() > kShown ? ", …" : "");
+    for (size_t i = 0; i < std::min(kShown, sorted.size()); ++i) text += (i == 0 ? "" : " ") + sorted[i].first;
+    return text + (sorted.size() > kShown ? " …" : "");
 }
 
 struct Unknown {

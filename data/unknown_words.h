@@ -9,7 +9,7 @@
 
 namespace dropforge::data {
 
-/// The likeliest cause with its evidence, from the beginnings of some of the files: "the most frequent: Der, Die, …;
+/// The likeliest cause with its evidence, from the beginnings of some of the files: "the most frequent: Der Die In …;
 /// without --cased it would be 0.1 %: the vocabulary is uncased".
 std::string why_unknown(std::span<const TextFile> files, const ReadOptions& read, const Vocabulary& vocabulary,
                         const Normalization& normalization);

@@ -38,12 +38,12 @@ struct Trial {
 TEST_CASE("not one word known: refused, and nothing is left") {
     CHECK(Trial("\xD1\x80\xD0\xB5\xD0\xBA\xD0\xB0 \xD0\xB8 \xD1\x80\xD0\xB5\xD0\xBA\xD0\xB0", "a\nriver\n", false)
               .refusal() ==
-          "all of the 3 tokens are [UNK]: the most frequent: \xD1\x80\xD0\xB5\xD0\xBA\xD0\xB0, \xD0\xB8; the "
+          "all of the 3 tokens are [UNK]: the most frequent: \xD1\x80\xD0\xB5\xD0\xBA\xD0\xB0 \xD0\xB8; the "
           "vocabulary lacks "
-          "characters of theirs (\xD0\xB0, \xD0\xB5, \xD0\xBA, \xD1\x80, \xD0\xB8): is it one for another language?");
+          "characters of theirs (\xD0\xB0 \xD0\xB5 \xD0\xBA \xD1\x80 \xD0\xB8): is it one for another language?");
     CHECK(
         contains(Trial("The River", "the\nriver\n", true).refusal(),
-                 "all of the 2 tokens are [UNK]: the most frequent: River, The; without --cased it would be 0.0 %: the "
+                 "all of the 2 tokens are [UNK]: the most frequent: River The; without --cased it would be 0.0 %: the "
                  "vocabulary is uncased"));
     CHECK(contains(Trial("the river", "The\nRiver\n", false).refusal(), "lacks characters of theirs"));
     CHECK(contains(Trial("THE RIVER", "THE\nRIVER\n", false).refusal(),
@@ -57,5 +57,5 @@ TEST_CASE("more than one in twenty is noted, less is not") {
     for (int i = 0; i < 95; ++i) text += "river ";
     CHECK(Trial(text + "x y z x x", "river\n", false).note() == "");
     CHECK(contains(Trial(text + "x y z x x x", "river\n", false).note(),
-                   "5.9 % of the tokens are [UNK]: the most frequent: x, y, z; the vocabulary lacks characters"));
+                   "5.9 % of the tokens are [UNK]: the most frequent: x y z; the vocabulary lacks characters"));
 }
