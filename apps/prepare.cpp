@@ -69,7 +69,7 @@ void add_prepare(CLI::App& app, CommonOptions& common) {
     command->add_flag("--any-ending", options.any_ending, "Files of other endings, and of none, are plain text too");
     command
         ->add_option("--json-key", options.read.json_key,
-                     "The key of the text in the objects of .jsonl; those without it are left out, and counted")
+                     "The key of the text in each line of .jsonl; those without it are left out, and counted")
         ->capture_default_str();
     command->add_option("--out", options.out, "The data folder")->required();
     CLI::Option_group* vocabulary = command->add_option_group("vocabulary");

@@ -21,7 +21,7 @@ constexpr std::array<Words, kReasons> kWords = {{
     {"link_loop", "links to a folder above them"},
     {"not_a_file", "neither file nor folder"},
     {"unreadable", "without permission to read"},
-    {"dropforge_folder", "folders of Dropforge (data, run or checkpoint)"},
+    {"dropforge_folder", "folders with data, a run or a model, as Dropforge writes them"},
     {"seen_before", "read already under another name, or given twice"},
     {"empty", "empty"},
     {"binary", "binary"},

@@ -67,7 +67,8 @@ std::optional<TextFile> text_file(const fs::path& path, const ListOptions& optio
     return known || options.any_ending ? std::optional(file) : std::nullopt;
 }
 
-/// What `prepare` and `pretrain` write holds texts of its own: vocab.txt, metrics.jsonl.
+/// What `prepare` and `pretrain` write holds texts of its own: vocab.txt, metrics.jsonl. Models of others look like our
+/// checkpoints.
 bool is_dropforge_folder(const fs::path& folder) {
     const auto has = [&](const char* name) {
         std::error_code ignored;
@@ -75,7 +76,7 @@ bool is_dropforge_folder(const fs::path& folder) {
     };
     return (has("dataset.json") && has("train-00000.shard")) || has("prepare.lock") ||
            (has("config.toml") && (has("metrics.jsonl") || has("checkpoints"))) ||
-           (has("manifest.json") && has("model.safetensors"));
+           (has("config.json") && has("model.safetensors"));
 }
 
 /// Walks through folders. Files and folders are known by device and inode, so that none is taken twice, and links can
@@ -93,6 +94,7 @@ class Walk {
         if (!S_ISDIR(status.st_mode)) return add_named(path, status);
         require(identity(status) == output_ || !is_dropforge_folder(path),
                 "{}: a folder that Dropforge has written, not text", path.string());
+        require(access(path.c_str(), R_OK | X_OK) == 0, "{}: cannot list: {}", path.string(), std::strerror(errno));
         const size_t before = found_.files.size();
         if (is_new(status, path)) walk(path, identity(status) == output_);
         for (size_t i = 0; i < links_.size(); ++i) follow(fs::path(links_[i]));  // it may add others

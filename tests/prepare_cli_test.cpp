@@ -141,22 +141,26 @@ TEST_CASE("no permission to read or write, and a disk that fills up") {
     CommandResult result = Command(corpus.command("denied"), {.unprivileged = true}).wait();
     CHECK(result.exit_code == 1);
     CHECK(contains(result.error, "denied: cannot create: Permission denied"));
-    fs::permissions(corpus.folder / "text/a.txt", fs::perms::none);
+    const fs::path file = corpus.folder / "text/a.txt", folder = corpus.folder / "text/more";
+    for (const fs::path& path : {file, folder}) fs::permissions(path, fs::perms::none);
     fs::create_directories(corpus.folder / "mine");
     fs::permissions(corpus.folder / "mine", fs::perms::all);
     result = Command(corpus.command("mine"), {.unprivileged = true}).wait();
     CHECK(result.exit_code == 0);
-    CHECK(
-        contains(result.out, "left out     1 without permission to read: " + (corpus.folder / "text/a.txt").string()));
+    CHECK(contains(result.out,
+                   fmt::format("left out     2 without permission to read: {}, {}\n", folder.string(), file.string())));
     fs::create_directories(corpus.folder / "named");
     fs::permissions(corpus.folder / "named", fs::perms::all);
-    std::vector<std::string> named = corpus.command("named");
-    named[2] += "/a.txt";
-    result = Command(named, {.unprivileged = true}).wait();
-    CHECK(result.exit_code == 1);
-    CHECK(contains(result.error, "a.txt: cannot open: Permission denied"));
-    CHECK(fs::is_empty(corpus.folder / "named"));
-    fs::permissions(corpus.folder / "text/a.txt", fs::perms::owner_read);
+    for (const fs::path& path : {file, folder}) {
+        std::vector<std::string> named = corpus.command("named");
+        named[2] = path.string();
+        result = Command(named, {.unprivileged = true}).wait();
+        CHECK(result.exit_code == 1);
+        CHECK(contains(result.error, path == file ? "a.txt: cannot open: Permission denied"
+                                                  : "more: cannot list: Permission denied"));
+        CHECK(fs::is_empty(corpus.folder / "named"));
+        fs::permissions(path, fs::perms::owner_all);
+    }
 
     result = Command(corpus.command("full"), {.file_bytes = 100000}).wait();
     CHECK(result.exit_code == 1);

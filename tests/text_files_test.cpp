@@ -119,7 +119,7 @@ TEST_CASE("folders of Dropforge inside of the text, and the output folder's own 
     tree.write("a.txt");
     for (const char* name :
          {"data/dataset.json", "data/train-00000.shard", "data/vocab.txt", "killed/prepare.lock", "killed/vocab.txt",
-          "run/config.toml", "run/metrics.jsonl", "run/checkpoints/step-1/vocab.txt", "copy/manifest.json",
+          "run/config.toml", "run/metrics.jsonl", "run/checkpoints/step-1/vocab.txt", "copy/config.json",
           "copy/model.safetensors", "copy/vocab.txt", "out/vocab.txt", "out/.tmp", "out/dataset.json",
           "out/train-00000.shard", "out/texts/b.txt", "novel/config.toml", "novel/c.txt"}) {
         tree.write(name);
