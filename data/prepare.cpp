@@ -315,7 +315,7 @@ PrepareResult prepare(const PrepareOptions& options) {
     receipt.normalization = options.normalization;
     receipt.files = files.size();
     receipt.file_bytes = total_size(files);
-    result.notes = write_shards(placed, files, *vocabulary, receipt);
+    std::ranges::move(write_shards(placed, files, *vocabulary, receipt), std::back_inserter(result.notes));
     require(receipt.tokens > 0, "{}: {} files, {} bytes, but not one token", options.text.front().string(),
             files.size(), receipt.bytes);
     check_unknown(options, files, *vocabulary, result);

@@ -127,11 +127,11 @@ TEST_CASE("a vocabulary larger than the text gives, or with fewer characters tha
     CHECK(receipt.json() == nlohmann::json::parse(Receipt::load(out).json().dump()));
 
     std::vector<std::string> limited = {"prepare",       "--text", text,         "--out", out,
-                                        "--train-vocab", "60",     "--alphabet", "4",     "--overwrite"};
+                                        "--train-vocab", "60",     "--alphabet", "10",    "--overwrite"};
     result = run_command(limited);
     CHECK(result.exit_code == 0);
-    CHECK(contains(result.error, "the vocabulary has 4 of the text's"));
-    CHECK(Receipt::load(out).made_from.at("alphabet") == "4 characters");
+    CHECK(contains(result.error, "the vocabulary has 10 of the text's"));
+    CHECK(Receipt::load(out).made_from.at("alphabet") == "10 characters");
 }
 
 TEST_CASE("no permission to read or write, and a disk that fills up") {
