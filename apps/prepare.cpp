@@ -81,7 +81,7 @@ void add_prepare(CLI::App& app, CommonOptions& common) {
         ->add_option(
             "--alphabet", options.alphabet,
             "Most characters of a trained vocabulary (default: 1000, or more until 99.95 % of the text are covered)")
-        ->check(CLI::PositiveNumber)
+        ->transform(whole_number<int64_t>(1, 1 << 30))
         ->needs("--train-vocab");
     add_normalization(*command, options.normalization);
     command
