@@ -23,7 +23,7 @@ struct VocabTrainerOptions {
     /// Characters; words with a rarer one are not learned from (they'd be [UNK]). Without a limit: 1000, or more until
     /// 99.95 % of the text's are covered, as long as half of the vocabulary is left for pieces; and more still where
     /// the text has too few pieces.
-    std::optional<size_t> alphabet_limit;
+    std::optional<size_t> alphabet_limit = {};
     uint64_t min_frequency = 2;           // a pair met less often is not joined
     size_t word_limit = size_t{1} << 21;  // different words counted; about 50 bytes each
 };
