@@ -138,7 +138,7 @@ std::string text_of(const GumboNode& root) {
 
 }  // namespace
 
-std::string html_text(std::string_view source) {
+std::string html_text(const std::string& source) {
     if (source.size() > kLongestMarkup) throw MarkupLimit("it is longer than {} MB", kLongestMarkup >> 20);
     ParserMemory memory(source.size());
     GumboOptions options = kGumboDefaultOptions;

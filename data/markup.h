@@ -23,8 +23,8 @@ constexpr size_t kLongestMarkup = size_t{32} << 20;
 /// The text of an HTML page (gumbo, by the HTML standard's rules of parsing). White space is as on the page: a run of
 /// it is one space, but in <pre>; a line ends at <br>, list items and rows of tables, and blank lines part paragraphs.
 /// Scripts, styles, templates, comments and what has the attribute `hidden` go; an image's alternative text stays.
-/// Throws MarkupLimit.
-std::string html_text(std::string_view source);
+/// Throws MarkupLimit. (A string with its zero byte: gumbo looks at what follows a character reference at the end.)
+std::string html_text(const std::string& source);
 
 /// The text of the page that CommonMark with GitHub's tables, strikethrough and task lists makes of `source`
 /// (cmark-gfm): links leave their text, images their description. Throws MarkupLimit.
