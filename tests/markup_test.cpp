@@ -116,7 +116,7 @@ TEST_CASE("nesting that takes time or memory by its square is refused soon, or r
         return contains(message_of([&] { text_of(source); }), "parsing it takes more than");
     };
     std::string attributes = "<a ";
-    for (int i = 0; i < 40000; ++i) attributes += "x" + std::to_string(i) + " ";
+    for (int i = 0; i < 40000; ++i) attributes.append("x").append(std::to_string(i)).append(" ");
     CHECK(seconds_of([&] {
               CHECK(refused(html_text, repeated("<div>", 60000)));
               CHECK(refused(html_text, attributes + ">"));
