@@ -76,7 +76,7 @@ FillResult fill_mask(const fs::path& folder, const std::vector<std::string>& tex
     require(tokenizer.size() <= config.vocabulary, "{}: {} tokens, but config.json says {}", folder.string(),
             tokenizer.size(), config.vocabulary);
     FillResult result{.fillings = {}, .notes = notes_on(model, folder)};
-    if (!tokenizer.assumed.empty()) result.notes.push_back(fmt::format("{}: {}", folder.string(), tokenizer.assumed));
+    result.notes.insert(result.notes.end(), tokenizer.notes.begin(), tokenizer.notes.end());
     Encoder encoder(tokenizer, config.max_positions);
     for (const std::string& text : texts) {
         const data::Batch batch = encoder.encode(text);

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/error.h"
 #include "engine/safetensors.h"
@@ -70,16 +71,27 @@ class Contents {
         names_.erase(kDecoder);
         names_.erase(kDecoderBias);
     }
-    void read(const Parameters& parameters, float* values) {
+    /// Throws Error unless these are all that the parameters need, in their shapes: before memory is asked for that
+    /// config.json alone would have.
+    void require_all_of(const Parameters& parameters) const {
+        std::set<std::string> known;
         for (const HfTensor& t : parameters.tensors()) {
-            const auto found = names_.find(t.name);
-            if (found == names_.end()) refuse_missing(t.name, parameters.config());
-            files_.file(found->second)
-                .read(found->second, {values + t.offset, static_cast<size_t>(t.shape.size())}, t.shape.dimensions());
-            names_.erase(found);
+            if (!has(t.name)) refuse_missing(t.name, parameters.config());
+            const std::string& name = names_.at(t.name);
+            const std::vector<int64_t>& shape = files_.file(name).info(name).shape;
+            require(std::ranges::equal(shape, t.shape.dimensions()), "{}: tensor {}: expected shape {}, found [{}]",
+                    files_.where(), name, t.shape.text(), fmt::join(shape, ", "));
+            known.insert(t.name);
         }
-        require(names_.empty(), "{}: unexpected tensor {}: no part of a BERT encoder with MLM and NSP heads",
-                files_.where(), names_.empty() ? "" : names_.begin()->second);
+        for (const auto& [full, name] : names_)
+            require(known.contains(full), "{}: unexpected tensor {}: no part of a BERT encoder with MLM and NSP heads",
+                    files_.where(), name);
+    }
+    void read(const Parameters& parameters, float* values) const {
+        for (const HfTensor& t : parameters.tensors()) {
+            const std::string& name = names_.at(t.name);
+            files_.file(name).read(name, {values + t.offset, static_cast<size_t>(t.shape.size())});
+        }
     }
     /// Those of other tasks, by their names in the file.
     const std::vector<std::string>& others() const { return others_; }
@@ -121,10 +133,10 @@ Model load_model(const fs::path& folder) {
                       .pooler = contents.any("bert.pooler.") || contents.any("cls.seq_relationship."),
                       .next_sentence = contents.any("cls.seq_relationship.")};
     if (heads.mlm) contents.settle_decoder(config.tied_decoder);
-    Model model{Parameters(config, heads), Buffer(), {}};
+    Model model{Parameters(config, heads), Buffer(), contents.others()};
+    contents.require_all_of(model.parameters);
     model.values = Buffer(model.parameters.size() * static_cast<int64_t>(sizeof(float)));
     contents.read(model.parameters, model.values.as<float>());
-    model.others = contents.others();
     return model;
 }
 

@@ -43,34 +43,41 @@ void require_bert_tokenizer(const JsonObject& config) {
                 JsonObject::shown(config.value(key)));
 }
 
-/// The switches of tokenizer_config.json and of tokenizer.json, which must agree: programs differ in whom they follow.
+/// The switches, and what was not plain about them, in words.
 struct Switches {
     data::Normalization normalization;
-    std::string assumed;
+    std::vector<std::string> notes;
 };
 
+/// Of tokenizer_config.json or of tokenizer.json: transformers follows the first for BERT's own classes, the second for
+/// others.
 Switches read_switches(const JsonObject& config, const TokenizerJson* json, bool there) {
+    const bool lower = config.boolean("do_lower_case", true);
+    const data::Normalization own = {lower, config.boolean("strip_accents", lower),
+                                     config.boolean("tokenize_chinese_chars", true)};
+    if (json == nullptr && there) return {own, {}};
+    if (json == nullptr) return {own, {fmt::format("no {}: taken for uncased, as transformers does", config.where())}};
     const std::string name = config.text("tokenizer_class", "BertTokenizer");
-    const bool follows_json = json != nullptr && (name == "PreTrainedTokenizerFast" || name == "TokenizersBackend");
+    const bool follows_json = name == "PreTrainedTokenizerFast" || name == "TokenizersBackend";
     require(!follows_json || json->has_post_processor, "{}: no post_processor, so {} sets no [CLS] and [SEP]",
-            json == nullptr ? "" : json->where, name);
-    const data::Normalization usual = follows_json ? json->normalization : data::kUncased;
-    const bool lower = config.boolean("do_lower_case", usual.lower_case);
-    const data::Normalization result = {lower,
-                                        config.boolean("strip_accents", follows_json ? usual.strip_accents : lower),
-                                        config.boolean("tokenize_chinese_chars", usual.split_ideographs)};
-    if (json == nullptr)
-        return {result, there ? "" : fmt::format("no {}: taken for uncased, as transformers does", config.where())};
+            json->where, name);
+    Switches switches{follows_json ? json->normalization : own, {}};
     const data::Normalization& other = json->normalization;
     for (const auto& [key, its_key, value, its] :
-         {std::tuple{"do_lower_case", "lowercase", result.lower_case, other.lower_case},
-          {"strip_accents", "strip_accents", result.strip_accents, other.strip_accents},
-          {"tokenize_chinese_chars", "handle_chinese_chars", result.split_ideographs, other.split_ideographs}})
-        require(value == its,
-                "{}: the normalizer's {} is {}, but {} is {}{} for tokenizer_config.json: programs differ in which "
-                "they follow",
-                json->where, its_key, its, key, value, config.has(key) ? "" : ", its default,");
-    return {result, ""};
+         {std::tuple{"do_lower_case", "lowercase", own.lower_case, other.lower_case},
+          {"strip_accents", "strip_accents", own.strip_accents, other.strip_accents},
+          {"tokenize_chinese_chars", "handle_chinese_chars", own.split_ideographs, other.split_ideographs}}) {
+        if (value == its || (!config.has(key) && (follows_json || json->follows(its_key)))) continue;
+        require(config.has(key),
+                "{}: the normalizer's {} is {}, and tokenizer_config.json has no {}, whose default is {}: programs "
+                "differ in "
+                "which they follow",
+                json->where, its_key, its, key, value);
+        switches.notes.push_back(fmt::format(
+            "{}: the normalizer's {} is {}, {} of tokenizer_config.json is {}: {} is taken, as transformers does",
+            json->where, its_key, its, key, value, follows_json ? its : value));
+    }
+    return switches;
 }
 
 /// Tokens that the files add to the vocabulary, by their contents.
@@ -210,7 +217,7 @@ ModelTokenizer load_tokenizer(const fs::path& folder) {
     const Switches switches = read_switches(config, there, fs::exists(config_path));
     AddedTokenReader added(vocabulary);
     read_added_tokens(folder, config, there, added);
-    return {std::move(vocabulary), switches.normalization, added.finish(), switches.assumed};
+    return {std::move(vocabulary), switches.normalization, added.finish(), switches.notes};
 }
 
 std::vector<std::string> require_same_tokenizer(const fs::path& folder, const fs::path& data,
@@ -219,10 +226,9 @@ std::vector<std::string> require_same_tokenizer(const fs::path& folder, const fs
     const ModelTokenizer own = load_tokenizer(folder);
     const char* file = fs::exists(folder / "vocab.txt") ? "vocab.txt" : "tokenizer.json";
     require_same_tokens((folder / file).string(), own.vocabulary, data.string(), vocabulary);
+    std::vector<std::string> notes = own.notes, names;
     require(own.normalization == normalization, "{}: {}, the model is {}{}{}", data.string(), normalization.text(),
-            own.normalization.text(), own.assumed.empty() ? "" : "; ", own.assumed);
-    std::vector<std::string> notes, names;
-    if (!own.assumed.empty()) notes.push_back(fmt::format("{}: {}", folder.string(), own.assumed));
+            own.normalization.text(), notes.empty() ? "" : "; ", fmt::join(notes, "; "));
     for (const data::AddedToken& token : own.added)
         if (token.id >= vocabulary.size()) names.push_back(token.content);
     if (!names.empty())

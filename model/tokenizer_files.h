@@ -12,7 +12,7 @@ struct ModelTokenizer {
     data::Vocabulary vocabulary;
     data::Normalization normalization;
     std::vector<data::AddedToken> added;  // the special tokens, and others; ids past the vocabulary follow on it
-    std::string assumed;                  // a switch that no file gives, in words; empty if none
+    std::vector<std::string> notes;       // what was not plain: a switch that no file gives, files that differ
 
     /// The token of an id of the vocabulary, or of one added past it; empty if none has it.
     std::string token(int32_t id) const;

@@ -63,8 +63,12 @@ TokenizerJson TokenizerJson::load(const fs::path& path) {
     const JsonObject file = JsonObject::load(path);
     part(file, "pre_tokenizer", "BertPreTokenizer");
     require_post_processor(file);
-    return {file.where(), read_model(file), read_normalizer(file), file.objects("added_tokens"),
-            file.has("post_processor")};
+    return {file.where(),
+            read_model(file),
+            read_normalizer(file),
+            file.objects("added_tokens"),
+            file.has("post_processor"),
+            !file.object("normalizer").has("strip_accents")};
 }
 
 void require_same_tokens(const std::string& where, const data::Vocabulary& own, const std::string& where_other,

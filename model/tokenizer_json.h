@@ -17,7 +17,10 @@ struct TokenizerJson {
     data::Normalization normalization;
     std::vector<JsonObject> added_tokens;
     bool has_post_processor;
+    bool strips_as_case;  // strip_accents is not given, and so as lowercase
 
+    /// Whether a switch has no value of its own.
+    bool follows(const std::string& key) const { return key == "strip_accents" && strips_as_case; }
     /// Throws Error for what is not BERT's normalizer, pre-tokenizer, WordPiece or [CLS] … [SEP] around a text.
     static TokenizerJson load(const fs::path& path);
 };

@@ -128,6 +128,14 @@ TEST_CASE("names of older writers, buffers, and heads of other tasks, which are 
     CHECK(contains(changed.error(), "both embeddings.LayerNorm.weight and bert.embeddings.LayerNorm.gamma are there"));
 }
 
+TEST_CASE("sizes of config.json that the tensors do not have are refused before memory is asked for") {
+    ChangedModel changed;
+    changed.config["vocab_size"] = 1 << 24;
+    changed.config["intermediate_size"] = 1 << 20;
+    changed.config["num_hidden_layers"] = 1024;
+    CHECK(contains(changed.error(), kWord + ": expected shape [16777216, "));
+}
+
 TEST_CASE("another prefix is refused by name") {
     ChangedModel changed;
     std::map<std::string, ChangedModel::Tensor> wrapped;

@@ -62,7 +62,7 @@ TEST_CASE("tokenizer files: written and read, for every setting of the switches"
                 CAPTURE(normalization.text());
                 save_tokenizer(files.folder.path(), files.folder / "some.txt", normalization, 512);
                 CHECK(files.load().normalization == normalization);
-                CHECK(files.load().assumed.empty());
+                CHECK(files.load().notes.empty());
                 CHECK(read_text(files.folder / "vocab.txt") == read_text(files.folder / "some.txt"));
             }
 }
@@ -72,9 +72,9 @@ TEST_CASE("the vocabulary: of either file, or of both if they agree") {
     CHECK(contains(files.error(), "neither vocab.txt nor tokenizer.json"));
     files.write_vocabulary();
     CHECK(files.load().vocabulary.size() == 12);
-    CHECK(contains(files.load().assumed, "tokenizer_config.json: taken for uncased, as transformers does"));
+    CHECK(contains(files.load().notes.at(0), "tokenizer_config.json: taken for uncased, as transformers does"));
     files.write("tokenizer.json", tokenizer_json());
-    CHECK(files.load().assumed.empty());
+    CHECK(files.load().notes.empty());
     auto other = kTokens;
     std::swap(other[5], other[6]);
     files.write_vocabulary(other);
@@ -92,25 +92,36 @@ TEST_CASE("the vocabulary: of either file, or of both if they agree") {
     CHECK(contains(files.error(), "model: vocab: a must be an integer, not \"5\""));
 }
 
-TEST_CASE("tokenizer.json and tokenizer_config.json must agree on the switches") {
+TEST_CASE("where tokenizer.json and tokenizer_config.json differ, the one that transformers follows counts") {
     const Files files;
     Json json = tokenizer_json();
     json["normalizer"]["lowercase"] = false;
     files.write("tokenizer.json", json);
-    CHECK(contains(files.error(), "lowercase is false, but do_lower_case is true, its default, for"));
+    CHECK(contains(files.error(), "lowercase is false, and tokenizer_config.json has no do_lower_case"));
     files.write("tokenizer_config.json", {{"tokenizer_class", "BertTokenizer"}});
-    CHECK(contains(files.error(), "lowercase is false, but do_lower_case is true, its default, for"));
+    CHECK(contains(files.error(), "lowercase is false, and tokenizer_config.json has no do_lower_case"));
     files.write("tokenizer_config.json", {{"do_lower_case", true}});
-    CHECK(contains(files.error(), "lowercase is false, but do_lower_case is true for"));
+    CHECK(files.load().normalization == data::kUncased);
+    REQUIRE(files.load().notes.size() == 1);
+    CHECK(contains(files.load().notes[0], "do_lower_case of tokenizer_config.json is true: true is taken"));
     files.write("tokenizer_config.json", {{"do_lower_case", false}});
     CHECK(files.load().normalization == data::kCased);
-    files.write("tokenizer_config.json", {{"tokenizer_class", "PreTrainedTokenizerFast"}});  // follows tokenizer.json
+    CHECK(files.load().notes.empty());
+    files.write("tokenizer_config.json", {{"tokenizer_class", "PreTrainedTokenizerFast"}});
     CHECK(files.load().normalization == data::kCased);
+    CHECK(files.load().notes.empty());
+    files.write("tokenizer_config.json", {{"tokenizer_class", "TokenizersBackend"}, {"do_lower_case", true}});
+    CHECK(files.load().normalization == data::kCased);
+    CHECK(contains(files.load().notes[0], "do_lower_case of tokenizer_config.json is true: false is taken"));
     json["post_processor"] = nullptr;
     files.write("tokenizer.json", json);
     CHECK(contains(files.error(), "no post_processor"));
+    json["normalizer"]["strip_accents"] = true;
+    files.write("tokenizer.json", json);
     files.write("tokenizer_config.json", {{"do_lower_case", false}});
-    CHECK(files.load().normalization == data::kCased);
+    CHECK(contains(files.error(), "strip_accents is true, and tokenizer_config.json has no strip_accents"));
+    files.write("tokenizer_config.json", {{"do_lower_case", false}, {"strip_accents", true}});
+    CHECK(files.load().normalization == data::Normalization{.lower_case = false});
 }
 
 TEST_CASE("added tokens: ids, and what is found in a text") {
