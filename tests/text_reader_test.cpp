@@ -123,8 +123,8 @@ TEST_CASE("no white space at all, and nothing but white space, are cut too") {
     for (int i = 0; i < 5000; ++i) ideographs += "\xE4\xB8\xAD";
     write_text(folder / "a.txt", std::string(100000, 'x'));
     write_text(folder / "b.txt", ideographs);
-    write_text(folder / "c.txt",
-               "a" + std::string(50000, ' ') + "\n" + std::string(50000, ' ') + "\n" + std::string(50000, ' ') + "b");
+    const std::string spaces(50000, ' ');
+    write_text(folder / "c.txt", fmt::format("a{0}\n{0}\n{0}b", spaces));
     TextReader reader(list_text_files(std::vector<fs::path>{folder.path()}).files, {}, 1000);
     TextPiece piece;
     std::string all;
@@ -201,7 +201,8 @@ TEST_CASE("a page is given out in pieces, and its invalid bytes are counted once
 TEST_CASE("a page that is too much for the parser is refused where it is named, else left out") {
     TemporaryFolder folder;
     write_text(folder / "long.md", std::string(kLongestMarkup + 1, 'x'));
-    std::string table = "|" + std::string(4000, '|') + "\n|";
+    std::string table(4001, '|');
+    table += "\n|";
     for (int i = 0; i < 4000; ++i) table += "-|";
     for (int i = 0; i < 8000; ++i) table += "\n|x|";
     write_text(folder / "table.md", table);
