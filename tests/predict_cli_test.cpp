@@ -196,7 +196,8 @@ TEST_CASE("a device that is not known, or a file that is not one, ends with one 
 }
 
 TEST_CASE("what does not fit into the device's memory is not predicted; --tf32 wants f32") {
-    const Outcome large = bench("predict --device a100-40gb --model bert-large --batch 512 --sequence 512");
+    const Outcome large =
+        bench("predict --device a100-40gb --model bert-large --batch 512 --micro-batch 512 --sequence 512");
     CHECK(large.exit_code == 1);
     CHECK(large.text.starts_with("error: the run needs "));
     CHECK(bench("predict --device a100 --model bert-mini --tf32").text ==

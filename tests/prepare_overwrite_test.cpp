@@ -78,7 +78,8 @@ TEST_CASE("--overwrite killed at random moments: the old data or the new, or wha
     REQUIRE(contents(data) == old_data);
     PhiloxStream random(5, 0);
     int interrupted = 0;
-    for (int round = 0; round < 10; ++round) {
+    for (int round = 0; round < 10 || interrupted < 3; ++round) {  // a busy machine may keep missing the moment
+        REQUIRE(round < 100);
         Command run(cut("30000"));
         // Most of them near the end, where the new data take the place of the old.
         std::this_thread::sleep_for((round < 3 ? random.uniform() : 0.9 + 0.15 * random.uniform()) * whole);
@@ -98,7 +99,6 @@ TEST_CASE("--overwrite killed at random moments: the old data or the new, or wha
         CHECK((left == old_data || left == new_data));
         REQUIRE(run_command(cut("40000")).exit_code == 0);
     }
-    CHECK(interrupted > 2);
 }
 
 TEST_CASE("a kill while the new data take the place of the old: the next call ends it") {

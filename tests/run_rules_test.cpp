@@ -91,7 +91,6 @@ TEST_CASE("difference: what may change on resume, and what may not") {
         {"train.lr=2e-4", "train.lr is 0.0001 there and 0.0002 here"},
         {"train.seed=1", "train.seed is 0 there and 1 here"},
         {"train.optimizer=lamb", "train.optimizer is \"adamw\" there and \"lamb\" here"},
-        {"train.micro_batch=8", "train.micro_batch is 0 there and 8 here"},
         {"train.warmup_steps=8", "train.warmup_steps is 10000 there and 8 here"},
         {"model.attention_dropout=0.2", "model.attention_dropout is 0.1 there and 0.2 here"},
         {"model.init=mimetic", "model.init is \"normal\" there and \"mimetic\" here"},
