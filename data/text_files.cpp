@@ -93,7 +93,7 @@ class Walk {
         require(stat(path.c_str(), &status) == 0, "{}: {}", path.string(), std::strerror(errno));
         if (!S_ISDIR(status.st_mode)) return add_named(path, status);
         require(identity(status) == output_ || !is_dropforge_folder(path),
-                "{}: a folder that Dropforge has written, not text", path.string());
+                "{}: a folder with data, a run or a model, not text", path.string());
         require(access(path.c_str(), R_OK | X_OK) == 0, "{}: cannot list: {}", path.string(), std::strerror(errno));
         const size_t before = found_.files.size();
         if (is_new(status, path)) walk(path, identity(status) == output_);

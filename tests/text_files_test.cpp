@@ -131,7 +131,7 @@ TEST_CASE("folders of Dropforge inside of the text, and the output folder's own 
     CHECK(left_out.count(Reason::unknown_ending) == 1);  // novel/config.toml
     CHECK(left_out.total() == 5);
     CHECK(tree.names({"out"}) == Names{"out/texts/b.txt"});
-    CHECK(contains(tree.refusal("run"), "run: a folder that Dropforge has written"));
+    CHECK(contains(tree.refusal("run"), "run: a folder with data, a run or a model, not text"));
     CHECK(contains(tree.refusal("out/vocab.txt"), "vocab.txt: lies in the output folder"));
     CHECK(contains(tree.refusal("run/checkpoints/step-2"), "step-2: No such file or directory"));
 }
