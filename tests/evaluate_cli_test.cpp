@@ -253,7 +253,7 @@ TEST_CASE("parity: a result, or one line and no result") {
     check_refused(command({"--lambda", "nan"}), 2, {"--lambda", "a number ≥ 0", "nan"});
     check_refused(command({"--lr", "nan"}), 2, {"--lr", "a number ≥ 0", "nan"});
     check_refused(command({"--importance-beta", "1"}), 2, {"--importance-beta", "[0, 1)"});
-    check_refused(command({"--keep", "0"}), 2, {"--keep", "[1, "});
+    check_refused(command({"--keep", "0"}), 2, {"--keep", "from 1 to"});
     check_refused(command({"--keep", "2.5"}), 2, {"--keep", "2.5"});
     check_refused(command({"--pooled", "max"}), 2, {"--pooled", "cls", "mean"});
     check_refused(command({"--kl-normalization", "none"}), 2, {"--kl-normalization", "tokens", "sequences"});
