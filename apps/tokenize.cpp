@@ -141,7 +141,7 @@ bool read_more(std::string& buffer, size_t room) {
 
 void tokenize(const TokenizeOptions& options, const CommonOptions& common) {
     static constexpr size_t kRoomPerThread = size_t{1} << 20, kLongLine = size_t{1} << 20;
-    const data::Vocabulary vocabulary = data::load_vocabulary(options.vocabulary);
+    const data::Vocabulary vocabulary = data::load_vocabulary(options.vocabulary, options.normalization);
     const Printer printer(vocabulary, options.ids, common.json);
     const data::WordPiece tokenizer(vocabulary, options.normalization);
     const auto threads = static_cast<size_t>(thread_count(common.threads));

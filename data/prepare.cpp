@@ -286,7 +286,7 @@ PrepareResult prepare(const PrepareOptions& options) {
     check(options);
     TextFiles text = list_text_files(options.text, {options.any_ending, options.read.json_key, options.out});
     std::optional<Vocabulary> vocabulary;
-    if (options.vocabulary) vocabulary = load_vocabulary(*options.vocabulary);
+    if (options.vocabulary) vocabulary = load_vocabulary(*options.vocabulary, options.normalization);
     PrepareResult result;
     Receipt& receipt = result.receipt;
     receipt.made_from = made_from(options, text.files);

@@ -1,5 +1,7 @@
 #include "data/tokenizer_json.h"
 
+#include <utility>
+
 #include "base/error.h"
 
 namespace dropforge::data {
@@ -71,8 +73,13 @@ TokenizerJson TokenizerJson::load(const fs::path& path) {
             !file.object("normalizer").has("strip_accents")};
 }
 
-Vocabulary load_vocabulary(const fs::path& path) {
-    return path.extension() == ".json" ? TokenizerJson::load(path).vocabulary : Vocabulary::load(path);
+Vocabulary load_vocabulary(const fs::path& path, const Normalization& normalization) {
+    if (path.extension() != ".json") return Vocabulary::load(path);
+    TokenizerJson json = TokenizerJson::load(path);
+    require(json.normalization == normalization,
+            "{}: {}, but the options (--cased, --strip-accents, --tokenize-chinese-chars) say {}", path.string(),
+            json.normalization.text(), normalization.text());
+    return std::move(json.vocabulary);
 }
 
 void require_same_tokens(const std::string& where, const Vocabulary& own, const std::string& where_other,

@@ -25,8 +25,9 @@ struct TokenizerJson {
     static TokenizerJson load(const fs::path& path);
 };
 
-/// Of a vocab.txt, or of a file whose name ends in .json, which is a tokenizer.json.
-Vocabulary load_vocabulary(const fs::path& path);
+/// Of a vocab.txt, or of a file whose name ends in .json, which is a tokenizer.json: one with other switches is an
+/// Error.
+Vocabulary load_vocabulary(const fs::path& path, const Normalization& normalization);
 
 /// Throws Error naming the first token that differs.
 void require_same_tokens(const std::string& where, const Vocabulary& own, const std::string& where_other,

@@ -133,8 +133,13 @@ TEST_CASE("prepare takes the vocabulary of a tokenizer.json") {
     };
     succeed(prepare());
     CHECK(read_text(folder / "data" / "vocab.txt") == read_text(data_folder() / "vocab.txt"));
-    json["model"]["type"] = "BPE";
     fs::remove_all(folder / "data");
+    json["normalizer"]["lowercase"] = false;
+    check_refused(prepare(), 1, {"tokenizer.json: cased, but the options (--cased", "say uncased"});
+    CHECK(!fs::exists(folder / "data"));
+    succeed(prepare() + Arguments{"--cased"});
+    fs::remove_all(folder / "data");
+    json["model"]["type"] = "BPE";
     check_refused(prepare(), 1, {"tokenizer.json: model: the type must be WordPiece, not BPE"});
     CHECK(!fs::exists(folder / "data"));
 }
