@@ -146,6 +146,7 @@ Inspection inspect_model(const fs::path& folder) {
                    {"heads", c.heads},
                    {"vocabulary", c.vocabulary},
                    {"parameters", count}};
+    for (const std::string& note : notes_on(model, folder)) result.text += fmt::format("note        {}\n", note);
     if (!checkpoint) return result;
     const TrainingState state = load_training_state(folder);
     result.text += fmt::format(

@@ -183,6 +183,13 @@ TEST_CASE("fill: the likeliest words of each [MASK]; bad input") {
         CHECK(json_of({"fill", "--model", model, "bane [MASK]", text, "--top", "3"})[1]["text"] == text);
     }
     check_refused({"fill", "--model", model, "--top", "0", "a [MASK]"}, 2, {"--top"});
+    CHECK(succeed({"fill", "--model", model, "--", "-[MASK]", "--[MASK]"}).out.starts_with("-[MASK]\n"));
+    check_refused({"fill", "--model", model, "[MASK]", "-[MASK]"}, 2, {"-[MASK]"});
+    // Special tokens are found in the text, whatever stands around them.
+    CHECK(json_of({"fill", "--model", model, "bane[SEP]tilo [MASK]."}) !=
+          json_of({"fill", "--model", model, "bane [sep] tilo [MASK]."}));
+    CHECK(json_of({"fill", "--model", model, "bane[SEP]tilo [MASK]."})[0]["masks"] ==
+          json_of({"fill", "--model", model, "bane [SEP] tilo [MASK] ."})[0]["masks"]);
     const fs::path plain = place.without_manifest();
     const std::string vocabulary = read_text(plain / "vocab.txt");
     write_text(plain / "vocab.txt", vocabulary + "more\n");

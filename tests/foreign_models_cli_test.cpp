@@ -95,6 +95,7 @@ TEST_CASE("heads of other tasks: --init begins with the encoder and says what it
     model.write();
     CHECK(contains(succeed(evaluate(model.path())).error, "left out, as heads of other tasks: classifier.weight"));
     CHECK(contains(succeed(begin_with(model.path(), model.folder / "run")).error, "other tasks: classifier.weight"));
+    CHECK(contains(succeed({"inspect", model.path()}).out, "other tasks: classifier.weight"));
     std::erase_if(model.tensors, [](const auto& entry) { return entry.first.starts_with("cls."); });
     model.write();
     check_refused(evaluate(model.path()), 1, {"no MLM head", "cls.predictions", "classifier.weight"});
