@@ -73,7 +73,8 @@ void add_prepare(CLI::App& app, CommonOptions& common) {
         ->capture_default_str();
     command->add_option("--out", options.out, "The data folder")->required();
     CLI::Option_group* vocabulary = command->add_option_group("vocabulary");
-    vocabulary->add_option("--vocab", arguments->vocabulary, "A vocab.txt");
+    vocabulary->add_option("--vocab", arguments->vocabulary,
+                           "A vocab.txt, or a tokenizer.json of BERT's (its switches are options)");
     vocabulary->add_option("--train-vocab", options.train_vocabulary, "Make a vocabulary of this size from the text")
         ->transform(whole_number<int64_t>(1, 1 << 30));
     vocabulary->require_option(1);

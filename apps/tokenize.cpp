@@ -14,7 +14,7 @@
 #include "apps/commands.h"
 #include "base/command_line.h"
 #include "base/error.h"
-#include "data/wordpiece.h"
+#include "data/tokenizer_json.h"
 
 namespace dropforge {
 
@@ -141,7 +141,7 @@ bool read_more(std::string& buffer, size_t room) {
 
 void tokenize(const TokenizeOptions& options, const CommonOptions& common) {
     static constexpr size_t kRoomPerThread = size_t{1} << 20, kLongLine = size_t{1} << 20;
-    const data::Vocabulary vocabulary = data::Vocabulary::load(options.vocabulary);
+    const data::Vocabulary vocabulary = data::load_vocabulary(options.vocabulary, options.normalization);
     const Printer printer(vocabulary, options.ids, common.json);
     const data::WordPiece tokenizer(vocabulary, options.normalization);
     const auto threads = static_cast<size_t>(thread_count(common.threads));
@@ -187,7 +187,9 @@ void add_tokenize(CLI::App& app, CommonOptions& common) {
         "  dropforge tokenize --vocab vocab.txt --ids < text.txt > ids.txt\n"
         "No special tokens are added, and none is recognised in the text. With --json every line is a JSON array.");
     auto options = std::make_shared<TokenizeOptions>();
-    command.add_option("--vocab", options->vocabulary, "vocab.txt: one token a line, the line number is the id")
+    command
+        .add_option("--vocab", options->vocabulary,
+                    "vocab.txt: one token a line, the line number is the id; or tokenizer.json")
         ->required();
     add_normalization(command, options->normalization);
     command.add_flag("--ids", options->ids, "Ids instead of pieces");

@@ -30,8 +30,10 @@ Json parse_json(const std::string& text, const std::string& where) {
     try {
         return Json::parse(text, check);
     } catch (const Json::exception& error) {
-        const std::string message = error.what();  // "[json.exception.…] parse error at …"
-        throw Error("{}: not JSON: {}", where, message.substr(message.find("] ") + 2));
+        // "[json.exception.…] parse error at …; last read: …", where what was read may be any bytes
+        const std::string message = error.what();
+        const size_t begin = message.find("] ") + 2;
+        throw Error("{}: not JSON: {}", where, message.substr(begin, message.find("; last read: ") - begin));
     }
 }
 

@@ -12,6 +12,7 @@
 #include "data/dataset.h"
 #include "data/pipeline.h"
 #include "data/split_writer.h"
+#include "data/tokenizer_json.h"
 #include "data/unknown_words.h"
 #include "data/vocab_trainer.h"
 #include "data/wordpiece.h"
@@ -285,7 +286,7 @@ PrepareResult prepare(const PrepareOptions& options) {
     check(options);
     TextFiles text = list_text_files(options.text, {options.any_ending, options.read.json_key, options.out});
     std::optional<Vocabulary> vocabulary;
-    if (options.vocabulary) vocabulary = Vocabulary::load(*options.vocabulary);
+    if (options.vocabulary) vocabulary = load_vocabulary(*options.vocabulary, options.normalization);
     PrepareResult result;
     Receipt& receipt = result.receipt;
     receipt.made_from = made_from(options, text.files);

@@ -13,7 +13,7 @@ namespace dropforge::data {
 struct PrepareOptions {
     std::vector<fs::path> text;          // files and folders
     fs::path out;                        // the data folder
-    std::optional<fs::path> vocabulary;  // a vocab.txt, or
+    std::optional<fs::path> vocabulary;  // a vocab.txt or tokenizer.json, or
     int64_t train_vocabulary = 0;        // the size of one to be made from the text,
     int64_t alphabet = 0;                // and its characters at most; 0: VocabTrainerOptions says how many
     Normalization normalization;

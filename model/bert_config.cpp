@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_object.h"
 #include "base/nearest.h"
-#include "model/json_object.h"
 
 namespace dropforge {
 

@@ -3,7 +3,7 @@
 #include <array>
 
 #include "base/error.h"
-#include "model/json_object.h"
+#include "base/json_object.h"
 
 namespace dropforge {
 

@@ -9,8 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "model/json_object.h"
-#include "model/tokenizer_json.h"
+#include "base/json_object.h"
+#include "data/tokenizer_json.h"
 
 namespace dropforge {
 
@@ -51,7 +51,7 @@ struct Switches {
 
 /// Of tokenizer_config.json or of tokenizer.json: transformers follows the first for BERT's own classes, the second for
 /// others.
-Switches read_switches(const JsonObject& config, const TokenizerJson* json, bool there) {
+Switches read_switches(const JsonObject& config, const data::TokenizerJson* json, bool there) {
     const bool lower = config.boolean("do_lower_case", true);
     const data::Normalization own = {lower, config.boolean("strip_accents", lower),
                                      config.boolean("tokenize_chinese_chars", true)};
@@ -165,7 +165,7 @@ void read_special_tokens(const JsonObject& json, std::map<std::string, std::stri
         for (const std::string& content : contents_of(json, key)) others[content] = json.where() + ": " + key;
 }
 
-void read_added_tokens(const fs::path& folder, const JsonObject& config, const TokenizerJson* json,
+void read_added_tokens(const fs::path& folder, const JsonObject& config, const data::TokenizerJson* json,
                        AddedTokenReader& added) {
     std::map<std::string, std::string> special;
     read_special_tokens(config, special);
@@ -185,14 +185,14 @@ void read_added_tokens(const fs::path& folder, const JsonObject& config, const T
     for (const auto& [content, where] : special) added.add_special(content, where);
 }
 
-data::Vocabulary read_vocabulary(const fs::path& folder, const TokenizerJson* json) {
+data::Vocabulary read_vocabulary(const fs::path& folder, const data::TokenizerJson* json) {
     const fs::path path = folder / "vocab.txt";
     if (!fs::exists(path)) {
         require(json != nullptr, "{}: neither vocab.txt nor tokenizer.json", folder.string());
         return json->vocabulary;
     }
     data::Vocabulary vocabulary = data::Vocabulary::load(path);
-    if (json != nullptr) require_same_tokens(json->where, json->vocabulary, path.string(), vocabulary);
+    if (json != nullptr) data::require_same_tokens(json->where, json->vocabulary, path.string(), vocabulary);
     return vocabulary;
 }
 
@@ -210,9 +210,9 @@ ModelTokenizer load_tokenizer(const fs::path& folder) {
     const fs::path config_path = folder / "tokenizer_config.json", json_path = folder / "tokenizer.json";
     const JsonObject config = JsonObject::load_optional(config_path);
     require_bert_tokenizer(config);
-    std::optional<TokenizerJson> json;
-    if (fs::exists(json_path)) json = TokenizerJson::load(json_path);
-    const TokenizerJson* there = json ? &*json : nullptr;
+    std::optional<data::TokenizerJson> json;
+    if (fs::exists(json_path)) json = data::TokenizerJson::load(json_path);
+    const data::TokenizerJson* there = json ? &*json : nullptr;
     data::Vocabulary vocabulary = read_vocabulary(folder, there);
     const Switches switches = read_switches(config, there, fs::exists(config_path));
     AddedTokenReader added(vocabulary);
@@ -225,7 +225,7 @@ std::vector<std::string> require_same_tokenizer(const fs::path& folder, const fs
                                                 const data::Normalization& normalization) {
     const ModelTokenizer own = load_tokenizer(folder);
     const char* file = fs::exists(folder / "vocab.txt") ? "vocab.txt" : "tokenizer.json";
-    require_same_tokens((folder / file).string(), own.vocabulary, data.string(), vocabulary);
+    data::require_same_tokens((folder / file).string(), own.vocabulary, data.string(), vocabulary);
     std::vector<std::string> notes = own.notes, names;
     require(own.normalization == normalization, "{}: {}, the model is {}{}{}", data.string(), normalization.text(),
             own.normalization.text(), notes.empty() ? "" : "; ", fmt::join(notes, "; "));

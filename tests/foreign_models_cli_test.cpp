@@ -6,6 +6,7 @@
 
 #include "changed_model.h"
 #include "cli_fixture.h"
+#include "data/wordpiece.h"
 
 using namespace dropforge;
 using namespace dropforge::test;
@@ -113,6 +114,34 @@ TEST_CASE("a decoder of its own counts in evaluate and fill, and is refused for 
     model.write();
     CHECK(std::abs(loss_of(model.path()) - loss_of(checkpoint_of(trained()))) > 0.01);
     check_refused(begin_with(model.path(), model.folder / "run"), 1, {"a decoder that is not the word table"});
+}
+
+TEST_CASE("prepare takes the vocabulary of a tokenizer.json") {
+    const TemporaryFolder folder;
+    const auto vocabulary = data::Vocabulary::load(data_folder() / "vocab.txt");
+    Json ids;
+    for (int32_t id = 0; id < vocabulary.size(); ++id) ids[vocabulary.token(id)] = id;
+    Json json = {{"normalizer", {{"type", "BertNormalizer"}}},
+                 {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
+                 {"model", {{"type", "WordPiece"}, {"vocab", ids}}}};
+    const auto prepare = [&] {
+        write_text(folder / "tokenizer.json", json.dump());
+        return Arguments{"prepare", "--quiet",
+                         "--text",  (trained().parent_path() / "text.txt").string(),
+                         "--vocab", (folder / "tokenizer.json").string(),
+                         "--out",   (folder / "data").string()};
+    };
+    succeed(prepare());
+    CHECK(read_text(folder / "data" / "vocab.txt") == read_text(data_folder() / "vocab.txt"));
+    fs::remove_all(folder / "data");
+    json["normalizer"]["lowercase"] = false;
+    check_refused(prepare(), 1, {"tokenizer.json: cased, but the options (--cased", "say uncased"});
+    CHECK(!fs::exists(folder / "data"));
+    succeed(prepare() + Arguments{"--cased"});
+    fs::remove_all(folder / "data");
+    json["model"]["type"] = "BPE";
+    check_refused(prepare(), 1, {"tokenizer.json: model: the type must be WordPiece, not BPE"});
+    CHECK(!fs::exists(folder / "data"));
 }
 
 TEST_CASE("the tokenizer's switches: from prepare to checkpoint, compared by evaluate and --init") {

@@ -5,8 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/json_object.h"
 #include "message_of.h"
-#include "model/json_object.h"
 
 using namespace dropforge;
 using dropforge::test::message_of;
@@ -34,6 +34,7 @@ TEST_CASE("JSON: what is none, and where") {
         CHECK(error_of(text).starts_with("file: not JSON: parse error at line "));
         CHECK(error_of(text).find('\n') == std::string::npos);
     }
+    CHECK(error_of("\xFF\xFE{").ends_with("syntax error while parsing value - invalid literal"));
     CHECK(error_of("{\"a\": 1e999}") == "file: not JSON: number overflow parsing '1e999'");
 }
 

@@ -1,27 +1,29 @@
-#include "model/tokenizer_json.h"
+#include "data/tokenizer_json.h"
+
+#include <utility>
 
 #include "base/error.h"
 
-namespace dropforge {
+namespace dropforge::data {
 
 namespace {
 
 /// The object of a part whose type must be `type`.
 JsonObject part(const JsonObject& file, const char* key, const char* type) {
-    const JsonObject found = file.object(key);
+    JsonObject found = file.object(key);
     const std::string own = found.text("type", "none");
     require(own == type, "{}: the type must be {}, not {}", found.where(), type, own);
     return found;
 }
 
-data::Normalization read_normalizer(const JsonObject& file) {
+Normalization read_normalizer(const JsonObject& file) {
     const JsonObject normalizer = part(file, "normalizer", "BertNormalizer");
     require(normalizer.boolean("clean_text", true), "{}: clean_text must be true, not false", normalizer.where());
     const bool lower = normalizer.boolean("lowercase", true);
     return {lower, normalizer.boolean("strip_accents", lower), normalizer.boolean("handle_chinese_chars", true)};
 }
 
-data::Vocabulary read_model(const JsonObject& file) {
+Vocabulary read_model(const JsonObject& file) {
     const JsonObject model = part(file, "model", "WordPiece");
     const auto must_be = [&](const char* key, const std::string& expected) {
         const std::string own = model.text(key, expected);
@@ -39,7 +41,7 @@ data::Vocabulary read_model(const JsonObject& file) {
                 "{}: the id {} of \"{}\" is taken or not below {}", list.where(), id, token, tokens.size());
         tokens[static_cast<size_t>(id)] = token;
     }
-    return data::Vocabulary(std::move(tokens), list.where());
+    return Vocabulary(std::move(tokens), list.where());
 }
 
 /// [CLS] text [SEP], as BertProcessing or as a template. BertTokenizer makes its own, so none is no fault.
@@ -71,12 +73,21 @@ TokenizerJson TokenizerJson::load(const fs::path& path) {
             !file.object("normalizer").has("strip_accents")};
 }
 
-void require_same_tokens(const std::string& where, const data::Vocabulary& own, const std::string& where_other,
-                         const data::Vocabulary& other) {
+Vocabulary load_vocabulary(const fs::path& path, const Normalization& normalization) {
+    if (path.extension() != ".json") return Vocabulary::load(path);
+    TokenizerJson json = TokenizerJson::load(path);
+    require(json.normalization == normalization,
+            "{}: {}, but the options (--cased, --strip-accents, --tokenize-chinese-chars) say {}", path.string(),
+            json.normalization.text(), normalization.text());
+    return std::move(json.vocabulary);
+}
+
+void require_same_tokens(const std::string& where, const Vocabulary& own, const std::string& where_other,
+                         const Vocabulary& other) {
     require(own.size() == other.size(), "{}: {} tokens, {} has {}", where, own.size(), where_other, other.size());
     for (int32_t id = 0; id < own.size(); ++id)
         require(own.token(id) == other.token(id), "{}: token {} is \"{}\", in {} it is \"{}\": another vocabulary",
                 where, id, own.token(id), where_other, other.token(id));
 }
 
-}  // namespace dropforge
+}  // namespace dropforge::data

@@ -5,16 +5,16 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/json_object.h"
 #include "data/wordpiece.h"
-#include "model/json_object.h"
 
-namespace dropforge {
+namespace dropforge::data {
 
 /// What BERT's tokenizer needs of it.
 struct TokenizerJson {
     std::string where;
-    data::Vocabulary vocabulary;
-    data::Normalization normalization;
+    Vocabulary vocabulary;
+    Normalization normalization;
     std::vector<JsonObject> added_tokens;
     bool has_post_processor;
     bool strips_as_case;  // strip_accents is not given, and so as lowercase
@@ -25,8 +25,12 @@ struct TokenizerJson {
     static TokenizerJson load(const fs::path& path);
 };
 
-/// Throws Error naming the first token that differs.
-void require_same_tokens(const std::string& where, const data::Vocabulary& own, const std::string& where_other,
-                         const data::Vocabulary& other);
+/// Of a vocab.txt, or of a file whose name ends in .json, which is a tokenizer.json: one with other switches is an
+/// Error.
+Vocabulary load_vocabulary(const fs::path& path, const Normalization& normalization);
 
-}  // namespace dropforge
+/// Throws Error naming the first token that differs.
+void require_same_tokens(const std::string& where, const Vocabulary& own, const std::string& where_other,
+                         const Vocabulary& other);
+
+}  // namespace dropforge::data

@@ -1,4 +1,4 @@
-#include "model/json_object.h"
+#include "base/json_object.h"
 
 #include <algorithm>
 #include <utility>
