@@ -1,6 +1,7 @@
 #include "data/character_table.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -77,9 +78,10 @@ CharacterTable::CharacterTable(const Normalization& normalization) {
 
 const CharacterTable& CharacterTable::get(const Normalization& normalization) {
     static std::mutex mutex;
-    static std::map<Normalization, std::unique_ptr<const CharacterTable>> tables;
+    static std::array<std::unique_ptr<const CharacterTable>, 8> tables;  // of each setting of the three switches
     const std::scoped_lock lock(mutex);
-    auto& table = tables[normalization];
+    auto& table = tables[(normalization.lower_case ? 1 : 0) + (normalization.strip_accents ? 2 : 0) +
+                         (normalization.split_ideographs ? 4 : 0)];
     if (!table) table.reset(new CharacterTable(normalization));
     return *table;
 }

@@ -1,7 +1,6 @@
 // The switches of BERT's normalizer.
 #pragma once
 
-#include <compare>
 #include <string>
 #include <string_view>
 
@@ -12,7 +11,7 @@ struct Normalization {
     bool strip_accents = true;     // decompose, and drop non-spacing marks
     bool split_ideographs = true;  // each CJK ideograph is a word of its own; Hugging Face: tokenize_chinese_chars
 
-    friend auto operator<=>(const Normalization&, const Normalization&) = default;
+    friend bool operator==(const Normalization&, const Normalization&) = default;
 
     /// "uncased", "cased", and what differs from their usual switches: "cased, accents stripped".
     std::string text() const;

@@ -10,7 +10,7 @@ namespace {
 
 /// The object of a part whose type must be `type`.
 JsonObject part(const JsonObject& file, const char* key, const char* type) {
-    const JsonObject found = file.object(key);
+    JsonObject found = file.object(key);
     const std::string own = found.text("type", "none");
     require(own == type, "{}: the type must be {}, not {}", found.where(), type, own);
     return found;
