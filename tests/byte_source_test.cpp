@@ -93,7 +93,7 @@ TEST_CASE("what follows the last member") {
     const std::string text = numbers(100), more = "more";
     const std::string zeros(300000, '\0');
     File file;
-    const auto [gz, bz2, xz_kind, zst] = kKinds;
+    const Kind &gz = kKinds[0], &bz2 = kKinds[1], &xz_kind = kKinds[2], &zst = kKinds[3];
     CHECK(file.unpacked(gz, gzip(text) + zeros) == text);
     CHECK(file.unpacked(gz, gzip(text) + zeros + gzip(more)) == text + more);  // Python reads on; gzip would not
     CHECK(file.notes.empty());

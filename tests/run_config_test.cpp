@@ -94,7 +94,6 @@ TEST_CASE("unknown names: the nearest is named") {
                                        {"model.num_hidden_layers", "model.layers"},
                                        {"train.end_rl", "train.end_lr"},
                                        {"save_steps", "checkpoint.every"}}) {
-        CAPTURE(typed);
         CHECK(set_error(std::string(typed) + "=3") ==
               fmt::format("--set: there is no key {}; the nearest is {}", typed, meant));
     }
