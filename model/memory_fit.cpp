@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "model/run_fields.h"
 
 namespace dropforge {
 
@@ -56,9 +57,7 @@ MemoryRow row(RunConfig config, int64_t memory) {
             plan.memory_bytes()};
 }
 
-const char* name_of(Precision precision) {
-    return precision == Precision::f32 ? "f32" : precision == Precision::bf16 ? "bf16" : "fp16";
-}
+const char* name_of(Precision precision) { return config::kPrecisionNames[static_cast<size_t>(precision)]; }
 
 }  // namespace
 
@@ -113,7 +112,8 @@ std::vector<MemoryRow> memory_table(const RunConfig& given, int64_t memory) {
 std::string memory_text(const RunConfig& config, const std::vector<MemoryRow>& rows, int64_t memory) {
     const bool aligns = aligns_semantics(config.train.method);
     std::string s = fmt::format(
-        "Largest micro-batch of a batch of {} in {:.0f} MB (a GPU's driver and kernels take some 400 MB beside it)\n"
+        "Largest micro-batch of a batch of {} in {:.0f} MB (a GPU holds some 540 MB of kernels and their scratch "
+        "beside it)\n"
         "{:>8}  {:<9}  {:<11}{}  {:>11}  {:>9}\n",
         config.train.batch, static_cast<double>(memory) / 1e6, "sequence", "precision", "gelu_output",
         aligns ? "  recompute" : "", "micro_batch", "MB");

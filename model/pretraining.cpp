@@ -71,6 +71,7 @@ class Pretraining {
     bool pauses_after(int64_t step, int64_t start) const;
     void require_finite(const char* what, double value, int64_t step) const;
     void report(int64_t step, bool log);
+    void explain_plateau(double loss);
     void evaluate(int64_t step);
     void save(int64_t step);
     void trace(int64_t step);
@@ -232,9 +233,15 @@ void Pretraining::report(int64_t step, bool log) {
     if (!log) return;
     metrics_->write(m);
     meter_->next_interval(step, report_);
-    if (plateau_->stands(step, m.loss))
-        line_.note("note: " + plateau_text(config_.train, m.loss, inputs_.training.unigram_entropy(), plateau_->since(),
-                                           DataSigns::of(inputs_.training)));
+    if (plateau_->stands(step, m.loss)) explain_plateau(m.loss);
+}
+
+/// Reads some of the data, which is not the training's time.
+void Pretraining::explain_plateau(double loss) {
+    const double start = monotonic_seconds();
+    line_.note("note: " + plateau_text(config_.train, loss, inputs_.training.unigram_entropy(), plateau_->since(),
+                                       DataSigns::of(inputs_.training)));
+    meter_->leave_out(monotonic_seconds() - start);
 }
 
 void Pretraining::evaluate(int64_t step) {

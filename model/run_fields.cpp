@@ -89,7 +89,7 @@ std::vector<Field> training() {
         {.table = "train",
          .name = "precision",
          .slot = [](Config& c) -> Slot { return choice(c.train.precision); },
-         .choices = {"auto", "bf16", "fp16", "f32"},
+         .choices = all(kPrecisionNames),
          .stays = true},
         {.table = "train",
          .name = "gelu_output",

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <cmath>
 #include <functional>
 #include <optional>
@@ -27,6 +28,9 @@ struct Range {
         return fmt::format("in {}{}, {}{}", open_low ? '(' : '[', low, high, open_high ? ')' : ']');
     }
 };
+
+/// In the order of Precision.
+inline constexpr std::array kPrecisionNames{"auto", "bf16", "fp16", "f32"};
 
 constexpr Range kAny{0, 0};
 

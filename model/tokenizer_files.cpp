@@ -70,8 +70,7 @@ Switches read_switches(const JsonObject& config, const data::TokenizerJson* json
         if (value == its || (!config.has(key) && (follows_json || json->follows(its_key)))) continue;
         require(config.has(key),
                 "{}: the normalizer's {} is {}, and tokenizer_config.json has no {}, whose default is {}: programs "
-                "differ in "
-                "which they follow",
+                "differ in which they follow",
                 json->where, its_key, its, key, value);
         switches.notes.push_back(fmt::format(
             "{}: the normalizer's {} is {}, {} of tokenizer_config.json is {}: {} is taken, as transformers does",
