@@ -99,7 +99,12 @@ TrainedVocabulary train_vocabulary(const PrepareOptions& options, const std::vec
     uint64_t block = 0;
     run_pipeline<Slot>(
         options.threads, [&](Slot& slot) { return reader.next(slot.piece); },
-        [&] { return [&trainer](Slot& slot) { slot.counts = trainer.count(slot.piece.text); }; },
+        [&] {
+            return [&trainer](Slot& slot) {
+                make_text(slot.piece);
+                slot.counts = trainer.count(slot.piece.text);
+            };
+        },
         [&](Slot& slot) {
             trainer.add(block++, std::move(slot.counts));
             progress.update(slot.piece.position);
@@ -129,7 +134,6 @@ struct Slot {
         bool has_text, ends;
     };
     TextPiece piece;
-    uint64_t text_bytes = 0, invalid_bytes = 0;
     std::vector<int32_t> ids;
     std::vector<uint8_t> word_starts;
     std::vector<DocumentPart> texts;
@@ -137,8 +141,7 @@ struct Slot {
 };
 
 void tokenize(WordPiece& tokenizer, Slot& slot) {
-    slot.text_bytes = slot.piece.text.size();
-    slot.invalid_bytes = slot.piece.invalid_bytes + replace_invalid_utf8(slot.piece.text);
+    make_text(slot.piece);
     split_documents(slot.piece, slot.texts);
     slot.ids.clear();
     slot.word_starts.clear();
@@ -240,8 +243,9 @@ std::vector<std::string> write_shards(const PrepareOptions& options, const std::
         [&] { return [own = WordPiece(tokenizer)](Slot& slot) mutable { tokenize(own, slot); }; },
         [&](Slot& slot) {
             receipt.bytes += slot.piece.bytes;
-            receipt.text_bytes += slot.text_bytes;
-            receipt.invalid_bytes += slot.invalid_bytes;
+            receipt.text_bytes += slot.piece.text.size();
+            receipt.invalid_bytes += slot.piece.invalid_bytes;
+            receipt.left_out.add(slot.piece.left_out);
             receipt.tokens += slot.ids.size();
             receipt.words += static_cast<uint64_t>(std::ranges::count(slot.word_starts, 1));
             receipt.unknown_tokens += static_cast<uint64_t>(std::ranges::count(slot.ids, unk));
@@ -256,7 +260,6 @@ std::vector<std::string> write_shards(const PrepareOptions& options, const std::
         });
     sink.finish(vocabulary);
     progress.finish(fmt::format("{} tokens", receipt.tokens));
-    receipt.left_out.add(reader.left_out());
     return reader.notes();
 }
 

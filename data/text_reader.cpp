@@ -58,7 +58,6 @@ void TextReader::close() {
     source_ = nullptr;
     ++file_;
     text_.clear();
-    markup_.clear();
     given_out_ = 0;
 }
 
@@ -70,18 +69,26 @@ bool TextReader::fill() {
     bytes_ += count;
     if (at_start_ && bytes.starts_with("\xEF\xBB\xBF")) bytes.remove_prefix(3);  // byte order mark
     at_start_ = false;
-    if (lines_ != nullptr) {
-        lines_->feed(bytes, text_);
-        if (count == 0) lines_->finish(text_);
-    } else if (count > 0) {
-        markup_ += bytes;
-        if (markup_.size() <= kLongestMarkup) return true;
-        markup_text();  // leaves it out
-        return false;
-    } else {
-        markup_text();
-    }
+    if (lines_ == nullptr) return fill_from_page(bytes);
+    lines_->feed(bytes, text_);
+    if (count == 0) lines_->finish(text_);
     return count > 0;
+}
+
+// A page is given to the parsers as a whole, and its text out again as a whole. One that is longer than a piece is
+// parsed here, so that its text can be cut.
+bool TextReader::fill_from_page(std::string_view bytes) {
+    page_ += bytes;
+    if (!bytes.empty() && page_.size() <= kLongestMarkup) return true;
+    if (page_.size() <= piece_bytes_) return false;
+    TextPiece whole;
+    whole.text = std::exchange(page_, {});
+    whole.page = &files_[file_];
+    make_text(whole);
+    text_ = std::move(whole.text);
+    invalid_bytes_ = whole.invalid_bytes;
+    left_out_.add(whole.left_out);
+    return false;
 }
 
 std::string_view TextReader::document_end() const {
@@ -89,19 +96,6 @@ std::string_view TextReader::document_end() const {
     if (format == TextFormat::json_lines) return JsonLines::kDocumentMark;
     return format == TextFormat::plain && options_.breaks == DocumentBreak::blank_line ? kBlankLine
                                                                                        : std::string_view();
-}
-
-// The text of a whole file with markup; none of one that is beyond what parsers should be given.
-void TextReader::markup_text() {
-    const TextFile& file = files_[file_];
-    std::string source = std::exchange(markup_, {});
-    invalid_bytes_ = replace_invalid_utf8(source);  // as what the parsers would make of it is their own affair
-    try {
-        text_ = file.format == TextFormat::html ? html_text(source) : markdown_text(source);
-    } catch (const MarkupLimit& limit) {
-        if (file.named) throw Error("{}: {}", file.path.string(), limit.what());
-        left_out_.add(Reason::too_complex, fmt::format("{} ({})", file.path.string(), limit.what()));
-    }
 }
 
 bool TextReader::next(TextPiece& piece) {
@@ -113,18 +107,39 @@ bool TextReader::next(TextPiece& piece) {
         more_ = fill();
         if (text_.size() >= piece_bytes_ && std::ranges::all_of(text_, is_space)) shorten_spaces(text_);
     }
+    piece.page = page_.empty() ? nullptr : &files_[file_];
+    if (piece.page != nullptr) piece.text = std::exchange(page_, {});
+    piece.ends_file = piece.page != nullptr || take_text(piece);
+    piece.document_end = document_end();
+    piece.bytes = std::exchange(bytes_, 0);
+    piece.invalid_bytes = std::exchange(invalid_bytes_, 0);
+    piece.position = finished_bytes_ + source_->position();
+    piece.left_out = std::exchange(left_out_, {});
+    if (piece.ends_file) close();
+    return true;
+}
+
+// Up to a piece of what was read; true if nothing of the file is left.
+bool TextReader::take_text(TextPiece& piece) {
     // A long line of JSON, or a page, may have come at once.
     const std::string_view window = left().substr(0, piece_bytes_ + chunk_.size());
     const bool is_last = !more_ && window.size() == left().size();
     piece.text = window.substr(0, is_last ? window.size() : cut(window));
     given_out_ += piece.text.size();
-    piece.document_end = document_end();
-    piece.ends_file = is_last;
-    piece.bytes = std::exchange(bytes_, 0);
-    piece.invalid_bytes = std::exchange(invalid_bytes_, 0);
-    piece.position = finished_bytes_ + source_->position();
-    if (is_last) close();
-    return true;
+    return is_last;
+}
+
+void make_text(TextPiece& piece) {
+    piece.invalid_bytes += replace_invalid_utf8(piece.text);  // before the parsers make of it what they like
+    if (piece.page == nullptr) return;
+    const TextFile& file = *std::exchange(piece.page, nullptr);
+    const std::string source = std::exchange(piece.text, {});
+    try {
+        piece.text = file.format == TextFormat::html ? html_text(source) : markdown_text(source);
+    } catch (const MarkupLimit& limit) {
+        if (file.named) throw Error("{}: {}", file.path.string(), limit.what());
+        piece.left_out.add(Reason::too_complex, fmt::format("{} ({})", file.path.string(), limit.what()));
+    }
 }
 
 void split_documents(const TextPiece& piece, std::vector<DocumentPart>& parts) {

@@ -25,23 +25,28 @@ struct ReadOptions {
 
 /// Part of one file's text without markup, cut where the tokenizer may be cut.
 struct TextPiece {
-    std::string text;
-    std::string_view document_end;  // what ends a document inside of the text and is no part of it; empty: nothing
-    bool ends_file = false;         // a document ends here
-    uint64_t bytes = 0;             // read for it, before markup was stripped
-    uint64_t invalid_bytes = 0;     // of these, not UTF-8, and replaced already
-    uint64_t position = 0;          // bytes on the disk, of all files, up to here
+    std::string text;                // of a page: its source, until make_text()
+    const TextFile* page = nullptr;  // a whole file with markup; the reader's own
+    std::string_view document_end;   // what ends a document inside of the text and is no part of it; empty: nothing
+    bool ends_file = false;          // a document ends here
+    uint64_t bytes = 0;              // read for it, before markup was stripped
+    uint64_t invalid_bytes = 0;      // of these, not UTF-8, and replaced already
+    uint64_t position = 0;           // bytes on the disk, of all files, up to here
+    LeftOut left_out;                // lines without text, or the page itself
 };
+
+/// Makes UTF-8 text without markup of what was read: the part of the work that any thread can do. Throws Error naming
+/// the file for a page that was given by its path and is more than the parsers should be given.
+void make_text(TextPiece& piece);
 
 class TextReader {
   public:
     TextReader(std::vector<TextFile> files, ReadOptions options, size_t piece_bytes = size_t{1} << 20);
 
-    /// Fills the next piece; false after the last. Every file gives at least one. Throws Error naming the file.
+    /// Fills the next piece, for make_text() to finish; false after the last. Every file gives at least one. Throws
+    /// Error naming the file.
     bool next(TextPiece& piece);
 
-    /// Lines that had no text, so far.
-    const LeftOut& left_out() const { return left_out_; }
     /// What a user should know of the files that were read to their end.
     const std::vector<std::string>& notes() const { return notes_; }
 
@@ -49,16 +54,17 @@ class TextReader {
     void open();
     void close();
     bool fill();
+    bool fill_from_page(std::string_view bytes);
     std::string_view left() const { return std::string_view(text_).substr(given_out_); }
     std::string_view document_end() const;
-    void markup_text();
+    bool take_text(TextPiece& piece);
 
     std::vector<TextFile> files_;
     ReadOptions options_;
     size_t piece_bytes_, file_ = 0;
     std::unique_ptr<ByteSource> source_;  // null between files
     std::unique_ptr<LineFilter> lines_;   // null for a file with markup
-    std::string markup_;                  // of such a file, until all of it is read
+    std::string page_;                    // the source of such a file
     std::string text_;                    // without markup
     size_t given_out_ = 0;
     std::vector<char> chunk_;

@@ -23,7 +23,7 @@ std::vector<std::string> sample(std::span<const TextFile> files, const ReadOptio
         TextReader reader({files[i]}, read, kPieceBytes);
         TextPiece piece;
         if (!reader.next(piece)) continue;
-        replace_invalid_utf8(piece.text);
+        make_text(piece);
         pieces.push_back(std::move(piece.text));
     }
     return pieces;

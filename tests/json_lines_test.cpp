@@ -29,7 +29,8 @@ Read read(const std::string& text, ReadOptions options = {}, size_t piece_bytes 
     std::string document;
     for (TextPiece piece; reader.next(piece);) {
         result.longest_piece = std::max(result.longest_piece, piece.text.size());
-        replace_invalid_utf8(piece.text);
+        make_text(piece);
+        result.left_out.add(piece.left_out);
         split_documents(piece, parts);
         for (const DocumentPart& part : parts) {
             document += part.text;
@@ -41,7 +42,6 @@ Read read(const std::string& text, ReadOptions options = {}, size_t piece_bytes 
     REQUIRE(!result.documents.empty());
     CHECK(result.documents.back() == "");  // nothing follows the last line
     result.documents.pop_back();
-    result.left_out = reader.left_out();
     return result;
 }
 

@@ -22,6 +22,7 @@ std::vector<std::string> documents_of(const std::vector<fs::path>& paths, size_t
     std::vector<std::string> documents(1);
     while (reader.next(piece)) {
         CHECK(piece.text.size() <= piece_bytes + (1 << 17));
+        make_text(piece);
         split_documents(piece, parts);
         for (const DocumentPart& part : parts) {
             documents.back() += part.text;
@@ -187,7 +188,7 @@ TEST_CASE("a page is given out in pieces, and its invalid bytes are counted once
     uint64_t pieces = 0, bytes = 0, invalid = 0;
     for (TextPiece piece; reader.next(piece); ++pieces) {
         CHECK(piece.text.size() <= 2000);
-        CHECK(replace_invalid_utf8(piece.text) == 0);
+        make_text(piece);
         all += piece.text;
         bytes += piece.bytes;
         invalid += piece.invalid_bytes;
@@ -214,8 +215,13 @@ TEST_CASE("a page that is too much for the parser is refused where it is named, 
     TextReader reader(list_text_files(all).files, {});
     TextPiece piece;
     std::string text;
-    while (reader.next(piece)) text += piece.text;
+    LeftOut left_out;
+    while (reader.next(piece)) {
+        make_text(piece);
+        text += piece.text;
+        left_out.add(piece.left_out);
+    }
     CHECK(text == "a river");
-    CHECK(reader.left_out().count(Reason::too_complex) == 2);
-    CHECK(reader.left_out().examples(Reason::too_complex)[0].ends_with("long.md (it is longer than 32 MB)"));
+    CHECK(left_out.count(Reason::too_complex) == 2);
+    CHECK(left_out.examples(Reason::too_complex)[0].ends_with("long.md (it is longer than 32 MB)"));
 }

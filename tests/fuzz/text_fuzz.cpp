@@ -15,7 +15,7 @@ std::string documents_of(const fs::path& path, size_t piece_bytes) {
     std::string all;
     std::vector<DocumentPart> parts;
     for (TextPiece piece; all.size() < kEnough && reader.next(piece);) {
-        replace_invalid_utf8(piece.text);
+        make_text(piece);
         std::string again = piece.text;
         fuzzing::hold(replace_invalid_utf8(again) == 0, "text is UTF-8");
         split_documents(piece, parts);
