@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "data/normalization.h"
+#include "data/tokenizer/normalization.h"
 
 namespace dropforge {
 

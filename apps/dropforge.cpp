@@ -2,11 +2,11 @@
 #include <fmt/format.h>
 #include <omp.h>
 
-#include "apps/choose_device.h"
 #include "apps/commands.h"
 #include "base/command_line.h"
 #include "base/revision.h"
-#include "model/build_info.h"
+#include "devices/build_info.h"
+#include "devices/choice/choose_device.h"
 
 namespace dropforge {
 

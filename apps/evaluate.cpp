@@ -5,14 +5,14 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "apps/choose_device.h"
 #include "apps/commands.h"
 #include "base/command_line.h"
 #include "base/error.h"
-#include "model/evaluation.h"
-#include "model/huggingface.h"
-#include "model/manifest.h"
-#include "model/tokenizer_files.h"
+#include "devices/choice/choose_device.h"
+#include "model/checkpoint/huggingface.h"
+#include "model/checkpoint/manifest.h"
+#include "model/checkpoint/tokenizer_files.h"
+#include "model/training/evaluation.h"
 
 namespace dropforge {
 

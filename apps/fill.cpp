@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands.h"
+#include "apps/fill_mask.h"
 #include "base/command_line.h"
-#include "model/fill_mask.h"
 
 namespace dropforge {
 

@@ -1,5 +1,5 @@
 // dropforge inspect: what a file or folder is, and whether it is whole.
-#include "model/inspect.h"
+#include "apps/inspection.h"
 
 #include <fmt/format.h>
 

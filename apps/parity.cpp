@@ -1,13 +1,13 @@
 // dropforge parity: one batch through a model, every number written to a file that tests compare.
-#include "model/parity.h"
+#include "apps/parity_run.h"
 
 #include <cmath>
 
-#include "apps/choose_device.h"
 #include "apps/commands.h"
 #include "base/command_line.h"
 #include "base/error.h"
-#include "model/run_fields.h"
+#include "devices/choice/choose_device.h"
+#include "model/run/fields.h"
 
 namespace dropforge {
 

@@ -1,5 +1,5 @@
 // dropforge prepare: text to a data folder.
-#include "data/prepare.h"
+#include "data/prepare/prepare.h"
 
 #include <fmt/format.h>
 

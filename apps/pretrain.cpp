@@ -8,13 +8,13 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "apps/choose_device.h"
 #include "apps/commands.h"
 #include "base/command_line.h"
 #include "base/interrupt.h"
 #include "base/revision.h"
+#include "devices/choice/choose_device.h"
 #include "kernels/device_lost.h"
-#include "model/pretraining.h"
+#include "model/run/pretraining.h"
 
 namespace dropforge {
 

@@ -14,7 +14,7 @@
 #include "apps/commands.h"
 #include "base/command_line.h"
 #include "base/error.h"
-#include "data/tokenizer_json.h"
+#include "data/tokenizer/tokenizer_json.h"
 
 namespace dropforge {
 

@@ -1,11 +1,11 @@
 // The command line of bench, the throughput studies: a table for people, one JSON object with --json. Its name is that
 // of its file: it is installed as dropforge-bench.
-#include "apps/choose_device.h"
 #include "base/command_line.h"
 #include "base/file.h"
 #include "base/revision.h"
-#include "bench/commands.h"
-#include "model/build_info.h"
+#include "bench/measure/commands.h"
+#include "devices/build_info.h"
+#include "devices/choice/choose_device.h"
 
 int main(int argc, char** argv) {
     using namespace dropforge;

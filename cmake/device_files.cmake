@@ -1,6 +1,6 @@
-# Makes ${output}, a C++ source with the texts of bench/devices: bench needs no file beside it. Configured anew when one of them changes.
+# Makes ${output}, a C++ source with the texts of bench/predict/devices: bench needs no file beside it. Configured anew when one of them changes.
 function(device_files output)
-    file(GLOB files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/bench/devices/*.toml)
+    file(GLOB files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/bench/predict/devices/*.toml)
     set(DEVICE_FILES "")
     foreach(file ${files})
         set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
@@ -9,7 +9,7 @@ function(device_files output)
         string(APPEND DEVICE_FILES "        {\"${name}\", R\"toml(${text})toml\"},\n")
     endforeach()
     file(CONFIGURE OUTPUT ${output} @ONLY CONTENT [[
-#include "bench/device_files.h"
+#include "bench/predict/device_files.h"
 
 namespace dropforge {
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "kernels/cpu/levels.h"
+#include "kernels/cpu_tables.h"
 
 namespace dropforge::kernels {
 

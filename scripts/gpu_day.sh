@@ -45,11 +45,11 @@ stage_kernels() { each_cell "kernels --backend cuda --batch 128" bert-mini bert-
 
 stage_steps() { each_run "step --device cuda --steps 8"; }
 
-# The name of the device's file in bench/devices: the one of which all parts are in the name of the GPU.
+# The name of the device's file in bench/predict/devices: the one of which all parts are in the name of the GPU.
 device_of() {
     local name key part
     name=$(tr -d ' ' <<<"${1,,}")
-    for key in $(basename -s .toml bench/devices/*.toml | sort -r); do
+    for key in $(basename -s .toml bench/predict/devices/*.toml | sort -r); do
         for part in ${key//-/ }; do [[ $name == *"$part"* ]] || continue 2; done
         echo "$key"
         return
@@ -61,7 +61,7 @@ device_of() {
 stage_predictions() {
     local name device
     name=$(cut -d , -f 1 "$out/../machine/gpu.csv")
-    device=$(device_of "$name") || { echo "no figures in bench/devices to predict from: $name"; return 1; }
+    device=$(device_of "$name") || { echo "no figures in bench/predict/devices to predict from: $name"; return 1; }
     each_run "predict --device $device"
 }
 
@@ -140,7 +140,7 @@ sanitize() {
     local tests
     sanitizer=$(find_sanitizer) || { echo "no compute-sanitizer here: ./dev setup cuda installs it"; return 1; }
     export sanitizer
-    mapfile -t tests < <(grep -l 'kernel_testing\.h"' tests/*_test.cpp | xargs -n 1 basename -s .cpp)
+    mapfile -t tests < <(grep -l 'kernel_testing\.h"' tests/kernels/*_test.cpp | xargs -n 1 basename -s .cpp)
     for test in "${tests[@]}"; do
         if [ -x "$programs/$test" ]; then echo "$test $((port += 16))"; fi
     done | xargs -P 4 -L 1 bash -c '. scripts/gpu_day.sh; sanitize_test "$@"' sanitize "$@"

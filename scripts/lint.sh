@@ -59,6 +59,8 @@ scripts() {
     return $status
 }
 
+rooms() { python3 scripts/checks/rooms.py; }
+
 tidy_file() {
     local mark log status=0
     mark=.cache/tidy/$(cat "$1" - <<<"$TIDY_STATE" | sha1sum | cut -c1-40)
@@ -87,12 +89,12 @@ tidy() {
     export TIDY_STATE
     export -f tidy_file
     # What is built here: some tests need headers of CUDA. Those of cudnn-frontend take clang-tidy many minutes.
-    select_files '^(apps|base|bench|data|engine|kernels|model|tests)/.*\.cpp$' | grep -v /cudnn_graphs | built_here |
+    select_files '^(apps|base|bench|data|devices|engine|kernels|model|tests)/.*\.cpp$' | grep -v /cudnn_graphs | built_here |
         xargs -P "$(scripts/cores.sh)" -I{} bash -c 'tidy_file {}'
 }
 
 main() {
-    local status=0 check start output all=(formatting house_rules scripts tidy)
+    local status=0 check start output all=(formatting house_rules rooms scripts tidy)
     for check in "$@"; do
         [[ " ${all[*]} " == *" $check "* ]] || { echo "lint: there is no check $check, only ${all[*]}"; return 2; }
     done

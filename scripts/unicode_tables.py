@@ -1,6 +1,6 @@
-# Prints data/unicode_tables.h: what Hugging Face's tokenizers does with each code point, asked of the library itself.
+# Prints data/tokenizer/unicode_tables.h: what Hugging Face's tokenizers does with each code point, asked of the library itself.
 # Needs its Python package, and unicodedata2, whose Unicode must not be older than that of tokenizers:
-#   python3 scripts/unicode_tables.py > data/unicode_tables.h
+#   python3 scripts/unicode_tables.py > data/tokenizer/unicode_tables.h
 import unicodedata
 
 import tokenizers

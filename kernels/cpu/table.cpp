@@ -1,7 +1,7 @@
 // The table of the CPU backend at the level that this folder is compiled for.
 #include "kernels/cpu/context.h"
 #include "kernels/cpu/functions.h"
-#include "kernels/cpu/levels.h"
+#include "kernels/cpu_tables.h"
 #include "kernels/reference/loops.h"
 
 #define DROPFORGE_TEXT(x) DROPFORGE_TEXT_OF(x)

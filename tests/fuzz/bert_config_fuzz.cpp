@@ -1,7 +1,7 @@
 // Hugging Face's config.json.
-#include "model/bert_config.h"
+#include "model/network/bert_config.h"
 
-#include "fuzz/fuzzing.h"
+#include "tests/fuzz/fuzzing.h"
 
 using namespace dropforge;
 

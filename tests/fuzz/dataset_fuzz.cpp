@@ -1,8 +1,8 @@
 // dataset.json.
 #include <nlohmann/json.hpp>
 
-#include "data/receipt.h"
-#include "fuzz/fuzzing.h"
+#include "data/shards/receipt.h"
+#include "tests/fuzz/fuzzing.h"
 
 using namespace dropforge;
 using data::Receipt;

@@ -10,7 +10,7 @@
 #include <string_view>
 
 #include "base/error.h"
-#include "temporary_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace dropforge::fuzzing {
 

@@ -1,11 +1,11 @@
 // A checkpoint's manifest.json: the input as it is, and as contents whose checksum is right.
-#include "model/manifest.h"
+#include "model/checkpoint/manifest.h"
 
 #include <xxhash.h>
 
 #include <nlohmann/json.hpp>
 
-#include "fuzz/fuzzing.h"
+#include "tests/fuzz/fuzzing.h"
 
 using namespace dropforge;
 

@@ -1,7 +1,7 @@
 // A run's configuration in TOML.
-#include "model/run_config.h"
+#include "model/run/config.h"
 
-#include "fuzz/fuzzing.h"
+#include "tests/fuzz/fuzzing.h"
 
 using namespace dropforge;
 

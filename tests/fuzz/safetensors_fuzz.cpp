@@ -1,8 +1,8 @@
 // Tensor files: of models, of batches, and a checkpoint's trainer.safetensors.
 #include "engine/safetensors.h"
 
-#include "fuzz/fuzzing.h"
-#include "model/checkpoint.h"
+#include "model/checkpoint/checkpoint.h"
+#include "tests/fuzz/fuzzing.h"
 
 using namespace dropforge;
 

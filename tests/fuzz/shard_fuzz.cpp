@@ -1,12 +1,12 @@
 // Shards. Their checksums are put right first, since only those keep most changes from the checks behind them.
-#include "data/shard.h"
+#include "data/shards/shard.h"
 
 #include <xxhash.h>
 
 #include <algorithm>
 #include <cstring>
 
-#include "fuzz/fuzzing.h"
+#include "tests/fuzz/fuzzing.h"
 
 using namespace dropforge;
 using data::Shard;

@@ -1,6 +1,6 @@
 // model.safetensors.index.json, beside two shards.
-#include "fuzz/fuzzing.h"
-#include "model/tensor_files.h"
+#include "model/checkpoint/tensor_files.h"
+#include "tests/fuzz/fuzzing.h"
 
 using namespace dropforge;
 

@@ -1,6 +1,6 @@
 // Text files of the ending DROPFORGE_ENDING, as `prepare` finds and reads them.
-#include "data/text_reader.h"
-#include "fuzz/fuzzing.h"
+#include "data/text/text_reader.h"
+#include "tests/fuzz/fuzzing.h"
 
 using namespace dropforge;
 using namespace dropforge::data;

@@ -1,6 +1,6 @@
 // Any bytes as text, cased and uncased.
-#include "data/wordpiece.h"
-#include "fuzz/fuzzing.h"
+#include "data/tokenizer/wordpiece.h"
+#include "tests/fuzz/fuzzing.h"
 
 using namespace dropforge;
 

@@ -1,6 +1,6 @@
 // A model folder's tokenizer.json, alone and beside a vocab.txt.
-#include "fuzz/fuzzing.h"
-#include "model/tokenizer_files.h"
+#include "model/checkpoint/tokenizer_files.h"
+#include "tests/fuzz/fuzzing.h"
 
 using namespace dropforge;
 

@@ -1,6 +1,6 @@
 // vocab.txt.
-#include "data/wordpiece.h"
-#include "fuzz/fuzzing.h"
+#include "data/tokenizer/wordpiece.h"
+#include "tests/fuzz/fuzzing.h"
 
 using namespace dropforge;
 using data::Vocabulary;

@@ -1,0 +1,98 @@
+#include "apps/fill_mask.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/error.h"
+#include "model/checkpoint/huggingface.h"
+#include "model/checkpoint/manifest.h"
+#include "model/checkpoint/tokenizer_files.h"
+#include "model/network/bert.h"
+#include "model/training/forward_pass.h"
+
+namespace dropforge {
+
+namespace {
+
+/// A text as the model reads it: [CLS] text [SEP], with each literal [MASK] as the mask token.
+class Encoder {
+  public:
+    Encoder(const ModelTokenizer& tokenizer, int64_t max_positions)
+        : special_(tokenizer.vocabulary.special()),
+          added_(tokenizer.added, tokenizer.normalization),
+          words_(tokenizer.vocabulary, tokenizer.normalization),
+          max_positions_(max_positions) {}
+
+    data::Batch encode(const std::string& text) {
+        data::Batch batch{.sequences = 1, .input_ids = {special_.cls}};
+        const auto on_token = [&](int32_t id) {
+            if (id == special_.mask) batch.masked_positions.push_back(static_cast<int32_t>(batch.input_ids.size()));
+            batch.input_ids.push_back(id);
+        };
+        added_.split(
+            text, [&](std::string_view part) { words_.encode(part, batch.input_ids); }, on_token);
+        batch.input_ids.push_back(special_.sep);
+        batch.length = static_cast<int64_t>(batch.input_ids.size());
+        batch.masked = static_cast<int64_t>(batch.masked_positions.size());
+        require(batch.masked > 0, "\"{}\": no [MASK] in the text", text);
+        require(batch.length <= max_positions_, "\"{}\": {} tokens, the model has {} positions", text, batch.length,
+                max_positions_);
+        return batch;
+    }
+
+  private:
+    data::SpecialIds special_;
+    data::AddedTokens added_;
+    data::WordPiece words_;
+    int64_t max_positions_;
+};
+
+/// Of logits [rows], of which the first size() have a token.
+std::vector<Filling> likeliest(std::span<const float> logits, const ModelTokenizer& tokenizer, int top) {
+    const float largest = *std::ranges::max_element(logits);
+    const double sum = std::accumulate(logits.begin(), logits.end(), 0.0,
+                                       [&](double s, float x) { return s + std::exp(x - largest); });
+    std::vector<int32_t> order(static_cast<size_t>(tokenizer.size()));
+    std::iota(order.begin(), order.end(), 0);
+    const auto count = std::min(static_cast<size_t>(top), order.size());
+    const auto logit = [&](int32_t id) { return logits[static_cast<size_t>(id)]; };
+    std::partial_sort(order.begin(), order.begin() + static_cast<ptrdiff_t>(count), order.end(),
+                      [&](int32_t a, int32_t b) { return logit(a) > logit(b) || (logit(a) == logit(b) && a < b); });
+    std::vector<Filling> result;
+    for (size_t i = 0; i < count; ++i)
+        result.push_back({tokenizer.token(order[i]), std::exp(double{logit(order[i])} - largest) / sum});
+    return result;
+}
+
+}  // namespace
+
+FillResult fill_mask(const fs::path& folder, const std::vector<std::string>& texts, int top) {
+    require_whole(folder);
+    const Model model = load_model(folder);
+    const BertConfig& config = model.parameters.config();
+    require_mlm_head(model, folder);
+    const ModelTokenizer tokenizer = load_tokenizer(folder);
+    require(tokenizer.size() <= config.vocabulary, "{}: {} tokens, but config.json says {}", folder.string(),
+            tokenizer.size(), config.vocabulary);
+    FillResult result{.fillings = {}, .notes = notes_on(model, folder)};
+    result.notes.insert(result.notes.end(), tokenizer.notes.begin(), tokenizer.notes.end());
+    Encoder encoder(tokenizer, config.max_positions);
+    for (const std::string& text : texts) {
+        const data::Batch batch = encoder.encode(text);
+        ForwardPass pass(
+            model.parameters,
+            hidden_states(model.parameters, {.batch = 1, .sequence = batch.length, .masked = batch.masked}),
+            model.values.as<float>(), DType::f32, kernels::cpu());
+        pass.run(batch);
+        const std::span<const float> logits = pass.output<float>("logits");
+        auto& fillings = result.fillings.emplace_back();
+        for (int64_t i = 0; i < batch.masked; ++i)
+            fillings.push_back(likeliest(logits.subspan(static_cast<size_t>(i * config.padded_vocabulary()),
+                                                        static_cast<size_t>(config.vocabulary)),
+                                         tokenizer, top));
+    }
+    return result;
+}
+
+}  // namespace dropforge

@@ -1,0 +1,231 @@
+#include "apps/parity_run.h"
+
+#include <cmath>
+#include <deque>
+#include <tuple>
+
+#include "base/error.h"
+#include "engine/safetensors.h"
+#include "model/checkpoint/checkpoint.h"
+#include "model/checkpoint/huggingface.h"
+#include "model/checkpoint/manifest.h"
+#include "model/training/forward_pass.h"
+#include "model/training/training_step.h"
+
+namespace dropforge {
+
+namespace {
+
+/// The integers of a tensor [batch, columns] (or [batch]), each low … high.
+std::vector<int32_t> integers(const SafetensorsFile& file, const std::string& name, std::vector<int64_t> shape,
+                              int64_t low, int64_t high) {
+    int64_t n = 1;
+    for (const int64_t d : shape) n *= d;
+    std::vector<int32_t> values(static_cast<size_t>(n));
+    file.read(name, std::span<int32_t>(values), shape);
+    for (size_t i = 0; i < values.size(); ++i)
+        require(values[i] >= low && values[i] <= high, "{}: {}[{}] is {}, must be {} … {}", file.path().string(), name,
+                i, values[i], low, high);
+    return values;
+}
+
+/// Sizes of a tensor of two dimensions.
+std::pair<int64_t, int64_t> matrix(const SafetensorsFile& file, const std::string& name) {
+    const TensorInfo& info = file.info(name);
+    require(info.shape.size() == 2 && info.shape[0] > 0 && info.shape[1] > 0,
+            "{}: {} must have two dimensions, none of them 0", file.path().string(), name);
+    return {info.shape[0], info.shape[1]};
+}
+
+void read_masked(const SafetensorsFile& file, const BertConfig& config, data::Batch& batch) {
+    const auto [b, m] = matrix(file, "masked_positions");
+    batch.masked = m;
+    batch.masked_positions = integers(file, "masked_positions", {batch.sequences, m}, 0, batch.length - 1);
+    batch.masked_labels = integers(file, "masked_labels", {batch.sequences, m}, 0, config.vocabulary - 1);
+    batch.masked_weights.resize(static_cast<size_t>(b * m));
+    file.read("masked_weights", std::span<float>(batch.masked_weights), std::vector<int64_t>{batch.sequences, m});
+    for (size_t i = 0; i < batch.masked_weights.size(); ++i)
+        require(batch.masked_weights[i] == 0 || batch.masked_weights[i] == 1,
+                "{}: masked_weights[{}] is {}, must be 0 or 1", file.path().string(), i, batch.masked_weights[i]);
+}
+
+/// Collects results and keeps their memory until the file is written.
+class Results {
+  public:
+    void add(const std::string& name, std::vector<float> values, std::vector<int64_t> shape) {
+        const auto& kept = values_.emplace_back(std::move(values));
+        writer_.add(name, std::span<const float>(kept), std::move(shape));
+    }
+    void add(const std::string& name, double value) { add(name, std::vector{static_cast<float>(value)}, {1}); }
+    void add(const std::string& name, const float* values, const Shape& shape) {
+        add(name, std::vector(values, values + shape.size()), shape.dimensions());
+    }
+    void add_integers(const std::string& name, std::span<const int32_t> values, std::vector<int64_t> shape) {
+        const auto& kept = integers_.emplace_back(values.begin(), values.end());
+        writer_.add(name, std::span<const int32_t>(kept), std::move(shape));
+    }
+    void write(const fs::path& path) const { writer_.write(path); }
+
+  private:
+    std::deque<std::vector<float>> values_;
+    std::deque<std::vector<int32_t>> integers_;
+    SafetensorsWriter writer_;
+};
+
+/// hidden/0 … hidden/L; rows past a sequence's length are 0.
+void add_hidden(const Parameters& parameters, const float* values, const data::Batch& batch, DType dtype,
+                const kernels::KernelTable& table, Results& results) {
+    const BertConfig& c = parameters.config();
+    Program program = hidden_states(parameters, {.batch = batch.sequences,
+                                                 .sequence = batch.length,
+                                                 .dtype = dtype,
+                                                 .types = !batch.token_type_ids.empty(),
+                                                 .lengths = !batch.lengths.empty()});
+    ForwardPass pass(parameters, std::move(program), values, dtype, table);
+    pass.run(batch);
+    for (int64_t i = 0; i <= c.layers; ++i) {
+        const std::string name = "hidden/" + std::to_string(i);
+        const std::span<const float> output = pass.output<float>(name);
+        std::vector<float> hidden(output.begin(), output.end());
+        for (int64_t r = 0; r < batch.sequences * batch.length && !batch.lengths.empty(); ++r)
+            if (r % batch.length >= batch.lengths[static_cast<size_t>(r / batch.length)])
+                std::fill_n(hidden.data() + r * c.hidden, c.hidden, 0.0f);
+        results.add(name, std::move(hidden), {batch.sequences, batch.length, c.hidden});
+    }
+}
+
+/// `full`: the full pass has losses too.
+void add_losses(const StepResult& r, StepKind kind, bool full, bool next_sentence, Results& results) {
+    const double count = std::max(r.mlm_count, 1.0);
+    results.add("loss", r.loss);
+    results.add("mlm_loss", r.mlm_loss / count);
+    if (next_sentence) results.add("nsp_loss", r.nsp_loss / r.nsp_count);
+    if (kind != StepKind::align) return;
+    if (full) results.add("mlm_loss_full", r.mlm_loss_full / count);
+    if (full && next_sentence) results.add("nsp_loss_full", r.nsp_loss_full / r.nsp_count);
+    results.add("kl_local", r.kl_local);
+    results.add("kl_global", r.kl_global);
+}
+
+/// `scale`: the loss scale, which is not in what is written.
+void add_step(const StepResult& result, StepKind kind, TrainingStep& step, float scale, const Parameters& parameters,
+              bool next_sentence, const data::Batch& batch, Results& results) {
+    add_losses(result, kind, step.programs().options.align.full_mlm, next_sentence, results);
+    if (kind != StepKind::dense)
+        results.add_integers("kept_positions", step.kept_positions(), {batch.sequences, step.programs().kept()});
+    results.add("position_loss", step.position_loss().data(), {batch.sequences, batch.masked});
+    for (const HfTensor& t : parameters.tensors()) {
+        if (!next_sentence && Parameters::next_sentence_only(t)) continue;
+        std::vector<float> gradient(step.gradients() + t.offset, step.gradients() + t.offset + t.shape.size());
+        for (float& x : gradient) x /= scale;
+        results.add("gradient/" + t.name, std::move(gradient), t.shape.dimensions());
+    }
+}
+
+/// Token dropping and ScTD as parity's options say; every step of ScTD is an align step.
+StepKind set_method(const ParityOptions& o, const Parameters& parameters, const data::Batch& batch, StepOptions& step) {
+    if (!drops_tokens(o.method)) return StepKind::dense;
+    const BertConfig& c = parameters.config();
+    require(c.layers >= 4 && c.layers % 2 == 0, "{}: token dropping needs an even number of layers, 4 or more, not {}",
+            o.model.string(), c.layers);
+    require(c.special.has_value(),
+            "{}: config.json must name pad_token_id, unk_token_id, cls_token_id, sep_token_id and mask_token_id",
+            o.model.string());
+    const int64_t keep = o.dropping.keep.of(batch.length);
+    require(keep >= 1 && keep <= batch.length, "--keep is {}: it must be 1 … {}, the length of the sequences", keep,
+            batch.length);
+    const StepKind kind = aligns_semantics(o.method) ? StepKind::align : StepKind::dropping;
+    step.kinds = {kind};
+    step.routing = make_routing("importance");
+    step.keep = keep;
+    step.importance_beta = o.dropping.importance_beta;
+    step.align = {o.sctd.pooled, o.sctd.full_mlm, o.sctd.share_trunk, o.sctd.recompute};
+    step.kl_normalization = o.sctd.kl_normalization;
+    return kind;
+}
+
+/// Loss, gradients and, with options.steps, the optimizer's steps.
+void add_training(const ParityOptions& o, const Parameters& parameters, const float* values, const data::Batch& batch,
+                  Results& results) {
+    const bool next_sentence = !batch.next_sentence_labels.empty();
+    StepOptions options{.batch = batch.sequences,
+                        .micro_batch = batch.sequences,
+                        .sequence = batch.length,
+                        .masked = batch.masked,
+                        .types = !batch.token_type_ids.empty(),
+                        .lengths = !batch.lengths.empty(),
+                        .next_sentence = next_sentence,
+                        .dtype = o.dtype,
+                        .keep_gelu = o.kernels != &kernels::cpu(),  // as a GPU with room trains
+                        .optimizer = o.optimizer,
+                        .weight_decay = o.weight_decay,
+                        .beta1 = o.beta1,
+                        .beta2 = o.beta2,
+                        .epsilon = o.epsilon,
+                        .clip = o.clip};
+    const StepKind kind = set_method(o, parameters, batch, options);
+    TrainingStep step(parameters, StepPrograms(parameters, options), *o.kernels);
+    std::copy_n(values, parameters.size(), step.values());
+    if (kind != StepKind::dense) read_importance(SafetensorsFile(o.batch), step.importance());
+    step.store_states();
+    std::vector<float> losses;
+    for (int64_t i = 1; i <= std::max<int64_t>(o.steps, 1);) {
+        const StepResult result = step.backward(batch, i, kind, o.sctd.lambda);
+        step.fetch_states();
+        const float scale = step.loss_scale() ? step.loss_scale()->scale : 1;
+        const double norm = step.update(i, o.steps > 0 ? o.lr : 0);
+        if (!std::isfinite(norm) && scale > kernels::LossScale::kLeast) continue;  // again, with half of it
+        if (i == 1) add_step(result, kind, step, scale, parameters, next_sentence, batch, results);
+        if (i == 1) results.add("grad_norm", norm);
+        losses.push_back(static_cast<float>(result.loss));
+        ++i;
+    }
+    step.fetch_states();
+    if (kind != StepKind::dense)
+        results.add("importance_after", step.importance().data(), Shape{std::ssize(step.importance())});
+    if (o.steps == 0) return;
+    results.add("losses", losses, {o.steps});
+    for (const HfTensor& t : parameters.tensors())
+        if (next_sentence || !Parameters::next_sentence_only(t))
+            results.add("parameter/" + t.name, step.values() + t.offset, t.shape);
+}
+
+}  // namespace
+
+data::Batch read_batch(const fs::path& path, const BertConfig& config, bool masked) {
+    const SafetensorsFile file(path);
+    data::Batch batch;
+    std::tie(batch.sequences, batch.length) = matrix(file, "input_ids");
+    require(batch.length <= config.max_positions, "{}: sequences of {} tokens for a model of {} positions",
+            path.string(), batch.length, config.max_positions);
+    const std::vector<int64_t> shape{batch.sequences, batch.length};
+    batch.input_ids = integers(file, "input_ids", shape, 0, config.vocabulary - 1);
+    if (file.has("token_type_ids")) batch.token_type_ids = integers(file, "token_type_ids", shape, 0, config.types - 1);
+    if (file.has("lengths")) batch.lengths = integers(file, "lengths", {batch.sequences}, 1, batch.length);
+    if (masked) read_masked(file, config, batch);
+    if (file.has("next_sentence_labels"))
+        batch.next_sentence_labels = integers(file, "next_sentence_labels", {batch.sequences}, 0, 1);
+    return batch;
+}
+
+void parity(const ParityOptions& options) {
+    require_whole(options.model);
+    const Model model = load_model(options.model);
+    const Heads& heads = model.parameters.heads();
+    BertConfig config = model.parameters.config();
+    config.hidden_dropout = config.attention_dropout = 0;
+    const Parameters parameters(config, heads);
+    const data::Batch batch = read_batch(options.batch, config, heads.mlm);
+    require(!heads.mlm || batch.next_sentence_labels.empty() || (heads.pooler && heads.next_sentence),
+            "{}: next_sentence_labels are given, but {} has no pooler and NSP classifier", options.batch.string(),
+            options.model.string());
+    require(heads.mlm || options.steps == 0, "{}: --steps wants a model with an MLM head", options.model.string());
+    require(heads.mlm || options.method == Method::dense, "{}: --method {} wants a model with an MLM head",
+            options.model.string(), name_of(options.method));
+    Results results;
+    add_hidden(parameters, model.values.as<float>(), batch, options.dtype, *options.kernels, results);
+    if (heads.mlm) add_training(options, parameters, model.values.as<float>(), batch, results);
+    results.write(options.out);
+}
+
+}  // namespace dropforge

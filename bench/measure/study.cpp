@@ -1,0 +1,62 @@
+#include "bench/measure/study.h"
+
+#include <fmt/format.h>
+
+#include "data/shards/dataset.h"
+#include "model/run/plan.h"
+
+namespace dropforge {
+
+void add_study_options(CLI::App& command, Study& study) {
+    study.command = fmt::format("{} {}", command.get_parent()->get_name(), command.get_name());
+    command.add_option("--model", study.model, "Preset (32 sequences of 128 tokens), or CONFIG.toml")
+        ->capture_default_str();
+    const auto key = [&](const char* flag, const char* name, const char* help) {
+        command.add_option_function<std::string>(
+            flag, [&study, name](const std::string& v) { study.given[name] = v; }, help);
+    };
+    key("--method", "train.method", "dense, token_dropping, sctd");
+    key("--keep", "dropping.keep", "Tokens that stay: a count (64), or a share of the sequence (0.5)");
+    key("--precision", "train.precision", "auto, bf16, fp16, f32");
+    key("--batch", "train.batch", "Sequences a step");
+    key("--micro-batch", "train.micro_batch", "Sequences at a time (0: as many as fit into memory)");
+    key("--sequence", "data.sequence", "Tokens a sequence");
+    key("--masked", "data.max_predictions", "Masked positions a sequence (default: 15 %)");
+    command.add_flag_callback(
+        "--tf32", [&study] { study.given["train.tf32"] = "true"; },
+        "Products of f32 numbers by TF32 tensor cores: faster by far, operands rounded to 10 bits");
+    command.add_option("--set", study.settings, "key=value, e.g. sctd.share_trunk=false")->expected(1)->take_all();
+}
+
+RunConfig run_config(const Study& study, bool against_dense) {
+    RunConfig c = RunConfig::load(study.model);
+    if (BertConfig::is_preset(study.model)) {
+        c.train.batch = 32;
+        c.data.sequence = 128;
+    }
+    std::vector<Setting> settings;
+    for (const auto& [key, value] : study.given) settings.push_back({key, value, study.command});
+    for (const std::string& s : study.settings) settings.push_back(Setting::parse(s));
+    c.set(settings);
+    if (!c.data.path.empty()) {
+        const data::Dataset dataset(c.data.path, data::Split::train);
+        take_vocabulary(c, dataset, data::Vocabulary::load(dataset.vocabulary_path()));
+    }
+    c.train.steps = 1000 * c.sctd.interval;
+    c.train.warmup_steps = 0;
+    c.sctd.interval_end.reset();  // its first period is what is measured
+    // Dense steps are the method's only where they are to be looked at beside its own.
+    c.dropping.start_step = against_dense && drops_tokens(c.train.method) ? 1 : 0;
+    c.dropping.end_step = 0;
+    return c;
+}
+
+std::map<StepKind, double> shares_of_kinds(const RunConfig& config) {
+    if (!drops_tokens(config.train.method)) return {{StepKind::dense, 1}};
+    if (!aligns_semantics(config.train.method)) return {{StepKind::dropping, 1}};
+    const double align = 1 / static_cast<double>(config.sctd.interval);
+    if (align == 1) return {{StepKind::align, 1}};
+    return {{StepKind::dropping, 1 - align}, {StepKind::align, align}};
+}
+
+}  // namespace dropforge

@@ -1,0 +1,28 @@
+# room(FOLDER [EXCEPT FILE...] [USES LIBRARY...]): a static library of the folder's .cpp files, named as it with _ for /, that links what
+# cmake/rooms.txt lets it include, and those libraries. The CPU's kernels are part of the library `kernels`;
+# those of CUDA are linked by who chooses the backend.
+function(read_rooms)
+    file(STRINGS ${PROJECT_SOURCE_DIR}/cmake/rooms.txt lines REGEX "^[a-z]")
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/rooms.txt)
+    foreach(line ${lines})
+        string(REGEX MATCHALL "[a-z_/]+" named "${line}")
+        list(POP_FRONT named folder)
+        list(FILTER named EXCLUDE REGEX "^(kernels/cpu|kernels/cuda.*|devices/choice)$")
+        list(TRANSFORM named REPLACE "/" "_")
+        set_property(GLOBAL PROPERTY rooms_of_${folder} ${named})
+    endforeach()
+endfunction()
+read_rooms()
+
+function(room folder)
+    cmake_parse_arguments(ROOM "" "" "EXCEPT;USES" ${ARGN})
+    file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.cpp)
+    foreach(file ${ROOM_EXCEPT})
+        list(REMOVE_ITEM sources ${PROJECT_SOURCE_DIR}/${folder}/${file})
+    endforeach()
+    string(REPLACE "/" "_" name ${folder})
+    get_property(rooms GLOBAL PROPERTY rooms_of_${folder})
+    add_library(${name} STATIC ${sources})
+    target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR})
+    target_link_libraries(${name} PUBLIC ${rooms} ${ROOM_USES})
+endfunction()

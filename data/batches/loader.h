@@ -1,0 +1,109 @@
+// Batches: packed, shuffled, masked, and made ahead of time. The step alone decides what a batch holds, so a position
+// in the data is one number and a resumed run goes on at once with what it would have seen.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "data/batches/batch.h"
+#include "data/batches/masking.h"
+#include "data/shards/dataset.h"
+
+namespace dropforge::data {
+
+/// Samples [begin, end) in the run's numbering (step · batch + i before any skipping).
+struct SampleRange {
+    uint64_t begin = 0, end = 0;
+};
+
+struct LoaderOptions {
+    uint64_t seed = 0;
+    int64_t batch = 0;            // sequences of a step, all ranks together; a multiple of `ranks`
+    int64_t length = 0;           // S, tokens of a sequence with [CLS] and [SEP]
+    int64_t max_predictions = 0;  // M, masked slots of a sequence
+    double mask_probability = 0.15;
+    bool dynamic = true;      // masks drawn anew at every epoch; else those of epoch 0
+    bool whole_word = false;  // mask all pieces of a word or none
+    int rank = 0, ranks = 1;  // this process makes sequences [rank, rank + 1) · batch / ranks of each step
+    int prefetch = 4;         // batches made ahead
+    std::vector<SampleRange> skipped = {};  // ascending, disjoint: never shown, later samples move up
+};
+
+/// Makes the batch of any step. Not thread-safe (scratch memory).
+///
+/// Sample g = step · batch + i of the run, after skipping, is position g % n in the order of epoch g / n, where n =
+/// dataset.sequences(S).
+class BatchMaker {
+  public:
+    /// Throws Error for options out of range, a vocabulary of another size, or a dataset with less than one sequence.
+    BatchMaker(const Dataset& dataset, const SpecialIds& special, const LoaderOptions& options);
+
+    const LoaderOptions& options() const { return options_; }
+    int64_t sequences_per_rank() const { return options_.batch / options_.ranks; }
+    /// Fills this rank's part; allocates nothing if `batch` has been filled before.
+    void fill(uint64_t step, Batch& batch);
+
+  private:
+    const Dataset& dataset_;
+    SpecialIds special_;
+    LoaderOptions options_;
+    uint64_t samples_;  // an epoch
+    Masker masker_;
+    std::vector<uint8_t> word_starts_;  // [S]; empty without whole_word
+};
+
+/// A thread that makes the batches of steps first_step, first_step + 1, … into a ring of reused arrays. One thread is
+/// enough: packing and masking a sequence takes a small part of a millisecond.
+class Loader {
+  public:
+    Loader(const Dataset& dataset, const SpecialIds& special, const LoaderOptions& options, uint64_t first_step = 0);
+    ~Loader();
+    Loader(const Loader&) = delete;
+    Loader& operator=(const Loader&) = delete;
+
+    /// The next step's batch, valid until the next call. Throws what the thread met, e.g. a damaged shard.
+    const Batch& next();
+    /// Time that next() has spent waiting, in total.
+    double seconds_waited() const { return seconds_waited_; }
+
+  private:
+    void run();
+
+    BatchMaker maker_;
+    uint64_t first_step_;
+    std::vector<Batch> ring_;  // [prefetch + 1]: one is in use outside
+    std::mutex mutex_;
+    std::condition_variable made_, freed_;
+    uint64_t made_count_ = 0, taken_count_ = 0;
+    bool stop_ = false;
+    std::exception_ptr error_;
+    double seconds_waited_ = 0;
+    std::thread thread_;  // last: starts when all else is there
+};
+
+/// All sequences of a split in order, with the masks of one seed: an evaluation of two models, or of one at two steps,
+/// sees the same.
+class EvaluationBatches {
+  public:
+    /// options: batch, length, max_predictions, mask_probability, whole_word and seed are used.
+    EvaluationBatches(const Dataset& dataset, const SpecialIds& special, const LoaderOptions& options);
+
+    uint64_t sequences() const { return sequences_; }
+    uint64_t batches() const;
+    /// Batch `index` < batches(). Rows of the last one past the split's end repeat its first row with all weights 0.
+    void fill(uint64_t index, Batch& batch);
+
+  private:
+    const Dataset& dataset_;
+    SpecialIds special_;
+    LoaderOptions options_;
+    uint64_t sequences_;
+    Masker masker_;
+    std::vector<uint8_t> word_starts_;
+};
+
+}  // namespace dropforge::data

@@ -1,0 +1,78 @@
+// A data folder as one stream of tokens, and the sequences packed from it.
+//
+// The stream of a split is its documents in order, each followed by one separator: position p of it is found by binary
+// search, nothing is scanned. Sequence i of length S is [CLS], stream positions [i·(S−2), (i+1)·(S−2)) with the
+// separators as [SEP], and a [SEP]: full sequences across documents (RoBERTa's FULL-SENTENCES), no padding, a pure
+// function of (folder, S, i) whatever the shards' sizes.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "data/shards/receipt.h"
+#include "data/shards/shard.h"
+#include "data/tokenizer/wordpiece.h"
+
+namespace dropforge::data {
+
+class Dataset {
+  public:
+    /// What stands in the stream after each document.
+    static constexpr int32_t kSeparator = -1;
+
+    /// Opens all shards of a split. Throws Error if the folder is not whole (no dataset.json), or a shard or vocab.txt
+    /// is not the one that dataset.json lists. The stream may be empty (a validation split may have no document).
+    Dataset(const fs::path& folder, Split split);
+
+    const fs::path& folder() const { return folder_; }
+    Split split() const { return split_; }
+    fs::path vocabulary_path() const { return folder_ / "vocab.txt"; }
+    int32_t vocabulary_size() const { return vocabulary_size_; }
+    const Normalization& normalization() const { return normalization_; }
+    uint64_t tokens() const { return tokens_; }
+    uint64_t documents() const { return documents_; }
+    /// Of all that the shards hold, from the checksums of their headers: it costs no reading. Shards cut elsewhere have
+    /// another.
+    uint64_t fingerprint() const;
+    /// The loss, in nats, of a model that knows only how frequent each token is, and the accuracy of always guessing
+    /// the most frequent.
+    double unigram_entropy() const { return unigram_entropy_; }
+    double top_token_share() const { return top_token_share_; }
+
+    /// Tokens and separators.
+    uint64_t stream_length() const { return starts_.back(); }
+    /// Copies stream positions [begin, begin + ids.size()). word_starts has the same size (1 where a word begins, and
+    /// at separators) or is empty.
+    void read(uint64_t begin, std::span<int32_t> ids, std::span<uint8_t> word_starts) const;
+
+    /// Whole sequences of `length` ≥ 3 tokens in an epoch.
+    uint64_t sequences(int64_t length) const;
+    /// Tokens at the stream's end that fill no whole sequence: the one thing that an epoch drops.
+    uint64_t dropped_tail_tokens(int64_t length) const;
+
+    /// Checks every block of every shard.
+    void verify() const;
+
+  private:
+    fs::path folder_;
+    Split split_;
+    int32_t vocabulary_size_ = 0;
+    Normalization normalization_;
+    uint64_t tokens_ = 0, documents_ = 0;
+    double unigram_entropy_ = 0, top_token_share_ = 0;
+    std::deque<Shard> shards_;
+    std::vector<uint64_t> starts_{0};  // [shards + 1] stream position of each shard's first token
+};
+
+/// How often each token id [vocabulary size] is in the split; reads all of it.
+std::vector<int64_t> token_counts(const Dataset& dataset);
+
+/// Writes sequence `index` (< dataset.sequences(S)) to ids [S]; word_starts [S] or empty, 1 at every special token.
+void pack_sequence(const Dataset& dataset, const SpecialIds& special, uint64_t index, std::span<int32_t> ids,
+                   std::span<uint8_t> word_starts);
+
+}  // namespace dropforge::data

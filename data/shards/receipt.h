@@ -1,0 +1,81 @@
+// dataset.json: what `prepare` read, kept and dropped, to the token, and the shards with their checksums. It is written
+// last: a folder that has one is whole.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "data/shards/shard.h"
+#include "data/text/left_out.h"
+#include "data/tokenizer/normalization.h"
+
+namespace dropforge::data {
+
+enum class Split { train, validation };
+/// "train" or "validation".
+const char* name_of(Split split);
+
+struct ShardEntry {
+    std::string file;  // "train-00000.shard"
+    uint64_t bytes = 0, tokens = 0, documents = 0;
+    uint64_t checksum = 0;  // of its header, which guards the table of checksums, which guards the rest
+};
+
+/// Of a vocabulary that was made from the text.
+struct TrainedFacts {
+    uint64_t asked = 0, characters = 0;
+    double coverage = 0;  // the share of the text's characters that these are
+};
+
+struct Receipt {
+    static constexpr const char* kFile = "dataset.json";
+
+    // Input: files as they lie on the disk, what they hold unpacked, and that without markup.
+    uint64_t files = 0, file_bytes = 0, bytes = 0, text_bytes = 0;
+    uint64_t invalid_bytes = 0;  // not UTF-8: replaced by U+FFFD
+    LeftOut left_out;            // what was found and not read
+    // Text: all that was found, kept or dropped. tokens = train + validation + drops.
+    uint64_t documents = 0, words = 0, tokens = 0, unknown_tokens = 0;
+    uint64_t documents_without_tokens =
+        0;  // text, but only characters that BERT's tokenizer removes; not in `documents`
+    Drops drops{};
+    // Shards. documents: those that end in them.
+    std::vector<ShardEntry> train, validation;
+    uint64_t train_documents = 0, validation_documents = 0;
+    // The training tokens other than [UNK], which is never a masked label.
+    double unigram_entropy = 0;  // nats: the loss of a model that knows only how frequent each token is
+    std::string top_token;       // the most frequent
+    double top_token_share = 0;  // the accuracy of always guessing it
+    // Vocabulary.
+    int32_t vocabulary_size = 0;
+    uint64_t vocabulary_hash = 0;  // of vocab.txt
+    Normalization normalization;
+    std::optional<TrainedFacts> trained;  // unless it was given
+    /// What decides the result: input and options, as text. The same here means the same shards.
+    std::map<std::string, std::string> made_from;
+
+    const std::vector<ShardEntry>& shards(Split split) const { return split == Split::train ? train : validation; }
+    uint64_t shard_tokens(Split split) const;
+    uint64_t shard_bytes() const;
+    uint64_t dropped_tokens() const;
+
+    nlohmann::json json() const;
+    /// For people, several lines.
+    std::string text() const;
+    /// Writes folder/dataset.json. Throws Error if the tokens don't add up.
+    void save(const fs::path& folder) const;
+    /// Throws Error if the folder is not whole, or dataset.json is damaged or doesn't add up.
+    static Receipt load(const fs::path& folder);
+};
+
+/// xxhash64 of a whole file.
+uint64_t hash_file(const fs::path& path);
+/// 16 hexadecimal digits: JSON readers round large numbers.
+std::string hex(uint64_t value);
+
+}  // namespace dropforge::data

@@ -1,0 +1,48 @@
+// Documents, in order, into the shards of one split.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "data/shards/receipt.h"
+#include "data/shards/shard.h"
+
+namespace dropforge::data {
+
+/// Cuts shards after shard_tokens tokens, wherever that is in a document, so that neither a shard nor its writer's
+/// memory grows with the input.
+class SplitWriter {
+  public:
+    SplitWriter(const fs::path& folder, Split split, const ShardVocabulary& vocabulary, uint64_t shard_tokens);
+
+    /// More tokens of the current document; the first ones begin it.
+    void append(std::span<const int32_t> ids, std::span<const uint8_t> word_starts);
+    /// The current document, which has tokens, is complete.
+    void end_document();
+    /// A document left out of this split: counted in the header of the shard that is being written.
+    void count_drop(DropReason reason, uint64_t tokens);
+    /// Closes the last shard. No shard is written for a split without a token.
+    void finish();
+
+    uint64_t documents() const { return documents_; }
+    const std::vector<ShardEntry>& shards() const { return shards_; }
+    /// Of closed shards.
+    std::span<const uint64_t> counts() const { return counts_; }
+
+  private:
+    void close_shard();
+
+    fs::path folder_;
+    Split split_;
+    ShardVocabulary vocabulary_;
+    uint64_t shard_tokens_, documents_ = 0;
+    std::unique_ptr<ShardWriter> writer_;
+    std::vector<ShardEntry> shards_;
+    std::vector<uint64_t> counts_;
+    Drops drops_{};
+};
+
+/// "train-00000.shard"
+std::string shard_name(Split split, size_t number);
+
+}  // namespace dropforge::data

@@ -1,0 +1,60 @@
+// BERT's tokenizer: basic tokenization (clean, split at spaces, punctuation and ideographs; lower-case and strip
+// accents, or other switches), then WordPiece, greedy longest match first. Gives the same ids as Hugging Face's fast
+// tokenizer (BertNormalizer, BertPreTokenizer, WordPiece).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/file.h"
+#include "data/tokenizer/normalization.h"
+
+namespace dropforge::data {
+
+/// The ids that training needs, by their tokens [PAD] [UNK] [CLS] [SEP] [MASK].
+struct SpecialIds {
+    int32_t pad, unk, cls, sep, mask;
+};
+
+/// A vocab.txt: one token a line, the line number is the id. Lines end in LF or CR LF.
+class Vocabulary {
+  public:
+    /// Throws Error naming file and line for duplicates, empty or invalid lines, a missing special token.
+    static Vocabulary load(const fs::path& path);
+    explicit Vocabulary(std::vector<std::string> tokens, const std::string& origin = "vocabulary");
+
+    int32_t size() const { return static_cast<int32_t>(tokens_.size()); }
+    const std::string& token(int32_t id) const { return tokens_[static_cast<size_t>(id)]; }
+    const SpecialIds& special() const { return special_; }
+    void save(const fs::path& path) const;
+
+  private:
+    std::vector<std::string> tokens_;
+    SpecialIds special_{};
+};
+
+/// Not thread-safe (keeps a cache of words, 1 MB): give each thread its own copy. Copies share the tables.
+class WordPiece {
+  public:
+    WordPiece(const Vocabulary& vocabulary, const Normalization& normalization);
+    ~WordPiece();
+    WordPiece(const WordPiece&);
+    WordPiece& operator=(const WordPiece&) = delete;
+
+    /// Appends the ids of `text` (UTF-8; invalid bytes count as U+FFFD and so vanish). word_starts, if given, gets one
+    /// entry an id: 1 where a word begins. No special tokens are added or recognised.
+    void encode(std::string_view text, std::vector<int32_t>& ids, std::vector<uint8_t>* word_starts = nullptr);
+
+    /// Where a long text may be cut: encoding its first safe_cut(text) bytes and then the rest, with what follows,
+    /// gives the ids of encoding it at once. 0: no such place (see BasicTokenizer::safe_cut).
+    size_t safe_cut(std::string_view text) const;
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace dropforge::data

@@ -1,0 +1,204 @@
+#include "model/checkpoint/checkpoint.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+#include <map>
+
+#include "base/error.h"
+#include "engine/safetensors.h"
+#include "model/checkpoint/huggingface.h"
+#include "model/checkpoint/tokenizer_files.h"
+
+namespace dropforge {
+
+namespace {
+
+constexpr const char* kFile = "trainer.safetensors";
+constexpr const char* kFormat = "2";
+constexpr const char* kImportance = "importance";
+constexpr const char* kLossScale = "loss_scale";
+
+const std::string& text(const SafetensorsFile& file, const std::string& key) {
+    const auto found = file.metadata().find(key);
+    require(found != file.metadata().end(), "{}: the metadata lacks {}", file.path().string(), key);
+    return found->second;
+}
+
+int64_t integer(const SafetensorsFile& file, const std::string& key) {
+    const std::string& digits = text(file, key);
+    int64_t value = 0;
+    const char* end = digits.data() + digits.size();
+    const auto [stop, error] = std::from_chars(digits.data(), end, value);
+    require(error == std::errc() && stop == end && value >= 0, "{}: {} must be a count, not \"{}\"",
+            file.path().string(), key, digits);
+    return value;
+}
+
+TrainingState read_state(const SafetensorsFile& file) {
+    const auto& metadata = file.metadata();
+    const auto format = metadata.find("format_version");
+    require(format != metadata.end() && format->second == kFormat,
+            "{}: a trainer file of format {}, this version reads {}", file.path().string(),
+            format == metadata.end() ? "none" : format->second, kFormat);
+    TrainingState state;
+    state.step = integer(file, "step");
+    state.config = text(file, "config");
+    state.data = text(file, "data");
+    state.revision = text(file, "revision");
+    if (const auto kernels = metadata.find("kernels"); kernels != metadata.end()) state.kernels = kernels->second;
+    const auto bytes = file.bytes("interval");
+    require(bytes.size() == sizeof(state.sums), "{}: interval must have {} bytes, not {}", file.path().string(),
+            sizeof(state.sums), bytes.size());
+    std::memcpy(&state.sums, bytes.data(), sizeof(state.sums));
+    return state;
+}
+
+/// A checkpoint of another precision has none: all of its updates were taken.
+kernels::LossScale read_loss_scale(const SafetensorsFile& file, int64_t step) {
+    kernels::LossScale scale{.updates = static_cast<int32_t>(step)};
+    if (!file.has(kLossScale)) return scale;
+    const auto bytes = file.bytes(kLossScale);
+    require(bytes.size() == sizeof scale, "{}: {} must have {} bytes, not {}", file.path().string(), kLossScale,
+            sizeof scale, bytes.size());
+    std::memcpy(&scale, bytes.data(), sizeof scale);
+    require(std::isfinite(scale.scale) && scale.scale >= scale.kLeast, "{}: a loss scale of {}", file.path().string(),
+            scale.scale);
+    return scale;
+}
+
+void read_arena(const SafetensorsFile& file, const std::string& prefix, const Parameters& parameters, float* arena) {
+    for (const HfTensor& t : parameters.tensors())
+        file.read(prefix + t.name, {arena + t.offset, static_cast<size_t>(t.shape.size())}, t.shape.dimensions());
+}
+
+}  // namespace
+
+std::vector<std::string> written_otherwise(const TrainingState& there, const TrainingState& here) {
+    std::vector<std::string> lines;
+    if (there.revision != here.revision)
+        lines.push_back(
+            fmt::format("the checkpoint was written by revision {}, this is {}", there.revision, here.revision));
+    if (!there.kernels.empty() && there.kernels != here.kernels)
+        lines.push_back(
+            fmt::format("the checkpoint was written by kernels for {}, these are for {}: from here on "
+                        "numbers are rounded otherwise",
+                        there.kernels, here.kernels));
+    return lines;
+}
+
+void save_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step,
+                     const TrainingState& state, const fs::path& vocabulary, const data::Normalization& normalization) {
+    step.fetch_states();
+    save_model(folder, parameters, step.values());
+    save_tokenizer(folder, vocabulary, normalization, parameters.config().max_positions);
+    SafetensorsWriter writer;
+    writer.metadata("format_version", kFormat);
+    writer.metadata("step", std::to_string(state.step));
+    writer.metadata("config", state.config);
+    writer.metadata("data", state.data);
+    writer.metadata("revision", state.revision);
+    writer.metadata("kernels", state.kernels);
+    writer.add_raw("interval", "F64", std::as_bytes(std::span(&state.sums, 1)), {sizeof(state.sums) / sizeof(double)});
+    const std::span<const float> table = step.importance();
+    if (!table.empty()) writer.add(kImportance, table, {std::ssize(table)});
+    if (const kernels::LossScale* scale = step.loss_scale())
+        writer.add_raw(kLossScale, "I32", std::as_bytes(std::span(scale, 1)), {sizeof *scale / sizeof(int32_t)});
+    for (const auto& [prefix, arena] : {std::pair{"moment1/", step.moment1()}, {"moment2/", step.moment2()}})
+        for (const HfTensor& t : parameters.tensors())
+            writer.add(prefix + t.name, std::span<const float>(arena + t.offset, static_cast<size_t>(t.shape.size())),
+                       t.shape.dimensions());
+    writer.write(folder / kFile);
+}
+
+void read_importance(const SafetensorsFile& file, std::span<float> table) {
+    require(file.has(kImportance), "{}: no importance table: a checkpoint of dense training", file.path().string());
+    file.read(kImportance, table, std::vector{std::ssize(table)});
+    for (size_t id = 0; id < table.size(); ++id)
+        require(std::isfinite(table[id]), "{}: importance[{}] is {}, must be a finite number", file.path().string(), id,
+                table[id]);
+}
+
+std::vector<float> load_importance(const fs::path& folder) {
+    const SafetensorsFile file(folder / kFile);
+    if (!file.has(kImportance)) return {};
+    std::vector<float> table(static_cast<size_t>(file.info(kImportance).size()));
+    read_importance(file, table);
+    return table;
+}
+
+TrainingState load_training_state(const fs::path& folder) { return read_state(SafetensorsFile(folder / kFile)); }
+
+TrainingState load_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step) {
+    load_initial_weights(folder, parameters, step);
+    const SafetensorsFile file(folder / kFile);
+    read_arena(file, "moment1/", parameters, step.moment1());
+    read_arena(file, "moment2/", parameters, step.moment2());
+    if (!step.importance().empty()) read_importance(file, step.importance());
+    TrainingState state = read_state(file);
+    if (kernels::LossScale* scale = step.loss_scale()) *scale = read_loss_scale(file, state.step);
+    step.store_states();
+    return state;
+}
+
+namespace {
+
+/// What decides the result but has no shape.
+void require_same_model(const fs::path& folder, const BertConfig& own, const BertConfig& run) {
+    require(own.heads == run.heads, "{}: {} attention heads, this run's model.heads is {}", folder.string(), own.heads,
+            run.heads);
+    require(own.gelu == run.gelu, "{}: another form of GELU than this run's model.activation", folder.string());
+    require(own.epsilon == run.epsilon, "{}: layer_norm_eps is {}, this run's is {}", folder.string(), own.epsilon,
+            run.epsilon);
+    require(own.tied_decoder, "{}: a decoder that is not the word table; this run's is, as in all training here",
+            folder.string());
+}
+
+/// Rows of tokens that only the model has: padding to a round number, or tokens added for another task.
+bool has_more_tokens(const HfTensor& there, const HfTensor& here) {
+    return (here.name == "bert.embeddings.word_embeddings.weight" || here.name == "cls.predictions.bias") &&
+           there.shape[0] > here.shape[0] && there.shape.size() / there.shape[0] == here.shape.size() / here.shape[0];
+}
+
+void add_head_notes(const fs::path& folder, const Heads& there, const Heads& here, std::vector<std::string>& notes) {
+    for (const auto& [name, has, wants] : {std::tuple{"MLM head", there.mlm, here.mlm},
+                                           {"pooler", there.pooler, here.pooler},
+                                           {"NSP head", there.next_sentence, here.next_sentence}})
+        if (has != wants)
+            notes.push_back(
+                fmt::format("{}: {} {}", folder.string(), has ? "left out:" : "starts anew, as there is no", name));
+}
+
+}  // namespace
+
+std::vector<std::string> load_initial_weights(const fs::path& folder, const Parameters& parameters,
+                                              TrainingStep& step) {
+    const Model model = load_model(folder);
+    require_same_model(folder, model.parameters.config(), parameters.config());
+    std::vector<std::string> notes = notes_on(model, folder);
+    std::map<std::string, const HfTensor*> there;
+    for (const HfTensor& t : model.parameters.tensors()) there.emplace(t.name, &t);
+    for (const HfTensor& t : parameters.tensors()) {
+        const auto found = there.find(t.name);
+        if (found == there.end() && (t.name.starts_with("cls.") || Parameters::next_sentence_only(t))) continue;
+        require(found != there.end(), "{}: the tensor {} of this run's model is missing", folder.string(), t.name);
+        const HfTensor& own = *found->second;
+        const bool cut = has_more_tokens(own, t);
+        require(own.shape == t.shape || cut, "{}: {} has the shape {}, this run's model has {}", folder.string(),
+                t.name, own.shape.text(), t.shape.text());
+        if (cut)
+            notes.push_back(fmt::format("{}: {} has {} rows, the last {} of tokens that the data lacks: left out",
+                                        folder.string(), t.name, own.shape[0], own.shape[0] - t.shape[0]));
+        std::copy_n(model.values.as<float>() + own.offset, t.shape.size(), step.values() + t.offset);
+        there.erase(found);
+    }
+    for (const auto& [name, tensor] : there)
+        require(name.starts_with("cls.") || name.starts_with("bert.pooler."),
+                "{}: the tensor {} is no part of this run's model", folder.string(), name);
+    add_head_notes(folder, model.parameters.heads(), parameters.heads(), notes);
+    step.store_states();
+    return notes;
+}
+
+}  // namespace dropforge

@@ -1,0 +1,51 @@
+// A checkpoint's content: a model that Hugging Face opens, and trainer.safetensors with all that a resumed run needs to
+// go on bit for bit.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "base/file.h"
+#include "data/tokenizer/normalization.h"
+#include "engine/safetensors.h"
+#include "model/network/parameters.h"
+#include "model/training/interval_sums.h"
+#include "model/training/training_step.h"
+
+namespace dropforge {
+
+/// Where a run stands after a whole number of optimizer steps.
+struct TrainingState {
+    int64_t step = 0;  // optimizer steps done; the next batch is that of step + 1
+    IntervalSums sums;
+    std::string config;    // the run's resolved TOML
+    std::string data;      // fingerprint of the training split, 16 hexadecimal digits
+    std::string revision;  // of the source that the program was built from
+    std::string kernels;   // name of the kernel table: "cpu avx2"; empty in checkpoints from before it was kept
+};
+
+/// What is different about the program that wrote a checkpoint, for a run that goes on from it: a line each.
+std::vector<std::string> written_otherwise(const TrainingState& there, const TrainingState& here);
+
+/// Writes config.json, model.safetensors (f32 master weights), trainer.safetensors (moments, importance table, loss
+/// scale, state) and the tokenizer's files into `folder`, which exists. `vocabulary`: the vocab.txt to copy.
+void save_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step,
+                     const TrainingState& state, const fs::path& vocabulary, const data::Normalization& normalization);
+
+/// Reads what save_checkpoint wrote into the step's arenas. Throws Error if the checkpoint is of another model, or
+/// lacks an importance table that the step has.
+TrainingState load_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step);
+/// Reads the tensor `importance`, f32 [V]. Throws Error naming the entry if the length is another or a value is not
+/// finite.
+void read_importance(const SafetensorsFile& file, std::span<float> table);
+/// The importance table of a checkpoint [V]; empty if it has none.
+std::vector<float> load_importance(const fs::path& folder);
+/// The state alone, e.g. to compare the configuration before anything is allocated.
+TrainingState load_training_state(const fs::path& folder);
+
+/// Copies the weights of a model folder into the step. Heads that the folder lacks keep their values, heads that the
+/// run lacks are left out, and so are rows of tokens past the run's vocabulary; all else must be the same. Throws Error
+/// naming the tensor. Returns what was left out or kept, for people.
+std::vector<std::string> load_initial_weights(const fs::path& folder, const Parameters& parameters, TrainingStep& step);
+
+}  // namespace dropforge

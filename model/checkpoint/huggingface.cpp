@@ -1,0 +1,168 @@
+#include "model/checkpoint/huggingface.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/error.h"
+#include "engine/safetensors.h"
+#include "model/checkpoint/tensor_files.h"
+
+namespace dropforge {
+
+namespace {
+
+const std::string kPrefix = "bert.";
+const std::string kWord = "bert.embeddings.word_embeddings.weight", kDecoder = "cls.predictions.decoder.weight",
+                  kBias = "cls.predictions.bias", kDecoderBias = "cls.predictions.decoder.bias";
+
+/// Our name of a tensor of the file: with the prefix, and with LayerNorm's parameters as they are called today. Other
+/// tasks' heads keep theirs.
+std::string full_name(std::string name) {
+    for (const auto& [old, today] : {std::pair{"LayerNorm.gamma", "weight"}, {"LayerNorm.beta", "bias"}})
+        if (name.ends_with(old)) name = name.substr(0, name.rfind('.') + 1) + today;
+    for (const char* part : {"embeddings.", "encoder.", "pooler."})
+        if (name.starts_with(part)) return kPrefix + name;
+    return name;
+}
+
+/// Counters 0, 1, 2 … and zeros, which some versions of transformers save.
+bool is_buffer(const std::string& full) {
+    return full == "bert.embeddings.position_ids" || full == "bert.embeddings.token_type_ids";
+}
+
+bool is_read(const std::string& full) {
+    return full.starts_with(kPrefix) || full.starts_with("cls.predictions.") ||
+           full.starts_with("cls.seq_relationship.");
+}
+
+/// What a model's files hold, by full names.
+class Contents {
+  public:
+    explicit Contents(const TensorFiles& files) : files_(files) {
+        for (const auto& [name, file] : files.tensors()) {
+            const std::string full = full_name(name);
+            if (is_buffer(full)) continue;
+            if (!is_read(full)) {
+                others_.push_back(name);
+                continue;
+            }
+            const auto [entry, added] = names_.emplace(full, name);
+            require(added, "{}: both {} and {} are there", files.where(), name, entry->second);
+        }
+    }
+
+    bool any(const std::string& start) const {
+        const auto found = names_.lower_bound(start);
+        return found != names_.end() && found->first.starts_with(start);
+    }
+    /// Which of the tensors that may be shared make up the decoder, as transformers 5 ties them: what is there is taken
+    /// for what is missing, and of two that differ both are. Leaves the names of a tied or of an untied model.
+    void settle_decoder(bool& tied) {
+        if (tied) {
+            copy_if_missing(kWord, kDecoder);
+            copy_if_missing(kDecoderBias, kBias);
+            tied = !has(kDecoder) || !has(kWord) || std::ranges::equal(bytes(kDecoder), bytes(kWord));
+            if (tied && has(kDecoderBias)) names_[kBias] = names_[kDecoderBias];
+        }
+        if (!tied) names_.erase(kBias);
+        if (!tied) return;
+        names_.erase(kDecoder);
+        names_.erase(kDecoderBias);
+    }
+    /// Throws Error unless these are all that the parameters need, in their shapes: before memory is asked for that
+    /// config.json alone would have.
+    void require_all_of(const Parameters& parameters) const {
+        std::set<std::string> known;
+        for (const HfTensor& t : parameters.tensors()) {
+            if (!has(t.name)) refuse_missing(t.name, parameters.config());
+            const std::string& name = names_.at(t.name);
+            const std::vector<int64_t>& shape = files_.file(name).info(name).shape;
+            require(std::ranges::equal(shape, t.shape.dimensions()), "{}: tensor {}: expected shape {}, found [{}]",
+                    files_.where(), name, t.shape.text(), fmt::join(shape, ", "));
+            known.insert(t.name);
+        }
+        for (const auto& [full, name] : names_)
+            require(known.contains(full), "{}: unexpected tensor {}: no part of a BERT encoder with MLM and NSP heads",
+                    files_.where(), name);
+    }
+    void read(const Parameters& parameters, float* values) const {
+        for (const HfTensor& t : parameters.tensors()) {
+            const std::string& name = names_.at(t.name);
+            files_.file(name).read(name, {values + t.offset, static_cast<size_t>(t.shape.size())});
+        }
+    }
+    /// Those of other tasks, by their names in the file.
+    const std::vector<std::string>& others() const { return others_; }
+
+  private:
+    bool has(const std::string& full) const { return names_.contains(full); }
+    std::span<const std::byte> bytes(const std::string& full) const { return files_.bytes(names_.at(full)); }
+    void copy_if_missing(const std::string& full, const std::string& from) {
+        if (!has(full) && has(from)) names_[full] = names_[from];
+    }
+    [[noreturn]] void refuse_missing(const std::string& name, const BertConfig& config) const {
+        for (const std::string& other : others_)
+            require(other.find("word_embeddings") == std::string::npos,
+                    "{}: the tensor {} is missing, but there is {}: only Hugging Face's names are read", files_.where(),
+                    name, other);
+        const char* why = "";
+        if (!config.tied_decoder && name.starts_with("cls.predictions.decoder."))
+            why = ", and nothing else stands for it where tie_word_embeddings is false";
+        if (name.starts_with("bert.pooler.") && any("cls.seq_relationship."))
+            why = ", which cls.seq_relationship reads";
+        throw Error("{}: the tensor {} is missing{}", files_.where(), name, why);
+    }
+
+    const TensorFiles& files_;
+    std::map<std::string, std::string> names_;  // full name → name in the file
+    std::vector<std::string> others_;
+};
+
+}  // namespace
+
+bool is_model(const fs::path& folder) { return fs::exists(folder / "config.json"); }
+
+Model load_model(const fs::path& folder) {
+    const TensorFiles files(folder);
+    const fs::path config_path = folder / "config.json";
+    BertConfig config = BertConfig::from_json(read_text(config_path), config_path.string());
+    Contents contents(files);
+    const Heads heads{.mlm = contents.any("cls.predictions."),
+                      .pooler = contents.any("bert.pooler.") || contents.any("cls.seq_relationship."),
+                      .next_sentence = contents.any("cls.seq_relationship.")};
+    if (heads.mlm) contents.settle_decoder(config.tied_decoder);
+    Model model{Parameters(config, heads), Buffer(), contents.others()};
+    contents.require_all_of(model.parameters);
+    model.values = Buffer(model.parameters.size() * static_cast<int64_t>(sizeof(float)));
+    contents.read(model.parameters, model.values.as<float>());
+    return model;
+}
+
+void require_mlm_head(const Model& model, const fs::path& folder) {
+    require(model.parameters.heads().mlm, "{}: the model has no MLM head: no tensor is named cls.predictions.…{}",
+            folder.string(), model.others.empty() ? "" : fmt::format(", but {}", model.others.front()));
+}
+
+std::vector<std::string> notes_on(const Model& model, const fs::path& folder) {
+    if (model.others.empty()) return {};
+    return {fmt::format("{}: left out, as heads of other tasks: {}", folder.string(), fmt::join(model.others, ", "))};
+}
+
+void save_model(const fs::path& folder, const Parameters& parameters, const float* values) {
+    const Heads& heads = parameters.heads();
+    const std::string architecture = heads.next_sentence ? "BertForPreTraining"
+                                     : heads.mlm         ? "BertForMaskedLM"
+                                                         : "BertModel";
+    SafetensorsWriter writer;
+    writer.metadata("format", "pt");
+    for (const HfTensor& t : parameters.tensors()) {
+        const std::string name = heads.mlm ? t.name : t.name.substr(kPrefix.size());
+        writer.add(name, {values + t.offset, static_cast<size_t>(t.shape.size())}, t.shape.dimensions());
+    }
+    writer.write(folder / "model.safetensors");
+    write_text(folder / "config.json", parameters.config().to_json(architecture));
+}
+
+}  // namespace dropforge

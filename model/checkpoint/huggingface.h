@@ -1,0 +1,30 @@
+// Models in Hugging Face's directory format: config.json and the weights, read and written.
+#pragma once
+
+#include "base/file.h"
+#include "engine/buffer.h"
+#include "model/network/parameters.h"
+
+namespace dropforge {
+
+/// A model's parameters and their f32 values.
+struct Model {
+    Parameters parameters;
+    Buffer values;                    // [parameters.size()] f32
+    std::vector<std::string> others;  // tensors of other tasks' heads, which were left out
+};
+
+/// Whether the folder is one of Hugging Face's: it has a config.json.
+bool is_model(const fs::path& folder);
+/// Reads config.json and the weights (TensorFiles). What names and formats are taken is in docs/huggingface.md; throws
+/// Error for a tensor of the encoder or of the MLM and NSP heads that is missing, unknown, or of a wrong shape or type.
+Model load_model(const fs::path& folder);
+/// Throws Error, saying what there is instead, unless the model can predict tokens.
+void require_mlm_head(const Model& model, const fs::path& folder);
+/// What was left out of the folder, for people: a line each.
+std::vector<std::string> notes_on(const Model& model, const fs::path& folder);
+
+/// Writes config.json and model.safetensors, so that transformers opens the folder as it is.
+void save_model(const fs::path& folder, const Parameters& parameters, const float* values);
+
+}  // namespace dropforge

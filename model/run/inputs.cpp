@@ -1,0 +1,75 @@
+#include "model/run/inputs.h"
+
+#include "base/error.h"
+#include "model/checkpoint/checkpoint.h"
+#include "model/run/folder.h"
+#include "model/run/kernel_report.h"
+
+namespace dropforge {
+
+namespace {
+
+const std::string& data_folder(const RunConfig& config) {
+    require(!config.data.path.empty(), "no data folder: give --data, or data.path in the configuration");
+    return config.data.path;
+}
+
+/// The configuration to train with: a run that goes on keeps what it once derived.
+RunConfig resumed_config(const PretrainOptions& options) {
+    RunConfig config = options.config;
+    if (options.resume == "auto") {
+        if (const auto record = recorded_config(options.out)) config.go_on_from(*record, options.out.string());
+    } else if (options.resume != "off") {
+        const auto checkpoint = find_checkpoint(options.out, options.resume);
+        const std::string where = checkpoint->path.string();
+        config.go_on_from(RunConfig::from_toml(load_training_state(checkpoint->path).config, where), where);
+    }
+    return config;
+}
+
+/// The weights come from one place.
+void check_initial(const PretrainOptions& o) {
+    require(o.initial.empty() || o.config.model.init == InitialWeights::normal,
+            "{} is \"mimetic\", but --init takes the weights of {}: with --init, --set model.init=normal",
+            o.config.named("model.init"), o.initial.string());
+}
+
+void check_profile(const PretrainOptions& o, const RunPlan& plan) {
+    if (o.profile_first == 0) return;
+    require(plan.device.kind == "cuda",
+            "--profile-steps needs --device cuda: it is for the profilers of GPUs (--trace is for the CPU too)");
+    require(o.profile_last <= plan.config.train.steps, "--profile-steps {}:{}: the run has {} steps", o.profile_first,
+            o.profile_last, plan.config.train.steps);
+}
+
+}  // namespace
+
+RunInputs::RunInputs(RunConfig config, const Device& device)
+    : training(data_folder(config), data::Split::train),
+      validation(config.data.path, data::Split::validation),
+      vocabulary(data::Vocabulary::load(training.vocabulary_path())),
+      plan((take_vocabulary(config, training, vocabulary), config), device) {
+    const auto sequences = training.sequences(config.data.sequence);
+    require(sequences > 0, "{}: the training split has less than one sequence of {} tokens", config.data.path,
+            config.data.sequence);
+}
+
+RunInputs open_inputs(const PretrainOptions& options) {
+    check_initial(options);
+    RunInputs inputs(resumed_config(options), options.device);
+    if (!options.quiet) std::fputs(inputs.plan.text().c_str(), stderr);
+    check_requirements(options.required, inputs.plan);
+    check_profile(options, inputs.plan);
+    inputs.plan.require_fit();
+    return inputs;
+}
+
+void check_profiled_steps(const PretrainOptions& options, int64_t step) {
+    if (options.profile_first == 0) return;
+    require(options.profile_first > step, "--profile-steps begins at step {}, this run goes on with step {}",
+            options.profile_first, step + 1);
+    require(options.profile_first - step > options.trace_steps,
+            "--profile-steps begins at step {}, which --trace clocks", options.profile_first);
+}
+
+}  // namespace dropforge

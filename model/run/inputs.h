@@ -1,0 +1,27 @@
+// What a pretraining run is made of, opened and checked before anything is written.
+#pragma once
+
+#include "data/shards/dataset.h"
+#include "model/run/plan.h"
+#include "model/run/pretraining.h"
+
+namespace dropforge {
+
+/// The data, and the plan of a configuration that is completed from it. Throws Error for bad input.
+struct RunInputs {
+    data::Dataset training, validation;
+    data::Vocabulary vocabulary;
+    RunPlan plan;
+
+    /// `config` with data.path.
+    RunInputs(RunConfig config, const Device& device);
+};
+
+/// Those of a run that may go on from a checkpoint, said on stderr unless it is quiet. Throws Error for options that
+/// contradict them or each other, and if the run does not fit.
+RunInputs open_inputs(const PretrainOptions& options);
+
+/// Throws Error unless the steps of --profile-steps come after `step`, the last one done, and after those of --trace.
+void check_profiled_steps(const PretrainOptions& options, int64_t step);
+
+}  // namespace dropforge

@@ -1,0 +1,140 @@
+#include "model/run/memory_fit.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/error.h"
+#include "model/run/fields.h"
+
+namespace dropforge {
+
+namespace {
+
+constexpr int64_t kShortest = 128;  // of the lengths in the table: Devlin et al.'s first 90 % of the steps
+
+/// A GPU that has every precision and `memory` bytes: what a run needs does not depend on where it runs.
+Device imaginary_device(int64_t memory) {
+    return {.kind = "cuda", .model = "any", .text = "any", .bf16 = true, .compute_capability = 80, .available = memory};
+}
+
+bool is_valid(const RunConfig& config) {
+    try {
+        config.validate();
+        return true;
+    } catch (const Error&) {
+        return false;
+    }
+}
+
+/// One sequence at a time.
+bool fits(const RunPlan& plan, const std::string& setting) {
+    RunConfig config = plan.config;
+    config.set({Setting::parse(setting), {.key = "train.micro_batch", .value = "1"}});
+    if (!is_valid(config)) return false;
+    const RunPlan smaller(config, plan.device);
+    return smaller.memory_bytes() <= smaller.device.available;
+}
+
+std::set<int64_t> lengths(const RunConfig& config) {
+    std::set<int64_t> lengths{config.data.sequence};
+    for (int64_t s = kShortest; s <= config.model.max_positions; s *= 2) lengths.insert(s);
+    return lengths;
+}
+
+MemoryRow row(RunConfig config, int64_t memory) {
+    config.train.micro_batch = 0;
+    const RunPlan plan(config, imaginary_device(memory));
+    const bool fits = plan.memory_bytes() <= memory;
+    return {config.data.sequence,
+            config.train.precision,
+            config.train.gelu_output == GeluOutput::keep,
+            config.sctd.recompute,
+            fits ? plan.config.train.micro_batch : 0,
+            plan.memory_bytes()};
+}
+
+const char* name_of(Precision precision) { return config::kPrecisionNames[static_cast<size_t>(precision)]; }
+
+}  // namespace
+
+std::vector<int64_t> divisors(int64_t number) {
+    std::set<int64_t, std::greater<>> found;
+    for (int64_t d = 1; d * d <= number; ++d)
+        if (number % d == 0) found.insert({d, number / d});
+    return {found.begin(), found.end()};
+}
+
+std::string what_would_fit(const RunPlan& plan) {
+    const RunConfig& c = plan.config;
+    std::vector<std::string> ways;
+    /// The first that fits of settings that become smaller and smaller.
+    const auto offer = [&](const std::vector<std::string>& settings) {
+        const auto found = std::ranges::find_if(settings, [&](const std::string& s) { return fits(plan, s); });
+        if (found != settings.end()) ways.push_back(*found);
+    };
+    const auto halves = [](const char* key, int64_t from, int64_t to) {
+        std::vector<std::string> settings;
+        while ((from /= 2) >= to) settings.push_back(fmt::format("{}={}", key, from));
+        return settings;
+    };
+    std::vector<std::string> presets;
+    for (const std::string& name : BertConfig::preset_names())
+        if (BertConfig::preset(name).parameter_count() < c.model.parameter_count())
+            presets.insert(presets.begin(), "model.preset=" + name);
+    offer(halves("data.sequence", c.data.sequence, 8));
+    offer(halves("train.batch", c.train.batch, 1));
+    offer(presets);
+    return fmt::format("{}", fmt::join(ways, " or "));
+}
+
+std::vector<MemoryRow> memory_table(const RunConfig& given, int64_t memory) {
+    const bool aligns = aligns_semantics(given.train.method);
+    std::vector<MemoryRow> rows;
+    for (const int64_t sequence : lengths(given))
+        for (const Precision precision : {Precision::f32, Precision::bf16, Precision::fp16})
+            for (const GeluOutput gelu : {GeluOutput::keep, GeluOutput::recompute})
+                for (const bool recompute : {false, true}) {
+                    if (recompute != given.sctd.recompute && !aligns) continue;
+                    RunConfig config = given;
+                    config.data.sequence = sequence;
+                    config.train.precision = precision;
+                    config.train.gelu_output = gelu;
+                    config.sctd.recompute = recompute;
+                    if (is_valid(config)) rows.push_back(row(config, memory));
+                }
+    return rows;
+}
+
+std::string memory_text(const RunConfig& config, const std::vector<MemoryRow>& rows, int64_t memory) {
+    const bool aligns = aligns_semantics(config.train.method);
+    std::string s = fmt::format(
+        "Largest micro-batch of a batch of {} in {:.0f} MB (a GPU holds some 540 MB of kernels and their scratch "
+        "beside it)\n"
+        "{:>8}  {:<9}  {:<11}{}  {:>11}  {:>9}\n",
+        config.train.batch, static_cast<double>(memory) / 1e6, "sequence", "precision", "gelu_output",
+        aligns ? "  recompute" : "", "micro_batch", "MB");
+    for (const MemoryRow& r : rows)
+        s += fmt::format("{:>8}  {:<9}  {:<11}{}  {:>11}  {:>9.0f}\n", r.sequence, name_of(r.precision),
+                         r.keep_gelu ? "keep" : "recompute", aligns ? fmt::format("  {:<9}", r.recompute) : "",
+                         r.micro_batch == 0 ? "none fits" : std::to_string(r.micro_batch),
+                         static_cast<double>(r.memory_bytes) / 1e6);
+    return s;
+}
+
+nlohmann::ordered_json memory_json(const std::vector<MemoryRow>& rows) {
+    auto list = nlohmann::ordered_json::array();
+    for (const MemoryRow& r : rows)
+        list.push_back({{"sequence", r.sequence},
+                        {"precision", name_of(r.precision)},
+                        {"gelu_output", r.keep_gelu ? "keep" : "recompute"},
+                        {"sctd_recompute", r.recompute},
+                        {"micro_batch", r.micro_batch},
+                        {"memory_bytes", r.memory_bytes}});
+    return list;
+}
+
+}  // namespace dropforge

@@ -1,0 +1,272 @@
+#include "model/run/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "model/run/memory_fit.h"
+
+namespace dropforge {
+
+namespace {
+
+constexpr double kMega = 1e6;
+
+double mega(int64_t bytes) { return static_cast<double>(bytes) / kMega; }
+
+std::vector<StepKind> kinds_of(const StepSchedule& schedule) {
+    std::vector<StepKind> kinds;
+    for (const StepKind kind : {StepKind::dense, StepKind::dropping, StepKind::align})
+        if (schedule.has(kind)) kinds.push_back(kind);
+    return kinds;
+}
+
+StepOptions step_options(const RunConfig& c, DType dtype, const StepSchedule& schedule) {
+    const TrainOptions& t = c.train;
+    StepOptions o{.batch = t.batch,
+                  .micro_batch = t.micro_batch,
+                  .sequence = c.data.sequence,
+                  .masked = c.data.predictions(),
+                  .dtype = dtype,
+                  .optimizer = t.optimizer == OptimizerKind::lamb ? ops::Optimizer::lamb : ops::Optimizer::adamw,
+                  .weight_decay = static_cast<float>(t.weight_decay),
+                  .beta1 = static_cast<float>(t.beta1),
+                  .beta2 = static_cast<float>(t.beta2),
+                  .epsilon = static_cast<float>(t.epsilon),
+                  .clip = static_cast<float>(t.clip),
+                  .seed = static_cast<uint64_t>(t.seed),
+                  .kinds = kinds_of(schedule)};
+    if (t.method == Method::dense) return o;
+    o.routing = make_routing(c.dropping.routing);
+    o.keep = c.dropping.keep.of(c.data.sequence);
+    o.importance_beta = c.dropping.importance_beta;
+    o.align = {c.sctd.pooled, c.sctd.full_mlm, c.sctd.share_trunk, c.sctd.recompute};
+    o.kl_normalization = c.sctd.kl_normalization;
+    return o;
+}
+
+RunConfig validated(RunConfig config) {
+    config.validate();
+    return config;
+}
+
+/// Ids, labels, positions and weights of the batches that the loader keeps.
+int64_t batch_bytes(const RunConfig& c) {
+    constexpr int64_t kBatches = 6;  // the loader's ring and an evaluation's
+    return kBatches * c.train.batch * (c.data.sequence + 3 * c.data.predictions()) * 4;
+}
+
+/// The one that asks for it.
+Precision precision_of(DType dtype) {
+    return dtype == DType::f32 ? Precision::f32 : dtype == DType::bf16 ? Precision::bf16 : Precision::fp16;
+}
+
+}  // namespace
+
+ResolvedPrecision resolve_precision(Precision precision, const Device& device, bool kept) {
+    const bool gpu = device.kind == "cuda";
+    const char* why = kept ? "as the run began" : "as asked for";
+    switch (precision) {
+        case Precision::f32:
+            return {DType::f32, fmt::format("f32, {}", why)};
+        case Precision::bf16:
+            require_computes(device, DType::bf16);
+            return {DType::bf16, fmt::format("bf16, {}{}", why,
+                                             device.bf16 ? "" : "; this CPU has no products of bf16, f32 is faster")};
+        case Precision::fp16:
+            require_computes(device, DType::fp16);
+            return {DType::fp16, fmt::format("fp16 with a loss scale, {}", why)};
+        case Precision::automatic:
+            break;
+    }
+    if (device.bf16) return {DType::bf16, fmt::format("bf16: this {} computes it", gpu ? "GPU" : "CPU")};
+    if (!gpu) return {DType::f32, "f32: this CPU has no products of bf16"};
+    return {DType::fp16, fmt::format("fp16 with a loss scale: compute capability {}.{} has no bf16",
+                                     device.compute_capability / 10, device.compute_capability % 10)};
+}
+
+RunPlan::RunPlan(const RunConfig& given, Device on)
+    : config(validated(given)),
+      device(std::move(on)),
+      precision(resolve_precision(config.train.precision, device, config.kept.contains("train.precision"))),
+      automatic_micro_batch(config.train.micro_batch == 0),
+      parameters(config.model, {}),
+      schedule(config.train.method, config.dropping, config.sctd, config.train.steps),
+      programs(planned_steps()),
+      evaluation(Evaluator::program(parameters, evaluation_options())),
+      kept_fraction_(static_cast<double>(programs.kept()) / static_cast<double>(config.data.sequence)) {
+    config.train.precision = precision_of(precision.dtype);
+    if (!config.train.tf32) return;
+    device = with_tf32(std::move(device), precision.dtype);
+    precision.reason += "; products by TF32, whose operands have 10 bits of fraction";
+}
+
+StepPrograms RunPlan::planned_steps() {
+    if (!automatic_micro_batch) return planned_passes();
+    const auto fits = [&](const StepPrograms& steps) {
+        const int64_t evaluation_bytes =
+            PlannedProgram(Evaluator::program(parameters, evaluation_options())).plan.bytes;
+        return memory_with(std::max(steps.arena_bytes(), evaluation_bytes)) <= device.available;
+    };
+    for (const int64_t divisor : divisors(config.train.batch)) {
+        config.train.micro_batch = divisor;
+        StepPrograms steps = planned_passes();
+        if (divisor == 1 || fits(steps)) return steps;
+    }
+    throw Error("train.batch is {}: there is nothing to train on", config.train.batch);
+}
+
+StepPrograms RunPlan::planned_passes() const {
+    StepOptions options = step_options(config, precision.dtype, schedule);
+    options.keep_gelu = config.train.gelu_output != GeluOutput::recompute;
+    if (config.train.gelu_output != GeluOutput::automatic) return {parameters, options};
+    if (device.kind != "cpu") {
+        StepPrograms keeping(parameters, options);
+        if (memory_with(keeping.arena_bytes()) <= device.available - device.available / 10) return keeping;
+    }
+    options.keep_gelu = false;
+    return {parameters, options};
+}
+
+EvaluationOptions RunPlan::evaluation_options() const {
+    return {.batch = config.train.micro_batch,
+            .sequence = config.data.sequence,
+            .max_predictions = config.data.predictions(),
+            .mask_probability = config.data.mask_probability,
+            .sequences = config.eval.sequences,
+            .dtype = precision.dtype};
+}
+
+int64_t RunPlan::arena_bytes() const { return std::max(programs.arena_bytes(), evaluation.plan.bytes); }
+
+int64_t RunPlan::memory_with(int64_t arena) const {
+    return state_bytes(parameters, precision.dtype) + arena + batch_bytes(config) + device.reserve;
+}
+
+int64_t RunPlan::memory_bytes() const { return memory_with(arena_bytes()); }
+
+double RunPlan::flops_per_sequence(StepKind kind) const {
+    return programs.flops(kind) / static_cast<double>(programs.options.batch);
+}
+
+double RunPlan::flops_per_sequence() const {
+    double sum = 0;
+    for (const StepPrograms::Passes& p : programs.passes)
+        sum += flops_per_sequence(p.kind) * static_cast<double>(schedule.count(p.kind));
+    return sum / static_cast<double>(config.train.steps);
+}
+
+/// "dense 4, token dropping 5, align 7" times 10^9, where there is more than one kind.
+std::string RunPlan::flops_by_kind() const {
+    if (programs.passes.size() == 1) return {};
+    std::string s;
+    for (const StepPrograms::Passes& p : programs.passes)
+        s += fmt::format("{}{} {:.2f}", s.empty() ? " (" : ", ", name_of(p.kind), flops_per_sequence(p.kind) / 1e9);
+    return s + ')';
+}
+
+/// "token dropping: 64 of 128 tokens in half the layers, chosen by importance; every 10th step an align step"
+std::string RunPlan::method_text() const {
+    if (config.train.method == Method::dense) return "dense";
+    const DroppingOptions& d = config.dropping;
+    const SctdOptions& s = config.sctd;
+    std::string text = fmt::format("{}: {} of {} tokens stay, chosen by {}", name_of(config.train.method),
+                                   programs.options.keep, config.data.sequence, d.routing);
+    if (config.train.method == Method::sctd)
+        text += fmt::format("; align steps every {}, lambda {}", s.interval, s.lambda);
+    if (d.start_step > 0) text += fmt::format("; dense until step {}", d.start_step);
+    if (d.end_step > 0) text += fmt::format("; dense after step {}", d.end_step);
+    return text;
+}
+
+std::string RunPlan::precision_note() const {
+    if (!config.kept.contains("train.precision")) return {};
+    const ResolvedPrecision automatic = resolve_precision(Precision::automatic, device);
+    if (automatic.dtype == precision.dtype) return {};
+    return fmt::format("the run goes on in {}, as it began; auto would be {}", name_of(precision.dtype),
+                       automatic.reason);
+}
+
+std::string RunPlan::text() const {
+    const BertConfig& m = config.model;
+    const TrainOptions& t = config.train;
+    std::string s;
+    s += fmt::format("model      {} layers, hidden {}, {} heads, vocabulary {}: {:.2f} M parameters\n", m.layers,
+                     m.hidden, m.heads, m.vocabulary, static_cast<double>(m.parameter_count()) / kMega);
+    s += fmt::format("device     {}: {}\n", device.kind, device.text);
+    s += fmt::format("precision  {}\n", precision.reason);
+    s += fmt::format("step       {} sequences of {} tokens, {} masked each, {} at a time{}; {} steps, {}, lr {}\n",
+                     t.batch, config.data.sequence, config.data.predictions(), t.micro_batch,
+                     automatic_micro_batch && t.micro_batch < t.batch ? ", as many as fit into memory" : "", t.steps,
+                     t.optimizer == OptimizerKind::lamb ? "LAMB" : "AdamW", t.lr);
+    s += fmt::format("method     {}\n", method_text());
+    s += fmt::format("FLOPs      {:.2f} G a sequence{}, {:.1f} G a step\n", flops_per_sequence() / 1e9, flops_by_kind(),
+                     flops_per_sequence() * static_cast<double>(t.batch) / 1e9);
+    s += fmt::format(
+        "memory     parameters and optimizer {:.1f} MB, activations {:.1f} MB (lower bound {:.1f}), batches {:.1f} "
+        "MB{}; {} available\n",
+        mega(state_bytes(parameters, precision.dtype)), mega(arena_bytes()),
+        mega(std::max(programs.arena_lower_bound(), evaluation.plan.lower_bound)), mega(batch_bytes(config)),
+        reserve_text(), available_text());
+    return s;
+}
+
+nlohmann::ordered_json RunPlan::json() const {
+    return {{"parameters", config.model.parameter_count()},
+            {"precision", precision_name()},
+            {"micro_batch", config.train.micro_batch},
+            {"flops_per_sequence", flops_per_sequence()},
+            {"flops_per_step", flops_per_sequence() * static_cast<double>(config.train.batch)},
+            {"state_bytes", state_bytes(parameters, precision.dtype)},
+            {"activation_bytes", arena_bytes()},
+            {"memory_bytes", memory_bytes()},
+            {"available_bytes", device.available}};
+}
+
+/// ", kernels and their scratch 390", where the device counts that.
+std::string RunPlan::reserve_text() const {
+    return device.reserve == 0 ? "" : fmt::format(", kernels and their scratch {:.0f}", mega(device.reserve));
+}
+
+/// "8000 MB", of a GPU "8000 of 80000 MB".
+std::string RunPlan::available_text() const {
+    return device.memory == 0 ? fmt::format("{:.0f} MB", mega(device.available))
+                              : fmt::format("{:.0f} of {:.0f} MB", mega(device.available), mega(device.memory));
+}
+
+void RunPlan::require_fit() const {
+    if (memory_bytes() <= device.available) return;
+    const bool others = device.available < device.memory - device.memory / 10;
+    throw Error(
+        "the run needs {:.0f} MB of memory with {} of its {} sequences at a time (parameters and optimizer {:.0f}, "
+        "activations {:.0f}, batches {:.0f}{}), {} are available{}; {}",
+        mega(memory_bytes()), config.train.micro_batch, config.train.batch,
+        mega(state_bytes(parameters, precision.dtype)), mega(arena_bytes()), mega(batch_bytes(config)), reserve_text(),
+        available_text(), others ? ", other processes hold the rest (nvidia-smi lists them)" : "", way_to_fit());
+}
+
+/// What is left to do, for the end of an error.
+std::string RunPlan::way_to_fit() const {
+    if (config.kept.contains("train.micro_batch"))
+        return fmt::format("a run goes on with the train.micro_batch that it began with ({}), or is another run",
+                           config.train.micro_batch);
+    if (config.train.micro_batch > 1) {
+        RunConfig automatic = config;
+        automatic.train.micro_batch = 0;
+        const RunPlan most(automatic, device);
+        if (most.memory_bytes() <= most.device.available)
+            return fmt::format("train.micro_batch = {} fits, which 0 finds by itself", most.config.train.micro_batch);
+    }
+    const std::string smaller = what_would_fit(*this);
+    return smaller.empty() ? "not even the smallest model would fit" : smaller + " would fit";
+}
+
+void take_vocabulary(RunConfig& config, const data::Dataset& dataset, const data::Vocabulary& vocabulary) {
+    config.data.path = dataset.folder().string();
+    config.model.vocabulary = vocabulary.size();
+    config.model.special = vocabulary.special();
+}
+
+}  // namespace dropforge

@@ -1,0 +1,42 @@
+// A pretraining run from its configuration to its last checkpoint: data, steps, metrics, evaluation, resume, signals.
+#pragma once
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "model/run/config.h"
+#include "model/run/plan.h"
+
+namespace dropforge {
+
+struct PretrainOptions {
+    RunConfig config;  // with data.path
+    Device device = cpu_device();
+    fs::path out;  // run folder
+    std::string resume =
+        "auto";  // "auto": go on from the newest whole checkpoint if the folder has one; "off"; a checkpoint's path
+    fs::path initial;                        // checkpoint whose weights a new run starts from; empty: random
+    std::vector<std::string> required = {};  // of requirement_names(): a run that would do without is an error
+    bool quiet = false;
+    std::string revision;                         // of the program's source, for the checkpoints
+    int64_t trace_steps = 0;                      // steps from the first one on whose ops go into trace.json
+    int64_t profile_first = 0, profile_last = 0;  // steps that a profiler is to see, of a device; 0: none
+};
+
+struct PretrainResult {
+    fs::path checkpoint = {};  // the last one
+    int64_t step = 0;
+    double loss = 0, accuracy = 0;  // on the validation shards after the last step; NaN if there was no evaluation
+};
+
+/// The plan of such a run, for a report; nothing is written. `config` with data.path. Throws Error for bad input.
+RunPlan plan_pretraining(const RunConfig& config, const Device& device);
+
+/// Runs to config.train.steps; says so if the run is there already. Notes and progress go to stderr. Throws Error for
+/// bad input, a run that does not fit (a new folder is not left behind), a loss that is not finite (naming the step;
+/// the last checkpoint stays); Interrupted after a signal, when the step is finished and a checkpoint written.
+PretrainResult pretrain(const PretrainOptions& options);
+
+}  // namespace dropforge

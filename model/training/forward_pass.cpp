@@ -1,0 +1,45 @@
+#include "model/training/forward_pass.h"
+
+#include "model/training/bindings.h"
+
+namespace dropforge {
+
+ForwardPass::ForwardPass(const Parameters& parameters, PlannedProgram program, const float* values, DType dtype,
+                         const kernels::KernelTable& table)
+    : planned_(std::move(program)),
+      context_(table.create_context()),
+      arena_(planned_.plan.bytes, *context_),
+      copy_(dtype == DType::f32 ? 0 : parameters.size() * static_cast<int64_t>(size_of(dtype)), *context_) {
+    auto* there = const_cast<float*>(values);  // a forward pass reads the parameters only
+    if (!context_->on_host()) {
+        values_ = Buffer(parameters.size() * static_cast<int64_t>(sizeof(float)), *context_);
+        context_->upload(values_.as<>(), values, values_.bytes());
+        there = values_.as<float>();
+    }
+    if (copy_.bytes() > 0) table.cast({there, copy_.as<>(), parameters.size(), DType::f32, dtype}, *context_);
+    context_->synchronize();
+    prepare(parameters, {there, copy_.as<uint16_t>(), arena_.as<>(), context_.get(), &table});
+}
+
+ForwardPass::ForwardPass(const Parameters& parameters, PlannedProgram program, const Resources& r)
+    : planned_(std::move(program)) {
+    prepare(parameters, r);
+}
+
+void ForwardPass::prepare(const Parameters& parameters, const Resources& r) {
+    io_.emplace(*r.context, std::vector<const Program*>{&planned_.program},
+                [](std::string_view name) { return !names_parameter(name); });
+    executor_.emplace(planned_.program, planned_.plan, r.arena, *r.table, *r.context);
+    bind_parameters(*executor_, parameters, r.values, r.copy, nullptr);
+    io_->bind(*executor_);
+}
+
+void ForwardPass::run(const data::Batch& batch, int64_t first) {
+    const auto rows = static_cast<int64_t>(io_->at<int32_t>("input_ids").size());
+    io_->begin();
+    stage_batch(*io_, batch, first, rows / batch.length);
+    io_->run(*executor_);
+    io_->finish();
+}
+
+}  // namespace dropforge

@@ -1,0 +1,53 @@
+// A forward-only Program (evaluation, hidden states, logits) with what it needs to run: its own memory, or that of a
+// training step.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "data/batches/batch.h"
+#include "engine/executor.h"
+#include "engine/memory_plan.h"
+#include "engine/staging.h"
+#include "model/network/parameters.h"
+
+namespace dropforge {
+
+/// Memory and backend that a forward pass borrows. Pointers are of the context's memory; `copy` is nullptr in f32.
+struct Resources {
+    float* values;  // the parameters' arena
+    uint16_t* copy;
+    void* arena;  // at least the plan's bytes
+    kernels::Context* context;
+    const kernels::KernelTable* table;
+};
+
+class ForwardPass {
+  public:
+    /// Owns its arena, context and what the backend needs of `values` (host memory, which must outlive this).
+    ForwardPass(const Parameters& parameters, PlannedProgram program, const float* values, DType dtype,
+                const kernels::KernelTable& table);
+    /// Borrows everything.
+    ForwardPass(const Parameters& parameters, PlannedProgram program, const Resources& resources);
+
+    const Program& program() const { return planned_.program; }
+    const MemoryPlan& plan() const { return planned_.plan; }
+    /// Runs the batch's sequences from `first` on, as many as the program was built for, and waits.
+    void run(const data::Batch& batch, int64_t first = 0);
+    /// What the program has left in a caller-owned tensor of that name.
+    template <typename T>
+    std::span<const T> output(std::string_view name) const {
+        return io_->at<T>(name);
+    }
+
+  private:
+    void prepare(const Parameters& parameters, const Resources& resources);
+
+    PlannedProgram planned_;
+    std::unique_ptr<kernels::Context> context_;
+    Buffer arena_, values_, copy_;
+    std::optional<Staging> io_;
+    std::optional<Executor> executor_;
+};
+
+}  // namespace dropforge

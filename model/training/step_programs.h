@@ -1,0 +1,65 @@
+// The Programs that a recipe's steps are made of, with their memory plans: known before anything is allocated.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "engine/memory_plan.h"
+#include "model/methods/method.h"
+#include "model/methods/routing.h"
+#include "model/methods/sctd.h"
+#include "model/network/bert.h"
+#include "model/network/parameters.h"
+
+namespace dropforge {
+
+struct StepOptions {
+    int64_t batch = 0, micro_batch = 0;  // sequences an optimizer step, sequences at a time (divides batch)
+    int64_t sequence = 0, masked = 0;    // S, M
+    bool types = false, lengths = false, next_sentence = false;  // what the batches have
+    DType dtype = DType::f32;
+    bool keep_gelu = false;  // GraphOptions::keep_gelu
+    ops::Optimizer optimizer = ops::Optimizer::adamw;
+    float weight_decay = 0.01f, beta1 = 0.9f, beta2 = 0.98f, epsilon = 1e-6f, clip = 1.0f;
+    uint64_t seed = 0;  // of dropout and random routing
+
+    std::vector<StepKind> kinds = {StepKind::dense};  // that the run has
+    std::shared_ptr<const Routing> routing = {};      // of dropping and align steps; absent: dense training
+    int64_t keep = 0;                                 // tokens of a sequence that stay
+    double importance_beta = 0.995;
+    AlignOptions align = {};
+    KlNormalization kl_normalization = KlNormalization::tokens;
+};
+
+struct StepPrograms {
+    /// `parameters` must outlive this. Throws Error if the options contradict each other.
+    StepPrograms(const Parameters& parameters, const StepOptions& options);
+
+    /// Forward and backward of one micro-batch.
+    struct Passes {
+        StepKind kind;
+        PlannedProgram first;                   // of a step
+        std::optional<PlannedProgram> further;  // the others, if a step has any: adds to the gradients
+    };
+
+    StepOptions options;
+    std::vector<kernels::Segment> segments;
+    std::vector<kernels::FixedValue>
+        fixed;                   // of the importance table, if it learns and the model names its special ids
+    std::vector<Passes> passes;  // one for each of options.kinds
+    PlannedProgram update;       // the optimizer step
+
+    const Passes& of(StepKind kind) const;
+    /// Tokens of a sequence that stay in the first layer that drops any; the sequence's length if none does.
+    int64_t kept() const;
+    /// Every Program, for reports.
+    std::vector<const PlannedProgram*> all() const;
+    /// Bytes of the one arena that all of them share.
+    int64_t arena_bytes() const;
+    int64_t arena_lower_bound() const;
+    /// Executed in one optimizer step of that kind, counted as in docs/algorithms.md: GEMMs and attention.
+    double flops(StepKind kind) const;
+};
+
+}  // namespace dropforge

@@ -1,0 +1,139 @@
+// Everything one training step needs, made once: arenas, Programs for every kind of step and for the update, one
+// activation arena for all of them. A step allocates nothing.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "data/batches/batch.h"
+#include "engine/executor.h"
+#include "engine/staging.h"
+#include "model/training/forward_pass.h"
+#include "model/training/step_programs.h"
+
+namespace dropforge {
+
+/// Results of one step, over the whole batch. Losses and hits are sums; means are taken by who reads them.
+struct StepResult {
+    double loss = 0;                                      // what is differentiated
+    double mlm_loss = 0, mlm_count = 0, mlm_correct = 0;  // in nats, masked positions, hits; of the pass with dropped
+                                                          // tokens, or the only one
+    double nsp_loss = 0, nsp_count = 0;
+    double mlm_loss_full = 0, nsp_loss_full = 0;  // of an align step's full pass
+    double kl_local = 0, kl_global = 0;           // of an align step: normalised, without λ
+};
+
+/// Which step, and what its results are measured in.
+struct StepSettings {
+    int64_t step = 0;  // counts from 1 and selects the dropout
+    StepKind kind = StepKind::dense;
+    double lambda = 0;         // weight of the divergences of an align step
+    double learning_rate = 0;  // of the update
+};
+
+/// A step that is done.
+struct StepOutcome {
+    StepSettings settings;
+    StepResult result;
+    double gradient_norm;
+    std::optional<double> loss_scale;  // of its gradients, in fp16: halved after a norm that is not finite
+};
+
+/// Bytes of parameters, gradients, moments and the 16-bit copy.
+int64_t state_bytes(const Parameters& parameters, DType dtype);
+
+class TrainingStep {
+  public:
+    /// `parameters` must outlive this. Values are all 0: initialize or load them, then call store_states(). The
+    /// activation arena has at least `arena_bytes`, for other Programs that run in turn with the step's.
+    TrainingStep(const Parameters& parameters, StepPrograms programs, const kernels::KernelTable& table,
+                 int64_t arena_bytes = 0);
+
+    // The states in host memory: what fetch_states() brought, and what store_states() takes. Where kernels work on host
+    // memory these are the states themselves, and the two functions copy nothing.
+    float* values() { return values_.host<float>(); }
+    float* gradients() { return gradients_.host<float>(); }
+    float* moment1() { return moment1_.host<float>(); }
+    float* moment2() { return moment2_.host<float>(); }
+    /// The value of each token id [V] where tokens are dropped, else empty. Set it before the first step.
+    std::span<float> importance() {
+        return {importance_.host<float>(), static_cast<size_t>(importance_.bytes()) / sizeof(float)};
+    }
+    /// In fp16; else nullptr. The gradients that fetch_states() brings carry the scale.
+    kernels::LossScale* loss_scale() {
+        return loss_scale_.bytes() > 0 ? loss_scale_.host<kernels::LossScale>() : nullptr;
+    }
+    void fetch_states();
+    /// All but the gradients; refreshes the 16-bit copy too.
+    void store_states();
+
+    /// Queues losses and gradients of a batch of options.batch sequences and the optimizer's update from them. A
+    /// gradient norm that is not finite changes nothing. Error unless may_queue(): a device works ahead of the host by
+    /// a step, the host itself does a step at once.
+    void queue(const data::Batch& batch, const StepSettings& settings);
+    /// The results of the oldest step that was queued and not yet collected; waits for it.
+    StepOutcome collect();
+    int64_t queued() const { return queued_; }
+    bool may_queue() const { return queued_ < (context_->on_host() ? 1 : kAhead); }
+
+    /// Losses and gradients alone, and the update alone: waited for. No step may be queued.
+    StepResult backward(const data::Batch& batch, int64_t step, StepKind kind = StepKind::dense, double lambda = 0);
+    /// The optimizer's update number `step` from the gradients, and the importance table's. Gives the gradient norm.
+    double update(int64_t step, double learning_rate);
+    /// Unreduced MLM losses of the last backward [batch*masked], of the pass with dropped tokens or the only one.
+    std::span<const float> position_loss() const { return position_loss_; }
+    /// Positions that stayed in the last step that dropped tokens [batch, programs().kept()], ascending in each
+    /// sequence.
+    std::span<const int32_t> kept_positions() const { return kept_positions_; }
+
+    const StepPrograms& programs() const { return programs_; }
+    /// Which kernels serve the operations that have run.
+    std::vector<kernels::KernelChoice> kernel_choices() const { return context_->choices(); }
+    /// kernels::Context::take_notes().
+    std::vector<std::string> take_notes() { return context_->take_notes(); }
+    /// Of every Program, the update's last.
+    std::vector<Executor*> executors();
+    /// Steps from now on (or no longer) are what a profiler that waits for them is to see, op by op under their names.
+    /// No step may be queued.
+    void profile(bool on);
+    /// What a forward pass between steps may borrow; the arena has at least `arena_bytes` of the constructor.
+    Resources resources() {
+        return {values_.device<float>(), copy_.as<uint16_t>(), arena_.as<>(), context_.get(), &table_};
+    }
+
+  private:
+    static constexpr int64_t kAhead = 2;  // steps that may be queued
+
+    struct Runners {
+        Executor first;
+        std::optional<Executor> further;
+    };
+
+    Executor executor(const PlannedProgram& planned);
+    std::vector<Mirrored*> states() { return {&values_, &moment1_, &moment2_, &importance_, &loss_scale_}; }
+    void bind_states(Executor& executor);
+    void reserve_results();
+    void queue_backward(const data::Batch& batch, const StepSettings& settings);
+    void queue_update(const StepSettings& settings);
+    void fill_inputs(const data::Batch& batch, int64_t first, const StepSettings& settings, double count);
+    StepResult result(const StepSettings& settings, int64_t ago);
+
+    StepPrograms programs_;
+    const StepOptions& options_ = programs_.options;
+    const int64_t micro_batches_ = options_.batch / options_.micro_batch;
+    const kernels::KernelTable& table_;
+    std::unique_ptr<kernels::Context> context_;
+    Mirrored values_, gradients_, moment1_, moment2_, importance_, loss_scale_;
+    Buffer importance_sums_, importance_counts_, copy_, arena_;
+    Staging pass_io_, update_io_;
+    std::vector<Runners> runners_;  // as programs_.passes
+    std::optional<Executor> update_;
+    StepSettings settings_[kAhead];  // of the queued steps, the oldest at begin_
+    int64_t begin_ = 0, queued_ = 0;
+    std::vector<float> position_loss_;
+    std::vector<int32_t> kept_positions_;
+};
+
+}  // namespace dropforge

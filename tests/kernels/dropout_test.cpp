@@ -1,0 +1,198 @@
+// Dropout: the generator's published answers, the coordinates of an element, and that every operation draws these bits,
+// in forward and backward.
+// label: simt-quick
+// label: levels
+#include "kernels/dropout.h"
+#include "tests/support/kernel_testing.h"
+
+namespace dropforge::kernels {
+namespace {
+
+const DropoutSource source;
+constexpr float kProbability = 0.3f;
+
+/// Whether out(r, c) is other than 0 exactly where element (row0 + r, c) is kept.
+bool shows_mask(const Array& out, uint64_t row0) {
+    for (int64_t r = 0; r < out.rows(); ++r)
+        for (int64_t c = 0; c < out.columns(); ++c)
+            if ((out.at(r, c) != 0) != kept(source.with(kProbability), row0 + static_cast<uint64_t>(r), c))
+                return false;
+    return true;
+}
+
+Array filled(DType dtype, int64_t rows, int64_t columns, double value) {
+    Array a(dtype, rows, columns);
+    a.fill([&](int64_t, int64_t) { return value; });
+    return a;
+}
+
+TEST_CASE("philox4x32-10: known answers of the Random123 library") {
+    CHECK(philox4x32({0, 0, 0, 0}, 0) == Philox4{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
+    CHECK(philox4x32({~0u, ~0u, ~0u, ~0u}, ~uint64_t{0}) == Philox4{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
+    CHECK(philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, 0x299f31d0a4093822) ==
+          Philox4{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
+}
+
+TEST_CASE("dropout: an element's draw, from its coordinates") {
+    const Dropout d = source.with(kProbability);
+    const uint64_t key = 0x9abcdef012345678;
+    for (const uint64_t row : {uint64_t{0}, uint64_t{77}, uint64_t{0xffffffff}}) {
+        for (int64_t column = 0; column < 40; ++column) {
+            const Philox4 block =
+                philox4x32({static_cast<uint32_t>(column / 8), static_cast<uint32_t>(row), 5, 7}, key);
+            uint16_t draws[8];
+            for (int i = 0; i < 4; ++i) {
+                draws[2 * i] = static_cast<uint16_t>(block[static_cast<size_t>(i)] & 0xffff);
+                draws[2 * i + 1] = static_cast<uint16_t>(block[static_cast<size_t>(i)] >> 16);
+            }
+            CHECK(kept(d, row, column) == (draws[column % 8] >= 19661));  // 0.3 · 65536 = 19660.8
+        }
+    }
+    CHECK(d.scale() == 65536.0f / (65536 - 19661));  // of the share that is really kept
+    CHECK(kept({}, 0, 0));
+    CHECK(dropout_factor({}, 0, 0) == 1);
+}
+
+TEST_CASE("dropout: the share that is dropped") {
+    constexpr int64_t rows = 1000, columns = 256;
+    int64_t dropped = 0;
+    for (int64_t r = 0; r < rows; ++r)
+        for (int64_t c = 0; c < columns; ++c) dropped += !kept(source.with(kProbability), static_cast<uint64_t>(r), c);
+    const double p = 19661.0 / 65536, deviation = std::sqrt(rows * columns * p * (1 - p));
+    CHECK(std::abs(static_cast<double>(dropped) - rows * columns * p) <= 4 * deviation);
+}
+
+TEST_CASE("dropout: the mask of layernorm, forward and backward") {
+    for (const KernelTable* backend : backends(&KernelTable::layernorm_forward, &KernelTable::layernorm_backward)) {
+        for (const DType dtype : kFloatTypes) {
+            if (!computes(*backend, dtype)) continue;
+            for (const int64_t columns : {1, 7, 8, 33, 100}) {
+                INFO(text(*backend), " ", text(dtype), " columns ", columns);
+                constexpr int64_t rows = 21, sequence = 6;
+                Setup s(*backend, dtype, dtype, 0);
+                Array x = filled(dtype, rows, columns, 1), z = s.output(rows, columns), y = z, dx = z;
+                Array gain = filled(DType::f32, 1, columns, 1), mean(DType::f32, 1, rows), rstd = mean, sum = gain,
+                      sum2 = gain;
+                Array scratch = Setup::scratch(layernorm_backward_scratch_bytes(rows, columns));
+                s.call(s.kernels.layernorm_forward,
+                       LayerNormForward{x.data(), nullptr, gain.data<float>(), gain.data<float>(), z.data(), y.data(),
+                                        mean.data<float>(), rstd.data<float>(), rows, columns, sequence, 1e-12f,
+                                        source.with(kProbability), dtype});
+                CHECK(shows_mask(z, 3 * sequence));
+                // With z = mean = 0 and gradients that add up to 0 in a row, dz is dy: never 0 (an only column gets
+                // nothing).
+                if (columns % 2) continue;
+                z = filled(dtype, rows, columns, 0), mean = filled(DType::f32, 1, rows, 0),
+                rstd = filled(DType::f32, 1, rows, 1);
+                Array dy = s.normal(rows, columns), dz = s.output(rows, columns);
+                dy.fill([](int64_t, int64_t c) { return c % 2 ? 1 : -1; });
+                s.call(s.kernels.layernorm_backward,
+                       LayerNormBackward{dy.data(), z.data(), gain.data<float>(), mean.data<float>(),
+                                         rstd.data<float>(), dz.data(), dx.data(), sum.data<float>(),
+                                         sum2.data<float>(), nullptr, scratch.data(), rows, columns, sequence,
+                                         source.with(kProbability), dtype, false});
+                CHECK(shows_mask(dx, 3 * sequence));
+            }
+        }
+    }
+}
+
+TEST_CASE("dropout: the mask of the embeddings, forward and backward") {
+    constexpr int64_t sequence = 7, rows = 3 * sequence, columns = 34;
+    for (const KernelTable* backend : backends()) {
+        INFO(text(*backend));
+        Setup s(*backend, DType::f32, DType::f32, 0);
+        Array table = filled(DType::f32, sequence, columns, 1), gain = filled(DType::f32, 1, columns, 1),
+              y(DType::f32, rows, columns);
+        Array ids = filled(DType::i32, 1, rows, 0), mean = filled(DType::f32, 1, rows, 0),
+              rstd = filled(DType::f32, 1, rows, 1);
+        s.call(
+            s.kernels.embedding_forward,
+            EmbeddingForward{ids.data<int32_t>(), nullptr, table.data<float>(), table.data<float>(),
+                             table.data<float>(), gain.data<float>(), gain.data<float>(), y.data(), mean.data<float>(),
+                             rstd.data<float>(), rows, sequence, columns, 1, source.with(kProbability), DType::f32});
+        CHECK(shows_mask(y, 3 * sequence));
+
+        // The bias gradient of one sequence of one row is that row after dropout.
+        Array dy = filled(DType::f32, 1, columns, 1), sums(DType::f32, 1, columns), dgain = sums, dposition = sums,
+              dtype = sums;
+        Array dword = filled(DType::f32, 1, columns, 0),
+              scratch = Setup::scratch(embedding_backward_scratch_bytes(1, columns));
+        s.call(s.kernels.embedding_backward, EmbeddingBackward{dy.data(),
+                                                               ids.data<int32_t>(),
+                                                               nullptr,
+                                                               table.data<float>(),
+                                                               table.data<float>(),
+                                                               table.data<float>(),
+                                                               gain.data<float>(),
+                                                               mean.data<float>(),
+                                                               rstd.data<float>(),
+                                                               dword.data<float>(),
+                                                               dposition.data<float>(),
+                                                               dtype.data<float>(),
+                                                               dgain.data<float>(),
+                                                               sums.data<float>(),
+                                                               scratch.data(),
+                                                               1,
+                                                               1,
+                                                               columns,
+                                                               1,
+                                                               1,
+                                                               source.with(kProbability),
+                                                               DType::f32,
+                                                               false});
+        CHECK(shows_mask(sums, 3));
+    }
+}
+
+void check_attention_mask(int64_t size, int64_t rows_q, int64_t rows_kv) {
+    constexpr int64_t batch = 2, heads = 3;
+    const int64_t width = heads * size;
+    for (const KernelTable* backend : backends(&KernelTable::attention_forward, &KernelTable::attention_backward)) {
+        for (const DType dtype : kFloatTypes) {
+            if (!computes(*backend, dtype)) continue;
+            INFO(text(*backend), " ", text(dtype), " heads of ", size);
+            Setup s(*backend, dtype, dtype, 0);
+            Array q = filled(dtype, batch * rows_q, width, 0), k = filled(dtype, batch * rows_kv, width, 0), v = k,
+                  dout = q;
+            v.fill([&](int64_t r, int64_t c) { return r % rows_kv == c % size ? 1 : 0; });
+            dout.fill([&](int64_t r, int64_t c) { return r % rows_q == c % size ? 1 : 0; });
+            Array out = s.output(q.rows(), width), dq = out, dk = s.output(k.rows(), width), dv = dk,
+                  lse(DType::f32, batch * heads, rows_q);
+            Array scratch = Setup::scratch(attention_scratch_bytes(batch, heads, size, rows_q, rows_kv));
+            const Dropout dropout = source.with(kProbability);
+            s.call(
+                s.kernels.attention_forward,
+                AttentionForward{q.data(), k.data(), v.data(), nullptr, out.data(), lse.data<float>(), scratch.data(),
+                                 batch, heads, size, rows_q, rows_kv, width, width, width, 1, dropout, dtype});
+            s.call(s.kernels.attention_backward,
+                   AttentionBackward{
+                       q.data(),  k.data(),  v.data(),  out.data(),     dout.data(), nullptr, lse.data<float>(),
+                       dq.data(), dk.data(), dv.data(), scratch.data(), batch,       heads,   size,
+                       rows_q,    rows_kv,   width,     width,          width,       1,       dropout,
+                       dtype});
+            for (int64_t b = 0; b < batch; ++b) {
+                for (int64_t h = 0; h < heads; ++h) {
+                    Array forward(DType::f32, rows_q, rows_kv), backward = forward;
+                    forward.fill([&](int64_t i, int64_t j) { return out.at(b * rows_q + i, h * size + j); });
+                    backward.fill([&](int64_t i, int64_t j) { return dv.at(b * rows_kv + j, h * size + i); });
+                    const auto row0 = static_cast<uint64_t>(((3 + b) * heads + h) * rows_q);
+                    CHECK(shows_mask(forward, row0));
+                    CHECK(shows_mask(backward, row0));
+                }
+            }
+        }
+    }
+}
+
+TEST_CASE("dropout: the mask of attention, forward and backward") {
+    // Equal scores, and one-hot values (or one-hot output gradients), lay the mask bare: out[i,j] = m[i,j]/keys =
+    // dv[j,i]. Neither queries nor keys may be more than the columns of a head.
+    check_attention_mask(16, 5, 13);
+    check_attention_mask(32, 29, 31);
+    check_attention_mask(64, 37, 61);
+    check_attention_mask(128, 70, 127);
+}
+
+}  // namespace
+}  // namespace dropforge::kernels

@@ -1,8 +1,0 @@
-#include "paths.h"
-
-namespace dropforge {
-
-const char* const kTestData = DROPFORGE_TEST_DATA;
-const char* const kPrograms = DROPFORGE_BIN;
-
-}  // namespace dropforge
