@@ -3,6 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <limits>
+
 #include "base/error.h"
 #include "engine/safetensors.h"
 #include "tests/changed_model.h"
@@ -164,6 +167,39 @@ TEST_CASE("weights of every floating-point type; others are refused by name") {
     for (const auto& [dtype, bytes] : {std::pair{"I32", 4}, {"I8", 1}, {"F8_E4M3", 1}, {"BOOL", 1}, {"U8", 1}})
         CHECK(contains(error_of(dtype, static_cast<size_t>(bytes)),
                        std::string("expected F32, F16, BF16 or F64, found ") + dtype));
+}
+
+TEST_CASE("weights that are no finite numbers, in each type: file, tensor, how many, the first") {
+    const std::string name = "bert.encoder.layer.0.output.dense.bias";
+    const auto error_with = [&](const std::string& dtype, const auto& bits, std::initializer_list<size_t> places) {
+        ChangedModel changed;
+        changed.write_config();
+        std::vector values(changed.tensors.at(name).values.size(), decltype(bits){0});
+        for (const size_t place : places) values.at(place) = bits;
+        SafetensorsWriter writer;
+        for (const auto& [other, tensor] : changed.tensors)
+            if (other != name) writer.add(other, std::span<const float>(tensor.values), tensor.shape);
+        writer.add_raw(name, dtype, std::as_bytes(std::span(values)), changed.tensors.at(name).shape);
+        writer.write(changed.folder / "model.safetensors");
+        return test::message_of([&] { load_model(changed.folder.path()); });
+    };
+    const auto says = [&](const std::string& error, const std::string& count, const std::string& first) {
+        CAPTURE(error);
+        CHECK(contains(error, "model.safetensors: tensor " + name + ": " + count + " of "));
+        CHECK(error.ends_with("the first is element " + first));
+    };
+    const double beyond = 1e39, least_beyond = std::ldexp(2 - std::ldexp(1.0, -24), 127);
+    says(error_with("F64", beyond, {3}), "1", "3");
+    says(error_with("F64", least_beyond, {3}), "1", "3");
+    CHECK(error_with("F64", std::nextafter(least_beyond, 0), {3}) == "");
+    says(error_with("F32", std::numeric_limits<float>::quiet_NaN(), {0, 1, 7}), "3", "0");
+    says(error_with("F32", -std::numeric_limits<float>::infinity(), {7}), "1", "7");
+    says(error_with("F16", uint16_t{0x7C00}, {1, 2}), "2", "1");
+    says(error_with("F16", uint16_t{0xFE00}, {5}), "1", "5");
+    CHECK(error_with("F16", uint16_t{0x7BFF}, {5}) == "");
+    says(error_with("BF16", uint16_t{0xFF80}, {5}), "1", "5");
+    says(error_with("BF16", uint16_t{0x7FC0}, {5}), "1", "5");
+    CHECK(error_with("BF16", uint16_t{0x7F7F}, {5}) == "");
 }
 
 /// A model in two shards and their index.
