@@ -137,7 +137,9 @@ class Contents {
 
 }  // namespace
 
-bool is_model(const fs::path& folder) { return fs::exists(folder / "config.json"); }
+bool is_model(const fs::path& folder) {
+    return fs::exists(folder / "config.json") || fs::exists(folder / "bert_config.json");
+}
 
 Model load_model(const fs::path& folder) {
     const TensorFiles files(folder);

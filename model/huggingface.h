@@ -14,7 +14,7 @@ struct Model {
     std::vector<std::string> others;  // tensors of other tasks' heads, which were left out
 };
 
-/// Whether the folder is one of Hugging Face's: it has a config.json.
+/// Whether the folder is one of Hugging Face's, with a config.json, or of Google's, with a bert_config.json.
 bool is_model(const fs::path& folder);
 /// Reads config.json and the weights (TensorFiles). What names and formats are taken is in docs/huggingface.md; throws
 /// Error for a tensor of the encoder or of the MLM and NSP heads that is missing, unknown, or of a wrong shape or type.

@@ -258,9 +258,20 @@ TEST_CASE("weights in another format only: one line that says how to convert the
                                    "tf_model.h5", "pytorch_model.bin.index.json", "pytorch_model.bin"}) {
         write_text(folder / file, "");
         CHECK(contains(error(), "no model.safetensors, but " + file));
-        CHECK(contains(error(), "to convert it, there: python3 -c \""));
         CHECK(!contains(error(), "\n"));
+        const size_t command = error().find(": python3 -c \"");  // quoted so that a shell takes it as it is
+        REQUIRE(command != std::string::npos);
+        CHECK(error().find('"', command + 14) == error().size() - 1);
+        for (const char* special : {"!", "`", "$("}) CHECK(!contains(error().substr(command), special));
     }
+}
+
+TEST_CASE("a folder of Google's, which has no config.json, is a model too") {
+    const TemporaryFolder folder;
+    CHECK(!is_model(folder.path()));
+    for (const char* file : {"bert_config.json", "bert_model.ckpt.index", "vocab.txt"}) write_text(folder / file, "");
+    CHECK(is_model(folder.path()));
+    CHECK(contains(test::message_of([&] { load_model(folder.path()); }), "but bert_model.ckpt.index: "));
 }
 
 TEST_CASE("a tensor too many, too few or of another shape is refused by name") {
