@@ -1,6 +1,7 @@
 #include "model/huggingface.h"
 
 #include <fmt/ranges.h>
+#include <xxhash.h>
 
 #include <algorithm>
 #include <cmath>
@@ -155,6 +156,17 @@ Model load_model(const fs::path& folder) {
     model.values = Buffer(model.parameters.size() * static_cast<int64_t>(sizeof(float)));
     contents.read(model.parameters, model.values.as<float>());
     return model;
+}
+
+std::string weights_fingerprint(const fs::path& folder) {
+    uint64_t hash = 0;
+    const auto add = [&hash](const auto& bytes) { hash = XXH64(bytes.data(), bytes.size(), hash); };
+    const TensorFiles files(folder);
+    for (const auto& entry : files.tensors()) {
+        add(entry.first);
+        add(files.bytes(entry.first));
+    }
+    return fmt::format("{:016x}", hash);
 }
 
 void require_mlm_head(const Model& model, const fs::path& folder) {

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "data/loader.h"
+#include "data/utf8.h"
 #include "engine/trace.h"
 #include "kernels/device_lost.h"
 #include "model/checkpoint.h"
@@ -112,6 +113,7 @@ void Pretraining::load() {
             const std::string difference =
                 config_.difference(RunConfig::from_toml(there.config, checkpoint->path.string()));
             require(difference.empty(), "{}: a checkpoint of another run: {}", checkpoint->path.string(), difference);
+            require_begun_with(options_.initial, there, checkpoint->path);
             require_tokenizer(checkpoint->path);
             require(there.data == state_.data,
                     "{}: a checkpoint of a run on other data: its training split has the fingerprint {}, that of {} "
@@ -129,11 +131,15 @@ void Pretraining::load() {
     plan_.parameters.initialize(step_.values(), static_cast<uint64_t>(config_.train.seed));
     set_importance();
     step_.store_states();
+    state_.initial = TrainingState::kDrawn;
     if (options_.initial.empty()) return;
     require_whole(options_.initial);
     require(is_model(options_.initial), "{}: No such file", (options_.initial / "config.json").string());
     require_tokenizer(options_.initial);
     note(load_initial_weights(options_.initial, plan_.parameters, step_));
+    state_.initial = weights_fingerprint(options_.initial);
+    state_.initial_path = options_.initial.string();
+    data::replace_invalid_utf8(state_.initial_path);  // a path may be any bytes, metadata are UTF-8
 }
 
 void Pretraining::require_tokenizer(const fs::path& model) {

@@ -223,6 +223,41 @@ TEST_CASE("--init: the weights of another model are refused by tensor, of anothe
     refused(place.data, place.checkpoint(2), {}, {"model.safetensors", "offset 0", "checksum"});
 }
 
+TEST_CASE("--init of a run that goes on: the weights that it began with, wherever they lie") {
+    const Place place;
+    succeed(place.command(2));
+    const fs::path other = place.folder / "caf\xe9", moved = place.folder / "moved";
+    const auto command = [&](int64_t steps, const fs::path& init) {
+        return pretrain_arguments(place.data, other, steps) + Arguments{"--init", init.string()};
+    };
+    const auto newest = [&] { return list_checkpoints(other).back().path; };
+    succeed(command(2, place.checkpoint(2)));
+    succeed(command(3, place.checkpoint(2)));
+    fs::rename(place.checkpoint(2), moved);
+    succeed(command(4, moved));
+    succeed(pretrain_arguments(place.data, other, 5));
+    check_refused(command(6, newest()), 1,
+                  {"--init " + newest().string(), "goes on from " + newest().string(),
+                   "began with the weights of " + place.checkpoint(2).string(), "leave out --init"});
+    const fs::path next = place.folder / "next";
+    succeed(pretrain_arguments(place.data, next, 2) + Arguments{"--init", newest().string()});
+    succeed(pretrain_arguments(place.data, next, 3) + Arguments{"--init", newest().string()});
+
+    const fs::path trainer = newest() / "trainer.safetensors";  // as older versions wrote it
+    {
+        const SafetensorsFile file(trainer);
+        SafetensorsWriter writer;
+        for (const auto& [key, value] : file.metadata())
+            if (!key.starts_with("initial")) writer.metadata(key, value);
+        for (const auto& [name, info] : file.tensors()) writer.add_raw(name, info.dtype, file.bytes(name), info.shape);
+        writer.write(trainer);
+    }
+    fs::remove(newest() / "manifest.json");
+    write_manifest(newest());
+    check_refused(command(6, moved), 1, {"does not say what weights its run began with", "leave out --init"});
+    succeed(pretrain_arguments(place.data, other, 6));
+}
+
 TEST_CASE("model.init: recorded and kept on resume; a run folder from before it goes on as normal") {
     const Place place;
     const Arguments mimetic = {"--set", "model.init=mimetic"};
