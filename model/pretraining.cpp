@@ -26,6 +26,8 @@ namespace dropforge {
 
 namespace {
 
+constexpr const char* kPlateauFile = "plateau.txt";  // what was said of a loss that stands: a run says it once
+
 data::LoaderOptions loader_options(const RunConfig& c) {
     return {.seed = static_cast<uint64_t>(c.train.seed),
             .batch = c.train.batch,
@@ -95,9 +97,9 @@ class Pretraining {
     std::optional<Evaluator> evaluator_;
     std::optional<ForwardPass> evaluation_;
     std::optional<StepMeter> meter_;
-    std::optional<PlateauWatch> plateau_;
-    StepReport report_;           // of the last step
-    std::vector<StepKind> seen_;  // kinds that have run
+    std::optional<PlateauWatch> plateau_;  // until it has been said
+    StepReport report_;                    // of the last step
+    std::vector<StepKind> seen_;           // kinds that have run
 };
 
 /// Weights and position: of a checkpoint, of --init, or fresh ones.
@@ -239,14 +241,17 @@ void Pretraining::report(int64_t step, bool log) {
     if (!log) return;
     metrics_->write(m);
     meter_->next_interval(step, report_);
-    if (plateau_->stands(step, m.loss)) explain_plateau(m.loss);
+    if (plateau_ && plateau_->stands(step, m.loss)) explain_plateau(m.loss);
 }
 
 /// Reads some of the data, which is not the training's time.
 void Pretraining::explain_plateau(double loss) {
     const double start = monotonic_seconds();
-    line_.note("note: " + plateau_text(config_.train, loss, inputs_.training.unigram_entropy(), plateau_->since(),
-                                       DataSigns::of(inputs_.training)));
+    const std::string text = plateau_text(config_.train, loss, inputs_.training.unigram_entropy(), plateau_->since(),
+                                          DataSigns::of(inputs_.training));
+    write_text(options_.out / kPlateauFile, text + "\n");
+    line_.note("note: " + text);
+    plateau_.reset();
     meter_->leave_out(monotonic_seconds() - start);
 }
 
@@ -336,7 +341,8 @@ PretrainResult Pretraining::run_steps() {
     const int64_t start = state_.step;
     profile_from(start + 1);
     meter_.emplace(plan_, state_.sums, start);
-    plateau_.emplace(config_.train, inputs_.training.unigram_entropy(), start);
+    if (!fs::exists(options_.out / kPlateauFile))
+        plateau_.emplace(config_.train, inputs_.training.unigram_entropy(), start);
     for (int64_t next = start + 1; !finished();) {
         // A device gets a step while it works on the one before, unless something comes in between.
         while (next <= config_.train.steps && step_.may_queue() &&

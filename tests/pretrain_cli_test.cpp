@@ -322,6 +322,24 @@ TEST_CASE("an interrupted run prints the command that goes on, and it does") {
     CHECK(contains(read_text(place.folder / "log"), fmt::format("resumed after step {} ", checkpoints[0].step)));
 }
 
+TEST_CASE("a loss that stands is said once in a run, also when it was killed and goes on") {
+    const Place place;
+    const auto error_of = [&](int64_t steps) {
+        return succeed(place.command(steps, {"--set", "train.lr=1e-9", "--set", "log.every=50", "--set", "eval.every=0",
+                                             "--set", "checkpoint.every=200"}))
+            .error;
+    };
+    const std::string said = "note: the loss has stood at ";
+    CHECK(contains(error_of(300), said));
+    CHECK(read_text(place.out / "plateau.txt").starts_with("the loss has stood at "));
+    fs::remove_all(place.checkpoint(300));  // as if killed between what was said and the next checkpoint
+    const std::string later = error_of(700);
+    CHECK(contains(later, "resumed after step 200"));
+    CHECK(!contains(later, said));
+    fs::remove(place.out / "plateau.txt");
+    CHECK(contains(error_of(1100), said));
+}
+
 TEST_CASE("a run that learns nothing says so once, with what the data rules out; one that learns does not") {
     const Place place;
     const auto notes = [&](const fs::path& data, const Arguments& more) {
