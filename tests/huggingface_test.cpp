@@ -106,6 +106,18 @@ TEST_CASE("a decoder of its own is read, whatever config.json says of tying; wha
     CHECK(contains(changed.error(), kDecoder + " is missing"));
 }
 
+TEST_CASE("a head without one of its tensors is refused by the tensor's name, with what needs it") {
+    const auto error_without = [&](const std::string& start) {
+        ChangedModel changed(kCases / "b");
+        REQUIRE(std::erase_if(changed.tensors, [&](const auto& entry) { return entry.first.starts_with(start); }) > 0);
+        return changed.error();
+    };
+    for (const char* part : {"bert.pooler.", "bert.pooler.dense.bias"})
+        CHECK(contains(error_without(part), "is missing, which cls.seq_relationship reads"));
+    CHECK(contains(error_without("cls.seq_relationship.bias"), "cls.seq_relationship.bias is missing"));
+    CHECK(contains(error_without("cls.predictions.transform.dense.bias"), "transform.dense.bias is missing"));
+}
+
 TEST_CASE("names of older writers, buffers, and heads of other tasks, which are left out by name") {
     const Model expected = load_model(kCases / "a");
     ChangedModel changed;
