@@ -1,6 +1,6 @@
 // The instructions that C++ has no word for: tensor cores, matrices out of shared memory, asynchronous copies, byte
 // permutation, fast powers of two. Each is inline PTX for nvcc and a portable twin for the emulator (tests/simt);
-// tests/cuda_device_test.cpp compares them with loops.
+// tests/cuda/cuda_device_test.cpp compares them with loops.
 //
 // Matrices are those of mma.m16n8k16 (PTX ISA, "Matrix Fragments for mma.m16n8k16"). With g = lane / 4, t = lane % 4 a
 // lane holds, in pairs of elements of 16 bits (the lower column or k in the lower half),

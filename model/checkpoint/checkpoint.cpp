@@ -47,7 +47,9 @@ TrainingState read_state(const SafetensorsFile& file) {
     state.config = text(file, "config");
     state.data = text(file, "data");
     state.revision = text(file, "revision");
-    if (const auto kernels = metadata.find("kernels"); kernels != metadata.end()) state.kernels = kernels->second;
+    for (const auto& [key, value] :
+         {std::pair{"kernels", &state.kernels}, {"initial", &state.initial}, {"initial_path", &state.initial_path}})
+        if (const auto found = metadata.find(key); found != metadata.end()) *value = found->second;
     const auto bytes = file.bytes("interval");
     require(bytes.size() == sizeof(state.sums), "{}: interval must have {} bytes, not {}", file.path().string(),
             sizeof(state.sums), bytes.size());
@@ -88,6 +90,19 @@ std::vector<std::string> written_otherwise(const TrainingState& there, const Tra
     return lines;
 }
 
+void require_begun_with(const fs::path& initial, const TrainingState& there, const fs::path& checkpoint) {
+    if (initial.empty()) return;
+    const std::string asked = weights_fingerprint(initial);
+    if (there.initial == asked) return;
+    const std::string began =
+        there.initial.empty() ? "which does not say what weights its run began with"
+        : there.initial == TrainingState::kDrawn
+            ? "whose run began with random weights"
+            : fmt::format("whose run began with the weights of {} ({})", there.initial_path, there.initial);
+    throw Error("--init {} ({}): the run goes on from {}, {}; leave out --init, or choose another --out",
+                initial.string(), asked, checkpoint.string(), began);
+}
+
 void save_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step,
                      const TrainingState& state, const fs::path& vocabulary, const data::Normalization& normalization) {
     step.fetch_states();
@@ -100,6 +115,8 @@ void save_checkpoint(const fs::path& folder, const Parameters& parameters, Train
     writer.metadata("data", state.data);
     writer.metadata("revision", state.revision);
     writer.metadata("kernels", state.kernels);
+    writer.metadata("initial", state.initial);
+    writer.metadata("initial_path", state.initial_path);
     writer.add_raw("interval", "F64", std::as_bytes(std::span(&state.sums, 1)), {sizeof(state.sums) / sizeof(double)});
     const std::span<const float> table = step.importance();
     if (!table.empty()) writer.add(kImportance, table, {std::ssize(table)});

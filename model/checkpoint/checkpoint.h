@@ -18,14 +18,22 @@ namespace dropforge {
 struct TrainingState {
     int64_t step = 0;  // optimizer steps done; the next batch is that of step + 1
     IntervalSums sums;
-    std::string config;    // the run's resolved TOML
-    std::string data;      // fingerprint of the training split, 16 hexadecimal digits
-    std::string revision;  // of the source that the program was built from
-    std::string kernels;   // name of the kernel table: "cpu avx2"; empty in checkpoints from before it was kept
+    std::string config;        // the run's resolved TOML
+    std::string data;          // fingerprint of the training split, 16 hexadecimal digits
+    std::string revision;      // of the source that the program was built from
+    std::string kernels;       // name of the kernel table: "cpu avx2"; empty in checkpoints from before it was kept
+    std::string initial;       // weights_fingerprint() of --init; kDrawn; empty in checkpoints from before it was kept
+    std::string initial_path;  // of --init, in UTF-8
+
+    static constexpr const char* kDrawn = "random";
 };
 
 /// What is different about the program that wrote a checkpoint, for a run that goes on from it: a line each.
 std::vector<std::string> written_otherwise(const TrainingState& there, const TrainingState& here);
+
+/// Throws Error if a run that goes on from the checkpoint did not begin with the weights of the folder `initial`, which
+/// it would not read; an empty path asks for nothing.
+void require_begun_with(const fs::path& initial, const TrainingState& there, const fs::path& checkpoint);
 
 /// Writes config.json, model.safetensors (f32 master weights), trainer.safetensors (moments, importance table, loss
 /// scale, state) and the tokenizer's files into `folder`, which exists. `vocabulary`: the vocab.txt to copy.

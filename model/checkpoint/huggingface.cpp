@@ -1,8 +1,11 @@
 #include "model/checkpoint/huggingface.h"
 
 #include <fmt/ranges.h>
+#include <xxhash.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <set>
 
 #include "base/error.h"
@@ -35,6 +38,16 @@ bool is_buffer(const std::string& full) {
 bool is_read(const std::string& full) {
     return full.starts_with(kPrefix) || full.starts_with("cls.predictions.") ||
            full.starts_with("cls.seq_relationship.");
+}
+
+/// Throws Error if a value is NaN or infinite, as an F64 is that f32 has no number for.
+void require_finite(const std::string& file, const std::string& tensor, std::span<const float> values) {
+    const auto is_finite = [](float x) { return std::abs(x) <= std::numeric_limits<float>::max(); };
+    const auto finite = std::ranges::count_if(values, is_finite);
+    if (finite == std::ssize(values)) return;
+    throw Error("{}: tensor {}: {} of {} elements are NaN, infinite or past f32's range, the first is element {}", file,
+                tensor, std::ssize(values) - finite, values.size(),
+                std::ranges::find_if_not(values, is_finite) - values.begin());
 }
 
 /// What a model's files hold, by full names.
@@ -90,7 +103,10 @@ class Contents {
     void read(const Parameters& parameters, float* values) const {
         for (const HfTensor& t : parameters.tensors()) {
             const std::string& name = names_.at(t.name);
-            files_.file(name).read(name, {values + t.offset, static_cast<size_t>(t.shape.size())});
+            const SafetensorsFile& file = files_.file(name);
+            const std::span<float> to(values + t.offset, static_cast<size_t>(t.shape.size()));
+            file.read(name, to);
+            require_finite(file.path().string(), name, to);
         }
     }
     /// Those of other tasks, by their names in the file.
@@ -122,7 +138,9 @@ class Contents {
 
 }  // namespace
 
-bool is_model(const fs::path& folder) { return fs::exists(folder / "config.json"); }
+bool is_model(const fs::path& folder) {
+    return fs::exists(folder / "config.json") || fs::exists(folder / "bert_config.json");
+}
 
 Model load_model(const fs::path& folder) {
     const TensorFiles files(folder);
@@ -138,6 +156,17 @@ Model load_model(const fs::path& folder) {
     model.values = Buffer(model.parameters.size() * static_cast<int64_t>(sizeof(float)));
     contents.read(model.parameters, model.values.as<float>());
     return model;
+}
+
+std::string weights_fingerprint(const fs::path& folder) {
+    uint64_t hash = 0;
+    const auto add = [&hash](const auto& bytes) { hash = XXH64(bytes.data(), bytes.size(), hash); };
+    const TensorFiles files(folder);
+    for (const auto& entry : files.tensors()) {
+        add(entry.first);
+        add(files.bytes(entry.first));
+    }
+    return fmt::format("{:016x}", hash);
 }
 
 void require_mlm_head(const Model& model, const fs::path& folder) {

@@ -14,11 +14,15 @@ struct Model {
     std::vector<std::string> others;  // tensors of other tasks' heads, which were left out
 };
 
-/// Whether the folder is one of Hugging Face's: it has a config.json.
+/// Whether the folder is one of Hugging Face's, with a config.json, or of Google's, with a bert_config.json.
 bool is_model(const fs::path& folder);
 /// Reads config.json and the weights (TensorFiles). What names and formats are taken is in docs/huggingface.md; throws
-/// Error for a tensor of the encoder or of the MLM and NSP heads that is missing, unknown, or of a wrong shape or type.
+/// Error for a tensor of the encoder or of the MLM and NSP heads that is missing, unknown, of a wrong shape or type, or
+/// holds a number that is not finite.
 Model load_model(const fs::path& folder);
+/// Of all tensors, their names and bytes; 16 hexadecimal digits. Throws Error as load_model does for files that are not
+/// there.
+std::string weights_fingerprint(const fs::path& folder);
 /// Throws Error, saying what there is instead, unless the model can predict tokens.
 void require_mlm_head(const Model& model, const fs::path& folder);
 /// What was left out of the folder, for people: a line each.

@@ -87,8 +87,7 @@ PlateauWatch::PlateauWatch(const TrainOptions& train, double unigram_entropy, in
 
 bool PlateauWatch::stands(int64_t step, double loss) {
     if (!(loss >= line_)) since_ = std::max(since_, step);  // nor does it stand where there is none
-    if (said_ || step - since_ < patience_) return false;
-    return said_ = true;
+    return step - since_ >= patience_;
 }
 
 DataSigns DataSigns::of(const data::Dataset& dataset) {

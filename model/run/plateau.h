@@ -17,7 +17,7 @@ class PlateauWatch {
     /// `unigram_entropy`: nats, Dataset::unigram_entropy(). `step`: the last one done before.
     PlateauWatch(const TrainOptions& train, double unigram_entropy, int64_t step);
 
-    /// The mean loss of the steps up to `step` since the call before. True at most once.
+    /// The mean loss of the steps up to `step` since the call before.
     bool stands(int64_t step, double loss);
     /// The step from which on it stood.
     int64_t since() const { return since_; }
@@ -25,7 +25,6 @@ class PlateauWatch {
   private:
     double line_;
     int64_t patience_, since_;
-    bool said_ = false;
 };
 
 /// What a split's beginning (up to 2^21 tokens) says of the causes that lie in data.

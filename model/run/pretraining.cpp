@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/interrupt.h"
 #include "data/batches/loader.h"
+#include "data/text/utf8.h"
 #include "engine/trace.h"
 #include "kernels/device_lost.h"
 #include "model/checkpoint/checkpoint.h"
@@ -24,6 +25,8 @@
 namespace dropforge {
 
 namespace {
+
+constexpr const char* kPlateauFile = "plateau.txt";  // what was said of a loss that stands: a run says it once
 
 data::LoaderOptions loader_options(const RunConfig& c) {
     return {.seed = static_cast<uint64_t>(c.train.seed),
@@ -94,9 +97,9 @@ class Pretraining {
     std::optional<Evaluator> evaluator_;
     std::optional<ForwardPass> evaluation_;
     std::optional<StepMeter> meter_;
-    std::optional<PlateauWatch> plateau_;
-    StepReport report_;           // of the last step
-    std::vector<StepKind> seen_;  // kinds that have run
+    std::optional<PlateauWatch> plateau_;  // until it has been said
+    StepReport report_;                    // of the last step
+    std::vector<StepKind> seen_;           // kinds that have run
 };
 
 /// Weights and position: of a checkpoint, of --init, or fresh ones.
@@ -112,6 +115,7 @@ void Pretraining::load() {
             const std::string difference =
                 config_.difference(RunConfig::from_toml(there.config, checkpoint->path.string()));
             require(difference.empty(), "{}: a checkpoint of another run: {}", checkpoint->path.string(), difference);
+            require_begun_with(options_.initial, there, checkpoint->path);
             require_tokenizer(checkpoint->path);
             require(there.data == state_.data,
                     "{}: a checkpoint of a run on other data: its training split has the fingerprint {}, that of {} "
@@ -129,11 +133,15 @@ void Pretraining::load() {
     plan_.parameters.initialize(step_.values(), static_cast<uint64_t>(config_.train.seed));
     set_importance();
     step_.store_states();
+    state_.initial = TrainingState::kDrawn;
     if (options_.initial.empty()) return;
     require_whole(options_.initial);
     require(is_model(options_.initial), "{}: No such file", (options_.initial / "config.json").string());
     require_tokenizer(options_.initial);
     note(load_initial_weights(options_.initial, plan_.parameters, step_));
+    state_.initial = weights_fingerprint(options_.initial);
+    state_.initial_path = options_.initial.string();
+    data::replace_invalid_utf8(state_.initial_path);  // a path may be any bytes, metadata are UTF-8
 }
 
 void Pretraining::require_tokenizer(const fs::path& model) {
@@ -233,14 +241,17 @@ void Pretraining::report(int64_t step, bool log) {
     if (!log) return;
     metrics_->write(m);
     meter_->next_interval(step, report_);
-    if (plateau_->stands(step, m.loss)) explain_plateau(m.loss);
+    if (plateau_ && plateau_->stands(step, m.loss)) explain_plateau(m.loss);
 }
 
 /// Reads some of the data, which is not the training's time.
 void Pretraining::explain_plateau(double loss) {
     const double start = monotonic_seconds();
-    line_.note("note: " + plateau_text(config_.train, loss, inputs_.training.unigram_entropy(), plateau_->since(),
-                                       DataSigns::of(inputs_.training)));
+    const std::string text = plateau_text(config_.train, loss, inputs_.training.unigram_entropy(), plateau_->since(),
+                                          DataSigns::of(inputs_.training));
+    write_text(options_.out / kPlateauFile, text + "\n");
+    line_.note("note: " + text);
+    plateau_.reset();
     meter_->leave_out(monotonic_seconds() - start);
 }
 
@@ -330,7 +341,8 @@ PretrainResult Pretraining::run_steps() {
     const int64_t start = state_.step;
     profile_from(start + 1);
     meter_.emplace(plan_, state_.sums, start);
-    plateau_.emplace(config_.train, inputs_.training.unigram_entropy(), start);
+    if (!fs::exists(options_.out / kPlateauFile))
+        plateau_.emplace(config_.train, inputs_.training.unigram_entropy(), start);
     for (int64_t next = start + 1; !finished();) {
         // A device gets a step while it works on the one before, unless something comes in between.
         while (next <= config_.train.steps && step_.may_queue() &&

@@ -17,7 +17,7 @@ struct PretrainOptions {
     fs::path out;  // run folder
     std::string resume =
         "auto";  // "auto": go on from the newest whole checkpoint if the folder has one; "off"; a checkpoint's path
-    fs::path initial;                        // checkpoint whose weights a new run starts from; empty: random
+    fs::path initial;  // checkpoint whose weights the run starts from, or did when it was new; empty: random
     std::vector<std::string> required = {};  // of requirement_names(): a run that would do without is an error
     bool quiet = false;
     std::string revision;                         // of the program's source, for the checkpoints

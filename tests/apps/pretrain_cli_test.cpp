@@ -3,7 +3,6 @@
 
 #include <cstdlib>
 #include <cstring>
-#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -18,16 +17,16 @@ using namespace dropforge::test;
 
 namespace {
 
-/// Fills a tensor of a model file with NaN, and puts the checkpoint's manifest right if there is one.
+/// Fills a tensor of a model file with numbers whose sums overflow, and puts right the manifest if there is one.
 void poison(const fs::path& checkpoint, const std::string& tensor) {
     const fs::path path = checkpoint / "model.safetensors";
     std::string bytes = read_text(path);
     const TensorInfo info = SafetensorsFile(path).info(tensor);
     uint64_t header = 0;
     std::memcpy(&header, bytes.data(), sizeof(header));
-    const float nan = std::numeric_limits<float>::quiet_NaN();
-    for (uint64_t at = info.begin; at < info.end; at += sizeof(nan))
-        std::memcpy(bytes.data() + sizeof(header) + header + at, &nan, sizeof(nan));
+    const float huge = 3e38F;
+    for (uint64_t at = info.begin; at < info.end; at += sizeof(huge))
+        std::memcpy(bytes.data() + sizeof(header) + header + at, &huge, sizeof(huge));
     write_text(path, bytes);
     if (fs::exists(checkpoint / "manifest.json")) {
         fs::remove(checkpoint / "manifest.json");
@@ -202,48 +201,6 @@ TEST_CASE("a run's data are known by what they are, wherever they lie and howeve
         succeed(pretrain_arguments(moved, place.folder / "caf\xe9", 2) + Arguments{"--json"}).out));
 }
 
-TEST_CASE("--init: the weights of another model are refused by tensor, of another vocabulary by token") {
-    const Place place;
-    succeed(place.command(2));
-    const fs::path other = place.folder / "other";
-    const auto refused = [&](const fs::path& data, const fs::path& init, const Arguments& more,
-                             std::initializer_list<std::string> parts) {
-        check_refused(pretrain_arguments(data, other, 4) + more + Arguments{"--init", init.string()}, 1, parts);
-        CHECK(!fs::exists(other));
-    };
-    refused(place.data, place.folder / "none", {}, {"none/config.json", "No such file"});
-    refused(place.data, place.checkpoint(2), {"--set", "model.hidden=64"}, {"bert.embeddings.word_embeddings", "64"});
-    refused(place.data, place.checkpoint(2), {"--set", "model.layers=3"}, {"bert.encoder.layer.2.", "missing"});
-    refused(place.data, place.checkpoint(2), {"--set", "model.layers=1"}, {"bert.encoder.layer.1.", "no part"});
-    refused(prepare_data(place.folder / "smaller", 400, 110), place.checkpoint(2), {}, {"vocab.txt", "120", "110"});
-    const fs::path same_size = prepare_data(place.folder / "same-size", 400, 120, 2);
-    refused(same_size, place.checkpoint(2), {}, {"vocab.txt: token ", "another vocabulary"});
-    refused(place.data, place.checkpoint(2), {"--set", "model.init=mimetic"},
-            {"model.init (--set) is \"mimetic\"", "--init takes the weights of " + place.checkpoint(2).string()});
-    flip_bit(place.checkpoint(2) / "model.safetensors", 3000);
-    refused(place.data, place.checkpoint(2), {}, {"model.safetensors", "offset 0", "checksum"});
-}
-
-TEST_CASE("model.init: recorded and kept on resume; a run folder from before it goes on as normal") {
-    const Place place;
-    const Arguments mimetic = {"--set", "model.init=mimetic"};
-    succeed(place.command(2, mimetic));
-    CHECK(contains(read_text(place.out / "config.toml"), "\ninit = \"mimetic\"\n"));
-    check_refused(place.command(3), 1, {"model.init is \"mimetic\" there and \"normal\" here"});
-    succeed(place.command(3, mimetic));
-
-    const fs::path old = place.folder / "old";
-    succeed(pretrain_arguments(place.data, old, 2));
-    std::string record = read_text(old / "config.toml");
-    const std::string line = "init = \"normal\"\n";
-    REQUIRE(contains(record, line));
-    record.erase(record.find(line), line.size());
-    write_text(old / "config.toml", record.substr(record.find('\n') + 1));  // nor had it a checksum
-    check_refused(pretrain_arguments(place.data, old, 3) + mimetic, 1,
-                  {"model.init is \"normal\" there and \"mimetic\" here"});
-    succeed(pretrain_arguments(place.data, old, 3));
-}
-
 TEST_CASE("a damaged checkpoint is refused; the older whole one that is offered goes on") {
     const Place place;
     const auto command = place.command(6, {"--set", "checkpoint.every=2"});
@@ -328,14 +285,15 @@ TEST_CASE("a loss that is not finite: the run stops, names the step, and keeps t
     succeed(place.command(2));
     const fs::path poisoned = place.folder / "poisoned", other = place.folder / "other";
     fs::copy(place.checkpoint(2), poisoned);
-    poison(poisoned, "bert.encoder.layer.1.output.dense.weight");
+    const std::string tensor = "bert.encoder.layer.1.output.dense.weight";
+    poison(poisoned, tensor);
     check_refused(pretrain_arguments(place.data, other, 4) + Arguments{"--init", poisoned.string()}, 1,
-                  {"step 1: the loss is nan", "has no checkpoint"});
+                  {"step 1: the loss is ", "nan", "has no checkpoint"});
     CHECK(list_checkpoints(other).empty());
 
-    poison(place.checkpoint(2), "cls.predictions.bias");
+    poison(place.checkpoint(2), tensor);
     const auto before = files_below(place.checkpoint(2));
-    check_refused(place.command(4), 1, {"step 3: the loss is nan", place.checkpoint(2).string()});
+    check_refused(place.command(4), 1, {"step 3: the loss is ", "nan", place.checkpoint(2).string()});
     CHECK(list_checkpoints(place.out).size() == 1);
     CHECK(files_below(place.checkpoint(2)) == before);
 }
@@ -362,6 +320,24 @@ TEST_CASE("an interrupted run prints the command that goes on, and it does") {
     const std::string again = fmt::format("{} >'{}' 2>&1", line, (place.folder / "log").string());
     CHECK(std::system(again.c_str()) == 0);
     CHECK(contains(read_text(place.folder / "log"), fmt::format("resumed after step {} ", checkpoints[0].step)));
+}
+
+TEST_CASE("a loss that stands is said once in a run, also when it was killed and goes on") {
+    const Place place;
+    const auto error_of = [&](int64_t steps) {
+        return succeed(place.command(steps, {"--set", "train.lr=1e-9", "--set", "log.every=50", "--set", "eval.every=0",
+                                             "--set", "checkpoint.every=200"}))
+            .error;
+    };
+    const std::string said = "note: the loss has stood at ";
+    CHECK(contains(error_of(300), said));
+    CHECK(read_text(place.out / "plateau.txt").starts_with("the loss has stood at "));
+    fs::remove_all(place.checkpoint(300));  // as if killed between what was said and the next checkpoint
+    const std::string later = error_of(700);
+    CHECK(contains(later, "resumed after step 200"));
+    CHECK(!contains(later, said));
+    fs::remove(place.out / "plateau.txt");
+    CHECK(contains(error_of(1100), said));
 }
 
 TEST_CASE("a run that learns nothing says so once, with what the data rules out; one that learns does not") {

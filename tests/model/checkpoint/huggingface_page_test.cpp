@@ -225,3 +225,26 @@ TEST_CASE("docs/huggingface.md: formats and types of weights") {
         check_row(row[1] == "honoured" ? "harmless" : row[1], outcome, outcome, {row[0]});
     }
 }
+
+TEST_CASE("docs/huggingface.md: elements of weights") {
+    const std::string name = "bert.embeddings.LayerNorm.bias";
+    const auto load = [&](double element) {
+        const ChangedModel model;
+        model.write_config();
+        SafetensorsWriter writer;
+        std::map<std::string, std::vector<double>> values;
+        for (const auto& entry : model.tensors) {
+            std::vector<double>& wide = values[entry.first];
+            wide.assign(entry.second.values.begin(), entry.second.values.end());
+            if (entry.first == name) wide[2] = element;
+            writer.add_raw(entry.first, "F64", std::as_bytes(std::span(wide)), entry.second.shape);
+        }
+        writer.write(model.folder / "model.safetensors");
+        return outcome_of([&] { return values_of(load_model(model.folder.path())); });
+    };
+    const Outcome usual = load(0.5);
+    for (const Row& row : rows_of("Weights", "element of an F64 tensor")) {
+        CAPTURE(row[0]);
+        check_row(row[1], load(std::stod(row[0])), usual, {"model.safetensors", name, "1 of ", "element 2"});
+    }
+}

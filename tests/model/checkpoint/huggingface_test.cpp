@@ -3,6 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <limits>
+
 #include "base/error.h"
 #include "engine/safetensors.h"
 #include "tests/support/changed_model.h"
@@ -103,6 +106,18 @@ TEST_CASE("a decoder of its own is read, whatever config.json says of tying; wha
     CHECK(contains(changed.error(), kDecoder + " is missing"));
 }
 
+TEST_CASE("a head without one of its tensors is refused by the tensor's name, with what needs it") {
+    const auto error_without = [&](const std::string& start) {
+        ChangedModel changed(kCases / "b");
+        REQUIRE(std::erase_if(changed.tensors, [&](const auto& entry) { return entry.first.starts_with(start); }) > 0);
+        return changed.error();
+    };
+    for (const char* part : {"bert.pooler.", "bert.pooler.dense.bias"})
+        CHECK(contains(error_without(part), "is missing, which cls.seq_relationship reads"));
+    CHECK(contains(error_without("cls.seq_relationship.bias"), "cls.seq_relationship.bias is missing"));
+    CHECK(contains(error_without("cls.predictions.transform.dense.bias"), "transform.dense.bias is missing"));
+}
+
 TEST_CASE("names of older writers, buffers, and heads of other tasks, which are left out by name") {
     const Model expected = load_model(kCases / "a");
     ChangedModel changed;
@@ -166,6 +181,39 @@ TEST_CASE("weights of every floating-point type; others are refused by name") {
                        std::string("expected F32, F16, BF16 or F64, found ") + dtype));
 }
 
+TEST_CASE("weights that are no finite numbers, in each type: file, tensor, how many, the first") {
+    const std::string name = "bert.encoder.layer.0.output.dense.bias";
+    const auto error_with = [&](const std::string& dtype, const auto& bits, std::initializer_list<size_t> places) {
+        ChangedModel changed;
+        changed.write_config();
+        std::vector values(changed.tensors.at(name).values.size(), decltype(bits){0});
+        for (const size_t place : places) values.at(place) = bits;
+        SafetensorsWriter writer;
+        for (const auto& [other, tensor] : changed.tensors)
+            if (other != name) writer.add(other, std::span<const float>(tensor.values), tensor.shape);
+        writer.add_raw(name, dtype, std::as_bytes(std::span(values)), changed.tensors.at(name).shape);
+        writer.write(changed.folder / "model.safetensors");
+        return test::message_of([&] { load_model(changed.folder.path()); });
+    };
+    const auto says = [&](const std::string& error, const std::string& count, const std::string& first) {
+        CAPTURE(error);
+        CHECK(contains(error, "model.safetensors: tensor " + name + ": " + count + " of "));
+        CHECK(error.ends_with("the first is element " + first));
+    };
+    const double beyond = 1e39, least_beyond = std::ldexp(2 - std::ldexp(1.0, -24), 127);
+    says(error_with("F64", beyond, {3}), "1", "3");
+    says(error_with("F64", least_beyond, {3}), "1", "3");
+    CHECK(error_with("F64", std::nextafter(least_beyond, 0), {3}) == "");
+    says(error_with("F32", std::numeric_limits<float>::quiet_NaN(), {0, 1, 7}), "3", "0");
+    says(error_with("F32", -std::numeric_limits<float>::infinity(), {7}), "1", "7");
+    says(error_with("F16", uint16_t{0x7C00}, {1, 2}), "2", "1");
+    says(error_with("F16", uint16_t{0xFE00}, {5}), "1", "5");
+    CHECK(error_with("F16", uint16_t{0x7BFF}, {5}) == "");
+    says(error_with("BF16", uint16_t{0xFF80}, {5}), "1", "5");
+    says(error_with("BF16", uint16_t{0x7FC0}, {5}), "1", "5");
+    CHECK(error_with("BF16", uint16_t{0x7F7F}, {5}) == "");
+}
+
 /// A model in two shards and their index.
 struct Sharded : ChangedModel {
     nlohmann::json map;
@@ -222,9 +270,20 @@ TEST_CASE("weights in another format only: one line that says how to convert the
                                    "tf_model.h5", "pytorch_model.bin.index.json", "pytorch_model.bin"}) {
         write_text(folder / file, "");
         CHECK(contains(error(), "no model.safetensors, but " + file));
-        CHECK(contains(error(), "to convert it, there: python3 -c \""));
         CHECK(!contains(error(), "\n"));
+        const size_t command = error().find(": python3 -c \"");  // quoted so that a shell takes it as it is
+        REQUIRE(command != std::string::npos);
+        CHECK(error().find('"', command + 14) == error().size() - 1);
+        for (const char* special : {"!", "`", "$("}) CHECK(!contains(error().substr(command), special));
     }
+}
+
+TEST_CASE("a folder of Google's, which has no config.json, is a model too") {
+    const TemporaryFolder folder;
+    CHECK(!is_model(folder.path()));
+    for (const char* file : {"bert_config.json", "bert_model.ckpt.index", "vocab.txt"}) write_text(folder / file, "");
+    CHECK(is_model(folder.path()));
+    CHECK(contains(test::message_of([&] { load_model(folder.path()); }), "but bert_model.ckpt.index: "));
 }
 
 TEST_CASE("a tensor too many, too few or of another shape is refused by name") {

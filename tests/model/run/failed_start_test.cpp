@@ -140,6 +140,10 @@ TEST_CASE("starts that fail, into a run that has newer checkpoints and metrics t
         check(place, {name, place.command(8, resume + more), message, limits});
     };
     refused("another run", {"--set", "train.lr=1"}, "holds another run: train.lr is 0.0001 there");
+    const std::string other = (place.folder / "other-run/checkpoints/step-00000002").string();
+    for (const Arguments& way : {Arguments{"--quiet"}, resume})
+        check(place, {"weights to begin with", place.command(8, way + Arguments{"--init", other}), "random weights"});
+    refused("weights to begin with that are not there", {"--init", "wrong"}, "wrong/model.safetensors");
     check(place, {"a run that is there", place.command(8, {"--resume", "off"}), "holds a run already"});
     check(place, {"less steps than it warms up", place.command(1), "train.warmup_steps"});
     check(place, {"into data", pretrain_arguments(place.data, place.data, 8), "holds something that is not a run"});
