@@ -6,11 +6,11 @@
 #include <set>
 
 #include "kernel_testing.h"
-#include "kernels/cuda/attention_check.h"
-#include "kernels/cuda/attention_choice.h"
-#include "kernels/cuda/attention_cudnn.h"
-#include "kernels/cuda/attention_reference.h"
-#include "kernels/cuda/functions.h"
+#include "kernels/cuda/attention/attention_check.h"
+#include "kernels/cuda/attention/attention_choice.h"
+#include "kernels/cuda/attention/attention_reference.h"
+#include "kernels/cuda/cudnn/cudnn_attention.h"
+#include "kernels/cuda/runtime/functions.h"
 #include "kernels/dropout.h"
 #include "message_of.h"
 

@@ -1,6 +1,6 @@
-// The host side of the CUDA backend, on an imaginary GPU (tests/simt/mock_runtime.h): memory, copies and their order,
-// marks, recordings; what is said where there is no GPU or it fails.
-#include "kernels/cuda/context.h"
+// The host side of the CUDA backend, on an imaginary GPU (kernels/cuda/emulator/mock_runtime.h): memory, copies and
+// their order, marks, recordings; what is said where there is no GPU or it fails.
+#include "kernels/cuda/runtime/context.h"
 
 #include <doctest/doctest.h>
 
@@ -11,13 +11,13 @@
 #include <vector>
 
 #include "engine/buffer.h"
-#include "kernels/cuda/functions.h"
-#include "kernels/cuda/libraries.h"
-#include "kernels/cuda/refuse.h"
+#include "kernels/cuda/emulator/mock_runtime.h"
+#include "kernels/cuda/libraries/library.h"
+#include "kernels/cuda/runtime/functions.h"
+#include "kernels/cuda/runtime/refuse.h"
 #include "kernels/device_lost.h"
 #include "message_of.h"
 #include "temporary_folder.h"
-#include "tests/simt/mock_runtime.h"
 
 namespace dropforge::kernels::on_cuda {
 namespace {

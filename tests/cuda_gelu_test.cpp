@@ -1,5 +1,6 @@
-// Which kernel makes a product with GELU: our own after the product, cuBLASLt's (the mock of tests/simt), or another
-// library's, that is right or wrong in the ways that libraries are. That the results are right is in gemm_test.cpp.
+// Which kernel makes a product with GELU: our own after the product, cuBLASLt's (the mock of kernels/cuda/emulator), or
+// another library's, that is right or wrong in the ways that libraries are. That the results are right is in
+// gemm_test.cpp.
 // label: simt-quick
 #include <doctest/doctest.h>
 
@@ -10,13 +11,13 @@
 #include <vector>
 
 #include "engine/buffer.h"
-#include "kernels/cuda/functions.h"
-#include "kernels/cuda/gelu_cudnn.h"
-#include "kernels/cuda/gemm_plans.h"
+#include "kernels/cuda/cudnn/cudnn_gelu.h"
+#include "kernels/cuda/emulator/mock_runtime.h"
+#include "kernels/cuda/emulator/mock_streams.h"
+#include "kernels/cuda/gemm/gemm_plans.h"
+#include "kernels/cuda/runtime/functions.h"
 #include "message_of.h"
 #include "temporary_folder.h"
-#include "tests/simt/mock_runtime.h"
-#include "tests/simt/mock_streams.h"
 
 namespace dropforge::kernels::on_cuda {
 namespace {

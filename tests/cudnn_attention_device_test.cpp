@@ -14,8 +14,8 @@
 #include "attention_shapes.h"
 #include "base/error.h"
 #include "base/philox.h"
-#include "kernels/cuda/attention_check.h"
-#include "kernels/cuda/attention_cudnn.h"
+#include "kernels/cuda/attention/attention_check.h"
+#include "kernels/cuda/cudnn/cudnn_attention.h"
 
 namespace dropforge::kernels::on_cuda {
 namespace {

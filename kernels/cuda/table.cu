@@ -1,5 +1,5 @@
 // The table of the CUDA backend, as far as it goes.
-#include "kernels/cuda/functions.h"
+#include "kernels/cuda/runtime/functions.h"
 
 namespace dropforge::kernels {
 
