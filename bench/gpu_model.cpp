@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "bench/device_files.h"
 #include "kernels/cuda/gemm/gemm_parts.h"
+#include "kernels/cuda/runtime/workspace.h"
 
 namespace dropforge {
 

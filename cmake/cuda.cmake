@@ -79,7 +79,7 @@ if(NVCC AND CUDA_HEADERS AND NOT DROPFORGE_SANITIZE)
 
     # The kernels are apart from the host's part: they need none of its libraries' headers, which nvcc cannot all read. Products and sums are not
     # joined, as in the emulated form: docs/gpu-without-a-gpu.md, "Numbers".
-    file(GLOB cuda_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cu ${PROJECT_SOURCE_DIR}/kernels/cuda/*/*.cu)
+    file(GLOB cuda_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cuda/*/*.cu)
     add_library(kernels_cuda_device OBJECT ${cuda_sources})
     target_include_directories(kernels_cuda_device PRIVATE ${PROJECT_SOURCE_DIR})
     target_compile_options(kernels_cuda_device PRIVATE -O3 --expt-relaxed-constexpr -fmad=false -lineinfo -Xcompiler=-Wall,-Wextra)

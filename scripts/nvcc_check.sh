@@ -136,7 +136,7 @@ compile_all() {
     export folder nvcc headers
     export -f compile
     for architecture in $architectures; do
-        for source in kernels/cuda/*.cu kernels/cuda/*/*.cu; do printf '%s %s\n' "$architecture" "$source"; done
+        for source in kernels/cuda/*/*.cu; do printf '%s %s\n' "$architecture" "$source"; done
     done | xargs -P "$(scripts/cores.sh)" -L 1 bash -c 'compile "$1" "$2"' compile
 }
 

@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "engine/buffer.h"
+#include "kernels/cuda/backend.h"
 #include "kernels/cuda/emulator/mock_runtime.h"
 #include "kernels/cuda/libraries/library.h"
-#include "kernels/cuda/runtime/functions.h"
 #include "kernels/cuda/runtime/refuse.h"
 #include "kernels/device_lost.h"
 #include "message_of.h"

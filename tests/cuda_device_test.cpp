@@ -9,9 +9,9 @@
 #include <numeric>
 
 #include "kernel_testing.h"
-#include "kernels/cuda/attention/mma.cuh"
 #include "kernels/cuda/rowwise/sort_rows.cuh"
 #include "kernels/cuda/runtime/dropout.cuh"
+#include "kernels/cuda/runtime/mma.cuh"
 #include "kernels/dropout.h"
 #include "message_of.h"
 

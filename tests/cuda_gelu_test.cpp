@@ -11,11 +11,11 @@
 #include <vector>
 
 #include "engine/buffer.h"
-#include "kernels/cuda/cudnn/cudnn_gelu.h"
 #include "kernels/cuda/emulator/mock_runtime.h"
 #include "kernels/cuda/emulator/mock_streams.h"
+#include "kernels/cuda/gemm/functions.h"
 #include "kernels/cuda/gemm/gemm_plans.h"
-#include "kernels/cuda/runtime/functions.h"
+#include "kernels/cuda/rowwise/functions.h"
 #include "message_of.h"
 #include "temporary_folder.h"
 
@@ -88,7 +88,7 @@ struct Product {
         : plans(context,
                 [faults](CudaContext& c, std::string& why_not) -> std::unique_ptr<GeluLibrary> {
                     if (faults) return std::make_unique<Library>(c, *faults);
-                    return open_cudnn_gelu(c, why_not);
+                    return open_gelu_library(c, why_not);
                 }),
           gemm{.a = ones(kRows * kDepth, dtype),
                .b = ones(kColumns * kDepth, dtype),

@@ -9,12 +9,12 @@
 #include <vector>
 
 #include "engine/buffer.h"
+#include "kernels/cuda/backend.h"
 #include "kernels/cuda/emulator/mock_cublaslt.h"
 #include "kernels/cuda/emulator/mock_runtime.h"
 #include "kernels/cuda/gemm/gemm_cache.h"
 #include "kernels/cuda/gemm/gemm_problem.h"
 #include "kernels/cuda/runtime/context.h"
-#include "kernels/cuda/runtime/functions.h"
 #include "message_of.h"
 #include "temporary_folder.h"
 

@@ -3,7 +3,7 @@
 // label: levels
 #include "kernel_testing.h"
 #if DROPFORGE_CUDA_TESTED
-#include "kernels/cuda/runtime/functions.h"
+#include "kernels/cuda/gemm/functions.h"
 #endif
 
 namespace dropforge::kernels {

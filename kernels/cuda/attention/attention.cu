@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/attention/attention.cuh"
-#include "kernels/cuda/runtime/functions.h"
+#include "kernels/cuda/attention/functions.h"
 
 namespace dropforge::kernels::on_cuda {
 

@@ -2,8 +2,8 @@
 // a tile of scores. attention.cu says which kernel serves which call.
 #pragma once
 
-#include "kernels/cuda/attention/mma.cuh"
 #include "kernels/cuda/runtime/dropout.cuh"
+#include "kernels/cuda/runtime/mma.cuh"
 
 namespace dropforge::kernels::on_cuda::attention {
 

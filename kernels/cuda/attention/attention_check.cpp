@@ -10,8 +10,8 @@
 
 #include "base/error.h"
 #include "kernels/cuda/attention/attention_reference.h"
+#include "kernels/cuda/attention/functions.h"
 #include "kernels/cuda/runtime/check_rows.cuh"
-#include "kernels/cuda/runtime/functions.h"
 
 namespace dropforge::kernels::on_cuda {
 

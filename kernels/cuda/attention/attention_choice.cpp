@@ -5,9 +5,8 @@
 
 #include "base/error.h"
 #include "kernels/cuda/attention/attention_check.h"
-#include "kernels/cuda/cudnn/cudnn_attention.h"
-#include "kernels/cuda/gemm/gemm_parts.h"
-#include "kernels/cuda/runtime/functions.h"
+#include "kernels/cuda/attention/functions.h"
+#include "kernels/cuda/runtime/workspace.h"
 #include "kernels/device_lost.h"
 
 namespace dropforge::kernels::on_cuda {
@@ -16,23 +15,16 @@ namespace {
 
 AttentionKernels& kernels_of(Context& context) {
     auto& cuda = static_cast<CudaContext&>(context);
-    if (!cuda.attention) {
+    return cuda.selector<AttentionKernels>([&] {
         const AttentionUse use = attention_use(cuda.options());
         std::string why_not = "not asked for";
         std::unique_ptr<AttentionLibrary> library =
-            use == AttentionUse::own ? nullptr : open_cudnn_attention(cuda, why_not);
-        cuda.attention.reset(new AttentionKernels(cuda, use, std::move(library), why_not));
-    }
-    return *cuda.attention;
+            use == AttentionUse::own ? nullptr : open_attention_library(cuda, why_not);
+        return std::make_unique<AttentionKernels>(cuda, use, std::move(library), why_not);
+    });
 }
 
 }  // namespace
-
-std::string text(const AttentionShape& s) {
-    return fmt::format("{} batch {} heads {} of {} rows {} x {}{}{}", name_of(s.dtype), s.batch, s.heads, s.head_size,
-                       s.rows_q, s.rows_kv, s.dropout > 0 ? fmt::format(" dropout {:.3g}", s.dropout) : "",
-                       s.aligned ? "" : " not aligned");
-}
 
 AttentionUse attention_use(const CudaOptions& options) {
     const char* variable = std::getenv("DROPFORGE_ATTENTION");

@@ -8,13 +8,12 @@
 #include <vector>
 
 #include "kernels/cuda/attention/attention_library.h"
-#include "kernels/cuda/backend.h"
 #include "kernels/cuda/runtime/context.h"
 
 namespace dropforge::kernels::on_cuda {
 
 /// Of one context. Forward and backward of a shape are always served by the same: they must draw the same dropout.
-class AttentionKernels {
+class AttentionKernels final : public KernelSelector {
   public:
     /// `library` may be nullptr: `why_no_library` says why.
     AttentionKernels(CudaContext& context, AttentionUse use, std::unique_ptr<AttentionLibrary> library,
@@ -22,8 +21,7 @@ class AttentionKernels {
 
     void forward(const AttentionForward& a);
     void backward(const AttentionBackward& a);
-    /// For each shape that has run.
-    std::vector<KernelChoice> choices() const;
+    std::vector<KernelChoice> choices() const override;
 
   private:
     struct Chosen {

@@ -1,4 +1,4 @@
-// Attention by a library: the shapes that a plan is made for, and what a plan does. cuDNN's is in cudnn_attention.cpp;
+// Attention by a library: the shapes that a plan is made for, and what a plan does. cuDNN's is in the folder cudnn/;
 // attention_choice.cpp decides whether a plan or our own kernels serve a shape.
 #pragma once
 
@@ -12,6 +12,8 @@
 #include "kernels/kernels.h"
 
 namespace dropforge::kernels::on_cuda {
+
+class CudaContext;
 
 /// All that forward and backward of one attention have in common but for pointers.
 struct AttentionShape {
@@ -81,5 +83,9 @@ class AttentionLibrary {
     /// For 16-bit storage. nullptr and why not if the library does not take the shape.
     virtual std::unique_ptr<AttentionPlan> plan(const AttentionShape&, std::string& why_not) = 0;
 };
+
+/// Opens the library for the context's GPU; nullptr and why not if that cannot be done. What a context has got must not
+/// outlive it.
+std::unique_ptr<AttentionLibrary> open_attention_library(CudaContext& context, std::string& why_not);
 
 }  // namespace dropforge::kernels::on_cuda

@@ -1,6 +1,6 @@
 // The seed of a library's dropout from the state of ours.
+#include "kernels/cuda/attention/functions.h"
 #include "kernels/cuda/runtime/dropout.cuh"
-#include "kernels/cuda/runtime/functions.h"
 
 namespace dropforge::kernels::on_cuda {
 

@@ -1,5 +1,4 @@
-// What kernels/cuda/attention/mma.cuh has instead of its instructions: functions that get what all lanes of a warp
-// hold.
+// What runtime/mma.cuh has instead of its instructions: functions that get what all lanes of a warp hold.
 #pragma once
 
 #include <cmath>

@@ -1,5 +1,5 @@
-// Products with GELU in the same kernel, by a library beside cuBLASLt: cudnn_gelu.cpp has cuDNN's. gemm_plans_gelu.cpp
-// decides whether they serve.
+// Products with GELU in the same kernel, by a library beside cuBLASLt: cuDNN's is in the folder cudnn/.
+// gemm_plans_gelu.cpp decides whether they serve.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,8 @@
 #include "kernels/cuda/gemm/gemm_problem.h"
 
 namespace dropforge::kernels::on_cuda {
+
+class CudaContext;
 
 class GeluKernel {
   public:
@@ -37,5 +39,9 @@ class GeluLibrary {
     /// whenever it is asked for on the same GPU. nullptr and why not if there is none, or it will not do.
     virtual std::unique_ptr<GeluKernel> kernel(const GemmKey& key, int64_t n, std::string& why_not) = 0;
 };
+
+/// Opens the library for the context's GPU; nullptr and why not if that cannot be done. What a context has got must not
+/// outlive it.
+std::unique_ptr<GeluLibrary> open_gelu_library(CudaContext& context, std::string& why_not);
 
 }  // namespace dropforge::kernels::on_cuda

@@ -5,10 +5,6 @@
 
 namespace dropforge::kernels::on_cuda {
 
-/// Scratch of the libraries that a context books, where parts wait for one another; NVIDIA's guide to cuBLAS calls for
-/// 64 MiB on Hopper and 32 elsewhere. A weight gradient of BERT-Base has 9 MB a part, of BERT-Large 17.
-constexpr int64_t kWorkspaceBytes = 128 << 20;
-
 /// Parts that are worth a trial for c[m,n]: at most as many as make no part's sum so short that its start and end, and
 /// its way through memory, weigh more than a multiprocessor that is idle. 1 where there are several tiles for each
 /// multiprocessor anyway.

@@ -1,5 +1,7 @@
 // The matrix product: cuBLASLt by the algorithm that is the fastest here, or a kernel of our own. Products with GELU
 // beside them are chosen in gemm_plans_gelu.cpp.
+#include "kernels/cuda/gemm/gemm_plans.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -7,10 +9,9 @@
 #include <utility>
 
 #include "base/error.h"
-#include "kernels/cuda/cudnn/cudnn_gelu.h"
-#include "kernels/cuda/gemm/gemm_parts.h"
-#include "kernels/cuda/gemm/gemm_plans.h"
-#include "kernels/cuda/runtime/functions.h"
+#include "kernels/cuda/gemm/functions.h"
+#include "kernels/cuda/rowwise/functions.h"
+#include "kernels/cuda/runtime/workspace.h"
 
 namespace dropforge::kernels::on_cuda {
 
@@ -262,9 +263,8 @@ std::vector<KernelChoice> GemmPlans::choices() const {
 }
 
 void gemm(const Gemm& g, Context& context) {
-    auto& cuda_context = static_cast<CudaContext&>(context);
-    if (!cuda_context.gemm_plans) cuda_context.gemm_plans.reset(new GemmPlans(cuda_context, open_cudnn_gelu));
-    cuda_context.gemm_plans->run(g);
+    auto& cuda = static_cast<CudaContext&>(context);
+    cuda.selector<GemmPlans>([&] { return std::make_unique<GemmPlans>(cuda, open_gelu_library); }).run(g);
 }
 
 }  // namespace dropforge::kernels::on_cuda

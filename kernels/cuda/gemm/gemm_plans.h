@@ -23,7 +23,7 @@ StoredAlgorithm to_store(const cublasLtMatmulAlgo_t& algorithm, double microseco
 /// A product of a new shape chooses its algorithm by timing the library's proposals, unless the cache file has the
 /// choice of an earlier run. That cannot be done while calls are recorded: then a new shape is an Error, since what
 /// is recorded runs ten thousand times.
-class GemmPlans {
+class GemmPlans final : public KernelSelector {
   public:
     /// nullptr and why not if there is none. It is called at the first product with GELU that a library may serve.
     using OpenGelu = std::function<std::unique_ptr<GeluLibrary>(CudaContext&, std::string& why_not)>;
@@ -31,8 +31,8 @@ class GemmPlans {
     GemmPlans(CudaContext& context, OpenGelu open_gelu);
 
     void run(const Gemm& g);
-    std::vector<KernelChoice> choices() const;
-    std::vector<std::string> take_notes() { return std::exchange(notes_, {}); }
+    std::vector<KernelChoice> choices() const override;
+    std::vector<std::string> take_notes() override { return std::exchange(notes_, {}); }
 
   private:
     /// By cuBLASLt, by another library's kernel with GELU, or, with neither, by kernels of our own: with sums or GELU

@@ -5,9 +5,10 @@
 #include <limits>
 
 #include "base/error.h"
+#include "kernels/cuda/gemm/functions.h"
 #include "kernels/cuda/gemm/gemm_plans.h"
+#include "kernels/cuda/rowwise/functions.h"
 #include "kernels/cuda/runtime/check_rows.cuh"
-#include "kernels/cuda/runtime/functions.h"
 #include "kernels/device_lost.h"
 
 namespace dropforge::kernels::on_cuda {

@@ -1,6 +1,6 @@
 // A matrix product for what cuBLASLt has no algorithm for: operands at odd addresses, sums of no terms.
+#include "kernels/cuda/gemm/functions.h"
 #include "kernels/cuda/runtime/device.cuh"
-#include "kernels/cuda/runtime/functions.h"
 
 namespace dropforge::kernels::on_cuda {
 
@@ -68,11 +68,6 @@ void gemm_small(const Gemm& g, Context& context) {
                        g.k, g.lda, g.ldb, g.ldc, tiles_n, g.transpose_a, g.transpose_b, g.accumulate);
         });
     });
-}
-
-cudaError_t find_code() {
-    cudaFuncAttributes attributes{};
-    return cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(&gemm_small_kernel<float, float>));
 }
 
 }  // namespace dropforge::kernels::on_cuda

@@ -1,7 +1,7 @@
 // Column sums of a matrix, and the second stage that all sums over rows share.
 #include "kernels/cuda/rowwise/column_sums.cuh"
 
-#include "kernels/cuda/runtime/functions.h"
+#include "kernels/cuda/rowwise/functions.h"
 
 namespace dropforge::kernels::on_cuda {
 

@@ -3,9 +3,9 @@
 #include "kernels/blocks.h"
 #include "kernels/cuda/rowwise/column_sums.cuh"
 #include "kernels/cuda/rowwise/embedding_tables.cuh"
+#include "kernels/cuda/rowwise/functions.h"
 #include "kernels/cuda/rowwise/layernorm.cuh"
 #include "kernels/cuda/runtime/dropout.cuh"
-#include "kernels/cuda/runtime/functions.h"
 
 namespace dropforge::kernels::on_cuda {
 

@@ -1,9 +1,9 @@
 // Dropout + residual + LayerNorm, forward and backward, in one pass over memory each.
 #include "kernels/blocks.h"
 #include "kernels/cuda/rowwise/column_sums.cuh"
+#include "kernels/cuda/rowwise/functions.h"
 #include "kernels/cuda/rowwise/layernorm.cuh"
 #include "kernels/cuda/runtime/dropout.cuh"
-#include "kernels/cuda/runtime/functions.h"
 
 namespace dropforge::kernels::on_cuda {
 

@@ -1,6 +1,6 @@
 // Softmax cross-entropy over the vocabulary, in place, and the sums of a step.
+#include "kernels/cuda/rowwise/functions.h"
 #include "kernels/cuda/runtime/device.cuh"
-#include "kernels/cuda/runtime/functions.h"
 
 namespace dropforge::kernels::on_cuda {
 

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "kernels/blocks.h"
+#include "kernels/cuda/rowwise/functions.h"
 #include "kernels/cuda/runtime/device.cuh"
-#include "kernels/cuda/runtime/functions.h"
 
 namespace dropforge::kernels::on_cuda {
 

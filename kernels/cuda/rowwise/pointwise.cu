@@ -1,7 +1,7 @@
 // GELU and tanh, forward and backward. Backward adds the column sums of its result, the bias gradient, while it has it
 // in registers, where they are asked for.
 #include "kernels/cuda/rowwise/column_sums.cuh"
-#include "kernels/cuda/runtime/functions.h"
+#include "kernels/cuda/rowwise/functions.h"
 
 namespace dropforge::kernels::on_cuda {
 

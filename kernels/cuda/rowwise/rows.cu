@@ -1,6 +1,6 @@
 // Gathers, scatters, merges and splits of rows, casts and additions: memory traffic and little else.
+#include "kernels/cuda/rowwise/functions.h"
 #include "kernels/cuda/runtime/device.cuh"
-#include "kernels/cuda/runtime/functions.h"
 
 namespace dropforge::kernels::on_cuda {
 

@@ -1,7 +1,7 @@
 // Semantic consistency: means over the rows of a sequence, and the divergence of two rows as distributions. Pooling
 // passes over memory once; the divergence is a few rows that stay in the cache.
 #include "kernels/cuda/rowwise/column_sums.cuh"
-#include "kernels/cuda/runtime/functions.h"
+#include "kernels/cuda/rowwise/functions.h"
 
 namespace dropforge::kernels::on_cuda {
 

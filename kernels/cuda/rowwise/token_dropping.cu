@@ -1,8 +1,8 @@
 // Token dropping: what positions are worth, which of them stay, and the table of importance. All of it is small beside
 // a layer: what counts is that no kernel waits long.
+#include "kernels/cuda/rowwise/functions.h"
 #include "kernels/cuda/runtime/device.cuh"
 #include "kernels/cuda/runtime/dropout.cuh"
-#include "kernels/cuda/runtime/functions.h"
 
 namespace dropforge::kernels::on_cuda {
 

@@ -1,6 +1,8 @@
 // What checks of libraries' kernels do on the device: operands that are numbers known to the host, and differences.
 #pragma once
 
+#include <cuda_runtime_api.h>
+
 #include <cmath>
 #include <cstdint>
 
@@ -36,5 +38,8 @@ int64_t difference_scratch_bytes(int64_t rows, int64_t columns);
 /// What relative() may be of results in 16 bits that were each rounded a few times on the way: four units of rounding,
 /// where a wrong mask, length, scale or bias is off by far more.
 constexpr double relative_limit(DType dtype) { return 4 * (dtype == DType::bf16 ? 0x1p-8 : 0x1p-11); }
+
+/// cudaSuccess if this program has code that the first GPU can run.
+cudaError_t find_code();
 
 }  // namespace dropforge::kernels::on_cuda

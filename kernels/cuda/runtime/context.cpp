@@ -5,12 +5,12 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include "base/error.h"
-#include "kernels/cuda/attention/attention_choice.h"
-#include "kernels/cuda/gemm/gemm_parts.h"
-#include "kernels/cuda/gemm/gemm_plans.h"
+#include "kernels/cuda/runtime/workspace.h"
 #include "kernels/device_lost.h"
 
 namespace dropforge::kernels::on_cuda {
@@ -84,8 +84,6 @@ void check(cudaError_t status, const char* what) {
 void Destroy::operator()(CUstream_st* stream) const noexcept { cudaStreamDestroy(stream); }
 void Destroy::operator()(CUevent_st* event) const noexcept { cudaEventDestroy(event); }
 void Destroy::operator()(void* device_memory) const noexcept { cudaFree(device_memory); }
-void Destroy::operator()(GemmPlans* plans) const noexcept { delete plans; }
-void Destroy::operator()(AttentionKernels* kernels) const noexcept { delete kernels; }
 
 Stream make_stream() {
     cudaStream_t stream = nullptr;
@@ -133,7 +131,7 @@ CudaContext::CudaContext(const CudaOptions& options) : options_(options) {
 CudaContext::~CudaContext() {
     cudaStreamSynchronize(copies_.get());
     cudaStreamSynchronize(compute_.get());
-    attention.reset();  // before the stream that its library uses
+    while (!selectors_.empty()) selectors_.pop_back();  // before the stream that their libraries use
 }
 
 void CudaContext::require_device(const char* what) const {
@@ -267,15 +265,14 @@ std::unique_ptr<Recording> CudaContext::record(const std::function<void()>& call
 
 std::vector<KernelChoice> CudaContext::choices() const {
     std::vector<KernelChoice> all;
-    if (gemm_plans) all = gemm_plans->choices();
-    if (attention) std::ranges::copy(attention->choices(), std::back_inserter(all));
+    for (const auto& selector : selectors_) std::ranges::copy(selector->choices(), std::back_inserter(all));
     return all;
 }
 
 std::vector<std::string> CudaContext::take_notes() {
-    return gemm_plans ? gemm_plans->take_notes() : std::vector<std::string>();
+    std::vector<std::string> all;
+    for (const auto& selector : selectors_) std::ranges::move(selector->take_notes(), std::back_inserter(all));
+    return all;
 }
-
-std::unique_ptr<Context> create_context(const CudaOptions& options) { return std::make_unique<CudaContext>(options); }
 
 }  // namespace dropforge::kernels::on_cuda

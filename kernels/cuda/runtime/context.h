@@ -7,16 +7,17 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/context.h"
-#include "kernels/cuda/backend.h"
 #include "kernels/cuda/runtime/constants.h"
+#include "kernels/cuda/runtime/find_device.h"
+#include "kernels/cuda/runtime/kernel_selector.h"
+#include "kernels/cuda/runtime/options.h"
 
 namespace dropforge::kernels::on_cuda {
-
-class GemmPlans;
-class AttentionKernels;
 
 /// Error unless `status` is cudaSuccess: "CUDA: cannot `what`: ", then CUDA's own text and name. DeviceLost if no
 /// later call can succeed.
@@ -26,8 +27,6 @@ struct Destroy {
     void operator()(CUstream_st* stream) const noexcept;
     void operator()(CUevent_st* event) const noexcept;
     void operator()(void* device_memory) const noexcept;
-    void operator()(GemmPlans* plans) const noexcept;
-    void operator()(AttentionKernels* kernels) const noexcept;
 };
 using Stream = std::unique_ptr<CUstream_st, Destroy>;
 using Event = std::unique_ptr<CUevent_st, Destroy>;
@@ -60,6 +59,7 @@ class CudaContext final : public Context {
     void end_range() override;
     void profiler(bool on) override;
     std::unique_ptr<Recording> record(const std::function<void()>& calls) override;
+    /// Of the selectors, in the order in which they were made.
     std::vector<KernelChoice> choices() const override;
     std::vector<std::string> take_notes() override;
 
@@ -73,9 +73,17 @@ class CudaContext final : public Context {
     /// Scratch for libraries, booked once; calls on the stream use it in turn.
     void* workspace() const { return workspace_.get(); }
 
-    /// Made by the first product, by the first attention.
-    std::unique_ptr<GemmPlans, Destroy> gemm_plans;
-    std::unique_ptr<AttentionKernels, Destroy> attention;
+    /// The context's selector of type T: at the first call for one it is made by `make`, a function that gives a
+    /// std::unique_ptr<T>.
+    template <typename T, typename Make>
+    T& selector(const Make& make) {
+        for (const auto& selector : selectors_)
+            if (auto* found = dynamic_cast<T*>(selector.get())) return *found;
+        std::unique_ptr<T> made = make();
+        T& result = *made;
+        selectors_.push_back(std::move(made));
+        return result;
+    }
 
   private:
     /// A place for inputs on their way. `filled`: the copy from the host is done; `emptied`: so is the one that put
@@ -96,6 +104,7 @@ class CudaContext final : public Context {
     int64_t last_mark_ = 0;
     DeviceMemory workspace_;
     bool recording_ = false;
+    std::vector<std::unique_ptr<KernelSelector>> selectors_;
 
   public:
     Constants constants{*this};  // the last member: it is freed through the others

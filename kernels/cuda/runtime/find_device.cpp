@@ -1,10 +1,10 @@
-// Whether there is a GPU that can be used, and why not.
+#include "kernels/cuda/runtime/find_device.h"
+
 #include <cuda_runtime_api.h>
 #include <fmt/format.h>
 
-#include "kernels/cuda/gemm/gemm_parts.h"
-#include "kernels/cuda/runtime/context.h"
-#include "kernels/cuda/runtime/functions.h"
+#include "kernels/cuda/runtime/check_rows.cuh"
+#include "kernels/cuda/runtime/workspace.h"
 
 namespace dropforge::kernels::on_cuda {
 

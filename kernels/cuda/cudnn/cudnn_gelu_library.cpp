@@ -1,10 +1,10 @@
-#include "kernels/cuda/cudnn/cudnn_gelu.h"
-
+// Products with GELU by cuDNN: serves gelu_library.h.
 #include <algorithm>
 
 #include "base/error.h"
 #include "kernels/cuda/cudnn/cudnn.h"
-#include "kernels/cuda/gemm/gemm_parts.h"
+#include "kernels/cuda/gemm/gelu_library.h"
+#include "kernels/cuda/runtime/workspace.h"
 
 namespace dropforge::kernels::on_cuda {
 
@@ -72,7 +72,7 @@ class Cudnn final : public GeluLibrary {
 }  // namespace
 #endif
 
-std::unique_ptr<GeluLibrary> open_cudnn_gelu([[maybe_unused]] CudaContext& context, std::string& why_not) {
+std::unique_ptr<GeluLibrary> open_gelu_library([[maybe_unused]] CudaContext& context, std::string& why_not) {
     return made_by_cudnn(why_not, [&]() -> std::unique_ptr<GeluLibrary> {
 #ifdef DROPFORGE_CUDNN
         return std::make_unique<Cudnn>(context);

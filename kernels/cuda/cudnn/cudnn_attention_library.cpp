@@ -1,24 +1,17 @@
-#include "kernels/cuda/cudnn/cudnn_attention.h"
-
+// Attention by cuDNN: serves attention_library.h.
 #include <algorithm>
 #include <span>
 #include <vector>
 
 #include "base/error.h"
+#include "kernels/cuda/attention/attention_library.h"
 #include "kernels/cuda/cudnn/cudnn.h"
 #ifdef DROPFORGE_CUDNN
-#include "kernels/cuda/runtime/functions.h"
+#include "kernels/cuda/attention/functions.h"
+#include "kernels/cuda/cudnn/cudnn_trouble.h"
 #endif
 
 namespace dropforge::kernels::on_cuda {
-
-std::string cudnn_trouble(int64_t version, int compute_capability, const AttentionShape& s) {
-    if (version == 91000 || version == 91001) return "wrong results of attention are known of cuDNN 9.10.0 and 9.10.1";
-    const bool hopper = compute_capability / 10 == 9, since_9_20 = version >= 92000 && version < 92700;
-    if (hopper && since_9_20 && (s.rows_kv % 128 == 64 || s.rows_q == 1))
-        return "gradients that are NaN are known of cuDNN 9.20 to 9.26 for one query, or keys = 64 (mod 128)";
-    return "";
-}
 
 #ifdef DROPFORGE_CUDNN
 namespace {
@@ -128,7 +121,7 @@ class Cudnn final : public AttentionLibrary {
 }  // namespace
 #endif
 
-std::unique_ptr<AttentionLibrary> open_cudnn_attention([[maybe_unused]] CudaContext& context, std::string& why_not) {
+std::unique_ptr<AttentionLibrary> open_attention_library([[maybe_unused]] CudaContext& context, std::string& why_not) {
     return made_by_cudnn(why_not, [&]() -> std::unique_ptr<AttentionLibrary> {
 #ifdef DROPFORGE_CUDNN
         return std::make_unique<Cudnn>(context);

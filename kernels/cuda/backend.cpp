@@ -1,5 +1,9 @@
-// The table of the CUDA backend, as far as it goes.
-#include "kernels/cuda/runtime/functions.h"
+#include "kernels/cuda/backend.h"
+
+#include "kernels/cuda/attention/functions.h"
+#include "kernels/cuda/gemm/functions.h"
+#include "kernels/cuda/rowwise/functions.h"
+#include "kernels/cuda/runtime/context.h"
 
 namespace dropforge::kernels {
 
@@ -60,4 +64,9 @@ const KernelTable& cuda_tf32() {
     return table;
 }
 
+namespace on_cuda {
+
+std::unique_ptr<Context> create_context(const CudaOptions& options) { return std::make_unique<CudaContext>(options); }
+
+}  // namespace on_cuda
 }  // namespace dropforge::kernels

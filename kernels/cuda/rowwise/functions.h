@@ -1,32 +1,15 @@
-// The functions of the CUDA backend; kernels/kernels.h says what each does. Each only queues kernels on the context's
-// stream: pointers are device memory, but for those that kernels.h calls spans.
+// The CUDA backend's operations on rows; kernels/kernels.h says what each does. Each only queues kernels on the
+// context's stream: pointers are device memory, but for those that kernels.h calls spans.
 #pragma once
 
-#include <cuda_runtime_api.h>
-
-#include "kernels/cuda/backend.h"
+#include "kernels/kernels.h"
 
 namespace dropforge::kernels::on_cuda {
-
-void gemm(const Gemm&, Context&);
-/// The same by a kernel that takes any operands, and is slow.
-void gemm_small(const Gemm&, Context&);
-/// cudaSuccess if this program has code that the first GPU can run.
-cudaError_t find_code();
 
 void embedding_forward(const EmbeddingForward&, Context&);
 void embedding_backward(const EmbeddingBackward&, Context&);
 void layernorm_forward(const LayerNormForward&, Context&);
 void layernorm_backward(const LayerNormBackward&, Context&);
-/// By our own kernels.
-void attention_forward(const AttentionForward&, Context&);
-void attention_backward(const AttentionBackward&, Context&);
-/// The table's: by these or by a library's, attention_choice.h says which.
-void chosen_attention_forward(const AttentionForward&, Context&);
-void chosen_attention_backward(const AttentionBackward&, Context&);
-/// For a library's dropout: a seed and an offset ([2] i64, not negative), drawn by Philox from the state and the site,
-/// so that a recorded step draws anew whenever the state is another.
-void draw_attention_seed(const Dropout& dropout, int64_t* seed_and_offset, Context& context);
 void gelu_forward(const GeluForward&, Context&);
 void gelu_backward(const GeluBackward&, Context&);
 void tanh_forward(const TanhForward&, Context&);
