@@ -1,5 +1,5 @@
 # What there is of the CUDA Toolkit: the machine's, or the wheels that `./dev setup cuda` put into .cuda/. Its headers alone are enough to run the
-# kernels of kernels/cuda on fibers (tests/simt); with nvcc there is the library kernels_cuda, the CUDA backend. Sets CUDA_HEADERS (a folder, or
+# kernels of kernels/cuda on fibers (kernels/cuda/emulator); with nvcc there is the library kernels_cuda, the CUDA backend. Sets CUDA_HEADERS (a folder, or
 # empty), CUDA_TOOLKIT (likewise), NVCC, CUOBJDUMP and NVDISASM (programs, or empty).
 set(CUDA_HEADERS "")
 set(CUDA_TOOLKIT "")
@@ -51,13 +51,13 @@ if(NOT DROPFORGE_CUDA STREQUAL OFF)
 endif()
 
 # Compiled by the host's compiler in both forms of the backend, this and the emulated one of tests/.
-file(GLOB cuda_host_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cpp)
-list(FILTER cuda_host_sources EXCLUDE REGEX "/cudnn_graphs[.]cpp$")  # below
+file(GLOB cuda_host_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cpp ${PROJECT_SOURCE_DIR}/kernels/cuda/*/*.cpp)
+list(FILTER cuda_host_sources EXCLUDE REGEX "/emulator/|/cudnn_graphs[.]cpp$")  # the latter below
 set(searched_toolkit ${CUDA_TOOLKIT})
 if(DROPFORGE_PORTABLE)
     set(searched_toolkit "")
 endif()
-set_source_files_properties(${PROJECT_SOURCE_DIR}/kernels/cuda/libraries.cpp
+set_source_files_properties(${PROJECT_SOURCE_DIR}/kernels/cuda/libraries/library.cpp
                             PROPERTIES COMPILE_DEFINITIONS "DROPFORGE_CUDA_TOOLKIT=\"${searched_toolkit}\"")
 
 # Sanitizers are for the emulated backend: nvcc knows nothing of them.
@@ -79,7 +79,7 @@ if(NVCC AND CUDA_HEADERS AND NOT DROPFORGE_SANITIZE)
 
     # The kernels are apart from the host's part: they need none of its libraries' headers, which nvcc cannot all read. Products and sums are not
     # joined, as in the emulated form: docs/gpu-without-a-gpu.md, "Numbers".
-    file(GLOB cuda_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cu)
+    file(GLOB cuda_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cuda/*/*.cu)
     add_library(kernels_cuda_device OBJECT ${cuda_sources})
     target_include_directories(kernels_cuda_device PRIVATE ${PROJECT_SOURCE_DIR})
     target_compile_options(kernels_cuda_device PRIVATE -O3 --expt-relaxed-constexpr -fmad=false -lineinfo -Xcompiler=-Wall,-Wextra)
@@ -93,7 +93,7 @@ if(NVCC AND CUDA_HEADERS AND NOT DROPFORGE_SANITIZE)
     find_path(CUDNN_HEADERS cudnn.h HINTS ${CUDA_HEADERS} ${PROJECT_SOURCE_DIR}/.cuda/nvidia/cu13/include)
     mark_as_advanced(CUDNN_FRONTEND_HEADERS CUDNN_HEADERS)
     if(CUDNN_FRONTEND_HEADERS AND CUDNN_HEADERS)
-        add_library(cudnn_graphs STATIC ${PROJECT_SOURCE_DIR}/kernels/cuda/cudnn_graphs.cpp)
+        add_library(cudnn_graphs STATIC ${PROJECT_SOURCE_DIR}/kernels/cuda/cudnn/cudnn_graphs.cpp)
         target_include_directories(cudnn_graphs SYSTEM PRIVATE ${CUDA_HEADERS} ${CUDNN_HEADERS} ${CUDNN_FRONTEND_HEADERS})
         target_compile_options(cudnn_graphs PRIVATE -O1)  # none of it is in a loop
         target_link_libraries(cudnn_graphs PUBLIC base ${CMAKE_DL_LIBS})

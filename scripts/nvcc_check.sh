@@ -17,7 +17,7 @@ if [ "$architectures" = all ] || [ -n "$write" ]; then architectures=$all_archit
 budget=${DROPFORGE_CUDA_BUDGET:-kernels/cuda/budget.txt}
 
 # What is compiled stays until its source, a header, the compiler or this script changes.
-headers=$(cat base/*.h kernels/*.h kernels/cuda/*.cuh kernels/cuda/*.h scripts/nvcc_check.sh | cat - <("$nvcc" --version) | sha1sum)
+headers=$(cat base/*.h kernels/*.h kernels/cuda/*.h kernels/cuda/*/*.cuh kernels/cuda/*/*.h scripts/nvcc_check.sh | cat - <("$nvcc" --version) | sha1sum)
 
 # compile ARCHITECTURE SOURCE: the log of the assembler, the PTX and the machine code go to FOLDER/sm_ARCHITECTURE.
 compile() {
@@ -136,7 +136,7 @@ compile_all() {
     export folder nvcc headers
     export -f compile
     for architecture in $architectures; do
-        for source in kernels/cuda/*.cu; do printf '%s %s\n' "$architecture" "$source"; done
+        for source in kernels/cuda/*/*.cu; do printf '%s %s\n' "$architecture" "$source"; done
     done | xargs -P "$(scripts/cores.sh)" -L 1 bash -c 'compile "$1" "$2"' compile
 }
 

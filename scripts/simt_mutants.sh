@@ -14,13 +14,16 @@ trap 'rm -rf "$work"' EXIT
 defects() {
     grep -v '^#' scripts/simt_mutants.txt
     local file number barriers
-    for file in "$kernels"/*.cu "$kernels"/*.cuh; do
+    for file in "$kernels"/*/*.cu "$kernels"/*/*.cuh; do
         barriers=$({ grep -oE '__sync(threads|warp)\(\);' "$file" || true; } | wc -l)
         for ((number = 1; number <= barriers; ++number)); do
             echo "race | ${file##*/} | barrier $number is missing | perl s/__sync(threads|warp)\\(\\);/++\$n == $number ? \"\" : \$&/ge"
         done
     done
 }
+
+# path_of FILE: where it is below the tree; names are unique over the folders of kernels/cuda.
+path_of() { (cd "$root" && echo "$kernels"/*/"$1"); }
 
 # unit_of FILE: the kernel file to compile where FILE is a header.
 unit_of() {
@@ -70,14 +73,15 @@ mutate() {
 # make_program PROGRAM UNIT FOLDER: FOLDER/program from the kernel file UNIT as it is below FOLDER, or else in the tree, and its headers alike.
 # The commands are the build's own.
 make_program() {
-    local program=$1 unit=$2 folder=$3 object=tests/simt/checks/seen/$2.o source=$root/$kernels/$2.cu compile link
+    local program=$1 unit=$2 folder=$3 object=tests/simt_checks/seen/$2.o source compile link
+    source=$(path_of "$unit.cu")
     compile=$(ninja -C "$build" -t commands "$object" | tail -n 1)
     compile=${compile//"$build/$object"/$folder/mutant.o}
     compile=${compile//-I"$root" /-I$folder -I$root }
-    if [ -e "$folder/$kernels/$unit.cu" ]; then compile=${compile//"$source"/$folder/$kernels/$unit.cu}; fi
+    if [ -e "$folder/$source" ]; then compile=${compile//"$root/$source"/$folder/$source}; fi
     (cd "$build" && eval "$compile") || return 1
     link=$(ninja -C "$build" -t commands "$program" | tail -n 1)
-    link=${link/ tests\/simt\/checks\/seen\// $folder/mutant.o tests/simt/checks/seen/}
+    link=${link/ tests\/simt_checks\/seen\// $folder/mutant.o tests/simt_checks/seen/}
     link=${link/ $object / }
     (cd "$build" && eval "${link/-o bin\/$program/-o $folder/program}")
 }
@@ -90,16 +94,17 @@ caught_by() {
 
 # try_defect LINE: prints "outcome <tab> check <tab> file: what <tab> caught by".
 try_defect() {
-    local check file what expression unit folder program result options=() status=0
+    local check file what expression path unit folder program result options=() status=0
     IFS='|' read -r check file what expression <<<"$1"
     check=${check// /} file=${file// /} what=${what# } what=${what% } expression=${expression# }
     folder=$(mktemp -d -p "$work")
-    mkdir -p "$folder/$kernels"
+    path=$(path_of "$file")
+    mkdir -p "$folder/${path%/*}"
     unit=$(unit_of "$file")
     program=simt_race_test
     if [ "$check" = traffic ]; then program=simt_traffic_test; fi
     if [ "$check" = values ]; then options=(--values); fi
-    if ! mutate "$expression" "$kernels/$file" "$folder/$kernels/$file"; then
+    if ! mutate "$expression" "$path" "$folder/$path"; then
         result="changes nothing"
     elif ! make_program $program "$unit" "$folder" >"$folder/log" 2>&1; then
         result="does not compile"
@@ -113,7 +118,7 @@ try_defect() {
 }
 
 export build work kernels root
-export -f unit_of cases_of mutate make_program caught_by try_defect
+export -f path_of unit_of cases_of mutate make_program caught_by try_defect
 start=$SECONDS
 defects | grep -E -- "$only" | tr '\n' '\0' | xargs -0 -P "$(scripts/cores.sh)" -I{} bash -c 'try_defect "$1"' try {} | tee "$build/mutants.tsv"
 LC_ALL=C sort -o "$build/mutants.tsv" "$build/mutants.tsv"

@@ -11,7 +11,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "bench/predict/device_files.h"
-#include "kernels/cuda/gemm_parts.h"
+#include "kernels/cuda/gemm/gemm_parts.h"
+#include "kernels/cuda/runtime/workspace.h"
 
 namespace dropforge {
 
@@ -152,7 +153,7 @@ double GpuPrediction::gemm_seconds(const Work& w, int64_t beside) const {
 /// Products, then the scores one by one. The backward pass makes the scores and their gradients again for the queries'
 /// gradients where the keys are too many for one block: five products, or seven by two kernels.
 double GpuPrediction::attention_seconds(const Work& w) const {
-    constexpr int64_t kKeysOfBlock = 128;  // kernels/cuda/attention_backward.cu, heads of up to 64
+    constexpr int64_t kKeysOfBlock = 128;  // kernels/cuda/attention/attention_backward.cu, heads of up to 64
     const double scores = static_cast<double>(w.count * w.m * w.n), head = static_cast<double>(w.k);
     const bool backward = w.kind == Work::Kind::attention_backward, again = backward && w.n > kKeysOfBlock;
     const double products = !backward ? 2 : again ? 7 : 5;

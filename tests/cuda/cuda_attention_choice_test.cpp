@@ -5,11 +5,11 @@
 #include <functional>
 #include <set>
 
-#include "kernels/cuda/attention_check.h"
-#include "kernels/cuda/attention_choice.h"
-#include "kernels/cuda/attention_cudnn.h"
-#include "kernels/cuda/attention_reference.h"
-#include "kernels/cuda/functions.h"
+#include "kernels/cuda/attention/attention_check.h"
+#include "kernels/cuda/attention/attention_choice.h"
+#include "kernels/cuda/attention/attention_reference.h"
+#include "kernels/cuda/attention/functions.h"
+#include "kernels/cuda/cudnn/cudnn_trouble.h"
 #include "kernels/dropout.h"
 #include "tests/support/kernel_testing.h"
 #include "tests/support/message_of.h"
@@ -24,10 +24,8 @@ struct Faults {
     std::string why_not = {}, trouble = {};
     std::function<void(AttentionForward&)> forward = [](AttentionForward&) {};
     std::function<void(AttentionBackward&)> backward = [](AttentionBackward&) {};
-    std::function<void(const AttentionForward&, CudaContext&)> after_forward = [](const AttentionForward&,
-                                                                                  CudaContext&) {};
-    std::function<void(const AttentionBackward&, CudaContext&)> after_backward = [](const AttentionBackward&,
-                                                                                    CudaContext&) {};
+    std::function<void(const AttentionForward&, CudaContext&)> after_forward = [](auto&&...) {};
+    std::function<void(const AttentionBackward&, CudaContext&)> after_backward = [](auto&&...) {};
     int64_t workspace = 1000;
 };
 
@@ -93,8 +91,9 @@ class Bench {
   public:
     explicit Bench(const Sizes& sizes, Faults faults = {}, AttentionUse use = AttentionUse::automatic)
         : context_(std::make_unique<CudaContext>()), sizes_(sizes) {
-        context_->attention.reset(new AttentionKernels(
-            *context_, use, std::make_unique<FakeLibrary>(*context_, std::move(faults), plans, calls), ""));
+        auto library = std::make_unique<FakeLibrary>(*context_, std::move(faults), plans, calls);
+        context_->selector<AttentionKernels>(
+            [&] { return std::make_unique<AttentionKernels>(*context_, use, std::move(library), ""); });
         constexpr int64_t bytes = 1 << 20;
         for (DeviceMemory& m : memory_) {
             m = device_memory(bytes);
@@ -269,7 +268,9 @@ TEST_CASE("a library is not asked for what it cannot do, or is known to do wrong
 
 TEST_CASE("without a library our own kernels serve, and the reason is told") {
     CudaContext context;
-    context.attention.reset(new AttentionKernels(context, AttentionUse::automatic, nullptr, "it is not there"));
+    context.selector<AttentionKernels>([&] {
+        return std::make_unique<AttentionKernels>(context, AttentionUse::automatic, nullptr, "it is not there");
+    });
     AttentionForward empty{};
     empty.dtype = DType::bf16;
     chosen_attention_forward(empty, context);

@@ -1,5 +1,5 @@
-// The commands on an imaginary GPU (tests/simt), in this process: which device is chosen and why, what is said when a
-// GPU is too small or fails, TF32.
+// The commands on an imaginary GPU (kernels/cuda/emulator), in this process: which device is chosen and why, what is
+// said when a GPU is too small or fails, TF32.
 #include <doctest/doctest.h>
 
 #include <cstdio>
@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "engine/safetensors.h"
+#include "kernels/cuda/emulator/mock_runtime.h"
 #include "model/checkpoint/manifest.h"
 #include "model/run/folder.h"
-#include "tests/simt/mock_runtime.h"
 #include "tests/support/paths.h"
 #include "tests/support/pretrain_fixture.h"
 

@@ -1,6 +1,6 @@
-// The host side of the CUDA backend, on an imaginary GPU (tests/simt/mock_runtime.h): memory, copies and their order,
-// marks, recordings; what is said where there is no GPU or it fails.
-#include "kernels/cuda/context.h"
+// The host side of the CUDA backend, on an imaginary GPU (kernels/cuda/emulator/mock_runtime.h): memory, copies and
+// their order, marks, recordings; what is said where there is no GPU or it fails.
+#include "kernels/cuda/runtime/context.h"
 
 #include <doctest/doctest.h>
 
@@ -10,12 +10,13 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "engine/buffer.h"
-#include "kernels/cuda/functions.h"
-#include "kernels/cuda/libraries.h"
-#include "kernels/cuda/refuse.h"
+#include "kernels/cuda/backend.h"
+#include "kernels/cuda/emulator/mock_runtime.h"
+#include "kernels/cuda/libraries/library.h"
+#include "kernels/cuda/runtime/refuse.h"
 #include "kernels/device_lost.h"
-#include "tests/simt/mock_runtime.h"
 #include "tests/support/message_of.h"
 #include "tests/support/temporary_folder.h"
 
@@ -192,6 +193,41 @@ TEST_CASE("too little memory: what was asked for and what is free") {
     CHECK(context.free_bytes() == 1000);
     Floats fits(context, 250);
     CHECK(fits.read() == std::vector<float>(250, 0.0f));
+}
+
+/// Which notes its end in a list, if the context's stream can still be used.
+template <char kName>
+class Selector final : public KernelSelector {
+  public:
+    Selector(CudaContext& context, std::string& ended) : context_(context), ended_(ended) {}
+    ~Selector() override {
+        if (cudaStreamSynchronize(context_.stream()) == cudaSuccess) ended_ += kName;
+    }
+    std::vector<KernelChoice> choices() const override { return {{.operation = std::string(1, kName)}}; }
+    std::vector<std::string> take_notes() override { return {std::string(1, kName)}; }
+
+  private:
+    CudaContext& context_;
+    std::string& ended_;
+};
+
+TEST_CASE("selectors of kernels are made once, listed in that order, and end in reverse before the streams") {
+    std::string ended;
+    {
+        CudaContext context;
+        const auto first = [&] { return std::make_unique<Selector<'1'>>(context, ended); };
+        const auto second = [&] { return std::make_unique<Selector<'2'>>(context, ended); };
+        CHECK_THROWS(context.selector<Selector<'1'>>([&]() -> std::unique_ptr<Selector<'1'>> { throw Error("no"); }));
+        const auto& made = context.selector<Selector<'1'>>(first);
+        context.selector<Selector<'2'>>(second);
+        CHECK(&context.selector<Selector<'1'>>(first) == &made);
+        REQUIRE(context.choices().size() == 2);
+        CHECK(context.choices()[0].operation == "1");
+        CHECK(context.choices()[1].operation == "2");
+        CHECK(context.take_notes() == std::vector<std::string>{"1", "2"});
+        CHECK(ended.empty());
+    }
+    CHECK(ended == "21");
 }
 
 TEST_CASE("memory that another process took in between: the same, and the context goes on") {

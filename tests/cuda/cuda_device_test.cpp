@@ -1,5 +1,5 @@
-// What the CUDA kernels share, kernels/cuda/device.cuh, dropout.cuh and mma.cuh: access in packs, rounding, reductions,
-// Philox, products of fragments; and what launchers refuse.
+// What the CUDA kernels share, kernels/cuda/runtime/device.cuh, dropout.cuh and mma.cuh: access in packs, rounding,
+// reductions, Philox, products of fragments; and what launchers refuse.
 // label: simt-quick
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -8,9 +8,9 @@
 #include <cstring>
 #include <numeric>
 
-#include "kernels/cuda/dropout.cuh"
-#include "kernels/cuda/mma.cuh"
-#include "kernels/cuda/sort_rows.cuh"
+#include "kernels/cuda/rowwise/sort_rows.cuh"
+#include "kernels/cuda/runtime/dropout.cuh"
+#include "kernels/cuda/runtime/mma.cuh"
 #include "kernels/dropout.h"
 #include "tests/support/kernel_testing.h"
 #include "tests/support/message_of.h"

@@ -1,5 +1,6 @@
-// Which kernel makes a product with GELU: our own after the product, cuBLASLt's (the mock of tests/simt), or another
-// library's, that is right or wrong in the ways that libraries are. That the results are right is in gemm_test.cpp.
+// Which kernel makes a product with GELU: our own after the product, cuBLASLt's (the mock of kernels/cuda/emulator), or
+// another library's, that is right or wrong in the ways that libraries are. That the results are right is in
+// gemm_test.cpp.
 // label: simt-quick
 #include <doctest/doctest.h>
 
@@ -10,11 +11,11 @@
 #include <vector>
 
 #include "engine/buffer.h"
-#include "kernels/cuda/functions.h"
-#include "kernels/cuda/gelu_cudnn.h"
-#include "kernels/cuda/gemm_plans.h"
-#include "tests/simt/mock_runtime.h"
-#include "tests/simt/mock_streams.h"
+#include "kernels/cuda/emulator/mock_runtime.h"
+#include "kernels/cuda/emulator/mock_streams.h"
+#include "kernels/cuda/gemm/functions.h"
+#include "kernels/cuda/gemm/gemm_plans.h"
+#include "kernels/cuda/rowwise/functions.h"
 #include "tests/support/message_of.h"
 #include "tests/support/temporary_folder.h"
 
@@ -87,7 +88,7 @@ struct Product {
         : plans(context,
                 [faults](CudaContext& c, std::string& why_not) -> std::unique_ptr<GeluLibrary> {
                     if (faults) return std::make_unique<Library>(c, *faults);
-                    return open_cudnn_gelu(c, why_not);
+                    return open_gelu_library(c, why_not);
                 }),
           gemm{.a = ones(kRows * kDepth, dtype),
                .b = ones(kColumns * kDepth, dtype),

@@ -1,5 +1,6 @@
 // How the CUDA backend chooses the algorithms of its products, and keeps the choices, on an imaginary cuBLASLt whose
-// second proposal is the fastest (tests/simt/mock_cublaslt.cpp). That products are right is in gemm_test.cpp.
+// second proposal is the fastest (kernels/cuda/emulator/mock_cublaslt.cpp). That products are right is in
+// gemm_test.cpp.
 #include <doctest/doctest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -8,12 +9,12 @@
 #include <vector>
 
 #include "engine/buffer.h"
-#include "kernels/cuda/context.h"
-#include "kernels/cuda/functions.h"
-#include "kernels/cuda/gemm_cache.h"
-#include "kernels/cuda/gemm_problem.h"
-#include "tests/simt/mock_cublaslt.h"
-#include "tests/simt/mock_runtime.h"
+#include "kernels/cuda/backend.h"
+#include "kernels/cuda/emulator/mock_cublaslt.h"
+#include "kernels/cuda/emulator/mock_runtime.h"
+#include "kernels/cuda/gemm/gemm_cache.h"
+#include "kernels/cuda/gemm/gemm_problem.h"
+#include "kernels/cuda/runtime/context.h"
 #include "tests/support/message_of.h"
 #include "tests/support/temporary_folder.h"
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "kernels/cuda/libraries.h"
+#include "kernels/cuda/libraries/library.h"
 #include "tests/support/message_of.h"
 #include "tests/support/temporary_folder.h"
 

@@ -13,8 +13,7 @@
 
 #include "base/error.h"
 #include "base/philox.h"
-#include "kernels/cuda/attention_check.h"
-#include "kernels/cuda/attention_cudnn.h"
+#include "kernels/cuda/attention/attention_check.h"
 #include "tests/support/attention_shapes.h"
 
 namespace dropforge::kernels::on_cuda {
@@ -29,7 +28,7 @@ struct Device {
         std::string why_not;
         if (find_cuda_device(why_not)) {
             context = std::make_unique<CudaContext>();
-            cudnn = open_cudnn_attention(*context, why_not);
+            cudnn = open_attention_library(*context, why_not);
         }
         if (!cudnn) MESSAGE("skipped: " << why_not);
     }

@@ -7,7 +7,7 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
-#include "kernels/cuda/cudnn_graphs.h"
+#include "kernels/cuda/cudnn/cudnn_graphs.h"
 #endif
 
 namespace dropforge::kernels::on_cuda {

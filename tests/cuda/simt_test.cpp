@@ -1,7 +1,7 @@
-// The emulator of tests/simt itself: threads and shared memory work, every order is what it says, and each misuse of
-// CUDA is seen and named.
+// The emulator (kernels/cuda/emulator) itself: threads and shared memory work, every order is what it says, and each
+// misuse of CUDA is seen and named.
 // label: simt-quick
-#include "tests/simt/simt.h"
+#include "kernels/cuda/emulator/simt.h"
 
 #include <doctest/doctest.h>
 
@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/cuda/device.cuh"
+#include "kernels/cuda/runtime/device.cuh"
 #include "tests/support/message_of.h"
 
 namespace dropforge::simt {

@@ -3,7 +3,7 @@
 // label: levels
 #include "tests/support/kernel_testing.h"
 #if DROPFORGE_CUDA_TESTED
-#include "kernels/cuda/functions.h"
+#include "kernels/cuda/gemm/functions.h"
 #endif
 
 namespace dropforge::kernels {

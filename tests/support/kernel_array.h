@@ -8,13 +8,13 @@
 #include <memory>
 #include <vector>
 
+#include "kernels/cuda/emulator/observed.h"
 #include "kernels/dtype.h"
-#include "tests/simt/observed.h"
 
 namespace dropforge::kernels {
 
-/// Heap memory of which the observer of kernels' accesses (simt/observed.h) is told when it is freed: what comes to its
-/// place next is other memory.
+/// Heap memory of which the observer of kernels' accesses (emulator/observed.h) is told when it is freed: what comes to
+/// its place next is other memory.
 template <typename T>
 struct ForgottenWhenFreed : std::allocator<T> {
     ForgottenWhenFreed() = default;

@@ -8,8 +8,8 @@
 //     error ≤ 2 · error of straightforward() + half an ulp of the output's storage at the scale of the output.
 // NaN fails. Outputs and scratch are NaN before the call, and so is the padding between rows, which must stay as it
 // was. A second run with another number of threads must give the same bits. Where the CUDA Toolkit's headers are, the
-// CUDA kernels run too: on tests/simt, with their threads in three orders that must give the same bits, or, in a build
-// for that (DROPFORGE_TEST_DEVICE=cuda), on a GPU.
+// CUDA kernels run too: on kernels/cuda/emulator, with their threads in three orders that must give the same bits, or,
+// in a build for that (DROPFORGE_TEST_DEVICE=cuda), on a GPU.
 //
 // Gradients of reference() itself are checked against finite differences of its forward (check_gradient).
 #pragma once
@@ -35,10 +35,10 @@
 
 #include "base/error.h"
 #include "base/philox.h"
+#include "kernels/cuda/emulator/asan.h"
+#include "kernels/cuda/emulator/observed.h"
 #include "kernels/kernels.h"
 #include "kernels/reference/loops.h"
-#include "tests/simt/asan.h"
-#include "tests/simt/observed.h"
 #include "tests/support/kernel_array.h"
 #if DROPFORGE_CUDA_TESTED
 #include "kernels/cuda/backend.h"
@@ -47,7 +47,7 @@
 namespace dropforge::kernels {
 
 /// The backends that a test runs. One that needs operations which the CUDA backend lacks names them, and runs without
-/// it. Where an observer looks at memory accesses (tests/simt/checks), only the CUDA backend; in a test of one level of
+/// it. Where an observer looks at memory accesses (tests/simt_checks), only the CUDA backend; in a test of one level of
 /// CPU kernels (main.cpp), not that one.
 template <typename... Operations>
 std::vector<const KernelTable*> backends(Operations KernelTable::*... needed) {

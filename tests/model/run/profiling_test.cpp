@@ -12,8 +12,8 @@
 #include "tests/support/pretrain_fixture.h"
 #include "tests/support/shell.h"
 #ifdef DROPFORGE_CUDA_EMULATED
-#include "kernels/cuda/context.h"
-#include "tests/simt/mock_runtime.h"
+#include "kernels/cuda/emulator/mock_runtime.h"
+#include "kernels/cuda/runtime/context.h"
 #endif
 
 using namespace dropforge;

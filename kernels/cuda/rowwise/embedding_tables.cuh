@@ -1,0 +1,26 @@
+// Embeddings' backward, second half: from the gradients at the sums of three tables' rows to those of the tables.
+#pragma once
+
+#include "kernels/cuda/rowwise/sort_rows.cuh"
+#include "kernels/cuda/runtime/device.cuh"
+
+namespace dropforge::kernels::on_cuda {
+
+/// How the scratch of an EmbeddingBackward is cut (kernels/scratch.cpp).
+struct EmbeddingScratch {
+    explicit EmbeddingScratch(const EmbeddingBackward& e)
+        : sorted(static_cast<IdRow*>(e.scratch)),
+          other(sorted + e.rows),
+          dsum(reinterpret_cast<float*>(other + e.rows)),
+          partials(dsum + e.rows * e.columns) {}
+    IdRow *sorted, *other;  // [rows]
+    float* dsum;            // [rows, columns] the gradients
+    float* partials;        // [device_row_blocks, 2, columns]
+};
+
+/// Uses scratch.partials.
+void add_to_positions_and_types(const EmbeddingBackward& e, const EmbeddingScratch& scratch, Context& context);
+/// Overwrites scratch.dsum.
+void add_to_words(const EmbeddingBackward& e, const EmbeddingScratch& scratch, Context& context);
+
+}  // namespace dropforge::kernels::on_cuda
