@@ -71,7 +71,7 @@ TEST_CASE("what stays in a layer stayed in all before it: the largest values, of
     const Parameters parameters(six_layers(0), {});
     // A Program of the routing alone; every position's number goes through the choices.
     Program program("routing");
-    Graph g(program, parameters, {.batch = 6, .sequence = kSequence, .lengths = true});
+    Builder g(program, parameters, {.batch = 6, .sequence = kSequence, .lengths = true});
     const DroppedTokens dropped = drop_tokens(g, PyramidRouting(), kKeep);
     Tensor positions = program.bound("positions", DType::f32, {6 * kSequence, 1});
     std::vector<size_t> layers;
