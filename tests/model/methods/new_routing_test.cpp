@@ -39,7 +39,7 @@ StepOptions pyramid_options(const data::Batch& batch, int64_t micro_batch) {
 TEST_CASE("docs/new-routing.md shows this very file") {
     const fs::path source = fs::path(kTestData).parent_path();
     const std::string page = read_text(source.parent_path() / "docs/new-routing.md"),
-                      file = read_text(source / "pyramid_routing.h");
+                      file = read_text(source / "support" / "pyramid_routing.h");
     CHECK(page.find("```cpp\n" + file + "```\n") != std::string::npos);
 }
 
