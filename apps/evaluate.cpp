@@ -12,6 +12,7 @@
 #include "model/checkpoint/huggingface.h"
 #include "model/checkpoint/manifest.h"
 #include "model/checkpoint/tokenizer_files.h"
+#include "model/run/trained_by.h"
 #include "model/training/evaluation.h"
 
 namespace dropforge {
@@ -37,12 +38,15 @@ void evaluate(const Options& o, const CommonOptions& common) {
     const auto vocabulary = data::Vocabulary::load(dataset.vocabulary_path());
     print_notes(require_same_tokenizer(o.model, o.data, vocabulary, dataset.normalization()), common);
     print_notes(notes_on(model, o.model), common);
-    const EvaluationOptions options{
-        .batch = o.batch,
-        .sequence = o.sequence,
-        .max_predictions = std::max<int64_t>(1, std::lround(0.15 * static_cast<double>(o.sequence))),
-        .sequences = o.sequences,
-        .dtype = o.dtype};
+    const int64_t masked = std::max<int64_t>(1, std::lround(0.15 * static_cast<double>(o.sequence)));
+    BertConfig with_ids = config;  // a checkpoint's config.json may lack them
+    with_ids.special = vocabulary.special();
+    const EvaluationOptions options{.batch = o.batch,
+                                    .sequence = o.sequence,
+                                    .max_predictions = masked,
+                                    .sequences = o.sequences,
+                                    .dtype = o.dtype,
+                                    .method = trained_by(o.model, with_ids, o.sequence, masked)};
     Evaluator evaluator(model.parameters, dataset, vocabulary.special(), options);
     Device device = choose_device(o.device);
     require_computes(device, o.dtype);

@@ -9,6 +9,7 @@
 #include "model/checkpoint/manifest.h"
 #include "model/checkpoint/tokenizer_files.h"
 #include "model/network/bert.h"
+#include "model/run/trained_by.h"
 #include "model/training/forward_pass.h"
 
 namespace dropforge {
@@ -77,6 +78,8 @@ FillResult fill_mask(const fs::path& folder, const std::vector<std::string>& tex
             tokenizer.size(), config.vocabulary);
     FillResult result{.fillings = {}, .notes = notes_on(model, folder)};
     result.notes.insert(result.notes.end(), tokenizer.notes.begin(), tokenizer.notes.end());
+    if (const std::string note = trained_by(folder, config, config.max_positions, 1)->note_on_filling(); !note.empty())
+        result.notes.push_back(note);
     Encoder encoder(tokenizer, config.max_positions);
     for (const std::string& text : texts) {
         const data::Batch batch = encoder.encode(text);

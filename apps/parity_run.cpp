@@ -132,7 +132,7 @@ void add_step(const StepResult& result, StepKind kind, TrainingStep& step, float
 StepOptions step_options(const ParityOptions& o, const BertConfig& model, const data::Batch& batch) {
     const MethodEntry& entry = method_entry(o.method);
     const SafetensorsFile file(o.batch);
-    const RunShape shape{model, batch.length, std::max<int64_t>(o.steps, 1)};
+    const RunShape shape{model, batch.length, std::max<int64_t>(o.steps, 1), batch.masked, false};
     const auto method = entry.make_for_parity == nullptr
                             ? entry.make(shape, o.method_options)
                             : entry.make_for_parity({shape, o.method_options, o.model.string(), file});

@@ -27,8 +27,9 @@ void check(const Dataset& dataset, const LoaderOptions& options) {
 }
 
 Masker masker_of(const Dataset& dataset, const SpecialIds& special, const LoaderOptions& options) {
-    return {
-        special, dataset.vocabulary_size(), {options.mask_probability, options.max_predictions, options.whole_word}};
+    return {special,
+            dataset.vocabulary_size(),
+            {options.mask_probability, options.max_predictions, options.whole_word, options.mask_token_share}};
 }
 
 void reserve(Batch& batch, int64_t sequences, const LoaderOptions& options) {

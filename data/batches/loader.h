@@ -26,8 +26,9 @@ struct LoaderOptions {
     int64_t length = 0;           // S, tokens of a sequence with [CLS] and [SEP]
     int64_t max_predictions = 0;  // M, masked slots of a sequence
     double mask_probability = 0.15;
-    bool dynamic = true;      // masks drawn anew at every epoch; else those of epoch 0
-    bool whole_word = false;  // mask all pieces of a word or none
+    std::optional<double> mask_token_share = {};  // MaskingOptions
+    bool dynamic = true;                          // masks drawn anew at every epoch; else those of epoch 0
+    bool whole_word = false;                      // mask all pieces of a word or none
     int rank = 0, ranks = 1;  // this process makes sequences [rank, rank + 1) · batch / ranks of each step
     int prefetch = 4;         // batches made ahead
     std::vector<SampleRange> skipped = {};  // ascending, disjoint: never shown, later samples move up
@@ -89,7 +90,7 @@ class Loader {
 /// sees the same.
 class EvaluationBatches {
   public:
-    /// options: batch, length, max_predictions, mask_probability, whole_word and seed are used.
+    /// options: batch, length, max_predictions, mask_probability, mask_token_share, whole_word and seed are used.
     EvaluationBatches(const Dataset& dataset, const SpecialIds& special, const LoaderOptions& options);
 
     uint64_t sequences() const { return sequences_; }

@@ -53,6 +53,10 @@ Masker::Masker(const SpecialIds& special, int32_t vocabulary_size, const Masking
     require(options.probability > 0 && options.probability <= 1, "mask probability {}: expected above 0 and at most 1",
             options.probability);
     require(options.max_predictions >= 1, "max predictions {}: expected at least 1", options.max_predictions);
+    if (!options.mask_token_share) return;
+    require(*options.mask_token_share >= 0 && *options.mask_token_share <= 1, "mask token share {}: expected 0 to 1",
+            *options.mask_token_share);
+    require(!options.whole_word, "masking: whole words cannot keep a fixed count of [MASK]");
 }
 
 bool Masker::is_special(int32_t id) const { return std::ranges::find(special_, id) != special_.end(); }
@@ -100,38 +104,64 @@ void Masker::choose_words(PhiloxStream& random, size_t count, std::span<const ui
     for (size_t c = begin; c < begin + count; ++c) chosen_.push_back(candidates_[c]);
 }
 
+// 80 % become [MASK], 10 % a random token.
+void Masker::change_tokens(PhiloxStream& random, std::span<int32_t> ids) {
+    for (const int32_t position : chosen_) {
+        const uint32_t fate = random.below(10);
+        if (fate < 9) ids[static_cast<size_t>(position)] = fate < 8 ? mask_ : random_token(random);
+    }
+}
+
+// So many [MASK] in all, whatever the sequence.
+void Masker::change_fixed(PhiloxStream& random, std::span<int32_t> ids) {
+    const auto wanted = std::llround(*options_.mask_token_share * static_cast<double>(options_.max_predictions));
+    int64_t left = wanted - std::ranges::count(ids, mask_);
+    require(left >= 0, "masking: a sequence holds {} [MASK], of which it may have {}", wanted - left, wanted);
+    bool stays = true;
+    for (const int32_t position : drawn_) {
+        int32_t& id = ids[static_cast<size_t>(position)];
+        if (left > 0) {
+            id = mask_;
+            --left;
+            continue;
+        }
+        if (!stays) id = random_token(random);
+        stays = !stays;
+    }
+    for (size_t i = 1; i < ids.size() && left > 0; ++i)
+        if (std::exchange(ids[i], mask_) != mask_) --left;
+    require(left == 0, "masking: {} [MASK] do not fit into {} tokens", wanted, ids.size());
+}
+
 int64_t Masker::apply(const SampleKey& key, std::span<int32_t> ids, std::span<const uint8_t> word_starts,
                       const MaskedSlots& slots) {
     candidates_.clear();
     chosen_.clear();
+    drawn_.clear();
     for (size_t i = 0; i < ids.size(); ++i) {
         if (!is_special(ids[i])) candidates_.push_back(static_cast<int32_t>(i));
     }
     PhiloxStream random(key.seed ^ kMaskKey, key.sample, key.epoch);
     if (!candidates_.empty()) {
-        const auto rounded =
-            static_cast<int64_t>(std::floor(options_.probability * static_cast<double>(candidates_.size()) + 0.5));
-        const auto count = static_cast<size_t>(std::min(options_.max_predictions, std::max<int64_t>(1, rounded)));
+        const auto n = static_cast<int64_t>(candidates_.size());
+        const auto rounded = static_cast<int64_t>(std::floor(options_.probability * static_cast<double>(n) + 0.5));
+        const int64_t wanted = options_.mask_token_share ? n : std::max<int64_t>(1, rounded);
+        const auto count = static_cast<size_t>(std::min(options_.max_predictions, wanted));
         if (options_.whole_word) {
             choose_words(random, count, word_starts);
         } else {
             choose_tokens(random, count);
         }
+        drawn_ = chosen_;
         std::ranges::sort(chosen_);
     }
     size_t slot = 0;
     for (; slot < chosen_.size(); ++slot) {
-        int32_t& id = ids[static_cast<size_t>(chosen_[slot])];
         slots.positions[slot] = chosen_[slot];
-        slots.labels[slot] = id;
+        slots.labels[slot] = ids[static_cast<size_t>(chosen_[slot])];
         slots.weights[slot] = 1;
-        const uint32_t fate = random.below(10);
-        if (fate < 8) {
-            id = mask_;
-        } else if (fate == 8) {
-            id = random_token(random);
-        }
     }
+    options_.mask_token_share ? change_fixed(random, ids) : change_tokens(random, ids);
     for (; slot < slots.positions.size(); ++slot) {
         slots.positions[slot] = static_cast<int32_t>(ids.size()) - 1;
         slots.labels[slot] = ids.back();

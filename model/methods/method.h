@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -25,6 +27,8 @@ struct RunShape {
     BertConfig model = {};
     int64_t sequence = 0;  // S
     int64_t steps = 1;     // of the whole run
+    int64_t masked = 0;    // M
+    bool whole_word = false;
 };
 
 /// A few numbers by name, in the order in which they were first written to; no memory of its own, as steps make them.
@@ -58,6 +62,15 @@ struct StepInfo {
     double masked = 0;     // masked positions of the whole batch
     double sequences = 0;  // of the whole batch
 };
+
+/// What a Program is about to read of a batch.
+struct MicroBatch {
+    int64_t first = 0, length = 0;       // its first sequence in the batch; S
+    std::span<const int32_t> input_ids;  // [b,S]
+    std::span<const int32_t> lengths;    // [b]; empty: all S
+};
+/// The memory of the input of that name; empty if the Program has none.
+using InputPlace = std::function<std::span<int32_t>(std::string_view name)>;
 
 /// A number that a step gives, from what its Programs leave.
 struct StepResultSource {
@@ -112,6 +125,8 @@ class Method {
 
     /// Values of the Program's f32 [1] inputs: by default mlm_scale and nsp_scale, for means of the heads' losses.
     virtual NamedNumbers inputs(const StepInfo& info) const;
+    /// Fills what other i32 inputs the Program has for the sequences of a micro-batch.
+    virtual void fill_inputs(const StepInfo&, const MicroBatch&, const InputPlace&) const {}
     /// By default the heads' mlm_loss, mlm_count, mlm_correct, nsp_loss, nsp_count.
     virtual std::vector<StepResultSource> sources() const;
     /// What is differentiated. `results`: of sources(); what is better reported divided is divided here.
@@ -122,6 +137,11 @@ class Method {
     virtual void add_up(const StepInfo& info, const NamedNumbers& results, NamedNumbers& interval) const;
     /// What a line of metrics.jsonl says of them beside loss and accuracy; `step` is the last of them.
     virtual NamedNumbers metrics(int64_t, const NamedNumbers&) const { return {}; }
+
+    /// If set, masks are made in fixed counts, for training and evaluation (data::MaskingOptions::mask_token_share).
+    virtual std::optional<double> mask_token_share() const { return {}; }
+    /// For who has a model fill in [MASK] that was trained like this, where that is not what it learned; else "".
+    virtual std::string note_on_filling() const { return {}; }
 
     /// In every checkpoint.
     virtual std::vector<MethodState> states() const { return {}; }

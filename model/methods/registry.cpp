@@ -14,9 +14,6 @@ namespace dropforge {
 std::span<const MethodEntry> methods() {
     /// A new method is one line more.
     static const MethodEntry all[] = {
-        dense_method(),
-        token_dropping_method(),
-        sctd_method(),
     };
     return all;
 }

@@ -114,7 +114,7 @@ struct RunConfig {
     /// The rules between keys (sequence ≤ max_positions, batch a multiple of micro_batch …). Throws Error naming the
     /// keys and where their values came from.
     void validate() const;
-    RunShape shape() const { return {model, data.sequence, train.steps}; }
+    RunShape shape() const { return {model, data.sequence, train.steps, data.predictions(), data.whole_word}; }
     /// Of a configuration that is valid.
     std::shared_ptr<const Method> method() const;
     /// For a run that goes on: values that were not given and follow from a key that may change (train.warmup_steps

@@ -138,10 +138,17 @@ std::vector<Field> reports() {
     return fields;
 }
 
+/// Those of a table that is there already stand at its end.
+void add_field(std::vector<Field>& fields, const Field& field) {
+    const auto last = std::ranges::find_if(fields.rbegin(), fields.rend(),
+                                           [&](const Field& f) { return std::string_view(f.table) == field.table; });
+    fields.insert(last == fields.rend() ? fields.end() : last.base(), field);
+}
+
 std::vector<Field> make_fields() {
     std::vector<Field> fields;
     for (const auto& part : {model_and_data(), training(), method_fields(), reports()})
-        fields.insert(fields.end(), part.begin(), part.end());
+        for (const Field& field : part) add_field(fields, field);
     return fields;
 }
 

@@ -132,7 +132,8 @@ EvaluationOptions RunPlan::evaluation_options() const {
             .max_predictions = config.data.predictions(),
             .mask_probability = config.data.mask_probability,
             .sequences = config.eval.sequences,
-            .dtype = precision.dtype};
+            .dtype = precision.dtype,
+            .method = method};
 }
 
 int64_t RunPlan::arena_bytes() const { return std::max(programs.arena_bytes(), evaluation.plan.bytes); }

@@ -28,12 +28,13 @@ namespace {
 
 constexpr const char* kPlateauFile = "plateau.txt";  // what was said of a loss that stands: a run says it once
 
-data::LoaderOptions loader_options(const RunConfig& c) {
+data::LoaderOptions loader_options(const RunConfig& c, const Method& method) {
     return {.seed = static_cast<uint64_t>(c.train.seed),
             .batch = c.train.batch,
             .length = c.data.sequence,
             .max_predictions = c.data.predictions(),
             .mask_probability = c.data.mask_probability,
+            .mask_token_share = method.mask_token_share(),
             .dynamic = c.data.masking == Masking::dynamic,
             .whole_word = c.data.whole_word};
 }
@@ -331,7 +332,7 @@ PretrainResult Pretraining::run_steps() {
         return result_;
     }
     const InterruptGuard interrupt;
-    data::Loader loader(inputs_.training, inputs_.vocabulary.special(), loader_options(config_),
+    data::Loader loader(inputs_.training, inputs_.vocabulary.special(), loader_options(config_, *plan_.method),
                         static_cast<uint64_t>(state_.step));
     if (options_.trace_steps > 0) trace(0);
     const int64_t start = state_.step;

@@ -65,7 +65,7 @@ class Assign {
         const double value = node_.is_number() ? *node_.value<double>() : -1;
         const bool is_share = node_.is_floating_point();
         if (is_share ? !(value > 0 && value <= 1) : !field_.range.holds(value))
-            fail("a share of the sequence, a float in (0, 1], or a count of tokens, an integer " + field_.range.text());
+            fail("a share, a float in (0, 1], or a count, an integer " + field_.range.text());
         *slot = {value, is_share};
     }
     void operator()(const Choice& slot) const {

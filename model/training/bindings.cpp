@@ -50,6 +50,19 @@ void stage_batch(const Staging& staging, const data::Batch& b, int64_t first, in
     }
 }
 
+void stage_method_inputs(const Staging& staging, const Method& method, const StepInfo& info, const data::Batch& b,
+                         int64_t first, int64_t sequences) {
+    const auto part = [&](const std::vector<int32_t>& values, int64_t per_sequence) {
+        return values.empty() ? std::span<const int32_t>()
+                              : std::span(values).subspan(static_cast<size_t>(first * per_sequence),
+                                                          static_cast<size_t>(sequences * per_sequence));
+    };
+    method.fill_inputs(info, {first, b.length, part(b.input_ids, b.length), part(b.lengths, 1)},
+                       [&staging](std::string_view name) {
+                           return staging.has(name) ? staging.at<int32_t>(name) : std::span<int32_t>();
+                       });
+}
+
 void check_batch(const Program& program, const data::Batch& b, int64_t sequences, int64_t length, int64_t masked) {
     require(b.sequences == sequences && b.length == length && b.masked == masked,
             "{}: a batch of {} x {} tokens with {} masked positions, built for {} x {} with {}", program.name(),

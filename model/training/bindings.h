@@ -7,6 +7,7 @@
 #include "data/batches/batch.h"
 #include "engine/executor.h"
 #include "engine/staging.h"
+#include "model/methods/method.h"
 #include "model/network/parameters.h"
 
 namespace dropforge {
@@ -24,6 +25,10 @@ bool names_parameter(std::string_view name);
 /// Copies the batch's arrays, `sequences` of them from `first` on, to the inputs of their names, as far as there are
 /// such, and the rows that the losses read. Error if a size is not the programs'.
 void stage_batch(const Staging& staging, const data::Batch& batch, int64_t first, int64_t sequences);
+
+/// The method's own inputs for the same sequences.
+void stage_method_inputs(const Staging& staging, const Method& method, const StepInfo& info, const data::Batch& batch,
+                         int64_t first, int64_t sequences);
 
 /// Throws Error unless the batch has the sizes and the optional arrays that `program` was built for, `sequences` of
 /// them in all.

@@ -14,7 +14,8 @@ data::LoaderOptions loader_options(const EvaluationOptions& o) {
             .batch = o.batch,
             .length = o.sequence,
             .max_predictions = o.max_predictions,
-            .mask_probability = o.mask_probability};
+            .mask_probability = o.mask_probability,
+            .mask_token_share = o.method->mask_token_share()};
 }
 
 }  // namespace
@@ -30,8 +31,8 @@ Evaluator::Evaluator(const Parameters& parameters, const data::Dataset& dataset,
 }
 
 Program Evaluator::program(const Parameters& parameters, const EvaluationOptions& o) {
-    return evaluation(parameters,
-                      {.batch = o.batch, .sequence = o.sequence, .masked = o.max_predictions, .dtype = o.dtype});
+    return o.method->evaluation_program(
+        parameters, {.batch = o.batch, .sequence = o.sequence, .masked = o.max_predictions, .dtype = o.dtype});
 }
 
 EvaluationResult Evaluator::run(ForwardPass& pass) {
@@ -42,7 +43,7 @@ EvaluationResult Evaluator::run(ForwardPass& pass) {
         batches_.fill(static_cast<uint64_t>(first / options_.batch), batch_);
         const int64_t used = std::min(options_.batch, result.sequences - first) * options_.max_predictions;
         std::fill(batch_.masked_weights.begin() + used, batch_.masked_weights.end(), 0.0f);
-        pass.run(batch_);
+        pass.run(batch_, 0, options_.method.get());
         const std::span<const float> totals = pass.output<float>("mlm_totals");
         loss += totals[0], count += totals[1], correct += totals[2];
     }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "data/batches/loader.h"
+#include "model/methods/dense.h"
 #include "model/network/parameters.h"
 #include "model/training/forward_pass.h"
 
@@ -15,6 +16,7 @@ struct EvaluationOptions {
     double mask_probability = 0.15;
     int64_t sequences = 0;  // at most so many, from the split's beginning; 0: all
     DType dtype = DType::f32;
+    std::shared_ptr<const Method> method = dense();  // whose evaluation it is
 };
 
 struct EvaluationResult {

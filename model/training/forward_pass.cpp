@@ -34,10 +34,11 @@ void ForwardPass::prepare(const Parameters& parameters, const Resources& r) {
     io_->bind(*executor_);
 }
 
-void ForwardPass::run(const data::Batch& batch, int64_t first) {
+void ForwardPass::run(const data::Batch& batch, int64_t first, const Method* method) {
     const auto rows = static_cast<int64_t>(io_->at<int32_t>("input_ids").size());
     io_->begin();
     stage_batch(*io_, batch, first, rows / batch.length);
+    if (method != nullptr) stage_method_inputs(*io_, *method, {}, batch, first, rows / batch.length);
     io_->run(*executor_);
     io_->finish();
 }

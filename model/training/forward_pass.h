@@ -9,6 +9,7 @@
 #include "engine/executor.h"
 #include "engine/memory_plan.h"
 #include "engine/staging.h"
+#include "model/methods/method.h"
 #include "model/network/parameters.h"
 
 namespace dropforge {
@@ -32,8 +33,9 @@ class ForwardPass {
 
     const Program& program() const { return planned_.program; }
     const MemoryPlan& plan() const { return planned_.plan; }
-    /// Runs the batch's sequences from `first` on, as many as the program was built for, and waits.
-    void run(const data::Batch& batch, int64_t first = 0);
+    /// Runs the batch's sequences from `first` on, as many as the program was built for, and waits. `method`: whose
+    /// Program it is, if that has inputs of the method's own.
+    void run(const data::Batch& batch, int64_t first = 0, const Method* method = nullptr);
     /// What the program has left in a caller-owned tensor of that name.
     template <typename T>
     std::span<const T> output(std::string_view name) const {

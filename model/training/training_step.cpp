@@ -147,6 +147,7 @@ void TrainingStep::fill_inputs(const data::Batch& batch, int64_t first, const St
         const auto scale = static_cast<float>(value);
         pass_io_.set(name, std::span(&scale, 1));
     }
+    stage_method_inputs(pass_io_, *options_.method, info, batch, first, options_.micro_batch);
     const uint32_t dropout[] = {static_cast<uint32_t>(options_.seed), static_cast<uint32_t>(options_.seed >> 32),
                                 static_cast<uint32_t>(info.step), static_cast<uint32_t>(first)};
     pass_io_.set("dropout_state", std::span<const uint32_t>(dropout));
