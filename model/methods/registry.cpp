@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "model/methods/dense.h"
+#include "model/methods/random_ltd.h"
 #include "model/methods/sctd.h"
 #include "model/methods/token_dropping.h"
 
