@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "model/methods/dense.h"
+#include "model/methods/mask_later.h"
 #include "model/methods/random_ltd.h"
 #include "model/methods/sctd.h"
 #include "model/methods/token_dropping.h"
@@ -15,6 +16,7 @@ namespace dropforge {
 std::span<const MethodEntry> methods() {
     /// A new method is one line more.
     static const MethodEntry all[] = {
+        dense_method(), token_dropping_method(), sctd_method(), random_ltd_method(), mask_later_method(),
     };
     return all;
 }
