@@ -139,7 +139,7 @@ TEST_CASE("exactly the promised number of tokens, ascending, with the right labe
 }
 
 TEST_CASE("a sequence of special tokens only has no masked token") {
-    Masker masker(kScattered, kVocabulary, {0.15, 4, false});
+    Masker masker(kScattered, kVocabulary, {0.15, 4, false, {}});
     std::vector<int32_t> ids = {101, 100, 100, 102}, positions(4), labels(4);
     std::vector<float> weights(4, 9.0f);
     CHECK(masker.apply({1, 0, 0}, ids, {}, {positions, labels, weights}) == 0);
@@ -152,7 +152,7 @@ TEST_CASE("a sequence of special tokens only has no masked token") {
 TEST_CASE("80 % [MASK], 10 % random, 10 % kept; positions and replacements are uniform") {
     constexpr size_t kLength = 64;
     constexpr uint64_t kSamples = 20000;
-    Masker masker(kScattered, kVocabulary, {0.15, 20, false});
+    Masker masker(kScattered, kVocabulary, {0.15, 20, false, {}});
     std::vector<int32_t> original(kLength, 150), positions(20), labels(20);
     original.front() = kScattered.cls;
     original.back() = kScattered.sep;
@@ -189,7 +189,7 @@ TEST_CASE("80 % [MASK], 10 % random, 10 % kept; positions and replacements are u
 }
 
 TEST_CASE("whole words: all pieces or none, and the count is nearly always met") {
-    Masker masker(kScattered, kVocabulary, {0.15, 80, true});
+    Masker masker(kScattered, kVocabulary, {0.15, 80, true, {}});
     int64_t met = 0;
     for (uint64_t sample = 0; sample < 500; ++sample) {
         const Sequence s = masked_sequence(masker, 80, 256, {1, 0, sample}, kVocabulary, kScattered);
@@ -209,13 +209,13 @@ TEST_CASE("whole words: all pieces or none, and the count is nearly always met")
     std::vector<int32_t> ids(12, 150), positions(3), labels(3);
     std::vector<uint8_t> starts(12);
     std::vector<float> weights(3);
-    Masker small(kScattered, kVocabulary, {0.15, 3, true});
+    Masker small(kScattered, kVocabulary, {0.15, 3, true, {}});
     CHECK(small.apply({1, 0, 0}, ids, starts, {positions, labels, weights}) == 2);  // one word of 12 pieces: cut
     CHECK(positions == std::vector<int32_t>{0, 1, 11});
 }
 
 TEST_CASE("masks depend on seed, epoch and sample, and on nothing else") {
-    Masker one(kScattered, kVocabulary, {0.15, 20, false}), other(kScattered, kVocabulary, {0.15, 20, false});
+    Masker one(kScattered, kVocabulary, {0.15, 20, false, {}}), other(kScattered, kVocabulary, {0.15, 20, false, {}});
     masked_sequence(other, 20, 128, {1, 0, 3}, kVocabulary, kScattered);  // used before: no memory of it
     const auto drawn = [](Masker& masker, uint64_t seed, uint32_t epoch, uint64_t sample) {
         std::vector<int32_t> ids(128, 150), positions(20), labels(20);
@@ -230,15 +230,59 @@ TEST_CASE("masks depend on seed, epoch and sample, and on nothing else") {
     CHECK(drawn(one, 5, 2, 9) != drawn(one, 5, 2, 10));
 }
 
+TEST_CASE(
+    "fixed counts: exactly C [MASK] in every sequence, the others in turn stay and change, whatever the sequence") {
+    MaskingOptions options{0.15, 20, false, 0.8};
+    Masker masker(kScattered, kVocabulary, options);
+    int64_t stayed = 0, changed = 0;
+    for (uint64_t sample = 0; sample < 300; ++sample) {
+        CAPTURE(sample);
+        const Sequence s = masked_sequence(masker, 20, 128, {1, 0, sample}, kVocabulary, kScattered);
+        REQUIRE(s.masked == 20);
+        REQUIRE(std::ranges::count(s.ids, kScattered.mask) == 16);
+        for (size_t i = 0; i < 20; ++i) {
+            const auto at = static_cast<size_t>(s.positions[i]);
+            REQUIRE(s.labels[i] == s.before[at]);
+            if (s.ids[at] == kScattered.mask) continue;
+            (s.ids[at] == s.before[at] ? stayed : changed) += 1;
+        }
+    }
+    CHECK(stayed + changed == 300 * 4);
+    CHECK(stayed >= 600);  // two of four, and now and then the same token is drawn
+    CHECK(near_binomial(static_cast<double>(stayed - 600), 600, 1.0 / 195));
+}
+
+TEST_CASE(
+    "fixed counts in a short sequence: all its words, then other tokens without a slot; [MASK] that was there counts") {
+    Masker masker(kScattered, kVocabulary, {0.15, 6, false, 1});
+    std::vector<int32_t> ids = {101, 7, 100, 8, 102, 103, 0, 0, 0, 0}, positions(6), labels(6);
+    std::vector<float> weights(6);
+    CHECK(masker.apply({1, 0, 0}, ids, {}, {positions, labels, weights}) == 2);  // 7 and 8
+    // [MASK] stood at 5; with 1 and 3 that are three, and 2, 4, 6 make six.
+    CHECK(ids == std::vector<int32_t>{101, 103, 103, 103, 103, 103, 103, 0, 0, 0});
+    CHECK(weights == std::vector<float>{1, 1, 0, 0, 0, 0});
+    CHECK((positions[0] == 1 && positions[1] == 3));
+    CHECK((labels[0] == 7 && labels[1] == 8));
+
+    std::vector<int32_t> many(10, 103);
+    const auto apply = [&](std::vector<int32_t> to) {
+        return error_of([&] { masker.apply({1, 0, 0}, to, {}, {positions, labels, weights}); });
+    };
+    CHECK(contains(apply(many), "a sequence holds 10 [MASK], of which it may have 6"));
+    CHECK(contains(apply({101, 7, 8}), "6 [MASK] do not fit into 3 tokens"));
+    CHECK(contains(error_of([] { Masker(kScattered, kVocabulary, {0.15, 6, true, 1}); }), "whole words"));
+    CHECK(contains(error_of([] { Masker(kScattered, kVocabulary, {0.15, 6, false, 1.5}); }), "mask token share 1.5"));
+}
+
 TEST_CASE("options out of range are refused") {
     const auto refusal = [](const MaskingOptions& options, int32_t vocabulary = 200) {
         return error_of([&] { Masker(kScattered, vocabulary, options); });
     };
-    CHECK(refusal({0.15, 20, false}) == "");
-    CHECK(contains(refusal({0.0, 20, false}), "mask probability 0"));
-    CHECK(contains(refusal({1.5, 20, false}), "mask probability 1.5"));
-    CHECK(contains(refusal({std::nan(""), 20, false}), "mask probability nan"));
-    CHECK(contains(refusal({0.15, 0, false}), "max predictions 0"));
-    CHECK(contains(refusal({0.15, 20, false}, 5), "only special tokens"));
+    CHECK(refusal({0.15, 20, false, {}}) == "");
+    CHECK(contains(refusal({0.0, 20, false, {}}), "mask probability 0"));
+    CHECK(contains(refusal({1.5, 20, false, {}}), "mask probability 1.5"));
+    CHECK(contains(refusal({std::nan(""), 20, false, {}}), "mask probability nan"));
+    CHECK(contains(refusal({0.15, 0, false, {}}), "max predictions 0"));
+    CHECK(contains(refusal({0.15, 20, false, {}}, 5), "only special tokens"));
     CHECK(contains(error_of([] { SampleOrder(0, 1, 1); }), "no samples"));
 }

@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "engine/safetensors.h"
 #include "model/checkpoint/checkpoint.h"
+#include "model/methods/mask_later.h"
 #include "model/methods/sctd.h"
 #include "tests/support/paths.h"
 #include "tests/support/temporary_folder.h"
@@ -82,6 +83,7 @@ inline ParityOptions options_of(const Json& arguments) {
     ParityOptions o;
     auto& dropping = o.method_options.of<DroppingOptions>();
     auto& sctd = o.method_options.of<SctdOptions>();
+    auto& mask_later = o.method_options.of<MaskLaterOptions>();
     using Value = const std::string&;
     const std::map<std::string, std::function<void(Value)>> set = {
         {"--method", [&](Value v) { o.method = v; }},
@@ -101,6 +103,7 @@ inline ParityOptions options_of(const Json& arguments) {
         {"--pooled", [&](Value v) { sctd.pooled = choice<Pooling>(kPoolingNames, v); }},
         {"--kl-normalization",
          [&](Value v) { sctd.kl_normalization = choice<KlNormalization>(kKlNormalizationNames, v); }},
+        {"--mask-layer", [&](Value v) { mask_later.layer = std::stoll(v); }},
         {"--share-trunk", [&](Value v) { sctd.share_trunk = v == "on"; }}};
     for (size_t i = 0; i + 1 < arguments.size(); i += 2) {
         const auto found = set.find(arguments[i].get<std::string>());
@@ -139,19 +142,20 @@ inline void check_no_other(const SafetensorsFile& result, const SafetensorsFile&
 }
 
 /// `report` gets a line for each tensor: the run, its name, its error, the limit.
-inline void check_run(const kernels::KernelTable& table, const fs::path& folder, const std::string& run,
-                      const Json& arguments, DType dtype, std::ostream* report) {
+inline void check_run(const kernels::KernelTable& table, const fs::path& folder, const Json& given, DType dtype,
+                      std::ostream* report) {
     const TemporaryFolder scratch;
-    ParityOptions options = options_of(arguments);
+    const std::string run = given.value("expected", given["name"].get<std::string>());
+    ParityOptions options = options_of(given["arguments"]);
     options.model = folder;
-    options.batch = folder / "batch.safetensors";
+    options.batch = folder / given.value("batch", "batch.safetensors");
     options.out = scratch.path() / "result.safetensors";
     options.dtype = dtype;
     options.kernels = &table;
     parity(options);
     const SafetensorsFile result(options.out), expected(folder / ("expected_" + run + ".safetensors")),
         batch(options.batch);
-    CHECK(result.has("kept_positions") == (options.method != "dense"));
+    CHECK(result.has("kept_positions") == expected.has("kept_positions"));
     const Json tolerances = Json::parse(read_text(folder / ("tolerances_" + run + ".json")));
     for (const auto& entry : expected.tensors()) {
         const std::string& name = entry.first;
@@ -192,7 +196,7 @@ inline void check_cases(const kernels::KernelTable& table, DType dtype, const st
             if (!chosen.empty() && !chosen.contains(fmt::format("{}/{}", name, id))) continue;
             CAPTURE(name);
             CAPTURE(id);
-            check_run(table, folder, run.value("expected", id), run["arguments"], dtype, report);
+            check_run(table, folder, run, dtype, report);
         }
     }
 }

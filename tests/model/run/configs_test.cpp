@@ -30,7 +30,7 @@ TEST_CASE("configs/: every file loads and is valid") {
         CHECK(config.data.sequence <= config.model.max_positions);
         ++files;
     }
-    CHECK(files == 11);
+    CHECK(files == 13);
 }
 
 TEST_CASE("configs/: those named after a preset are that preset with the default recipe, written out") {
