@@ -207,14 +207,14 @@ main() {
     mkdir -p "$day" || exit
     day=$(cd "$day" && pwd)
     same_version
-    install perl
+    install python3
     # An interrupted stage is stopped with all that it has started.
     running=
     trap 'if [ -n "$running" ]; then kill "$running"; fi; exit 130' INT TERM
     while read -r name limit; do
         if [ "$wanted" = "  " ] || [[ $wanted == *" $name "* ]]; then
             run_stage "$name" "$limit" </dev/null
-            perl scripts/gpu_day_report.pl "$day" "$(cut -d ' ' -f 1 <<<"$stages" | paste -sd ' ')" || exit
+            python3 scripts/gpu_day_report.py "$day" "$(cut -d ' ' -f 1 <<<"$stages" | paste -sd ' ')" || exit
         fi
     done <<<"$stages"
     say "report: $day/report.html"

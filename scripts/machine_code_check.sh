@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Reads the machine code of every CUDA kernel: machine_code_check.sh NVCC NVDISASM FOLDER [--write]
 # No kernel may use local memory, divide or call in a loop, or access global memory by 8 or 16 bits in its hot code, which must access it by 16 bytes
-# or use tensor cores (scripts/machine_code.pl says what is hot). kernels/cuda/machine_code.txt has what is exempt and why, and how many
+# or use tensor cores (scripts/machine_code.py says what is hot). kernels/cuda/machine_code.txt has what is exempt and why, and how many
 # instructions the hot code has: more than 3 % more fail, and so do more narrow accesses. --write makes its table anew.
 # DROPFORGE_CUDA_ARCHITECTURES: a list, or all; default: 80 and 90, those of the table. FOLDER is shared with nvcc_check.sh. Exit code 77: no nvcc or
 # nvdisasm.
@@ -20,12 +20,12 @@ write=${4:-}
 table=${DROPFORGE_MACHINE_CODE:-kernels/cuda/machine_code.txt}
 release=$("$nvcc" --version | sed -n 's/.* release \([0-9.]*\),.*/\1/p')
 
-# read_code ARCHITECTURE: machine_code.pl's lines. What was read stays beside the machine code.
+# read_code ARCHITECTURE: machine_code.py's lines. What was read stays beside the machine code.
 read_code() {
     local cubin
     for cubin in "$folder/sm_$1"/*/*.cubin; do
-        if [ ! -e "$cubin.tsv" ] || [ scripts/machine_code.pl -nt "$cubin.tsv" ]; then
-            "$nvdisasm" -c "$cubin" | perl scripts/machine_code.pl "$1" >"$cubin.part"
+        if [ ! -e "$cubin.tsv" ] || [ scripts/machine_code.py -nt "$cubin.tsv" ]; then
+            "$nvdisasm" -c "$cubin" | python3 scripts/machine_code.py "$1" >"$cubin.part"
             mv "$cubin.part" "$cubin.tsv"
         fi
         cat "$cubin.tsv"

@@ -10,14 +10,14 @@ kernels=kernels/cuda root=$PWD
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# defects: lines "check | file | what | expression"; perl's, which counts barriers, begin with perl.
+# defects: lines "check | file | what | expression".
 defects() {
     grep -v '^#' scripts/simt_mutants.txt
     local file number barriers
     for file in "$kernels"/*/*.cu "$kernels"/*/*.cuh; do
         barriers=$({ grep -oE '__sync(threads|warp)\(\);' "$file" || true; } | wc -l)
         for ((number = 1; number <= barriers; ++number)); do
-            echo "race | ${file##*/} | barrier $number is missing | perl s/__sync(threads|warp)\\(\\);/++\$n == $number ? \"\" : \$&/ge"
+            echo "race | ${file##*/} | barrier $number is missing | file s/__sync(threads|warp)\\(\\);//$number"
         done
     done
 }
@@ -61,10 +61,10 @@ cases_of() {
     esac
 }
 
-# mutate EXPRESSION FROM TO: false if nothing changes.
+# mutate EXPRESSION FROM TO: by a sed expression for its lines or, after the word `file`, for the file as one. False if nothing changes.
 mutate() {
     case $1 in
-        perl\ *) perl -0pe "${1#perl }" "$2" >"$3" ;;
+        file\ *) sed -zE "${1#file }" "$2" >"$3" ;;
         *) sed -E "$1" "$2" >"$3" ;;
     esac
     ! cmp -s "$2" "$3"

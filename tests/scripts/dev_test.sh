@@ -26,7 +26,7 @@ wrong_use() {
     expect "unknown preset" "1 error: unknown preset 'fast'; the presets are release, debug, asan, tsan, fuzz, cuda, package" "$(outcome ./dev build fast)"
     expect "wrong set-up" "1 error: setup takes nothing, lint, cuda or simt, not 'everything'" "$(outcome ./dev setup everything)"
     expect "unknown package" "1 error: package takes deb, tar, wheel and options of cmake, not 'rpm'" "$(outcome ./dev package deb rpm)"
-    expect "wrong check" "2 lint: there is no check spelling, only formatting house_rules scripts tidy" "$(outcome scripts/lint.sh spelling)"
+    expect "wrong check" "2 lint: there is no check spelling, only formatting house_rules rooms scripts tidy" "$(outcome scripts/lint.sh spelling)"
     expect "unknown device" "1 error: --device takes cpu or cuda, not 'tpu'" "$(outcome ./dev test --device tpu)"
     expect "no device" "1 error: there is no NVIDIA driver here, so no test can run on a GPU" \
         "$(outcome bash -c '. ./dev; has_gpu_driver() { false; }; run_all_tests --device cuda')"
@@ -166,6 +166,16 @@ text_readers() {
 # lint COMMAND…: outcome of one of lint's functions.
 lint() { outcome bash -c '. scripts/lint.sh && "$@"' lint "$@"; }
 
+python_failures() {
+    command -v mypy >/dev/null || { echo "no mypy here: lint of Python is not tested"; return; }
+    echo 'print("1" +)' >"$scratch/wrong.py"
+    expect "a wrong Python script" "2 $scratch/wrong.py:1: error: invalid syntax  [syntax]" "$(lint python_types "$scratch/wrong.py")"
+    echo 'def twice(text: str) -> int: return 2 * text' >"$scratch/wrong.py"
+    expect "a wrong type" "1 $scratch/wrong.py:1: error: Incompatible return value type (got \"str\", expected \"int\")  [return-value]" \
+        "$(lint python_types "$scratch/wrong.py")"
+    expect "a right one" "0 " "$(lint python_types scripts/manual.py)"
+}
+
 lint_failures() {
     mkdir -p .cache/tidy
     export TIDY_STATE=of_this_test
@@ -178,9 +188,7 @@ lint_failures() {
     fake cmake 'echo "cmake failed"; exit 1'
     expect "a build folder that cannot be configured" "1 cmake failed" "$(PATH="$scratch/bin:$PATH" lint tidy)"
     rm -r "${scratch:?}/bin"
-    echo 'print "1" +;' >"$scratch/wrong.pl"
-    expect "a wrong Perl script" "1 $scratch/wrong.pl:" "$(lint perl_syntax "$scratch/wrong.pl")"
-    expect "a right one" "0 " "$(lint perl_syntax scripts/demo_text.pl)"
+    python_failures
     expect "a file that cannot be read" "1 grep: $scratch/none: No such file or directory" \
         "$(lint eval "echo '$scratch/none' | search x")"
 }
