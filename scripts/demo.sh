@@ -61,13 +61,13 @@ download() {
 novels() {
     local package
     package=$(fetch r-cran-janeaustenr) || return
-    perl scripts/demo_text.pl novels "$package/usr/lib/R/site-library/janeaustenr/data" "$1" >/dev/null
+    build/release/bin/demo_text novels "$1" "$package/usr/lib/R/site-library/janeaustenr/data"
 }
 
 perl_manual() {
     local package
     package=$(fetch perl-doc) || return
-    find "$package" -name '*.pod' -print0 | sort -z | xargs -0 perl scripts/demo_text.pl pod "$1" >/dev/null
+    find "$package" -name '*.pod' -print0 | sort -z | xargs -0 build/release/bin/demo_text pod "$1"
 }
 
 postgresql_manual() {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# ./dev itself: its answers to wrong use, its counting of tests, set-up on a machine that lacks something (packages, a CUDA Toolkit), the demo's
-# text readers and the times that it reports; that lint takes no tool that fails for one that finds nothing.
+# ./dev itself: its answers to wrong use, its counting of tests, set-up on a machine that lacks something (packages, a CUDA Toolkit), what
+# the demo builds and the times that it reports; that lint takes no tool that fails for one that finds nothing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=tests/support/expectations.sh
@@ -135,32 +135,16 @@ cuda_wheels() {
 
 demo_times() {
     local demo='. ./dev; setup() { :; }; setup_for_gpu() { :; }; build() { echo "build $*"; exit; }'
-    expect "the demo builds what it needs" "0 build release dropforge bench" \
+    expect "the demo builds what it needs" "0 build release dropforge bench demo_text" \
         "$(outcome bash -c "$demo; has_gpu_driver() { :; }; cuda_is_built() { false; }; main pretrain")"
-    expect "what is built stays" "0 build release dropforge bench" \
+    expect "what is built stays" "0 build release dropforge bench demo_text" \
         "$(outcome bash -c "$demo; has_gpu_driver() { false; }; cuda_is_built() { :; }; main pretrain")"
-    expect "without a GPU, no CUDA" "0 build release -DDROPFORGE_CUDA=OFF dropforge bench" \
+    expect "without a GPU, no CUDA" "0 build release -DDROPFORGE_CUDA=OFF dropforge bench demo_text" \
         "$(outcome bash -c "$demo; has_gpu_driver() { false; }; cuda_is_built() { false; }; main pretrain")"
     expect "how long each part took" "0 How long each part took (minutes:seconds):" "$(outcome bash -c '
         . ./dev; . scripts/demo.sh
         SECONDS=3; phase build; SECONDS=250; phase training; SECONDS=3850; report_phases')"
     expect "its parts" "build 4:07 training 60:00 in all 64:07" "$(tail -n +2 "$scratch/output" | xargs)"
-}
-
-text_readers() {
-    local golden=tests/golden/demo_text
-    mkdir "$scratch/text"
-    expect "novels" "0 95" "$(outcome perl scripts/demo_text.pl novels $golden "$scratch/text")"
-    expect "a novel's paragraphs" "A SHORT TALE||CHAPTER I|It was a dark night, and nothing stirred.||CHAPTER II|Café.|" \
-        "$(tr '\n' '|' <"$scratch/text/tale.txt")"
-    expect "pod" "0 136" "$(outcome perl scripts/demo_text.pl pod "$scratch/text" $golden/sample.pod)"
-    expect "prose without code" \
-        "NAME|sample - a small page||USE OF a AND the rest|The first code paragraph is wrapped; see Below and 1 < 2.|An item's text.|Below|Last.|" \
-        "$(tr '\n' '|' <"$scratch/text/sample.txt")"
-    mkdir "$scratch/cut"
-    cp $golden/Rdata.rdx "$scratch/cut"
-    head -c 60 $golden/Rdata.rdb >"$scratch/cut/Rdata.rdb"
-    expect "a cut-off file" 1 "$(outcome perl scripts/demo_text.pl novels "$scratch/cut" "$scratch/text" | grep -cE '^[1-9][0-9]* R data: ')"
 }
 
 # lint COMMAND…: outcome of one of lint's functions.
@@ -223,6 +207,5 @@ cores_of_quotas
 missing_packages
 cuda_wheels
 demo_times
-text_readers
 lint_failures
 as_expected
