@@ -14,7 +14,7 @@ expect() {
     counts=$({
         printf '        .other          k,@"STO_CUDA_ENTRY STV_DEFAULT"\n.text.k:\n'
         awk '/:$/ { print; next } { printf "        /*%04x*/                   %s ;\n", NR * 16, $0 }'
-    } | python3 scripts/machine_code.py 90 | cut -f 3- | tr '\t' ' ')
+    } | python3 scripts/checks/machine_code.py 90 | cut -f 3- | tr '\t' ' ')
     [ "$counts" = "$2" ] || { echo "$1: expected '$2', got '$counts'"; exit 1; }
 }
 
@@ -79,7 +79,7 @@ LDG.E.U8 R8, desc[UR4][R2.64]
 BRA `(.L_x_1)
 CODE
 
-check() { bash scripts/machine_code_check.sh "${NVCC:-}" "${NVDISASM:-}" "${BUILD:-build/release}/cuda"; }
+check() { bash scripts/checks/machine_code_check.sh "${NVCC:-}" "${NVDISASM:-}" "${BUILD:-build/release}/cuda"; }
 check || exit
 
 # refuses WHAT SED-EXPRESSION MESSAGE: the table changed like that makes the check fail with that message. Nothing is compiled or read again.

@@ -26,7 +26,7 @@ wrong_use() {
     expect "unknown preset" "1 error: unknown preset 'fast'; the presets are release, debug, asan, tsan, fuzz, cuda, package" "$(outcome ./dev build fast)"
     expect "wrong set-up" "1 error: setup takes nothing, lint, cuda or simt, not 'everything'" "$(outcome ./dev setup everything)"
     expect "unknown package" "1 error: package takes deb, tar, wheel and options of cmake, not 'rpm'" "$(outcome ./dev package deb rpm)"
-    expect "wrong check" "2 lint: there is no check spelling, only formatting house_rules rooms scripts tidy" "$(outcome scripts/lint.sh spelling)"
+    expect "wrong check" "2 lint: there is no check spelling, only formatting house_rules rooms scripts tidy" "$(outcome scripts/checks/lint.sh spelling)"
     expect "unknown device" "1 error: --device takes cpu or cuda, not 'tpu'" "$(outcome ./dev test --device tpu)"
     expect "no device" "1 error: there is no NVIDIA driver here, so no test can run on a GPU" \
         "$(outcome bash -c '. ./dev; has_gpu_driver() { false; }; run_all_tests --device cuda')"
@@ -142,13 +142,13 @@ demo_times() {
     expect "without a GPU, no CUDA" "0 build release -DDROPFORGE_CUDA=OFF dropforge bench demo_text" \
         "$(outcome bash -c "$demo; has_gpu_driver() { false; }; cuda_is_built() { false; }; main pretrain")"
     expect "how long each part took" "0 How long each part took (minutes:seconds):" "$(outcome bash -c '
-        . ./dev; . scripts/demo.sh
+        . ./dev; . scripts/demo/demo.sh
         SECONDS=3; phase build; SECONDS=250; phase training; SECONDS=3850; report_phases')"
     expect "its parts" "build 4:07 training 60:00 in all 64:07" "$(tail -n +2 "$scratch/output" | xargs)"
 }
 
 # lint COMMAND…: outcome of one of lint's functions.
-lint() { outcome bash -c '. scripts/lint.sh && "$@"' lint "$@"; }
+lint() { outcome bash -c '. scripts/checks/lint.sh && "$@"' lint "$@"; }
 
 python_failures() {
     command -v mypy >/dev/null || { echo "no mypy here: lint of Python is not tested"; return; }
@@ -157,7 +157,7 @@ python_failures() {
     echo 'def twice(text: str) -> int: return 2 * text' >"$scratch/wrong.py"
     expect "a wrong type" "1 $scratch/wrong.py:1: error: Incompatible return value type (got \"str\", expected \"int\")  [return-value]" \
         "$(lint python_types "$scratch/wrong.py")"
-    expect "a right one" "0 " "$(lint python_types scripts/manual.py)"
+    expect "a right one" "0 " "$(lint python_types scripts/package/manual.py)"
 }
 
 lint_failures() {
@@ -177,7 +177,7 @@ lint_failures() {
         "$(lint eval "echo '$scratch/none' | search x")"
 }
 
-# cores FILE TEXT…: what scripts/cores.sh answers on a machine of 8 processors with these files.
+# cores FILE TEXT…: what scripts/setup/cores.sh answers on a machine of 8 processors with these files.
 cores() {
     rm -rf "$scratch/machine"
     while [ $# -gt 0 ]; do
@@ -185,7 +185,7 @@ cores() {
         printf '%s\n' "$2" >"$scratch/machine/$1"
         shift 2
     done
-    pretend scripts/cores.sh "$scratch/machine"
+    pretend scripts/setup/cores.sh "$scratch/machine"
 }
 
 cores_of_quotas() {

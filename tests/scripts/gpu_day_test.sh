@@ -67,7 +67,7 @@ case "$*" in
     *) exit 2 ;;
 esac'
 
-devices() { (. scripts/gpu_day.sh; for name in "$@"; do device_of "$name" || echo none; done) | paste -sd ' '; }
+devices() { (. scripts/reports/gpu_day.sh; for name in "$@"; do device_of "$name" || echo none; done) | paste -sd ' '; }
 expect "devices by name" "h100 h200 a100 a100-40gb rtx4090 none" \
     "$(devices "NVIDIA H100 80GB HBM3" "NVIDIA H200" "NVIDIA A100-SXM4-80GB" "NVIDIA A100-SXM4-40GB" "NVIDIA GeForce RTX 4090" "Tesla T4")"
 expect "a wrong stage" "1 error: no stage 'nap'; the stages are build machine tests parity gemm kernels steps predictions operations memcheck racecheck initcheck synccheck" \

@@ -86,7 +86,7 @@ PretrainOptions run_of(const Place& place, int64_t steps) {
     return o;
 }
 
-const std::string kNcuTable = std::string(kTestData) + "/../../scripts/ncu_table.py";
+const std::string kNcuTable = std::string(kTestData) + "/../../scripts/reports/ncu_table.py";
 
 Outcome ncu_table(const std::string& input) { return run_shell("printf '%s' '" + input + "' | python3 " + kNcuTable); }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checkpoints of transformers read by dropforge: all that save_pretrained of its BERT classes writes, with the same results.
 
-    scripts/huggingface_matrix.py build/release/bin/dropforge [FOLDER]
+    scripts/checks/huggingface_matrix.py build/release/bin/dropforge [FOLDER]
 
 needs transformers 5 and torch. The models are random, of 2 layers. Of those with an MLM head, the log-probabilities of all tokens at each [MASK] of 20 sentences
 are compared (`dropforge fill`, so that the tokenizer is compared too); of the others, the last hidden states (`dropforge parity`). A line for each folder.

@@ -1,6 +1,6 @@
 # Prints data/tokenizer/unicode_tables.h: what Hugging Face's tokenizers does with each code point, asked of the library itself.
 # Needs its Python package, and unicodedata2, whose Unicode must not be older than that of tokenizers:
-#   python3 scripts/unicode_tables.py > data/tokenizer/unicode_tables.h
+#   python3 scripts/checks/unicode_tables.py > data/tokenizer/unicode_tables.h
 import unicodedata
 from collections.abc import Callable, Iterable
 
@@ -83,7 +83,7 @@ def range_table(comment: str, name: str, predicate: Callable[[int], bool]) -> No
 
 
 assert unicodedata.unidata_version >= "14", "Python's Unicode is older than the oldest that libutf8proc may have"
-print(f"""// Made by scripts/unicode_tables.py of tokenizers {tokenizers.__version__}; do not edit. Where Hugging Face's library has
+print(f"""// Made by scripts/checks/unicode_tables.py of tokenizers {tokenizers.__version__}; do not edit. Where Hugging Face's library has
 // tables of other versions than libutf8proc: its categories are Unicode 8's, its decompositions Unicode 9's, its small
 // letters Unicode 17's.
 // clang-format off

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes report.json and report.html of what scripts/gpu_day.sh has left in a folder: gpu_day_report.py FOLDER "STAGE STAGE…"
+"""Makes report.json and report.html of what scripts/reports/gpu_day.sh has left in a folder: gpu_day_report.py FOLDER "STAGE STAGE…"
 The page needs nothing but itself. What is missing or failed is said where it would stand.
 """
 import json

@@ -99,7 +99,7 @@ fuzz() {
     export fuzz_folder
     export -f fuzz_one
     programs=(build/fuzz/bin/*_fuzz)
-    printf '%s\n' "${programs[@]}" | xargs -P "$(scripts/cores.sh)" -I{} bash -c "fuzz_one {} $seconds" | tee build/fuzz/result.log || true
+    printf '%s\n' "${programs[@]}" | xargs -P "$(scripts/setup/cores.sh)" -I{} bash -c "fuzz_one {} $seconds" | tee build/fuzz/result.log || true
     rm -rf "$fuzz_folder"
     failed=$(grep -c FAILED build/fuzz/result.log || true)
     echo "$((${#programs[@]} - failed)) passed, $failed failed"

@@ -4,7 +4,7 @@
 # simt_mutants.txt, and each barrier deleted (which the race detector must see). REGEX: only defects whose line matches.
 # Prints and leaves in BUILD/mutants.tsv what caught each; fails if one survives, changes nothing, or does not compile.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 build=$(cd "$1" && pwd) only=${2:-.}
 kernels=kernels/cuda root=$PWD
 work=$(mktemp -d)
@@ -12,7 +12,7 @@ trap 'rm -rf "$work"' EXIT
 
 # defects: lines "check | file | what | expression".
 defects() {
-    grep -v '^#' scripts/simt_mutants.txt
+    grep -v '^#' scripts/checks/simt_mutants.txt
     local file number barriers
     for file in "$kernels"/*/*.cu "$kernels"/*/*.cuh; do
         barriers=$({ grep -oE '__sync(threads|warp)\(\);' "$file" || true; } | wc -l)
@@ -120,7 +120,7 @@ try_defect() {
 export build work kernels root
 export -f path_of unit_of cases_of mutate make_program caught_by try_defect
 start=$SECONDS
-defects | grep -E -- "$only" | tr '\n' '\0' | xargs -0 -P "$(scripts/cores.sh)" -I{} bash -c 'try_defect "$1"' try {} | tee "$build/mutants.tsv"
+defects | grep -E -- "$only" | tr '\n' '\0' | xargs -0 -P "$(scripts/setup/cores.sh)" -I{} bash -c 'try_defect "$1"' try {} | tee "$build/mutants.tsv"
 LC_ALL=C sort -o "$build/mutants.tsv" "$build/mutants.tsv"
 all=$(wc -l <"$build/mutants.tsv") caught=$(grep -c '^caught' "$build/mutants.tsv" || true)
 echo "$caught of $all defects caught in $((SECONDS - start)) s"
