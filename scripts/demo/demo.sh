@@ -150,6 +150,7 @@ demo() {
 What next:
   Hugging Face opens the model as it is:  AutoModelForMaskedLM.from_pretrained("$model")
   ask it more:          build/release/bin/dropforge fill --model $model "Your [MASK] here."
+  how the loss fell:    build/release/bin/dropforge curve $run
   train it for longer:  ./dev pretrain --steps 60000
   the other methods:    ./dev pretrain --method dense, ./dev pretrain --method token_dropping
   use your own text:    DROPFORGE_TEXT=FOLDER ./dev pretrain
