@@ -15,10 +15,10 @@ namespace dropforge::demo {
 namespace {
 
 struct Value {
-    std::string text;                // of a string or a symbol
-    std::vector<int32_t> integers;   // of a vector of integers or truth values
-    std::vector<Value> values;       // of a list or a vector of strings
-    std::vector<std::string> names;  // of the values, or of the integers
+    std::string text = {};                // of a string or a symbol
+    std::vector<int32_t> integers = {};   // of a vector of integers or truth values
+    std::vector<Value> values = {};       // of a list or a vector of strings
+    std::vector<std::string> names = {};  // of the values, or of the integers
 
     /// The value of that name; an empty one if there is none.
     Value named(std::string_view name) const {
