@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -34,7 +35,17 @@ struct Options {
 };
 
 /// Uniform ids, distinct ascending masked positions.
-data::Batch random_batch(const RunConfig& c) {
+/// [MASK] in so many of the masked positions of each sequence, and nowhere else.
+void set_masks(data::Batch& b, int32_t mask, int64_t count) {
+    for (int32_t& id : b.input_ids) id += id == mask ? 1 : 0;
+    for (int64_t s = 0; s < b.sequences; ++s)
+        for (int64_t i = 0; i < count; ++i) {
+            const int64_t position = b.masked_positions[static_cast<size_t>(s * b.masked + i)];
+            b.input_ids[static_cast<size_t>(s * b.length + position)] = mask;
+        }
+}
+
+data::Batch random_batch(const RunConfig& c, const Method& method) {
     const int64_t m = c.data.predictions();
     data::Batch b{.sequences = c.train.batch, .length = c.data.sequence, .masked = m};
     PhiloxStream random(1, 0);
@@ -46,6 +57,8 @@ data::Batch random_batch(const RunConfig& c) {
         b.masked_labels.push_back(static_cast<int32_t>(random.below(vocabulary)));
         b.masked_weights.push_back(1);
     }
+    if (const auto share = method.mask_token_share())
+        set_masks(b, c.model.special->mask, std::llround(*share * static_cast<double>(m)));
     return b;
 }
 
@@ -70,7 +83,7 @@ class StepBench {
     explicit StepBench(const Options& o)
         : o_(o),
           plan_(plan_study(o.study, choose_device(o.device), o.against_dense)),
-          batch_(random_batch(plan_.config)) {
+          batch_(random_batch(plan_.config, *plan_.method)) {
         plan_.require_fit();
         for (const StepPrograms::Passes& p : plan_.programs.passes) kinds_.push_back(p.kind);
     }

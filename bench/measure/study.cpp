@@ -41,6 +41,7 @@ RunConfig run_config(const Study& study) {
         const data::Dataset dataset(c.data.path, data::Split::train);
         take_vocabulary(c, dataset, data::Vocabulary::load(dataset.vocabulary_path()));
     }
+    if (!c.model.special) c.model.special = {.pad = 0, .unk = 1, .cls = 2, .sep = 3, .mask = 4};  // as any data has
     c.train.warmup_steps = 0;
     return c;
 }

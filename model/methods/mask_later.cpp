@@ -70,6 +70,7 @@ Program MaskLater::evaluation_program(const Parameters& parameters, const BuildO
 void MaskLater::fill_inputs(const StepInfo&, const MicroBatch& batch, const InputPlace& place) const {
     const std::span<int32_t> positions = place("kept_positions"), lengths = place("kept_lengths");
     if (positions.empty()) return;
+    require(shape_.model.special.has_value(), "mask_later: the model does not say which id [MASK] is");
     const int32_t mask = shape_.model.special->mask;
     const auto sequences = static_cast<int64_t>(batch.input_ids.size()) / batch.length;
     auto* next = positions.data();
