@@ -54,7 +54,7 @@ Inspection inspect_memory(const std::string& what, int64_t memory) {
 
 Inspection inspect_configuration(const std::string& what, const fs::path& svg) {
     const RunPlan plan(RunConfig::load(what));
-    std::vector<const PlannedProgram*> programs = plan.programs.all();
+    std::vector<const PlannedProgram*> programs = plan.programs->all();
     programs.push_back(&plan.evaluation);
     Inspection result;
     result.text = plan.text();

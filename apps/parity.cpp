@@ -1,13 +1,14 @@
 // dropforge parity: one batch through a model, every number written to a file that tests compare.
 #include "apps/parity_run.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "apps/commands.h"
 #include "base/command_line.h"
 #include "base/error.h"
 #include "devices/choice/choose_device.h"
-#include "model/run/fields.h"
+#include "model/config/fields.h"
 
 namespace dropforge {
 
@@ -68,8 +69,8 @@ struct AddOption {
   private:
     void add_integer(const std::function<void(int64_t)>& assign) const {
         command.add_option_function<int64_t>(option.flag, assign, option.help)
-            ->transform(
-                whole_number<int64_t>(static_cast<int64_t>(key.range.low), static_cast<int64_t>(key.range.high)));
+            ->transform(whole_number<int64_t>(std::max<int64_t>(0, static_cast<int64_t>(key.range.low)),
+                                              static_cast<int64_t>(key.range.high)));
     }
     void add_names(const std::vector<const char*>& names, size_t now, const std::function<void(size_t)>& assign) const {
         const std::vector<std::string> allowed(names.begin(), names.end());

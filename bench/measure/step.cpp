@@ -85,14 +85,11 @@ class StepBench {
           plan_(plan_study(o.study, choose_device(o.device), o.against_dense)),
           batch_(random_batch(plan_.config, *plan_.method)) {
         plan_.require_fit();
-        for (const StepPrograms::Passes& p : plan_.programs.passes) kinds_.push_back(p.kind);
+        for (const StepPrograms::Passes& p : plan_.programs->passes) kinds_.push_back(p.kind);
     }
 
     Json run() {
-        plan_bytes_ = plan_.programs.arena_bytes();
-        lower_bound_ = plan_.programs.arena_lower_bound();
-        for (const StepKind kind : kinds_) flops_[kind] = plan_.flops_per_sequence(kind);
-        TrainingStep step(plan_.parameters, std::move(plan_.programs), *plan_.device.kernels);
+        TrainingStep step(plan_.parameters, plan_.programs, *plan_.device.kernels);
         plan_.parameters.initialize(step.values(), 1);
         step.store_states();
         for (int64_t i = 0; i < o_.warmup; ++i)
@@ -136,7 +133,7 @@ class StepBench {
             return 1e3 * over_period(*plan_.method, [&](StepKind k) { return pick(times_.at(k)); });
         };
         const double median = ms([](const Times& t) { return t.median(); });
-        const double flops = over_period(*plan_.method, [&](StepKind k) { return flops_.at(k); });
+        const double flops = over_period(*plan_.method, [&](StepKind k) { return plan_.flops_per_sequence(k); });
         const double sequences = static_cast<double>(batch_.sequences), rate = flops * sequences / median / 1e6;
         const int64_t rss = peak_rss_bytes();
         const double peak = kernels::gemm_peak_gflops(*plan_.device.kernels, plan_.precision.dtype);
@@ -157,8 +154,8 @@ class StepBench {
                   {"gflops", rate},
                   {"gemm_gflops", peak},
                   {"mfu", rate / peak},
-                  {"plan_bytes", plan_bytes_},
-                  {"plan_lower_bound_bytes", lower_bound_},
+                  {"plan_bytes", plan_.programs->arena_bytes()},
+                  {"plan_lower_bound_bytes", plan_.programs->arena_lower_bound()},
                   {"peak_rss_bytes", rss}};
         if (kinds_.size() > 1) r["kinds"] = kinds_json();
         if (o_.against_dense) r["against_dense"] = against_dense(median, flops);
@@ -173,7 +170,7 @@ class StepBench {
                             {"ms_min", t.min() * 1e3},
                             {"ms_median", t.median() * 1e3},
                             {"ms_max", t.max() * 1e3},
-                            {"flops_per_sequence", flops_.at(kind)}});
+                            {"flops_per_sequence", plan_.flops_per_sequence(kind)}});
         }
         return list;
     }
@@ -185,7 +182,7 @@ class StepBench {
         for (size_t i = 0; i < dense.seconds.size(); ++i)
             speedups.seconds.push_back(dense.seconds[i] /
                                        over_period(*plan_.method, [&](StepKind k) { return times_.at(k).seconds[i]; }));
-        const double flop_ratio = flops_.at(StepKind::dense) / flops;
+        const double flop_ratio = plan_.flops_per_sequence(StepKind::dense) / flops;
         return {{"dense_ms_median", dense.median() * 1e3}, {"time_saved", 1 - median / dense.median() / 1e3},
                 {"flops_saved", 1 - 1 / flop_ratio},       {"flop_ratio", flop_ratio},
                 {"speedup_min", speedups.min()},           {"speedup_median", speedups.median()},
@@ -199,8 +196,7 @@ class StepBench {
     data::Batch batch_;
     std::vector<StepKind> kinds_;
     std::map<StepKind, Times> times_;
-    std::map<StepKind, double> flops_;  // a sequence
-    int64_t done_ = 0, plan_bytes_ = 0, lower_bound_ = 0;
+    int64_t done_ = 0;
 };
 
 double number(const Json& r, const char* key) { return r[key].get<double>(); }

@@ -47,7 +47,7 @@ class StepPrediction {
           plan_(plan_study(o.study, device_of(gpu_))),
           prediction_(gpu_, plan_.precision.dtype, plan_.config.train.tf32) {
         plan_.require_fit();
-        for (const StepPrograms::Passes& p : plan_.programs.passes)
+        for (const StepPrograms::Passes& p : plan_.programs->passes)
             seconds_[p.kind] = add_step(p.kind, plan_.method->share(p.kind));
     }
 
@@ -82,10 +82,10 @@ class StepPrediction {
   private:
     /// Seconds of a step; its ops count as `share` of one.
     double add_step(StepKind kind, double share) {
-        const StepPrograms::Passes& passes = plan_.programs.of(kind);
+        const StepPrograms::Passes& passes = plan_.programs->of(kind);
         const int64_t micro_batches = plan_.config.train.batch / plan_.config.train.micro_batch;
         const auto further = static_cast<double>(micro_batches - 1);
-        double seconds = add_program(passes.first, 1, share) + add_program(plan_.programs.update, 1, share);
+        double seconds = add_program(passes.first, 1, share) + add_program(plan_.programs->update, 1, share);
         if (passes.further) seconds += add_program(*passes.further, further, share);
         return seconds;
     }

@@ -172,7 +172,7 @@ MethodEntry mask_later_method() {
         .tables = {"mask_later", "data"},
         .keys = keys(),
         .check = check,
-        .parity_options = {{"--mask-layer", "mask_later.layer", "Layer that [MASK] joins (below 0: from the last)"}},
+        .parity_options = {{"--mask-layer", "mask_later.layer", "Layer that [MASK] joins (default: the last but one)"}},
         .make_for_parity = make_for_parity,
         .make = make};
 }

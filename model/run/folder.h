@@ -12,7 +12,7 @@
 
 #include "base/file_lock.h"
 #include "base/rollback.h"
-#include "model/run/config.h"
+#include "model/config/config.h"
 
 namespace dropforge {
 

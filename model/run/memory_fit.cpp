@@ -8,7 +8,7 @@
 #include <set>
 
 #include "base/error.h"
-#include "model/run/fields.h"
+#include "model/config/fields.h"
 
 namespace dropforge {
 

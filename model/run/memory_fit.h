@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "model/run/config.h"
+#include "model/config/config.h"
 #include "model/run/plan.h"
 
 namespace dropforge {

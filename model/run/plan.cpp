@@ -91,7 +91,7 @@ RunPlan::RunPlan(const RunConfig& given, Device on, std::vector<StepKind> wanted
       parameters(config.model, {}),
       method(config.method()),
       kinds(wanted.empty() ? kinds_of(*method) : std::move(wanted)),
-      programs(planned_steps()),
+      programs(std::make_shared<const StepPrograms>(planned_steps())),
       evaluation(Evaluator::program(parameters, evaluation_options())) {
     config.train.precision = precision_of(precision.dtype);
     if (!config.train.tf32) return;
@@ -136,7 +136,7 @@ EvaluationOptions RunPlan::evaluation_options() const {
             .method = method};
 }
 
-int64_t RunPlan::arena_bytes() const { return std::max(programs.arena_bytes(), evaluation.plan.bytes); }
+int64_t RunPlan::arena_bytes() const { return std::max(programs->arena_bytes(), evaluation.plan.bytes); }
 
 int64_t RunPlan::memory_with(int64_t arena) const {
     return state_bytes(parameters, precision.dtype) + arena + batch_bytes(config) + device.reserve;
@@ -145,21 +145,21 @@ int64_t RunPlan::memory_with(int64_t arena) const {
 int64_t RunPlan::memory_bytes() const { return memory_with(arena_bytes()); }
 
 double RunPlan::flops_per_sequence(StepKind kind) const {
-    return programs.flops(kind) / static_cast<double>(programs.options.batch);
+    return programs->flops(kind) / static_cast<double>(programs->options.batch);
 }
 
 double RunPlan::flops_per_sequence() const {
     double sum = 0;
-    for (const StepPrograms::Passes& p : programs.passes)
+    for (const StepPrograms::Passes& p : programs->passes)
         sum += flops_per_sequence(p.kind) * static_cast<double>(method->count(p.kind));
     return sum / static_cast<double>(config.train.steps);
 }
 
 /// "dense 4, token dropping 5, align 7" times 10^9, where there is more than one kind.
 std::string RunPlan::flops_by_kind() const {
-    if (programs.passes.size() == 1) return {};
+    if (programs->passes.size() == 1) return {};
     std::string s;
-    for (const StepPrograms::Passes& p : programs.passes)
+    for (const StepPrograms::Passes& p : programs->passes)
         s += fmt::format("{}{} {:.2f}", s.empty() ? " (" : ", ", method->kind_name(p.kind),
                          flops_per_sequence(p.kind) / 1e9);
     return s + ')';
@@ -192,7 +192,7 @@ std::string RunPlan::text() const {
         "memory     parameters and optimizer {:.1f} MB, activations {:.1f} MB (lower bound {:.1f}), batches {:.1f} "
         "MB{}; {} available\n",
         mega(state_bytes(parameters, precision.dtype)), mega(arena_bytes()),
-        mega(std::max(programs.arena_lower_bound(), evaluation.plan.lower_bound)), mega(batch_bytes(config)),
+        mega(std::max(programs->arena_lower_bound(), evaluation.plan.lower_bound)), mega(batch_bytes(config)),
         reserve_text(), available_text());
     return s;
 }

@@ -6,7 +6,7 @@
 
 #include "data/shards/dataset.h"
 #include "devices/device.h"
-#include "model/run/config.h"
+#include "model/config/config.h"
 #include "model/training/evaluation.h"
 #include "model/training/training_step.h"
 
@@ -33,7 +33,7 @@ struct RunPlan {
     Parameters parameters;
     std::shared_ptr<const Method> method;
     std::vector<StepKind> kinds;
-    StepPrograms programs;
+    std::shared_ptr<const StepPrograms> programs;
     PlannedProgram evaluation;
 
     /// What products are made of: "f32", "bf16" …, "tf32".

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "data/shards/dataset.h"
-#include "model/run/config.h"
+#include "model/config/config.h"
 
 namespace dropforge {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "model/run/config.h"
+#include "model/config/config.h"
 #include "model/run/plan.h"
 
 namespace dropforge {

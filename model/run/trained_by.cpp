@@ -1,8 +1,8 @@
 #include "model/run/trained_by.h"
 
 #include "model/checkpoint/checkpoint.h"
+#include "model/config/config.h"
 #include "model/methods/dense.h"
-#include "model/run/config.h"
 
 namespace dropforge {
 

@@ -29,6 +29,8 @@ struct StepOptions {
 struct StepPrograms {
     /// `parameters` must outlive this. Throws Error if the options contradict each other.
     StepPrograms(const Parameters& parameters, const StepOptions& options);
+    StepPrograms(StepPrograms&&) = default;
+    StepPrograms(const StepPrograms&) = delete;  // Executors hold on to its Programs
 
     /// Forward and backward of one micro-batch.
     struct Passes {

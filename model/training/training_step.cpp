@@ -46,8 +46,8 @@ int64_t state_bytes(const Parameters& parameters, DType dtype) {
     return parameters.size() * (4 * kFloat + (dtype == DType::f32 ? 0 : static_cast<int64_t>(size_of(dtype))));
 }
 
-TrainingStep::TrainingStep(const Parameters& parameters, StepPrograms programs, const kernels::KernelTable& table,
-                           int64_t arena_bytes)
+TrainingStep::TrainingStep(const Parameters& parameters, std::shared_ptr<const StepPrograms> programs,
+                           const kernels::KernelTable& table, int64_t arena_bytes)
     : programs_(std::move(programs)),
       table_(table),
       context_(table.create_context()),
@@ -57,19 +57,19 @@ TrainingStep::TrainingStep(const Parameters& parameters, StepPrograms programs, 
       moment2_(parameters.size() * kFloat, *context_),
       loss_scale_(options_.dtype == DType::fp16 ? static_cast<int64_t>(sizeof(kernels::LossScale)) : 0, *context_),
       copy_(options_.dtype == DType::f32 ? 0 : parameters.size() * 2, *context_),
-      arena_(std::max(programs_.arena_bytes(), arena_bytes), *context_),
-      pass_io_(*context_, passes_of(programs_), is_exchanged(*options_.method), kAhead * micro_batches_),
-      update_io_(*context_, {&programs_.update.program}, update_exchanges, kAhead) {
+      arena_(std::max(programs_->arena_bytes(), arena_bytes), *context_),
+      pass_io_(*context_, passes_of(*programs_), is_exchanged(*options_.method), kAhead * micro_batches_),
+      update_io_(*context_, {&programs_->update.program}, update_exchanges, kAhead) {
     if (kernels::LossScale* scale = loss_scale()) *scale = {};
     for (const MethodState& s : options_.method->states())
         method_states_.push_back({s.name, Mirrored(s.size * kFloat, *context_)});
     for (const MethodState& s : options_.method->accumulators())
         accumulators_.push_back({s.name, Buffer(s.size * kFloat, *context_)});
-    for (const StepPrograms::Passes& passes : programs_.passes) {
+    for (const StepPrograms::Passes& passes : programs_->passes) {
         Runners& runners = runners_.emplace_back(Runners{executor(passes.first), {}});
         if (passes.further) runners.further.emplace(executor(*passes.further));
     }
-    update_.emplace(executor(programs_.update));
+    update_.emplace(executor(programs_->update));
     for (Executor* e : executors()) {
         bind_parameters(*e, parameters, values_.device<float>(), copy_.as<uint16_t>(), gradients_.device<float>());
         bind_states(*e);
@@ -154,8 +154,8 @@ void TrainingStep::fill_inputs(const data::Batch& batch, int64_t first, const St
 }
 
 void TrainingStep::queue_backward(const data::Batch& batch, const StepInfo& info) {
-    const StepPrograms::Passes& passes = programs_.of(info.kind);
-    Runners& runners = runners_[static_cast<size_t>(&passes - programs_.passes.data())];
+    const StepPrograms::Passes& passes = programs_->of(info.kind);
+    Runners& runners = runners_[static_cast<size_t>(&passes - programs_->passes.data())];
     check_batch(passes.first.program, batch, options_.batch, options_.sequence, options_.masked);
     for (int64_t first = 0; first < options_.batch; first += options_.micro_batch) {
         pass_io_.begin();
@@ -185,7 +185,7 @@ void TrainingStep::queue_update(const StepSettings& settings) {
 /// Of the step whose last micro-batch was begun `ago` micro-batches before the last.
 StepResult TrainingStep::result(const StepInfo& info, int64_t ago) {
     pass_io_.finish(ago);
-    const Program& program = programs_.of(info.kind).first.program;
+    const Program& program = programs_->of(info.kind).first.program;
     StepResult result;
     for (const auto& [name, output, element] : sources_) {
         if (!program.has(output)) continue;

@@ -47,8 +47,10 @@ class TrainingStep {
   public:
     /// `parameters` must outlive this. Values are all 0: initialize or load them, then call store_states(). The
     /// activation arena has at least `arena_bytes`, for other Programs that run in turn with the step's.
-    TrainingStep(const Parameters& parameters, StepPrograms programs, const kernels::KernelTable& table,
-                 int64_t arena_bytes = 0);
+    TrainingStep(const Parameters& parameters, std::shared_ptr<const StepPrograms> programs,
+                 const kernels::KernelTable& table, int64_t arena_bytes = 0);
+    TrainingStep(const Parameters& parameters, StepPrograms programs, const kernels::KernelTable& table)
+        : TrainingStep(parameters, std::make_shared<const StepPrograms>(std::move(programs)), table) {}
 
     // The states in host memory: what fetch_states() brought, and what store_states() takes. Where kernels work on host
     // memory these are the states themselves, and the two functions copy nothing.
@@ -85,7 +87,7 @@ class TrainingStep {
     template <typename T>
     std::vector<T> output(std::string_view name) const {
         std::vector<T> all;
-        if (!programs_.of(backward_kind_).first.program.has(name)) return all;
+        if (!programs_->of(backward_kind_).first.program.has(name)) return all;
         for (int64_t ago = micro_batches_; ago-- > 0;) {
             const std::span<const T> one = pass_io_.at<T>(name, ago);
             all.insert(all.end(), one.begin(), one.end());
@@ -93,7 +95,7 @@ class TrainingStep {
         return all;
     }
 
-    const StepPrograms& programs() const { return programs_; }
+    const StepPrograms& programs() const { return *programs_; }
     /// Which kernels serve the operations that have run.
     std::vector<kernels::KernelChoice> kernel_choices() const { return context_->choices(); }
     /// kernels::Context::take_notes().
@@ -135,8 +137,8 @@ class TrainingStep {
     StepInfo info_of(const data::Batch& batch, const StepSettings& settings) const;
     StepResult result(const StepInfo& info, int64_t ago);
 
-    StepPrograms programs_;
-    const StepOptions& options_ = programs_.options;
+    std::shared_ptr<const StepPrograms> programs_;
+    const StepOptions& options_ = programs_->options;
     const int64_t micro_batches_ = options_.batch / options_.micro_batch;
     const kernels::KernelTable& table_;
     std::unique_ptr<kernels::Context> context_;
@@ -146,7 +148,7 @@ class TrainingStep {
     std::vector<NamedBuffer> accumulators_;
     Buffer copy_, arena_;
     Staging pass_io_, update_io_;
-    std::vector<Runners> runners_;  // as programs_.passes
+    std::vector<Runners> runners_;  // as programs_->passes
     std::optional<Executor> update_;
     struct Queued {
         StepSettings settings;
@@ -154,7 +156,7 @@ class TrainingStep {
     };
     Queued steps_[kAhead];  // that are queued, the oldest at begin_
     int64_t begin_ = 0, queued_ = 0;
-    StepKind backward_kind_ = programs_.passes.front().kind;  // of the last backward()
+    StepKind backward_kind_ = programs_->passes.front().kind;  // of the last backward()
 };
 
 }  // namespace dropforge

@@ -6,7 +6,7 @@
 #include <sstream>
 
 #include "devices/device.h"
-#include "model/run/config.h"
+#include "model/config/config.h"
 #include "tests/support/pretrain_fixture.h"
 
 using namespace dropforge;

@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "model/checkpoint/manifest.h"
-#include "model/run/config.h"
+#include "model/config/config.h"
 #include "tests/support/pretrain_fixture.h"
 
 using namespace dropforge;
@@ -56,8 +56,7 @@ TEST_CASE("methods that drop tokens: what they refuse names the key and what is 
         for (const std::string& setting : settings) command = command + Arguments{"--set", setting};
         check_refused(command, 1, parts);
     };
-    const std::string keep_range =
-        "a share of the sequence, a float in (0, 1], or a count of tokens, an integer in [2, 65536]";
+    const std::string keep_range = "a share, a float in (0, 1], or a count, an integer in [2, 65536]";
     refused({"dropping.keep=1"}, {"dropping.keep", keep_range, "got 1\n"});
     refused({"dropping.keep=64.5"}, {"dropping.keep", keep_range, "got 64.5\n"});
     refused({"model.layers=4", "dropping.keep=33"}, {"dropping.keep (--set) is 33", "2 … 32"});

@@ -1,5 +1,5 @@
 // A run's configuration in TOML.
-#include "model/run/config.h"
+#include "model/config/config.h"
 
 #include "tests/fuzz/fuzzing.h"
 

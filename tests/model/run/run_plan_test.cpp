@@ -10,7 +10,7 @@ TEST_CASE(
     "GELU's outputs are kept where it is asked for, and by default on a GPU with a tenth of its memory to spare") {
     RunConfig config = RunConfig::load("bert-mini");
     Device device = cpu_device();
-    const auto keeps = [&] { return RunPlan(config, device).programs.options.keep_gelu; };
+    const auto keeps = [&] { return RunPlan(config, device).programs->options.keep_gelu; };
     CHECK(!keeps());
     device.kind = "cuda";
     device.available = int64_t{80} << 30;

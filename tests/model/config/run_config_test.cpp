@@ -1,4 +1,4 @@
-#include "model/run/config.h"
+#include "model/config/config.h"
 
 #include <doctest/doctest.h>
 
@@ -125,7 +125,8 @@ TEST_CASE("wrong types and ranges: key, expected, got, place") {
     CHECK(parse_error("[train]\noptimizer = \"sgd\"") ==
           "a.toml:2: train.optimizer: expected one of \"adamw\", \"lamb\", got the string \"sgd\"");
     CHECK(parse_error("[train]\nmethod = \"sparse\"") ==
-          "a.toml:2: train.method: expected one of \"dense\", \"token_dropping\", \"sctd\", got the string \"sparse\"");
+          "a.toml:2: train.method: expected one of \"dense\", \"token_dropping\", \"sctd\", \"random_ltd\", "
+          "\"mask_later\", got the string \"sparse\"");
     CHECK(parse_error("[model]\ninit = \"random\"") ==
           "a.toml:2: model.init: expected one of \"normal\", \"mimetic\", got the string \"random\"");
     CHECK(parse_error("[model]\ninitializer_range = 1e-50").ends_with("in single precision, got 1e-50"));
@@ -142,7 +143,7 @@ TEST_CASE("load: a file, a preset, or an error that says what there is") {
     const std::string message = message_of([] { RunConfig::load("bert-mni"); });
     CHECK(message.starts_with(
         "there is no file bert-mni, and no preset named bert-mni (the nearest is bert-mini); there are "));
-    CHECK(message.find("-large; and the configurations demo, sctd-bert-base, ") != std::string::npos);
+    CHECK(message.find("-large; and the configurations demo, mask-later-bert-base, ") != std::string::npos);
     CHECK(message_of([] { RunConfig::load("nowhere/a.toml"); }).starts_with("there is no file nowhere/a.toml"));
 }
 
@@ -256,7 +257,7 @@ TEST_CASE("dropping.keep: a float is a share, an integer a count, printed as giv
     }
     CHECK(keep("64") == Keep{64, false});
     const std::string expected =
-        "dropping.keep: expected a share of the sequence, a float in (0, 1], or a count of tokens, an integer in [2, "
+        "dropping.keep: expected a share, a float in (0, 1], or a count, an integer in [2, "
         "65536], got ";
     for (const char* value :
          {"64.5", "64.0", "1.0000001", "0.0", "-0.5", "1", "0", "-3", "65537", "nan", "inf", "true"})
@@ -331,7 +332,7 @@ TEST_CASE("to_toml: every key, and reads back as the same text") {
     CHECK(text.find("max_predictions = 19\n") != std::string::npos);
     CHECK(text.find("interval_end = 10\n") != std::string::npos);
     CHECK(text.find("lambda_end = 0.05\n") != std::string::npos);
-    CHECK(again.origins.size() == 56);  // each key once; the preset is shorthand
+    CHECK(again.origins.size() == 61);  // each key once; the preset is shorthand
     config.set("data.path=a\nb\tc\x01");
     CHECK(RunConfig::from_toml(config.to_toml(), "resolved").data.path == "a\nb\tc\x01");
     config.set("data.path=caf\xe9");  // not UTF-8, as TOML must be

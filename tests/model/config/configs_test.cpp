@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "model/run/config.h"
+#include "model/config/config.h"
 #include "tests/support/message_of.h"
 #include "tests/support/paths.h"
 

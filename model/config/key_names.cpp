@@ -1,9 +1,9 @@
-#include "model/run/key_names.h"
+#include "model/config/key_names.h"
 
 #include <algorithm>
 
 #include "base/nearest.h"
-#include "model/run/fields.h"
+#include "model/config/fields.h"
 
 namespace dropforge::config {
 

@@ -1,7 +1,7 @@
 // RunConfig::validate(): the rules between keys.
 
 #include "base/error.h"
-#include "model/run/config.h"
+#include "model/config/config.h"
 
 namespace dropforge {
 

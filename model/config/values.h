@@ -5,8 +5,8 @@
 
 #include <string>
 
-#include "model/run/config.h"
-#include "model/run/fields.h"
+#include "model/config/config.h"
+#include "model/config/fields.h"
 
 namespace dropforge::config {
 

@@ -1,4 +1,4 @@
-#include "model/run/values.h"
+#include "model/config/values.h"
 
 #include <algorithm>
 #include <sstream>

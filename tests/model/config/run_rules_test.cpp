@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "model/run/config.h"
+#include "model/config/config.h"
 #include "tests/support/message_of.h"
 
 using namespace dropforge;

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "model/run/config.h"
+#include "model/config/config.h"
 
 namespace dropforge::config {
 

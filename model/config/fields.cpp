@@ -1,4 +1,4 @@
-#include "model/run/fields.h"
+#include "model/config/fields.h"
 
 #include <algorithm>
 #include <array>

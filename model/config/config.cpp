@@ -1,4 +1,4 @@
-#include "model/run/config.h"
+#include "model/config/config.h"
 
 #include <toml++/toml.h>
 
@@ -10,9 +10,9 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/installation.h"
-#include "model/run/fields.h"
-#include "model/run/key_names.h"
-#include "model/run/values.h"
+#include "model/config/fields.h"
+#include "model/config/key_names.h"
+#include "model/config/values.h"
 
 namespace dropforge {
 
