@@ -67,63 +67,6 @@ void gemm(Program& program, const std::string& name, const GemmArguments& g) {
     });
 }
 
-namespace {
-
-/// What `rows` look-ups touch of a table at most.
-Tensor looked_up(Tensor table, int64_t rows) {
-    return table.shape[0] <= rows ? table : table.view(0, {rows, table.shape[1]});
-}
-
-}  // namespace
-
-void embedding_forward(Program& program, const std::string& name, const Embedding& e) {
-    const Access access{
-        .reads = {e.ids, e.types, looked_up(e.word, rows(e.y)), e.position, e.type, e.gain, e.bias, e.dropout.state},
-        .writes = {e.y, e.mean, e.rstd}};
-    program.add(name, access, [=](const Run& r) {
-        r.kernels.embedding_forward(
-            {r.at<int32_t>(e.ids), r.at<int32_t>(e.types), r.at<float>(e.word), r.at<float>(e.position),
-             r.at<float>(e.type), r.at<float>(e.gain), r.at<float>(e.bias), r.at(e.y), r.at<float>(e.mean),
-             r.at<float>(e.rstd), rows(e.y), e.sequence, columns(e.y), e.epsilon, e.dropout.at(r), e.y.dtype},
-            r.context);
-    });
-}
-
-void embedding_backward(Program& program, const std::string& name, const Embedding& e, const EmbeddingGradients& g) {
-    const int64_t t = rows(g.dy), h = columns(g.dy);
-    const Tensor scratch = program.scratch(name + ".scratch", kernels::embedding_backward_scratch_bytes(t, h));
-    Access access{.reads = {g.dy, e.ids, e.types, looked_up(e.word, t), e.position, e.type, e.gain, e.mean, e.rstd,
-                            e.dropout.state, looked_up(g.dword, t)},
-                  .writes = {looked_up(g.dword, t), g.dposition, g.dtype, g.dgain, g.dbias, scratch}};
-    if (g.accumulate) access.reads.insert(access.reads.end(), {g.dposition, g.dtype, g.dgain, g.dbias});
-    program.add(name, access, [=](const Run& r) {
-        r.kernels.embedding_backward({r.at(g.dy),
-                                      r.at<int32_t>(e.ids),
-                                      r.at<int32_t>(e.types),
-                                      r.at<float>(e.word),
-                                      r.at<float>(e.position),
-                                      r.at<float>(e.type),
-                                      r.at<float>(e.gain),
-                                      r.at<float>(e.mean),
-                                      r.at<float>(e.rstd),
-                                      r.at<float>(g.dword),
-                                      r.at<float>(g.dposition),
-                                      r.at<float>(g.dtype),
-                                      r.at<float>(g.dgain),
-                                      r.at<float>(g.dbias),
-                                      r.at(scratch),
-                                      t,
-                                      e.sequence,
-                                      h,
-                                      rows(e.position),
-                                      rows(e.type),
-                                      e.dropout.at(r),
-                                      g.dy.dtype,
-                                      g.accumulate},
-                                     r.context);
-    });
-}
-
 void layernorm_forward(Program& program, const std::string& name, const LayerNorm& l) {
     same_shape(name, l.x, l.y);
     Access access{.reads = {l.x, l.residual, l.gain, l.bias, l.dropout.state}, .writes = {l.z, l.y, l.mean, l.rstd}};
@@ -282,6 +225,37 @@ void scatter_rows(Program& program, const std::string& name, Tensor from, Tensor
     });
 }
 
+void merge_rows(Program& program, const std::string& name, Tensor picked, Tensor index, Tensor rest, Tensor all) {
+    const int64_t per = per_sequence(name, all, index, picked);
+    same_shape(name, rest, all);
+    same_type(name, picked, all);
+    const Access access{.reads = {picked, index, rest}, .writes = {all}, .inplace = {{all, rest}}};
+    program.add(name, access, [=](const Run& r) {
+        r.kernels.merge_rows({r.at(picked), r.at<int32_t>(index), r.at(rest), r.at(all), rows(index), columns(index),
+                              per, columns(all), all.dtype},
+                             r.context);
+    });
+}
+
+void split_rows(Program& program, const std::string& name, Tensor all, Tensor index, Tensor picked, Tensor rest,
+                bool accumulate) {
+    const int64_t per = per_sequence(name, all, index, picked);
+    same_shape(name, rest, all);
+    same_type(name, picked, all);
+    require(!accumulate || rest.storage != all.storage || rest.offset != all.offset,
+            "{}: cannot add rows to themselves", name);
+    Access access{.reads = {all, index}, .writes = {picked, rest}};
+    if (accumulate)
+        access.reads.push_back(rest);
+    else
+        access.inplace.emplace_back(rest, all);
+    program.add(name, access, [=](const Run& r) {
+        r.kernels.split_rows({r.at(all), r.at<int32_t>(index), r.at(picked), r.at(rest), rows(index), columns(index),
+                              per, columns(all), all.dtype, accumulate},
+                             r.context);
+    });
+}
+
 void cross_entropy(Program& program, const std::string& name, const CrossEntropy& c) {
     Access access{.reads = {c.logits, c.labels, c.weights, c.gradient_scale, c.loss_scale},
                   .writes = {c.loss, c.correct}};
@@ -298,40 +272,6 @@ void cross_entropy(Program& program, const std::string& name, const CrossEntropy
         r.kernels.loss_totals({r.at<float>(c.loss), r.at<float>(c.weights), r.at<float>(c.correct),
                                r.at<float>(c.totals), rows(c.logits), c.accumulate},
                               r.context);
-    });
-}
-
-void update(Program& program, Optimizer optimizer, const Update& u, std::span<const kernels::Segment> segments) {
-    const Tensor norm_scratch = program.scratch("norm.scratch", kernels::global_norm_scratch_bytes(segments));
-    program.add("gradient_norm", {.reads = {u.gradients}, .writes = {u.norm, norm_scratch}}, [=](const Run& r) {
-        r.kernels.global_norm({r.at<float>(u.gradients), segments, r.at<float>(u.norm), r.at(norm_scratch)}, r.context);
-    });
-    if (u.loss_scale)
-        program.add("loss_scale",
-                    {.reads = {u.norm, u.scalars, u.loss_scale}, .writes = {u.norm, u.scaled_scalars, u.loss_scale}},
-                    [=](const Run& r) {
-                        r.kernels.loss_scale(
-                            {r.at<float>(u.norm), r.at<kernels::UpdateScalars>(u.scalars),
-                             r.at<kernels::UpdateScalars>(u.scaled_scalars), r.at<kernels::LossScale>(u.loss_scale)},
-                            r.context);
-                    });
-    const Tensor scalars = u.loss_scale ? u.scaled_scalars : u.scalars;
-    const bool lamb = optimizer == Optimizer::lamb;
-    const Tensor scratch = program.scratch("update.scratch", lamb ? kernels::lamb_scratch_bytes(segments) : 0);
-    const Access access{.reads = {u.parameters, u.gradients, u.moment1, u.moment2, u.norm, scalars},
-                        .writes = {u.parameters, u.moment1, u.moment2, u.copy, scratch}};
-    program.add(lamb ? "lamb" : "adamw", access, [=](const Run& r) {
-        const kernels::Update arguments{r.at<float>(u.parameters),
-                                        r.at<float>(u.gradients),
-                                        r.at<float>(u.moment1),
-                                        r.at<float>(u.moment2),
-                                        r.at(u.copy),
-                                        u.copy.dtype,
-                                        r.at<float>(u.norm),
-                                        r.at<kernels::UpdateScalars>(scalars),
-                                        segments,
-                                        r.at(scratch)};
-        (lamb ? r.kernels.lamb : r.kernels.adamw)(arguments, r.context);
     });
 }
 

@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "base/error.h"
+#include "model/network/dropping_ops.h"
 
 namespace dropforge {
 

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "model/methods/token_dropping.h"
+#include "model/network/dropping_ops.h"
 #include "model/network/embeddings.h"
 #include "model/network/loss_heads.h"
 

@@ -11,6 +11,7 @@
 #include "model/methods/sctd.h"
 #include "model/network/bert.h"
 #include "model/network/parameters.h"
+#include "model/training/optimizer_step.h"
 
 namespace dropforge {
 

@@ -1,7 +1,7 @@
-// Builders of what dropped tokens need beside BERT's own ops: choosing, merging and splitting rows, the importance
-// table, and the divergence of two passes.
+#include "model/network/dropping_ops.h"
+
+#include "base/error.h"
 #include "engine/op_shapes.h"
-#include "engine/ops.h"
 
 namespace dropforge::ops {
 
@@ -24,37 +24,6 @@ void top_k(Program& program, const std::string& name, Tensor values, Tensor leng
         r.kernels.top_k({r.at<float>(values), r.at<int32_t>(lengths), r.at<int32_t>(kept), r.at<int32_t>(kept_lengths),
                          rows(values), columns(values), columns(kept)},
                         r.context);
-    });
-}
-
-void merge_rows(Program& program, const std::string& name, Tensor picked, Tensor index, Tensor rest, Tensor all) {
-    const int64_t per = per_sequence(name, all, index, picked);
-    same_shape(name, rest, all);
-    same_type(name, picked, all);
-    const Access access{.reads = {picked, index, rest}, .writes = {all}, .inplace = {{all, rest}}};
-    program.add(name, access, [=](const Run& r) {
-        r.kernels.merge_rows({r.at(picked), r.at<int32_t>(index), r.at(rest), r.at(all), rows(index), columns(index),
-                              per, columns(all), all.dtype},
-                             r.context);
-    });
-}
-
-void split_rows(Program& program, const std::string& name, Tensor all, Tensor index, Tensor picked, Tensor rest,
-                bool accumulate) {
-    const int64_t per = per_sequence(name, all, index, picked);
-    same_shape(name, rest, all);
-    same_type(name, picked, all);
-    require(!accumulate || rest.storage != all.storage || rest.offset != all.offset,
-            "{}: cannot add rows to themselves", name);
-    Access access{.reads = {all, index}, .writes = {picked, rest}};
-    if (accumulate)
-        access.reads.push_back(rest);
-    else
-        access.inplace.emplace_back(rest, all);
-    program.add(name, access, [=](const Run& r) {
-        r.kernels.split_rows({r.at(all), r.at<int32_t>(index), r.at(picked), r.at(rest), rows(index), columns(index),
-                              per, columns(all), all.dtype, accumulate},
-                             r.context);
     });
 }
 

@@ -1,0 +1,43 @@
+// The Program that ends a step: gradient norm, loss scale, AdamW or LAMB, and the importance table's update.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "engine/program.h"
+#include "model/network/parameters.h"
+
+namespace dropforge {
+
+namespace ops {
+
+enum class Optimizer : uint8_t { adamw, lamb };
+struct Update {
+    Tensor parameters, gradients, moment1, moment2;  // f32 arenas
+    Tensor copy;                                     // bf16 or fp16 arena, may be absent
+    Tensor norm;                                     // f32 [1], written
+    Tensor scalars;                                  // kernels::UpdateScalars
+    Tensor loss_scale = {}, scaled_scalars = {};  // kernels::LossScale, and the UpdateScalars that it makes: written;
+                                                  // may be absent
+};
+/// Global gradient norm, the loss scale's step, then AdamW or LAMB. `segments` must outlive the program.
+void update(Program& program, Optimizer optimizer, const Update& u, std::span<const kernels::Segment> segments);
+
+}  // namespace ops
+
+/// How the importance table takes in the losses of a step.
+struct ImportanceOptions {
+    std::span<const kernels::FixedValue> fixed;  // must outlive the program
+    double beta;                                 // of the moving average
+};
+
+/// Gradient norm and update of the arenas parameters, gradients, moment1, moment2 [size], copy (of 16 bits), by the
+/// input update_scalars; output gradient_norm [1]. In fp16 also of loss_scale; output scaled_scalars. With `importance`
+/// also of the table importance [V], from the inputs importance_sums, importance_counts [V]. `segments` must outlive
+/// the program.
+Program optimizer_step(const Parameters& parameters, DType dtype, ops::Optimizer optimizer,
+                       std::span<const kernels::Segment> segments,
+                       const std::optional<ImportanceOptions>& importance = {});
+
+}  // namespace dropforge
