@@ -16,8 +16,10 @@ struct DropoutSite {
     uint32_t site = 0;
     float probability = 0;
 
-    kernels::Dropout at(const Run& run) const { return {run.at<uint32_t>(state), site, probability}; }
-    bool active() const { return kernels::Dropout{nullptr, site, probability}.active(); }
+    kernels::Dropout at(const Run& run) const {
+        return {.state = run.at<uint32_t>(state), .site = site, .probability = probability};
+    }
+    bool active() const { return kernels::Dropout{.probability = probability}.active(); }
 };
 
 // ---------------------------------------------------------------------------------------------------------------- GEMM
