@@ -4,7 +4,6 @@
 
 #include "base/error.h"
 #include "engine/op_shapes.h"
-#include "model/network/dropping_ops.h"
 
 namespace dropforge {
 
@@ -82,7 +81,8 @@ void update(Program& program, Optimizer optimizer, const Update& u, std::span<co
 }  // namespace ops
 
 Program optimizer_step(const Parameters& parameters, DType dtype, ops::Optimizer optimizer,
-                       std::span<const kernels::Segment> segments, const std::optional<ImportanceOptions>& importance) {
+                       std::span<const kernels::Segment> segments,
+                       const std::function<void(Program&, Tensor norm)>& also) {
     Program program("optimizer step");
     const Shape arena{parameters.size()};
     const auto f32 = [&](const char* name, const Shape& shape) { return program.bound(name, DType::f32, shape); };
@@ -99,10 +99,7 @@ Program optimizer_step(const Parameters& parameters, DType dtype, ops::Optimizer
         u.scaled_scalars = f32("scaled_scalars", of_scalars);
     }
     ops::update(program, optimizer, u, segments);
-    if (!importance) return program;
-    const Shape ids{parameters.config().vocabulary};
-    ops::importance_update(program, "importance", f32("importance_sums", ids), f32("importance_counts", ids),
-                           f32("importance", ids), u.norm, importance->fixed, importance->beta);
+    if (also) also(program, u.norm);
     return program;
 }
 
