@@ -4,9 +4,9 @@
 
 #include "base/file.h"
 #include "data/batches/batch.h"
-#include "engine/ops.h"
 #include "model/methods/registry.h"
 #include "model/network/bert_config.h"
+#include "model/training/optimizer_step.h"
 
 namespace dropforge {
 

@@ -1,10 +1,11 @@
-// What the builders of ops ask about shapes: for ops.cpp and its neighbours only.
+// What the builders of ops ask of their tensors. Each check throws Error with the op's name, what was expected and what
+// came.
 #pragma once
 
 #include <string>
 
 #include "base/error.h"
-#include "engine/tensor.h"
+#include "engine/ops.h"
 
 namespace dropforge::ops {
 
@@ -17,15 +18,63 @@ inline void same_shape(const std::string& name, const Tensor& a, const Tensor& b
 inline void same_type(const std::string& name, const Tensor& a, const Tensor& b) {
     require(a.dtype == b.dtype, "{}: types {} and {} must be equal", name, name_of(a.dtype), name_of(b.dtype));
 }
-/// `t`, if it is there, has that type and so many elements.
-inline void is_vector(const std::string& name, const char* what, const Tensor& t, DType dtype, int64_t size) {
-    require(!t || (t.dtype == dtype && t.shape.size() == size), "{}: {} must be {} [{}], not {} {}", name, what,
-            name_of(dtype), size, name_of(t.dtype), t.shape.text());
+
+inline void check_given(const std::string& name, const char* what, const Tensor& t) {
+    require(static_cast<bool>(t), "{}: no {} was given", name, what);
+}
+/// `t` is f32, bf16 or fp16.
+inline void check_float(const std::string& name, const char* what, const Tensor& t) {
+    check_given(name, what, t);
+    require(t.dtype != DType::i32, "{}: {} must be of a float type, not i32", name, what);
+}
+/// `t` has that type and shape.
+inline void check_tensor(const std::string& name, const char* what, const Tensor& t, DType dtype, const Shape& shape) {
+    check_given(name, what, t);
+    require(t.dtype == dtype && t.shape == shape, "{}: {} must be {} {}, not {} {}", name, what, name_of(dtype),
+            shape.text(), name_of(t.dtype), t.shape.text());
+}
+/// `t` has type and shape of `like`.
+inline void check_like(const std::string& name, const char* what, const Tensor& t, const Tensor& like) {
+    check_tensor(name, what, t, like.dtype, like.shape);
+}
+/// `t` has that type and so many elements, in whatever shape.
+inline void check_vector(const std::string& name, const char* what, const Tensor& t, DType dtype, int64_t size) {
+    check_given(name, what, t);
+    require(t.dtype == dtype && t.shape.size() == size, "{}: {} must be {} [{}], not {} {}", name, what, name_of(dtype),
+            size, name_of(t.dtype), t.shape.text());
+}
+
+// The same of tensors that may be absent.
+inline void check_optional_like(const std::string& name, const char* what, const Tensor& t, const Tensor& like) {
+    if (t) check_like(name, what, t, like);
+}
+inline void check_optional_vector(const std::string& name, const char* what, const Tensor& t, DType dtype,
+                                  int64_t size) {
+    if (t) check_vector(name, what, t, dtype, size);
+}
+
+/// Elements of a T that a tensor of f32 has room for, such as kernels::LossScale.
+template <typename T>
+constexpr int64_t kFloatsOf = static_cast<int64_t>(sizeof(T) / sizeof(float));
+
+/// A scale that may be absent: kernels::LossScale.
+inline void check_optional_loss_scale(const std::string& name, const Tensor& t) {
+    check_optional_vector(name, "loss_scale", t, DType::f32, kFloatsOf<kernels::LossScale>);
+}
+
+/// The state is given where the dropout draws from it.
+inline void check_dropout(const std::string& name, const DropoutSite& d) {
+    if (d.active()) check_given(name, "dropout state", d.state);
+    check_optional_vector(name, "dropout state", d.state, DType::i32, 4);
 }
 
 /// Rows per sequence of the large side of a gather or scatter: `small` has the rows of `large` that `index` names.
 inline int64_t per_sequence(const std::string& name, const Tensor& large, const Tensor& index, const Tensor& small) {
-    require(rows(small) == index.shape.size() && rows(large) % rows(index) == 0 && columns(small) == columns(large),
+    check_float(name, "rows", large);
+    same_type(name, small, large);
+    require(index.dtype == DType::i32, "{}: index must be i32, not {}", name, name_of(index.dtype));
+    require(index.shape.rank() == 2 && rows(small) == index.shape.size() && rows(large) % rows(index) == 0 &&
+                columns(small) == columns(large),
             "{}: rows {} of {} do not make {}", name, index.shape.text(), large.shape.text(), small.shape.text());
     return rows(large) / rows(index);
 }

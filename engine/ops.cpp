@@ -1,144 +1,139 @@
 #include "engine/ops.h"
 
-#include <cmath>
-
 #include "engine/op_shapes.h"
 
 namespace dropforge::ops {
 
 namespace {
 
-/// What GELU beside a product touches.
-void add_gelu(Access& access, const std::string& name, const GemmArguments& g) {
+struct GemmSizes {
+    int64_t m, n, k;
+};
+
+GemmSizes sizes_of(const GemmArguments& g) {
+    return {
+        .m = rows(g.c), .n = g.transpose_b ? rows(g.b) : columns(g.b), .k = g.transpose_b ? columns(g.b) : rows(g.b)};
+}
+
+void check_gemm(const std::string& name, const GemmArguments& g) {
+    check_float(name, "a", g.a);
+    check_given(name, "b", g.b);
+    check_given(name, "c", g.c);
+    const auto [m, n, k] = sizes_of(g);
+    const int64_t a_outer = g.transpose_a ? k : m, a_inner = g.transpose_a ? m : k;
+    require(rows(g.a) == a_outer && columns(g.a) >= a_inner && columns(g.c) >= n && g.a.dtype == g.b.dtype,
+            "{}: cannot multiply {}{} by {}{} into {}", name, g.a.shape.text(), g.transpose_a ? "ᵀ" : "",
+            g.b.shape.text(), g.transpose_b ? "ᵀ" : "", g.c.shape.text());
+    require(g.c.dtype == g.a.dtype || g.c.dtype == DType::f32, "{}: c must be {} as a and b, or f32, not {}", name,
+            name_of(g.a.dtype), name_of(g.c.dtype));
+    require(!g.bias || (g.bias.dtype == DType::f32 && g.bias.shape.size() >= n), "{}: bias must be f32 [{}], not {} {}",
+            name, n, name_of(g.bias.dtype), g.bias.shape.text());
+    check_optional_vector(name, "a_sums", g.a_sums, DType::f32, m);
+    require(!g.a_sums || g.transpose_a, "{}: a_sums are column sums of a, which must be transposed", name);
     const GemmGelu& gelu = g.gelu;
-    require(!(gelu.output && gelu.input) && !g.accumulate && !g.a_sums && g.c.dtype == g.a.dtype &&
-                columns(g.c) == access.work.n,
+    if (!gelu.output && !gelu.input) return;
+    require(!(gelu.output && gelu.input) && !g.accumulate && !g.a_sums && g.c.dtype == g.a.dtype && columns(g.c) == n,
             "{}: GELU is beside a product of its operands' type, without padding, that is added to nothing", name);
-    same_shape(name, gelu.output ? gelu.output : gelu.input, g.c);
-    access.reads.push_back(gelu.input);
-    access.writes.push_back(gelu.output);
-    (gelu.input ? access.work.read_beside : access.work.written_beside) = 1;
+    check_like(name, "gelu", gelu.output ? gelu.output : gelu.input, g.c);
 }
 
 }  // namespace
 
 void gemm(Program& program, const std::string& name, const GemmArguments& g) {
-    const int64_t m = rows(g.c);
-    const int64_t n = g.transpose_b ? rows(g.b) : columns(g.b), k = g.transpose_b ? columns(g.b) : rows(g.b);
-    const int64_t a_outer = g.transpose_a ? k : m, a_inner = g.transpose_a ? m : k;
-    require(rows(g.a) == a_outer && columns(g.a) >= a_inner && columns(g.c) >= n && g.a.dtype == g.b.dtype,
-            "{}: cannot multiply {}{} by {}{} into {}", name, g.a.shape.text(), g.transpose_a ? "ᵀ" : "",
-            g.b.shape.text(), g.transpose_b ? "ᵀ" : "", g.c.shape.text());
-    require(!g.bias || g.bias.shape.size() >= n, "{}: a bias of {} values for {} columns", name, g.bias.shape.size(),
-            n);
-    Access access{.reads = {g.a, g.b, g.bias}, .writes = {g.c}, .work = {Work::Kind::gemm, 1, m, n, k}};
-    access.flops =
-        g.flops > 0 ? g.flops : 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
-    if (g.accumulate) access.reads.push_back(g.c);
-    if (g.gelu.output || g.gelu.input) add_gelu(access, name, g);
-    Tensor scratch;
-    if (g.a_sums) {
-        require(g.transpose_a && g.a_sums.shape.size() == m, "{}: {} sums of a matrix {}{}", name,
-                g.a_sums.shape.size(), g.a.shape.text(), g.transpose_a ? "ᵀ" : "");
-        scratch = program.scratch(name + ".scratch", kernels::column_sum_scratch_bytes(k, m));
-        access.writes.insert(access.writes.end(), {g.a_sums, scratch});
-        if (g.accumulate) access.reads.push_back(g.a_sums);
-    }
+    check_gemm(name, g);
+    const GemmSizes s = sizes_of(g);
+    const auto [m, n, k] = s;
+    const Tensor scratch =
+        g.a_sums ? program.scratch(name + ".scratch", kernels::column_sum_scratch_bytes(k, m)) : Tensor{};
+    Access access{.reads = {g.a, g.b, g.bias, g.gelu.input},
+                  .writes = {g.c, g.gelu.output, g.a_sums, scratch},
+                  .flops = g.flops > 0 ? g.flops : 2.0 * static_cast<double>(m) * static_cast<double>(n * k),
+                  .work = {.kind = Work::Kind::gemm,
+                           .count = 1,
+                           .m = m,
+                           .n = n,
+                           .k = k,
+                           .read_beside = g.gelu.input ? 1 : 0,
+                           .written_beside = g.gelu.output ? 1 : 0}};
+    if (g.accumulate) access.reads.insert(access.reads.end(), {g.c, g.a_sums});
     program.add(name, access, [=](const Run& r) {
-        r.kernels.gemm({r.at(g.a),
-                        r.at(g.b),
-                        r.at(g.c),
-                        r.at<float>(g.bias),
-                        m,
-                        n,
-                        k,
-                        columns(g.a),
-                        columns(g.b),
-                        columns(g.c),
-                        g.transpose_a,
-                        g.transpose_b,
-                        g.accumulate,
-                        g.a.dtype,
-                        g.c.dtype,
-                        r.at<float>(g.a_sums),
-                        r.at(scratch),
-                        {g.gelu.form, r.at(g.gelu.output), r.at(g.gelu.input)}},
+        r.kernels.gemm({.a = r.at(g.a),
+                        .b = r.at(g.b),
+                        .c = r.at(g.c),
+                        .bias = r.at<float>(g.bias),
+                        .m = s.m,
+                        .n = s.n,
+                        .k = s.k,
+                        .lda = columns(g.a),
+                        .ldb = columns(g.b),
+                        .ldc = columns(g.c),
+                        .transpose_a = g.transpose_a,
+                        .transpose_b = g.transpose_b,
+                        .accumulate = g.accumulate,
+                        .dtype = g.a.dtype,
+                        .out = g.c.dtype,
+                        .a_sums = r.at<float>(g.a_sums),
+                        .scratch = r.at(scratch),
+                        .gelu = {.form = g.gelu.form, .output = r.at(g.gelu.output), .input = r.at(g.gelu.input)}},
                        r.context);
     });
 }
 
 namespace {
 
-/// What `rows` look-ups touch of a table at most.
-Tensor looked_up(Tensor table, int64_t rows) {
-    return table.shape[0] <= rows ? table : table.view(0, {rows, table.shape[1]});
+/// Of forward and backward: what both read.
+void check_layernorm(const std::string& name, const LayerNorm& l) {
+    const int64_t t = rows(l.x), h = columns(l.x);
+    check_float(name, "x", l.x);
+    check_optional_like(name, "residual", l.residual, l.x);
+    check_optional_like(name, "z", l.z, l.x);
+    require(l.z || (!l.residual && !l.dropout.active()),
+            "{}: z is what a residual and dropout make of x: it needs memory", name);
+    check_like(name, "y", l.y, l.x);
+    check_vector(name, "gain", l.gain, DType::f32, h);
+    check_vector(name, "bias", l.bias, DType::f32, h);
+    check_vector(name, "mean", l.mean, DType::f32, t);
+    check_vector(name, "rstd", l.rstd, DType::f32, t);
+    check_dropout(name, l.dropout);
+    require(!l.dropout.active() || (l.rows_per_sequence > 0 && t % l.rows_per_sequence == 0),
+            "{}: {} rows are no sequences of {}", name, t, l.rows_per_sequence);
 }
 
 }  // namespace
 
-void embedding_forward(Program& program, const std::string& name, const Embedding& e) {
-    const Access access{
-        .reads = {e.ids, e.types, looked_up(e.word, rows(e.y)), e.position, e.type, e.gain, e.bias, e.dropout.state},
-        .writes = {e.y, e.mean, e.rstd}};
-    program.add(name, access, [=](const Run& r) {
-        r.kernels.embedding_forward(
-            {r.at<int32_t>(e.ids), r.at<int32_t>(e.types), r.at<float>(e.word), r.at<float>(e.position),
-             r.at<float>(e.type), r.at<float>(e.gain), r.at<float>(e.bias), r.at(e.y), r.at<float>(e.mean),
-             r.at<float>(e.rstd), rows(e.y), e.sequence, columns(e.y), e.epsilon, e.dropout.at(r), e.y.dtype},
-            r.context);
-    });
-}
-
-void embedding_backward(Program& program, const std::string& name, const Embedding& e, const EmbeddingGradients& g) {
-    const int64_t t = rows(g.dy), h = columns(g.dy);
-    const Tensor scratch = program.scratch(name + ".scratch", kernels::embedding_backward_scratch_bytes(t, h));
-    Access access{.reads = {g.dy, e.ids, e.types, looked_up(e.word, t), e.position, e.type, e.gain, e.mean, e.rstd,
-                            e.dropout.state, looked_up(g.dword, t)},
-                  .writes = {looked_up(g.dword, t), g.dposition, g.dtype, g.dgain, g.dbias, scratch}};
-    if (g.accumulate) access.reads.insert(access.reads.end(), {g.dposition, g.dtype, g.dgain, g.dbias});
-    program.add(name, access, [=](const Run& r) {
-        r.kernels.embedding_backward({r.at(g.dy),
-                                      r.at<int32_t>(e.ids),
-                                      r.at<int32_t>(e.types),
-                                      r.at<float>(e.word),
-                                      r.at<float>(e.position),
-                                      r.at<float>(e.type),
-                                      r.at<float>(e.gain),
-                                      r.at<float>(e.mean),
-                                      r.at<float>(e.rstd),
-                                      r.at<float>(g.dword),
-                                      r.at<float>(g.dposition),
-                                      r.at<float>(g.dtype),
-                                      r.at<float>(g.dgain),
-                                      r.at<float>(g.dbias),
-                                      r.at(scratch),
-                                      t,
-                                      e.sequence,
-                                      h,
-                                      rows(e.position),
-                                      rows(e.type),
-                                      e.dropout.at(r),
-                                      g.dy.dtype,
-                                      g.accumulate},
-                                     r.context);
-    });
-}
-
 void layernorm_forward(Program& program, const std::string& name, const LayerNorm& l) {
-    same_shape(name, l.x, l.y);
+    check_layernorm(name, l);
     Access access{.reads = {l.x, l.residual, l.gain, l.bias, l.dropout.state}, .writes = {l.z, l.y, l.mean, l.rstd}};
     if (l.z) access.inplace.emplace_back(l.z, l.x);
     program.add(name, access, [=](const Run& r) {
-        r.kernels.layernorm_forward({r.at(l.x), r.at(l.residual), r.at<float>(l.gain), r.at<float>(l.bias), r.at(l.z),
-                                     r.at(l.y), r.at<float>(l.mean), r.at<float>(l.rstd), rows(l.x), columns(l.x),
-                                     l.rows_per_sequence, l.epsilon, l.dropout.at(r), l.x.dtype},
+        r.kernels.layernorm_forward({.x = r.at(l.x),
+                                     .residual = r.at(l.residual),
+                                     .gain = r.at<float>(l.gain),
+                                     .bias = r.at<float>(l.bias),
+                                     .z = r.at(l.z),
+                                     .y = r.at(l.y),
+                                     .mean = r.at<float>(l.mean),
+                                     .rstd = r.at<float>(l.rstd),
+                                     .rows = rows(l.x),
+                                     .columns = columns(l.x),
+                                     .rows_per_sequence = l.rows_per_sequence,
+                                     .epsilon = l.epsilon,
+                                     .dropout = l.dropout.at(r),
+                                     .dtype = l.x.dtype},
                                     r.context);
     });
 }
 
 void layernorm_backward(Program& program, const std::string& name, const LayerNorm& l, const LayerNormGradients& g) {
-    const int64_t t = rows(g.dy), h = columns(g.dy);
+    const int64_t t = rows(l.x), h = columns(l.x);
+    check_layernorm(name, l);
+    check_like(name, "dy", g.dy, l.x);
+    check_like(name, "dz", g.dz, l.x);
     require(!l.dropout.active() || g.dx, "{}: with dropout, dx needs memory of its own", name);
+    check_optional_like(name, "dx", g.dx, l.x);
+    check_vector(name, "dgain", g.dgain, DType::f32, h);
+    check_vector(name, "dbias", g.dbias, DType::f32, h);
+    check_optional_vector(name, "dx_sum", g.dx_sum, DType::f32, h);
     const Tensor z = l.z ? l.z : l.x;
     const Tensor scratch = program.scratch(name + ".scratch", kernels::layernorm_backward_scratch_bytes(t, h));
     Access access{.reads = {g.dy, z, l.gain, l.mean, l.rstd, l.dropout.state},
@@ -146,213 +141,160 @@ void layernorm_backward(Program& program, const std::string& name, const LayerNo
                   .inplace = {{g.dz, g.dy}}};
     if (g.accumulate) access.reads.insert(access.reads.end(), {g.dgain, g.dbias, g.dx_sum});
     program.add(name, access, [=](const Run& r) {
-        r.kernels.layernorm_backward(
-            {r.at(g.dy), r.at(z), r.at<float>(l.gain), r.at<float>(l.mean), r.at<float>(l.rstd), r.at(g.dz), r.at(g.dx),
-             r.at<float>(g.dgain), r.at<float>(g.dbias), r.at<float>(g.dx_sum), r.at(scratch), t, h,
-             l.rows_per_sequence, l.dropout.at(r), g.dy.dtype, g.accumulate},
-            r.context);
-    });
-}
-
-namespace {
-
-double attention_flops(const Attention& a) {  // of the forward pass: two products
-    return 4.0 * static_cast<double>(a.batch * a.rows_q) * static_cast<double>(a.rows_kv * a.heads * a.head_size);
-}
-
-Work attention_work(const Attention& a, Work::Kind kind) {
-    return {kind, a.batch * a.heads, a.rows_q, a.rows_kv, a.head_size};
-}
-
-float attention_scale(const Attention& a) { return 1.0f / std::sqrt(static_cast<float>(a.head_size)); }
-
-int64_t attention_scratch(const Attention& a) {
-    return kernels::attention_scratch_bytes(a.batch, a.heads, a.head_size, a.rows_q, a.rows_kv);
-}
-
-}  // namespace
-
-void attention_forward(Program& program, const std::string& name, const Attention& a) {
-    const Tensor scratch = program.scratch(name + ".scratch", attention_scratch(a));
-    const Access access{.reads = {a.q, a.k, a.v, a.lengths, a.dropout.state},
-                        .writes = {a.out, a.lse, scratch},
-                        .flops = attention_flops(a),
-                        .work = attention_work(a, Work::Kind::attention_forward)};
-    program.add(name, access, [=](const Run& r) {
-        r.kernels.attention_forward(
-            {r.at(a.q), r.at(a.k), r.at(a.v), r.at<int32_t>(a.lengths), r.at(a.out), r.at<float>(a.lse), r.at(scratch),
-             a.batch, a.heads, a.head_size, a.rows_q, a.rows_kv, a.stride_q, a.stride_kv, columns(a.out),
-             attention_scale(a), a.dropout.at(r), a.out.dtype},
-            r.context);
-    });
-}
-
-void attention_backward(Program& program, const std::string& name, const Attention& a, const AttentionGradients& g) {
-    same_shape(name, a.out, g.dout);
-    const Tensor scratch = program.scratch(name + ".scratch", attention_scratch(a));
-    const Access access{.reads = {a.q, a.k, a.v, a.out, g.dout, a.lengths, a.lse, a.dropout.state},
-                        .writes = {g.dq, g.dk, g.dv, scratch},
-                        .flops = 2 * attention_flops(a),
-                        .work = attention_work(a, Work::Kind::attention_backward)};
-    program.add(name, access, [=](const Run& r) {
-        r.kernels.attention_backward({r.at(a.q),
-                                      r.at(a.k),
-                                      r.at(a.v),
-                                      r.at(a.out),
-                                      r.at(g.dout),
-                                      r.at<int32_t>(a.lengths),
-                                      r.at<float>(a.lse),
-                                      r.at(g.dq),
-                                      r.at(g.dk),
-                                      r.at(g.dv),
-                                      r.at(scratch),
-                                      a.batch,
-                                      a.heads,
-                                      a.head_size,
-                                      a.rows_q,
-                                      a.rows_kv,
-                                      a.stride_q,
-                                      a.stride_kv,
-                                      columns(a.out),
-                                      attention_scale(a),
-                                      a.dropout.at(r),
-                                      a.out.dtype},
+        r.kernels.layernorm_backward({.dy = r.at(g.dy),
+                                      .z = r.at(z),
+                                      .gain = r.at<float>(l.gain),
+                                      .mean = r.at<float>(l.mean),
+                                      .rstd = r.at<float>(l.rstd),
+                                      .dz = r.at(g.dz),
+                                      .dx = r.at(g.dx),
+                                      .dgain = r.at<float>(g.dgain),
+                                      .dbias = r.at<float>(g.dbias),
+                                      .dx_sum = r.at<float>(g.dx_sum),
+                                      .scratch = r.at(scratch),
+                                      .rows = t,
+                                      .columns = h,
+                                      .rows_per_sequence = l.rows_per_sequence,
+                                      .dropout = l.dropout.at(r),
+                                      .dtype = g.dy.dtype,
+                                      .accumulate = g.accumulate},
                                      r.context);
     });
 }
 
 void gelu_forward(Program& program, const std::string& name, Tensor x, Tensor y, kernels::Gelu form) {
-    same_shape(name, x, y);
+    check_float(name, "x", x);
+    check_like(name, "y", y, x);
     program.add(name, {.reads = {x}, .writes = {y}}, [=](const Run& r) {
-        r.kernels.gelu_forward({r.at(x), r.at(y), x.shape.size(), form, x.dtype}, r.context);
+        r.kernels.gelu_forward({.x = r.at(x), .y = r.at(y), .n = x.shape.size(), .form = form, .dtype = x.dtype},
+                               r.context);
     });
 }
 
 void gelu_backward(Program& program, const std::string& name, Tensor dy, Tensor x, Tensor dx, Tensor dx_sum, Tensor y,
                    kernels::Gelu form, bool accumulate) {
-    same_shape(name, dy, x);
+    check_float(name, "x", x);
+    check_like(name, "dy", dy, x);
+    check_like(name, "dx", dx, x);
+    check_vector(name, "dx_sum", dx_sum, DType::f32, columns(x));
+    check_optional_like(name, "y", y, x);
     const Tensor scratch = program.scratch(name + ".scratch", kernels::column_sum_scratch_bytes(rows(x), columns(x)));
     Access access{.reads = {dy, x}, .writes = {dx, dx_sum, y, scratch}, .inplace = {{dx, dy}, {y, x}}};
     if (accumulate) access.reads.push_back(dx_sum);
     program.add(name, access, [=](const Run& r) {
-        r.kernels.gelu_backward({r.at(dy), r.at(x), r.at(dx), r.at(y), r.at<float>(dx_sum), r.at(scratch), rows(x),
-                                 columns(x), form, x.dtype, accumulate},
+        r.kernels.gelu_backward({.dy = r.at(dy),
+                                 .x = r.at(x),
+                                 .dx = r.at(dx),
+                                 .y = r.at(y),
+                                 .dx_sum = r.at<float>(dx_sum),
+                                 .scratch = r.at(scratch),
+                                 .rows = rows(x),
+                                 .columns = columns(x),
+                                 .form = form,
+                                 .dtype = x.dtype,
+                                 .accumulate = accumulate},
                                 r.context);
     });
 }
 
 void tanh_forward(Program& program, const std::string& name, Tensor x, Tensor y) {
-    same_shape(name, x, y);
+    check_float(name, "x", x);
+    check_like(name, "y", y, x);
     program.add(name, {.reads = {x}, .writes = {y}, .inplace = {{y, x}}}, [=](const Run& r) {
-        r.kernels.tanh_forward({r.at(x), r.at(y), x.shape.size(), x.dtype}, r.context);
+        r.kernels.tanh_forward({.x = r.at(x), .y = r.at(y), .n = x.shape.size(), .dtype = x.dtype}, r.context);
     });
 }
 
 void tanh_backward(Program& program, const std::string& name, Tensor dy, Tensor y, Tensor dx, Tensor dx_sum,
                    bool accumulate) {
-    same_shape(name, dy, y);
+    check_float(name, "y", y);
+    check_like(name, "dy", dy, y);
+    check_like(name, "dx", dx, y);
+    check_vector(name, "dx_sum", dx_sum, DType::f32, columns(y));
     const Tensor scratch = program.scratch(name + ".scratch", kernels::column_sum_scratch_bytes(rows(y), columns(y)));
     Access access{.reads = {dy, y}, .writes = {dx, dx_sum, scratch}, .inplace = {{dx, dy}}};
     if (accumulate) access.reads.push_back(dx_sum);
     program.add(name, access, [=](const Run& r) {
-        r.kernels.tanh_backward(
-            {r.at(dy), r.at(y), r.at(dx), r.at<float>(dx_sum), r.at(scratch), rows(y), columns(y), y.dtype, accumulate},
-            r.context);
-    });
-}
-
-void gather_rows(Program& program, const std::string& name, Tensor from, Tensor index, Tensor to) {
-    const int64_t per = per_sequence(name, from, index, to);
-    program.add(name, {.reads = {from, index}, .writes = {to}}, [=](const Run& r) {
-        r.kernels.gather_rows(
-            {r.at(from), r.at<int32_t>(index), r.at(to), rows(index), columns(index), per, columns(from), from.dtype},
-            r.context);
-    });
-}
-
-void scatter_rows(Program& program, const std::string& name, Tensor from, Tensor index, Tensor to, Scatter mode) {
-    const int64_t per = per_sequence(name, to, index, from);
-    Access access{.reads = {from, index}, .writes = {to}};
-    if (mode != Scatter::clear_and_accumulate) access.reads.push_back(to);
-    program.add(name, access, [=](const Run& r) {
-        r.kernels.scatter_rows(
-            {r.at(from), r.at<int32_t>(index), r.at(to), rows(index), columns(index), per, columns(from), from.dtype,
-             mode != Scatter::replace, mode == Scatter::clear_and_accumulate},
-            r.context);
+        r.kernels.tanh_backward({.dy = r.at(dy),
+                                 .y = r.at(y),
+                                 .dx = r.at(dx),
+                                 .dx_sum = r.at<float>(dx_sum),
+                                 .scratch = r.at(scratch),
+                                 .rows = rows(y),
+                                 .columns = columns(y),
+                                 .dtype = y.dtype,
+                                 .accumulate = accumulate},
+                                r.context);
     });
 }
 
 void cross_entropy(Program& program, const std::string& name, const CrossEntropy& c) {
+    const int64_t n = rows(c.logits);
+    check_float(name, "logits", c.logits);
+    require(c.columns >= 1 && c.columns <= columns(c.logits), "{}: {} classes of logits {}", name, c.columns,
+            c.logits.shape.text());
+    check_vector(name, "labels", c.labels, DType::i32, n);
+    check_optional_vector(name, "weights", c.weights, DType::f32, n);
+    check_optional_vector(name, "gradient_scale", c.gradient_scale, DType::f32, 1);
+    check_optional_loss_scale(name, c.loss_scale);
+    check_vector(name, "loss", c.loss, DType::f32, n);
+    check_vector(name, "correct", c.correct, DType::f32, n);
+    check_vector(name, "totals", c.totals, DType::f32, 3);
     Access access{.reads = {c.logits, c.labels, c.weights, c.gradient_scale, c.loss_scale},
                   .writes = {c.loss, c.correct}};
     if (c.gradient_scale) access.writes.push_back(c.logits);
     program.add(name, access, [=](const Run& r) {
-        r.kernels.cross_entropy({r.at(c.logits), r.at<int32_t>(c.labels), r.at<float>(c.weights),
-                                 r.at<float>(c.gradient_scale), r.at<float>(c.loss_scale), r.at<float>(c.loss),
-                                 r.at<float>(c.correct), rows(c.logits), c.columns, columns(c.logits), c.logits.dtype},
+        r.kernels.cross_entropy({.logits = r.at(c.logits),
+                                 .labels = r.at<int32_t>(c.labels),
+                                 .weights = r.at<float>(c.weights),
+                                 .gradient_scale = r.at<float>(c.gradient_scale),
+                                 .loss_scale = r.at<float>(c.loss_scale),
+                                 .loss = r.at<float>(c.loss),
+                                 .correct = r.at<float>(c.correct),
+                                 .rows = n,
+                                 .columns = c.columns,
+                                 .stride = columns(c.logits),
+                                 .dtype = c.logits.dtype},
                                 r.context);
     });
     Access sums{.reads = {c.loss, c.weights, c.correct}, .writes = {c.totals}};
     if (c.accumulate) sums.reads.push_back(c.totals);
     program.add(name + ".totals", sums, [=](const Run& r) {
-        r.kernels.loss_totals({r.at<float>(c.loss), r.at<float>(c.weights), r.at<float>(c.correct),
-                               r.at<float>(c.totals), rows(c.logits), c.accumulate},
+        r.kernels.loss_totals({.loss = r.at<float>(c.loss),
+                               .weights = r.at<float>(c.weights),
+                               .correct = r.at<float>(c.correct),
+                               .totals = r.at<float>(c.totals),
+                               .rows = n,
+                               .accumulate = c.accumulate},
                               r.context);
     });
 }
 
-void update(Program& program, Optimizer optimizer, const Update& u, std::span<const kernels::Segment> segments) {
-    const Tensor norm_scratch = program.scratch("norm.scratch", kernels::global_norm_scratch_bytes(segments));
-    program.add("gradient_norm", {.reads = {u.gradients}, .writes = {u.norm, norm_scratch}}, [=](const Run& r) {
-        r.kernels.global_norm({r.at<float>(u.gradients), segments, r.at<float>(u.norm), r.at(norm_scratch)}, r.context);
-    });
-    if (u.loss_scale)
-        program.add("loss_scale",
-                    {.reads = {u.norm, u.scalars, u.loss_scale}, .writes = {u.norm, u.scaled_scalars, u.loss_scale}},
-                    [=](const Run& r) {
-                        r.kernels.loss_scale(
-                            {r.at<float>(u.norm), r.at<kernels::UpdateScalars>(u.scalars),
-                             r.at<kernels::UpdateScalars>(u.scaled_scalars), r.at<kernels::LossScale>(u.loss_scale)},
-                            r.context);
-                    });
-    const Tensor scalars = u.loss_scale ? u.scaled_scalars : u.scalars;
-    const bool lamb = optimizer == Optimizer::lamb;
-    const Tensor scratch = program.scratch("update.scratch", lamb ? kernels::lamb_scratch_bytes(segments) : 0);
-    const Access access{.reads = {u.parameters, u.gradients, u.moment1, u.moment2, u.norm, scalars},
-                        .writes = {u.parameters, u.moment1, u.moment2, u.copy, scratch}};
-    program.add(lamb ? "lamb" : "adamw", access, [=](const Run& r) {
-        const kernels::Update arguments{r.at<float>(u.parameters),
-                                        r.at<float>(u.gradients),
-                                        r.at<float>(u.moment1),
-                                        r.at<float>(u.moment2),
-                                        r.at(u.copy),
-                                        u.copy.dtype,
-                                        r.at<float>(u.norm),
-                                        r.at<kernels::UpdateScalars>(scalars),
-                                        segments,
-                                        r.at(scratch)};
-        (lamb ? r.kernels.lamb : r.kernels.adamw)(arguments, r.context);
-    });
-}
-
 void cast(Program& program, const std::string& name, Tensor from, Tensor to) {
+    check_float(name, "from", from);
+    check_float(name, "to", to);
     same_shape(name, from, to);
     program.add(name, {.reads = {from}, .writes = {to}}, [=](const Run& r) {
-        r.kernels.cast({r.at(from), r.at(to), from.shape.size(), from.dtype, to.dtype}, r.context);
+        r.kernels.cast({.from = r.at(from),
+                        .to = r.at(to),
+                        .n = from.shape.size(),
+                        .from_dtype = from.dtype,
+                        .to_dtype = to.dtype},
+                       r.context);
     });
 }
 
 void clear(Program& program, const std::string& name, Tensor to) {
-    program.add(name, {.reads = {}, .writes = {to}}, [=](const Run& r) {
-        r.kernels.clear({r.at(to), to.bytes()}, r.context);
-    });
+    check_given(name, "tensor", to);
+    program.add(name, {.reads = {}, .writes = {to}},
+                [=](const Run& r) { r.kernels.clear({.to = r.at(to), .bytes = to.bytes()}, r.context); });
 }
 
 void add(Program& program, const std::string& name, Tensor to, Tensor x) {
-    same_shape(name, to, x);
-    same_type(name, to, x);
+    check_float(name, "to", to);
+    check_like(name, "x", x, to);
     program.add(name, {.reads = {to, x}, .writes = {to}}, [=](const Run& r) {
-        r.kernels.add({r.at(to), r.at(x), to.shape.size(), to.dtype}, r.context);
+        r.kernels.add({.to = r.at(to), .x = r.at(x), .n = to.shape.size(), .dtype = to.dtype}, r.context);
     });
 }
 

@@ -1,8 +1,8 @@
-// Builders: each adds one kernel call to a Program, with shapes checked and flops counted. Forward and backward of an
-// operation stand together. Tensors are rows x columns; "may be absent" means a default-constructed Tensor.
+// Builders of the operations that any transformer has: each adds one kernel call to a Program, with shapes checked and
+// flops counted. Forward and backward of an operation stand together. Tensors are rows x columns; "may be absent" means
+// a default-constructed Tensor.
 #pragma once
 
-#include <span>
 #include <string>
 
 #include "engine/program.h"
@@ -16,8 +16,10 @@ struct DropoutSite {
     uint32_t site = 0;
     float probability = 0;
 
-    kernels::Dropout at(const Run& run) const { return {run.at<uint32_t>(state), site, probability}; }
-    bool active() const { return kernels::Dropout{nullptr, site, probability}.active(); }
+    kernels::Dropout at(const Run& run) const {
+        return {.state = run.at<uint32_t>(state), .site = site, .probability = probability};
+    }
+    bool active() const { return kernels::Dropout{.probability = probability}.active(); }
 };
 
 // ---------------------------------------------------------------------------------------------------------------- GEMM
@@ -37,23 +39,6 @@ struct GemmArguments {
 /// c[m,n] (+)= op(a)·op(b) + bias. m is c's rows; n and k are b's sizes. a and c may have more columns than n or k say
 /// (padding).
 void gemm(Program& program, const std::string& name, const GemmArguments& arguments);
-
-// ---------------------------------------------------------------------------------------------------------- embeddings
-struct Embedding {
-    Tensor ids, types;            // i32 [T]; types may be absent
-    Tensor word, position, type;  // f32 [V,h], [P,h], [2,h]
-    Tensor gain, bias;            // f32 [h]
-    Tensor y, mean, rstd;         // [T,h], f32 [T], f32 [T]
-    int64_t sequence;
-    float epsilon;
-    DropoutSite dropout;
-};
-struct EmbeddingGradients {
-    Tensor dy, dword, dposition, dtype, dgain, dbias;
-    bool accumulate;  // all but dword, which always accumulates
-};
-void embedding_forward(Program& program, const std::string& name, const Embedding& e);
-void embedding_backward(Program& program, const std::string& name, const Embedding& e, const EmbeddingGradients& g);
 
 // -------------------------------------------------------------------------------------- dropout + residual + LayerNorm
 struct LayerNorm {
@@ -126,46 +111,8 @@ struct CrossEntropy {
 };
 void cross_entropy(Program& program, const std::string& name, const CrossEntropy& c);
 
-// ------------------------------------------------------------------------------------------------------ token dropping
-/// ids i32 [B,S], table f32 [V] → values f32 [B,S]; noise is the u32 [4] of kernels::TokenValues, may be absent.
-void token_values(Program& program, const std::string& name, Tensor ids, Tensor table, Tensor noise, uint32_t site,
-                  Tensor values);
-/// values f32 [B,S] → kept i32 [B,K], ascending. lengths and kept_lengths, i32 [B], may be absent.
-void top_k(Program& program, const std::string& name, Tensor values, Tensor lengths, Tensor kept, Tensor kept_lengths);
-/// labels i32, weights and loss f32, all of one size → sums, counts f32 [V].
-void importance_sums(Program& program, const std::string& name, Tensor labels, Tensor weights, Tensor loss, Tensor sums,
-                     Tensor counts, bool accumulate);
-/// Moves table f32 [V] unless norm f32 [1] is not finite. `fixed` must outlive the program.
-void importance_update(Program& program, const std::string& name, Tensor sums, Tensor counts, Tensor table, Tensor norm,
-                       std::span<const kernels::FixedValue> fixed, double beta);
-
-// ------------------------------------------------------------------------------------------------ semantic consistency
-struct Pool {
-    Tensor x;        // [B*per_sequence, h]; in the backward pass only its shape counts
-    Tensor lengths;  // i32 [B], may be absent
-    int64_t count;   // rows pooled where lengths is absent
-};
-/// pooled, dpooled f32 [B,h]; dx as x.
-void pool_forward(Program& program, const std::string& name, const Pool& p, Tensor pooled);
-void pool_backward(Program& program, const std::string& name, const Pool& p, Tensor dpooled, Tensor dx,
-                   bool accumulate);
-/// target, input f32 [R,h] → kl f32 [R], and, if gradient_scale f32 [1] is there, dtarget and dinput, which may be
-/// target and input. loss_scale: as of CrossEntropy.
-void kl_divergence(Program& program, const std::string& name, Tensor target, Tensor input, Tensor gradient_scale,
-                   Tensor loss_scale, Tensor kl, Tensor dtarget, Tensor dinput);
-
-// ----------------------------------------------------------------------------------------------------------- optimizer
-enum class Optimizer : uint8_t { adamw, lamb };
-struct Update {
-    Tensor parameters, gradients, moment1, moment2;  // f32 arenas
-    Tensor copy;                                     // bf16 or fp16 arena, may be absent
-    Tensor norm;                                     // f32 [1], written
-    Tensor scalars;                                  // kernels::UpdateScalars
-    Tensor loss_scale = {}, scaled_scalars = {};  // kernels::LossScale, and the UpdateScalars that it makes: written;
-                                                  // may be absent
-};
-/// Global gradient norm, the loss scale's step, then AdamW or LAMB. `segments` must outlive the program.
-void update(Program& program, Optimizer optimizer, const Update& u, std::span<const kernels::Segment> segments);
+// ----------------------------------------------------------------------------------------------------------
+// elementwise
 void cast(Program& program, const std::string& name, Tensor from, Tensor to);
 /// to = 0.
 void clear(Program& program, const std::string& name, Tensor to);

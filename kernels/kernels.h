@@ -131,32 +131,28 @@ struct LayerNormBackward {
 int64_t layernorm_backward_scratch_bytes(int64_t rows, int64_t columns);
 
 // ----------------------------------------------------------------------------------------------------------- attention
-/// out = dropout(softmax(scale * q·kᵀ)) · v per sequence and head; keys of sequence b are its first lengths[b] rows.
-/// Row i of sequence b: q + (b * rows_q + i) * stride_q elements, head a at + a * head_size; k and v alike with
-/// rows_kv, stride_kv. Dropout coordinates: row = (b * heads + a) * rows_q + i counted with b from the step's first
-/// sequence, column = key index.
-struct AttentionForward {
+/// What both passes are given. Row i of sequence b: q + (b * rows_q + i) * stride_q elements, head a at + a *
+/// head_size; k and v alike with rows_kv, stride_kv; keys of sequence b are its first lengths[b] rows. Dropout
+/// coordinates: row = (b * heads + a) * rows_q + i counted with b from the step's first sequence, column = key index.
+struct AttentionArguments {
     const void *q, *k, *v;
     const int32_t* lengths;  // [B], 1 … rows_kv, or nullptr: rows_kv
-    void* out;               // [B*rows_q, heads*head_size], rows stride_out apart
-    float* lse;              // [B,heads,rows_q] log-sum-exp of the scaled scores, saved for backward
     void* scratch;
     int64_t batch, heads, head_size, rows_q, rows_kv, stride_q, stride_kv, stride_out;
     float scale;
     Dropout dropout;
     DType dtype;
 };
+/// out = dropout(softmax(scale * q·kᵀ)) · v per sequence and head.
+struct AttentionForward : AttentionArguments {
+    void* out = nullptr;   // [B*rows_q, heads*head_size], rows stride_out apart
+    float* lse = nullptr;  // [B,heads,rows_q] log-sum-exp of the scaled scores, saved for backward
+};
 /// dq, dk, dv from dout; probabilities are computed again from lse. Rows of keys ≥ lengths[b] get dk = dv = 0.
-struct AttentionBackward {
-    const void *q, *k, *v, *out, *dout;  // dout as out: rows stride_out apart
-    const int32_t* lengths;
-    const float* lse;
-    void *dq, *dk, *dv;  // as q, k, v: rows stride_q, stride_kv apart; assigned
-    void* scratch;
-    int64_t batch, heads, head_size, rows_q, rows_kv, stride_q, stride_kv, stride_out;
-    float scale;
-    Dropout dropout;
-    DType dtype;
+struct AttentionBackward : AttentionArguments {
+    const void *out = nullptr, *dout = nullptr;  // dout as out: rows stride_out apart
+    const float* lse = nullptr;
+    void *dq = nullptr, *dk = nullptr, *dv = nullptr;  // as q, k, v: rows stride_q, stride_kv apart; assigned
 };
 int64_t attention_scratch_bytes(int64_t batch, int64_t heads, int64_t head_size, int64_t rows_q, int64_t rows_kv);
 
@@ -174,14 +170,14 @@ struct GeluForward {
 /// need not be kept for the gradient of the layer after.
 struct GeluBackward {
     const void *dy, *x;
-    void* dx;       // may be dy itself
-    void* y;        // gelu(x) again, may be x itself; nullptr: not asked for
-    float* dx_sum;  // [columns]; nullptr: not asked for
-    void* scratch;  // with dx_sum
+    void* dx;                 // may be dy itself
+    void* y = nullptr;        // gelu(x) again, may be x itself; nullptr: not asked for
+    float* dx_sum = nullptr;  // [columns]; nullptr: not asked for
+    void* scratch = nullptr;  // with dx_sum
     int64_t rows, columns;
     Gelu form;
     DType dtype;
-    bool accumulate;  // dx_sum
+    bool accumulate = false;  // dx_sum
 };
 /// y = tanh(x) (BERT's pooler).
 struct TanhForward {
@@ -212,12 +208,21 @@ struct ColumnSum {
 int64_t column_sum_scratch_bytes(int64_t rows, int64_t columns);  // also of GeluBackward and TanhBackward
 /// Gemm::a_sums as an operation of its own.
 inline ColumnSum column_sum_of(const Gemm& g) {
-    return {g.a, g.a_sums, g.scratch, g.k, g.m, g.lda, g.dtype, g.accumulate};
+    return {.x = g.a,
+            .sum = g.a_sums,
+            .scratch = g.scratch,
+            .rows = g.k,
+            .columns = g.m,
+            .stride = g.lda,
+            .dtype = g.dtype,
+            .accumulate = g.accumulate};
 }
 /// Gemm::gelu as operations of their own, after the product.
-inline GeluForward gelu_after(const Gemm& g) { return {g.c, g.gelu.output, g.m * g.n, g.gelu.form, g.out}; }
+inline GeluForward gelu_after(const Gemm& g) {
+    return {.x = g.c, .y = g.gelu.output, .n = g.m * g.n, .form = g.gelu.form, .dtype = g.out};
+}
 inline GeluBackward gelu_slope_after(const Gemm& g) {
-    return {g.c, g.gelu.input, g.c, nullptr, nullptr, nullptr, g.m, g.n, g.gelu.form, g.out, false};
+    return {.dy = g.c, .x = g.gelu.input, .dx = g.c, .rows = g.m, .columns = g.n, .form = g.gelu.form, .dtype = g.out};
 }
 
 // ---------------------------------------------------------------------------------------------------------------- rows
@@ -292,9 +297,9 @@ struct LossScale {
 
     /// The state after a step: half the scale where gradients overflowed, twice after many where they did not.
     constexpr LossScale after(bool finite_norm) const {
-        if (!finite_norm) return {scale > 2 * kLeast ? scale / 2 : kLeast, 0, updates};
-        if (streak + 1 < kGrowthInterval) return {scale, streak + 1, updates + 1};
-        return {scale < 0x1p127f ? scale * 2 : scale, 0, updates + 1};
+        if (!finite_norm) return {.scale = scale > 2 * kLeast ? scale / 2 : kLeast, .streak = 0, .updates = updates};
+        if (streak + 1 < kGrowthInterval) return {.scale = scale, .streak = streak + 1, .updates = updates + 1};
+        return {.scale = scale < 0x1p127f ? scale * 2 : scale, .streak = 0, .updates = updates + 1};
     }
 };
 /// *gradient_scale times the loss scale, if there is one.

@@ -61,34 +61,40 @@ KernelCase gemm_sums(const ModelShape& s, const KernelMemoryPtr& m, DType dtype)
     return gemm(m, g);
 }
 
-/// The parts that AttentionForward and AttentionBackward share: one fused [rows, 3h] tensor of q, k and v.
-template <typename Attention>
-Attention attention_operands(const ModelShape& s, KernelMemory& m, DType dtype) {
-    Attention a{};
+/// q, k and v are blocks of one fused [rows, 3h] tensor.
+AttentionArguments attention_arguments(const ModelShape& s, KernelMemory& m, DType dtype) {
     const auto* qkv = static_cast<const std::byte*>(m.values(s.rows * 3 * s.hidden));
     const size_t width = static_cast<size_t>(s.hidden) * size_of(dtype);
-    a.q = qkv, a.k = qkv + width, a.v = qkv + 2 * width;
-    a.batch = s.rows / s.sequence, a.heads = s.heads, a.head_size = s.hidden / s.heads;
-    a.rows_q = a.rows_kv = s.sequence;
-    a.stride_q = a.stride_kv = 3 * s.hidden, a.stride_out = s.hidden;
-    a.scale = 1 / std::sqrt(static_cast<float>(a.head_size));
-    a.scratch = m.scratch(attention_scratch_bytes(a.batch, a.heads, a.head_size, a.rows_q, a.rows_kv));
-    a.dropout = m.dropout();
-    a.dtype = dtype;
-    return a;
+    const int64_t batch = s.rows / s.sequence, size = s.hidden / s.heads;
+    return {.q = qkv,
+            .k = qkv + width,
+            .v = qkv + 2 * width,
+            .lengths = nullptr,
+            .scratch = m.scratch(attention_scratch_bytes(batch, s.heads, size, s.sequence, s.sequence)),
+            .batch = batch,
+            .heads = s.heads,
+            .head_size = size,
+            .rows_q = s.sequence,
+            .rows_kv = s.sequence,
+            .stride_q = 3 * s.hidden,
+            .stride_kv = 3 * s.hidden,
+            .stride_out = s.hidden,
+            .scale = 1 / std::sqrt(static_cast<float>(size)),
+            .dropout = m.dropout(),
+            .dtype = dtype};
 }
 /// Two products forward, five backward.
 double attention_flops(const ModelShape& s, double products) {
     return products * 2 * static_cast<double>(s.rows) * static_cast<double>(s.sequence) * static_cast<double>(s.hidden);
 }
 KernelCase attention_forward(const ModelShape& s, const KernelMemoryPtr& m, DType dtype) {
-    auto a = attention_operands<AttentionForward>(s, *m, dtype);
+    AttentionForward a{attention_arguments(s, *m, dtype)};
     a.out = m->values(s.rows * s.hidden);
     a.lse = m->floats(s.rows * s.heads);
     return make_case(m, a, &KernelTable::attention_forward, attention_flops(s, 2));
 }
 KernelCase attention_backward(const ModelShape& s, const KernelMemoryPtr& m, DType dtype) {
-    auto a = attention_operands<AttentionBackward>(s, *m, dtype);
+    AttentionBackward a{attention_arguments(s, *m, dtype)};
     a.out = m->values(s.rows * s.hidden), a.dout = m->values(s.rows * s.hidden);
     a.lse = m->floats(s.rows * s.heads, 4, 5);
     auto* dqkv = static_cast<std::byte*>(m->values(s.rows * 3 * s.hidden));
@@ -256,11 +262,11 @@ KernelCase loss_totals(const ModelShape& s, const KernelMemoryPtr& m, DType) {
 /// The word embeddings and the tensors of two layers.
 std::vector<Segment> parameters(const ModelShape& s) {
     const int64_t h = s.hidden;
-    std::vector<Segment> segments = {{0, s.vocabulary * h, true}};
+    std::vector<Segment> segments = {{.offset = 0, .size = s.vocabulary * h, .decay = true}};
     for (int layer = 0; layer < 2; ++layer) {
         for (const int64_t size : {3 * h * h, 3 * h, h * h, h, h, h, 4 * h * h, 4 * h, 4 * h * h, h, h, h}) {
             const Segment& last = segments.back();
-            segments.push_back({last.offset + last.size, size, size > 4 * h});
+            segments.push_back({.offset = last.offset + last.size, .size = size, .decay = size > 4 * h});
         }
     }
     return segments;

@@ -53,7 +53,7 @@ class KernelMemory {
     }
     kernels::Dropout dropout() {
         static constexpr std::array<uint32_t, 4> kState{1, 2, 3, 0};
-        return {stored<uint32_t>(kState), 1, 0.1f};
+        return {.state = stored<uint32_t>(kState), .site = 1, .probability = 0.1f};
     }
     /// Operands that are read and written, or not touched as a whole.
     void count(double bytes) { bytes_ += bytes; }

@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "base/error.h"
+#include "model/network/dropping_ops.h"
 
 namespace dropforge {
 
@@ -73,11 +74,11 @@ constexpr NamedRouting kRoutings[] = {
 }  // namespace
 
 std::vector<kernels::FixedValue> fixed_values(const data::SpecialIds& s) {
-    return {{s.unk, kNeverDropped},
-            {s.cls, kNeverDropped},
-            {s.sep, kNeverDropped},
-            {s.mask, kNeverDropped},
-            {s.pad, kDroppedFirst}};
+    return {{.id = s.unk, .value = kNeverDropped},
+            {.id = s.cls, .value = kNeverDropped},
+            {.id = s.sep, .value = kNeverDropped},
+            {.id = s.mask, .value = kNeverDropped},
+            {.id = s.pad, .value = kDroppedFirst}};
 }
 
 Tensor Routing::values(Builder& builder) const { return table_values(builder, {}); }

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "model/network/dropping_ops.h"
 #include "model/network/embeddings.h"
 #include "model/network/loss_heads.h"
 

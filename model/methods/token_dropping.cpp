@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "model/network/bert.h"
+#include "model/network/dropping_ops.h"
 
 namespace dropforge {
 

@@ -84,27 +84,4 @@ Program hidden_states(const Parameters& parameters, const BuildOptions& options)
     return program;
 }
 
-Program optimizer_step(const Parameters& parameters, DType dtype, ops::Optimizer optimizer,
-                       std::span<const kernels::Segment> segments,
-                       const std::function<void(Program&, Tensor norm)>& also) {
-    Program program("optimizer step");
-    const Shape arena{parameters.size()};
-    const auto f32 = [&](const char* name, const Shape& shape) { return program.bound(name, DType::f32, shape); };
-    const Shape of_scalars{sizeof(kernels::UpdateScalars) / sizeof(float)};
-    ops::Update u{.parameters = f32("parameters", arena),
-                  .gradients = f32("gradients", arena),
-                  .moment1 = f32("moment1", arena),
-                  .moment2 = f32("moment2", arena),
-                  .copy = is_16_bit(dtype) ? program.bound("copy", dtype, arena) : Tensor{},
-                  .norm = f32("gradient_norm", {1}),
-                  .scalars = f32("update_scalars", of_scalars)};
-    if (dtype == DType::fp16) {
-        u.loss_scale = f32("loss_scale", {sizeof(kernels::LossScale) / sizeof(float)});
-        u.scaled_scalars = f32("scaled_scalars", of_scalars);
-    }
-    ops::update(program, optimizer, u, segments);
-    if (also) also(program, u.norm);
-    return program;
-}
-
 }  // namespace dropforge

@@ -1,8 +1,5 @@
-// BERT's Programs: the training step of a micro-batch, evaluation, the optimizer's update, hidden states.
+// BERT's Programs: the training step of a micro-batch, evaluation, hidden states.
 #pragma once
-
-#include <functional>
-#include <span>
 
 #include "engine/program.h"
 #include "model/network/encoder.h"
@@ -27,12 +24,5 @@ Program evaluation(const Parameters& parameters, const BuildOptions& options);
 /// Embeddings' output and every layer's, all rows, bound as "hidden/0" … "hidden/L" f32 [B*S,h]; with an MLM head and
 /// options.masked > 0 also "logits" f32 [B*M, padded V] at masked_positions.
 Program hidden_states(const Parameters& parameters, const BuildOptions& options);
-
-/// Gradient norm and update of the arenas parameters, gradients, moment1, moment2 [size], copy (of 16 bits), by the
-/// input update_scalars; output gradient_norm [1]. In fp16 also of loss_scale; output scaled_scalars. `also`, if given,
-/// adds further ops that read the norm. `segments` must outlive the program.
-Program optimizer_step(const Parameters& parameters, DType dtype, ops::Optimizer optimizer,
-                       std::span<const kernels::Segment> segments,
-                       const std::function<void(Program&, Tensor norm)>& also = {});
 
 }  // namespace dropforge

@@ -1,5 +1,7 @@
 #include "model/network/loss_heads.h"
 
+#include "model/network/dropping_ops.h"
+
 namespace dropforge {
 
 namespace {

@@ -94,7 +94,8 @@ bool Parameters::next_sentence_only(const HfTensor& tensor) {
 std::vector<kernels::Segment> Parameters::segments(bool with_next_sentence) const {
     std::vector<kernels::Segment> segments;
     for (const HfTensor& t : tensors_)
-        if (with_next_sentence || !next_sentence_only(t)) segments.push_back({t.offset, t.shape.size(), t.decay});
+        if (with_next_sentence || !next_sentence_only(t))
+            segments.push_back({.offset = t.offset, .size = t.shape.size(), .decay = t.decay});
     return segments;
 }
 

@@ -16,7 +16,10 @@ ForwardPass::ForwardPass(const Parameters& parameters, PlannedProgram program, c
         context_->upload(values_.as<>(), values, values_.bytes());
         there = values_.as<float>();
     }
-    if (copy_.bytes() > 0) table.cast({there, copy_.as<>(), parameters.size(), DType::f32, dtype}, *context_);
+    if (copy_.bytes() > 0)
+        table.cast(
+            {.from = there, .to = copy_.as<>(), .n = parameters.size(), .from_dtype = DType::f32, .to_dtype = dtype},
+            *context_);
     context_->synchronize();
     prepare(parameters, {there, copy_.as<uint16_t>(), arena_.as<>(), context_.get(), &table});
 }

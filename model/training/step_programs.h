@@ -9,6 +9,7 @@
 #include "model/methods/dense.h"
 #include "model/network/bert.h"
 #include "model/network/parameters.h"
+#include "model/training/optimizer_step.h"
 
 namespace dropforge {
 

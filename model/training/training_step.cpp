@@ -115,7 +115,12 @@ void TrainingStep::fetch_states() {
 void TrainingStep::store_states() {
     for (Mirrored* state : states()) state->store();
     if (copy_.bytes() > 0)
-        table_.cast({values_.device(), copy_.as<>(), values_.bytes() / kFloat, DType::f32, options_.dtype}, *context_);
+        table_.cast({.from = values_.device(),
+                     .to = copy_.as<>(),
+                     .n = values_.bytes() / kFloat,
+                     .from_dtype = DType::f32,
+                     .to_dtype = options_.dtype},
+                    *context_);
     context_->synchronize();
 }
 
@@ -169,14 +174,14 @@ void TrainingStep::queue_update(const StepSettings& settings) {
     const auto correction = [&](float beta) {
         return static_cast<float>(1 - std::pow(double{beta}, static_cast<double>(settings.step)));
     };
-    const kernels::UpdateScalars scalars = {static_cast<float>(settings.learning_rate),
-                                            o.weight_decay,
-                                            o.beta1,
-                                            o.beta2,
-                                            o.epsilon,
-                                            correction(o.beta1),
-                                            correction(o.beta2),
-                                            o.clip};
+    const kernels::UpdateScalars scalars = {.learning_rate = static_cast<float>(settings.learning_rate),
+                                            .weight_decay = o.weight_decay,
+                                            .beta1 = o.beta1,
+                                            .beta2 = o.beta2,
+                                            .epsilon = o.epsilon,
+                                            .correction1 = correction(o.beta1),
+                                            .correction2 = correction(o.beta2),
+                                            .clip = o.clip};
     update_io_.begin();
     update_io_.set("update_scalars", std::span(&scalars, 1));
     update_io_.run(*update_);

@@ -107,29 +107,11 @@ class Bench {
     void forward() { chosen_attention_forward(forward_call(), *context_); }
     void backward() {
         const AttentionForward f = forward_call();
-        chosen_attention_backward({.q = f.q,
-                                   .k = f.k,
-                                   .v = f.v,
-                                   .out = f.out,
-                                   .dout = at(3),
-                                   .lengths = nullptr,
-                                   .lse = f.lse,
-                                   .dq = at(5),
-                                   .dk = at(6),
-                                   .dv = at(7),
-                                   .scratch = f.scratch,
-                                   .batch = f.batch,
-                                   .heads = f.heads,
-                                   .head_size = f.head_size,
-                                   .rows_q = f.rows_q,
-                                   .rows_kv = f.rows_kv,
-                                   .stride_q = f.stride_q,
-                                   .stride_kv = f.stride_kv,
-                                   .stride_out = f.stride_out,
-                                   .scale = f.scale,
-                                   .dropout = f.dropout,
-                                   .dtype = f.dtype},
-                                  *context_);
+        AttentionBackward a{f};
+        a.out = f.out, a.dout = at(3);
+        a.lse = f.lse;
+        a.dq = at(5), a.dk = at(6), a.dv = at(7);
+        chosen_attention_backward(a, *context_);
     }
     KernelChoice choice() {
         forward();
@@ -146,24 +128,26 @@ class Bench {
     AttentionForward forward_call() const {
         constexpr int64_t head_size = 32;
         const int64_t columns = sizes_.heads * head_size;
-        return {.q = static_cast<std::byte*>(at(0)) + offset,
-                .k = at(1),
-                .v = static_cast<std::byte*>(at(1)) + columns * static_cast<int64_t>(size_of(sizes_.dtype)),
-                .lengths = nullptr,
-                .out = at(2),
-                .lse = static_cast<float*>(at(4)),
-                .scratch = at(8),
-                .batch = sizes_.batch,
-                .heads = sizes_.heads,
-                .head_size = head_size,
-                .rows_q = sizes_.rows_q,
-                .rows_kv = sizes_.rows_kv,
-                .stride_q = columns,
-                .stride_kv = 2 * columns,
-                .stride_out = columns,
-                .scale = 0.18f,
-                .dropout = {static_cast<const uint32_t*>(at(9)), 3, sizes_.dropout},
-                .dtype = sizes_.dtype};
+        AttentionForward a{
+            {.q = static_cast<std::byte*>(at(0)) + offset,
+             .k = at(1),
+             .v = static_cast<std::byte*>(at(1)) + columns * static_cast<int64_t>(size_of(sizes_.dtype)),
+             .lengths = nullptr,
+             .scratch = at(8),
+             .batch = sizes_.batch,
+             .heads = sizes_.heads,
+             .head_size = head_size,
+             .rows_q = sizes_.rows_q,
+             .rows_kv = sizes_.rows_kv,
+             .stride_q = columns,
+             .stride_kv = 2 * columns,
+             .stride_out = columns,
+             .scale = 0.18f,
+             .dropout = {.state = static_cast<const uint32_t*>(at(9)), .site = 3, .probability = sizes_.dropout},
+             .dtype = sizes_.dtype}};
+        a.out = at(2);
+        a.lse = static_cast<float*>(at(4));
+        return a;
     }
 
     std::unique_ptr<CudaContext> context_;
@@ -368,14 +352,25 @@ TEST_CASE("the check's reference of one head is that of kernels/reference") {
           dq = s.output(rows_q, size), dk = s.output(rows_kv, size), dv = s.output(rows_kv, size);
     const int32_t length = keys;
     const Dropout dropout = source.with(0.25f);
-    s.call(s.kernels.attention_forward,
-           AttentionForward{q.data(), k.data(), v.data(), &length, out.data(), lse.data<float>(), nullptr, 1, 1, size,
-                            rows_q, rows_kv, size, size, size, 0.5f, dropout, DType::f32});
+    const AttentionArguments arguments{.q = q.data(),
+                                       .k = k.data(),
+                                       .v = v.data(),
+                                       .lengths = &length,
+                                       .scratch = nullptr,
+                                       .batch = 1,
+                                       .heads = 1,
+                                       .head_size = size,
+                                       .rows_q = rows_q,
+                                       .rows_kv = rows_kv,
+                                       .stride_q = size,
+                                       .stride_kv = size,
+                                       .stride_out = size,
+                                       .scale = 0.5f,
+                                       .dropout = dropout,
+                                       .dtype = DType::f32};
+    s.call(s.kernels.attention_forward, AttentionForward{arguments, out.data(), lse.data<float>()});
     s.call(s.kernels.attention_backward,
-           AttentionBackward{q.data(),  k.data(),  v.data(),  out.data(), dout.data(), &length, lse.data<float>(),
-                             dq.data(), dk.data(), dv.data(), nullptr,    1,           1,       size,
-                             rows_q,    rows_kv,   size,      size,       size,        0.5f,    dropout,
-                             DType::f32});
+           AttentionBackward{arguments, out.data(), dout.data(), lse.data<float>(), dq.data(), dk.data(), dv.data()});
     const auto values = [](const Array& a) {
         std::vector<double> all;
         for (int64_t r = 0; r < a.rows(); ++r)

@@ -102,13 +102,9 @@ class Bench {
         planned_.plan->forward(a, planned_.workspace.get());
     }
     void backward() {
-        const AttentionForward f = sizes();
-        AttentionBackward a{};
+        AttentionBackward a{sizes()};
         a.q = at(0), a.k = after(0, 1), a.v = after(0, 2), a.out = at(1), a.lse = static_cast<float*>(lse_.get());
         a.dout = at(2), a.dq = at(3), a.dk = after(3, 1), a.dv = after(3, 2);
-        a.batch = f.batch, a.heads = f.heads, a.head_size = f.head_size, a.rows_q = f.rows_q, a.rows_kv = f.rows_kv;
-        a.stride_q = f.stride_q, a.stride_kv = f.stride_kv, a.stride_out = f.stride_out, a.scale = f.scale;
-        a.dropout = f.dropout, a.dtype = f.dtype;
         a.dropout.state = static_cast<const uint32_t*>(state_.get());
         planned_.plan->backward(a, planned_.workspace.get());
     }

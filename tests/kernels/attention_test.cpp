@@ -58,50 +58,36 @@ struct Tensors {
     }
 
     void forward(Setup& s, const Case& c) {
-        Array scratch = Setup::scratch(attention_scratch_bytes(c.batch, c.heads, c.head_size, c.rows_q, c.rows_kv));
-        s.call(s.kernels.attention_forward, AttentionForward{.q = q.data(),
-                                                             .k = k.data(),
-                                                             .v = v.data(),
-                                                             .lengths = lengths.empty() ? nullptr : lengths.data(),
-                                                             .out = out.data(),
-                                                             .lse = lse.data<float>(),
-                                                             .scratch = scratch.data(),
-                                                             .batch = c.batch,
-                                                             .heads = c.heads,
-                                                             .head_size = c.head_size,
-                                                             .rows_q = c.rows_q,
-                                                             .rows_kv = c.rows_kv,
-                                                             .stride_q = q.stride(),
-                                                             .stride_kv = k.stride(),
-                                                             .stride_out = out.stride(),
-                                                             .scale = 1 / std::sqrt(static_cast<float>(c.head_size)),
-                                                             .dropout = source.with(c.dropout),
-                                                             .dtype = s.storage});
+        Array scratch = scratch_of(c);
+        s.call(s.kernels.attention_forward, AttentionForward{arguments(s, c, scratch), out.data(), lse.data<float>()});
     }
     void backward(Setup& s, const Case& c) {
-        Array scratch = Setup::scratch(attention_scratch_bytes(c.batch, c.heads, c.head_size, c.rows_q, c.rows_kv));
-        s.call(s.kernels.attention_backward, AttentionBackward{.q = q.data(),
-                                                               .k = k.data(),
-                                                               .v = v.data(),
-                                                               .out = out.data(),
-                                                               .dout = dout.data(),
-                                                               .lengths = lengths.empty() ? nullptr : lengths.data(),
-                                                               .lse = lse.data<float>(),
-                                                               .dq = dq.data(),
-                                                               .dk = dk.data(),
-                                                               .dv = dv.data(),
-                                                               .scratch = scratch.data(),
-                                                               .batch = c.batch,
-                                                               .heads = c.heads,
-                                                               .head_size = c.head_size,
-                                                               .rows_q = c.rows_q,
-                                                               .rows_kv = c.rows_kv,
-                                                               .stride_q = q.stride(),
-                                                               .stride_kv = k.stride(),
-                                                               .stride_out = out.stride(),
-                                                               .scale = 1 / std::sqrt(static_cast<float>(c.head_size)),
-                                                               .dropout = source.with(c.dropout),
-                                                               .dtype = s.storage});
+        Array scratch = scratch_of(c);
+        s.call(s.kernels.attention_backward, AttentionBackward{arguments(s, c, scratch), out.data(), dout.data(),
+                                                               lse.data<float>(), dq.data(), dk.data(), dv.data()});
+    }
+
+  private:
+    static Array scratch_of(const Case& c) {
+        return Setup::scratch(attention_scratch_bytes(c.batch, c.heads, c.head_size, c.rows_q, c.rows_kv));
+    }
+    AttentionArguments arguments(const Setup& s, const Case& c, Array& scratch) {
+        return {.q = q.data(),
+                .k = k.data(),
+                .v = v.data(),
+                .lengths = lengths.empty() ? nullptr : lengths.data(),
+                .scratch = scratch.data(),
+                .batch = c.batch,
+                .heads = c.heads,
+                .head_size = c.head_size,
+                .rows_q = c.rows_q,
+                .rows_kv = c.rows_kv,
+                .stride_q = q.stride(),
+                .stride_kv = k.stride(),
+                .stride_out = out.stride(),
+                .scale = 1 / std::sqrt(static_cast<float>(c.head_size)),
+                .dropout = source.with(c.dropout),
+                .dtype = s.storage};
     }
 };
 

@@ -160,17 +160,25 @@ void check_attention_mask(int64_t size, int64_t rows_q, int64_t rows_kv) {
             Array out = s.output(q.rows(), width), dq = out, dk = s.output(k.rows(), width), dv = dk,
                   lse(DType::f32, batch * heads, rows_q);
             Array scratch = Setup::scratch(attention_scratch_bytes(batch, heads, size, rows_q, rows_kv));
-            const Dropout dropout = source.with(kProbability);
-            s.call(
-                s.kernels.attention_forward,
-                AttentionForward{q.data(), k.data(), v.data(), nullptr, out.data(), lse.data<float>(), scratch.data(),
-                                 batch, heads, size, rows_q, rows_kv, width, width, width, 1, dropout, dtype});
-            s.call(s.kernels.attention_backward,
-                   AttentionBackward{
-                       q.data(),  k.data(),  v.data(),  out.data(),     dout.data(), nullptr, lse.data<float>(),
-                       dq.data(), dk.data(), dv.data(), scratch.data(), batch,       heads,   size,
-                       rows_q,    rows_kv,   width,     width,          width,       1,       dropout,
-                       dtype});
+            const AttentionArguments arguments{.q = q.data(),
+                                               .k = k.data(),
+                                               .v = v.data(),
+                                               .lengths = nullptr,
+                                               .scratch = scratch.data(),
+                                               .batch = batch,
+                                               .heads = heads,
+                                               .head_size = size,
+                                               .rows_q = rows_q,
+                                               .rows_kv = rows_kv,
+                                               .stride_q = width,
+                                               .stride_kv = width,
+                                               .stride_out = width,
+                                               .scale = 1,
+                                               .dropout = source.with(kProbability),
+                                               .dtype = dtype};
+            s.call(s.kernels.attention_forward, AttentionForward{arguments, out.data(), lse.data<float>()});
+            s.call(s.kernels.attention_backward, AttentionBackward{arguments, out.data(), dout.data(),
+                                                                   lse.data<float>(), dq.data(), dk.data(), dv.data()});
             for (int64_t b = 0; b < batch; ++b) {
                 for (int64_t h = 0; h < heads; ++h) {
                     Array forward(DType::f32, rows_q, rows_kv), backward = forward;

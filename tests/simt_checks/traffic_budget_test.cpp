@@ -6,6 +6,8 @@
 #include <array>
 
 #include "engine/ops.h"
+#include "model/network/embedding_ops.h"
+#include "model/training/optimizer_step.h"
 #include "tests/simt_checks/measured_op.h"
 #include "tests/simt_checks/traffic_kernels.h"
 
@@ -201,14 +203,14 @@ TEST_CASE("traffic budget: gradient norm, AdamW, LAMB") {
     for (const ops::Optimizer optimizer : {ops::Optimizer::adamw, ops::Optimizer::lamb}) {
         MeasuredOps ops;
         const auto floats = [&](const char* name) { return ops.random(name, DType::f32, {size}); };
-        const float scalars[8] = {1e-4f, 0.01f, 0.9f, 0.999f, 1e-6f, 0.1f, 0.001f, 1.0f};
+        const float scalars[9] = {1e-4f, 0.01f, 0.9f, 0.999f, 1e-6f, 0.1f, 0.001f, 1.0f, 1.0f};
         const ops::Update u{.parameters = floats("parameters"),
                             .gradients = floats("gradients"),
                             .moment1 = floats("moment1"),
                             .moment2 = ops.zeros("moment2", DType::f32, {size}),
                             .copy = ops.zeros("copy", DType::bf16, {size}),
                             .norm = ops.zeros("norm", DType::f32, {1}),
-                            .scalars = ops.tensor("scalars", DType::f32, {8}, [&](int64_t i) {
+                            .scalars = ops.tensor("scalars", DType::f32, {9}, [&](int64_t i) {
                                 return static_cast<double>(scalars[static_cast<size_t>(i)]);
                             })};
         ops::update(ops.program, optimizer, u, segments);

@@ -18,10 +18,9 @@ constexpr int kMaxPlainHead = 128;
 constexpr float kLog2E = 1.442695040888963f, kLn2 = 0.6931471805599453f;
 
 // -------------------------------------------------------------------------------------------------------------- layout
-/// What AttentionForward and AttentionBackward have in common, as part of a kernel's argument.
+/// AttentionArguments without the pointers to numbers, as part of a kernel's argument.
 struct AttentionSizes {
-    template <typename Attention>
-    explicit AttentionSizes(const Attention& a)
+    explicit AttentionSizes(const AttentionArguments& a)
         : lengths(a.lengths),
           heads(static_cast<int>(a.heads)),
           head_size(static_cast<int>(a.head_size)),

@@ -89,52 +89,39 @@ class Check {
     CheckRows outputs(void* x) const { return {x, s_.batch * s_.rows_q, s_.columns(), s_.stride_out, s_.dtype}; }
     CheckRows lse(void* x) const { return {x, s_.batch * s_.heads, s_.rows_q, s_.rows_q, DType::f32}; }
 
-    Dropout dropout() const { return {static_cast<const uint32_t*>(state_.get()), 0, s_.dropout}; }
+    Dropout dropout() const {
+        return {.state = static_cast<const uint32_t*>(state_.get()), .site = 0, .probability = s_.dropout};
+    }
+    AttentionArguments arguments() const {
+        return {.q = operands_.q(),
+                .k = operands_.k(),
+                .v = operands_.v(),
+                .lengths = static_cast<const int32_t*>(device_lengths_.get()),
+                .scratch = scratch_.get(),
+                .batch = s_.batch,
+                .heads = s_.heads,
+                .head_size = s_.head_size,
+                .rows_q = s_.rows_q,
+                .rows_kv = s_.rows_kv,
+                .stride_q = s_.stride_q,
+                .stride_kv = s_.stride_kv,
+                .stride_out = s_.stride_out,
+                .scale = s_.scale,
+                .dropout = dropout(),
+                .dtype = s_.dtype};
+    }
 
     void forward(const Results& r, bool own) {
-        const AttentionForward a{.q = operands_.q(),
-                                 .k = operands_.k(),
-                                 .v = operands_.v(),
-                                 .lengths = static_cast<const int32_t*>(device_lengths_.get()),
-                                 .out = r.out.get(),
-                                 .lse = static_cast<float*>(r.lse.get()),
-                                 .scratch = scratch_.get(),
-                                 .batch = s_.batch,
-                                 .heads = s_.heads,
-                                 .head_size = s_.head_size,
-                                 .rows_q = s_.rows_q,
-                                 .rows_kv = s_.rows_kv,
-                                 .stride_q = s_.stride_q,
-                                 .stride_kv = s_.stride_kv,
-                                 .stride_out = s_.stride_out,
-                                 .scale = s_.scale,
-                                 .dropout = dropout(),
-                                 .dtype = s_.dtype};
+        AttentionForward a{arguments()};
+        a.out = r.out.get();
+        a.lse = static_cast<float*>(r.lse.get());
         own ? attention_forward(a, context_) : plan_.forward(a, workspace_);
     }
     void backward(const Results& r, bool own) {
-        const AttentionBackward a{.q = operands_.q(),
-                                  .k = operands_.k(),
-                                  .v = operands_.v(),
-                                  .out = r.out.get(),
-                                  .dout = dout_.get(),
-                                  .lengths = static_cast<const int32_t*>(device_lengths_.get()),
-                                  .lse = static_cast<const float*>(r.lse.get()),
-                                  .dq = r.gradients.q(),
-                                  .dk = r.gradients.k(),
-                                  .dv = r.gradients.v(),
-                                  .scratch = scratch_.get(),
-                                  .batch = s_.batch,
-                                  .heads = s_.heads,
-                                  .head_size = s_.head_size,
-                                  .rows_q = s_.rows_q,
-                                  .rows_kv = s_.rows_kv,
-                                  .stride_q = s_.stride_q,
-                                  .stride_kv = s_.stride_kv,
-                                  .stride_out = s_.stride_out,
-                                  .scale = s_.scale,
-                                  .dropout = dropout(),
-                                  .dtype = s_.dtype};
+        AttentionBackward a{arguments()};
+        a.out = r.out.get(), a.dout = dout_.get();
+        a.lse = static_cast<const float*>(r.lse.get());
+        a.dq = r.gradients.q(), a.dk = r.gradients.k(), a.dv = r.gradients.v();
         own ? attention_backward(a, context_) : plan_.backward(a, workspace_);
     }
     void both(const Results& r, bool own) { forward(r, own), backward(r, own); }
