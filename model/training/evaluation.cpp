@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "model/network/bert.h"
+#include "model/network/names.h"
 
 namespace dropforge {
 
@@ -43,7 +44,7 @@ EvaluationResult Evaluator::run(ForwardPass& pass) {
         const int64_t used = std::min(options_.batch, result.sequences - first) * options_.max_predictions;
         std::fill(batch_.masked_weights.begin() + used, batch_.masked_weights.end(), 0.0f);
         pass.run(batch_);
-        const std::span<const float> totals = pass.output<float>("mlm_totals");
+        const std::span<const float> totals = pass.output<float>(names::kMlmTotals);
         loss += totals[0], count += totals[1], correct += totals[2];
     }
     require(count > 0, "the evaluation has no masked position");

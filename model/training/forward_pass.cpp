@@ -1,5 +1,6 @@
 #include "model/training/forward_pass.h"
 
+#include "model/network/names.h"
 #include "model/training/bindings.h"
 
 namespace dropforge {
@@ -35,10 +36,12 @@ void ForwardPass::prepare(const Parameters& parameters, const Resources& r) {
     executor_.emplace(planned_.program, planned_.plan, r.arena, *r.table, *r.context);
     bind_parameters(*executor_, parameters, r.values, r.copy, nullptr);
     io_->bind(*executor_);
+    io_->require_given(planned_.program, batch_names());
+    executor_->require_bound();
 }
 
 void ForwardPass::run(const data::Batch& batch, int64_t first) {
-    const auto rows = static_cast<int64_t>(io_->at<int32_t>("input_ids").size());
+    const auto rows = static_cast<int64_t>(io_->at<int32_t>(names::kInputIds).size());
     io_->begin();
     stage_batch(*io_, batch, first, rows / batch.length);
     io_->run(*executor_);
