@@ -52,7 +52,7 @@ void evaluate(const Options& o, const CommonOptions& common) {
     require_computes(device, o.dtype);
     if (o.tf32) device = with_tf32(std::move(device), o.dtype);
     ForwardPass pass(model.parameters, Evaluator::program(model.parameters, options), model.values.as<float>(), o.dtype,
-                     *device.kernels);
+                     *device.kernels, options.method.get());
     const EvaluationResult r = evaluator.run(pass);
     if (common.json) {
         const nlohmann::ordered_json json = {{"mlm_loss", r.loss},

@@ -9,6 +9,7 @@
 #include "model/checkpoint/manifest.h"
 #include "model/checkpoint/tokenizer_files.h"
 #include "model/network/bert.h"
+#include "model/network/names.h"
 #include "model/run/trained_by.h"
 #include "model/training/forward_pass.h"
 
@@ -88,7 +89,7 @@ FillResult fill_mask(const fs::path& folder, const std::vector<std::string>& tex
             hidden_states(model.parameters, {.batch = 1, .sequence = batch.length, .masked = batch.masked}),
             model.values.as<float>(), DType::f32, kernels::cpu());
         pass.run(batch);
-        const std::span<const float> logits = pass.output<float>("logits");
+        const std::span<const float> logits = pass.output<float>(names::kLogits);
         auto& fillings = result.fillings.emplace_back();
         for (int64_t i = 0; i < batch.masked; ++i)
             fillings.push_back(likeliest(logits.subspan(static_cast<size_t>(i * config.padded_vocabulary()),

@@ -10,6 +10,7 @@
 #include "model/checkpoint/checkpoint.h"
 #include "model/checkpoint/huggingface.h"
 #include "model/checkpoint/manifest.h"
+#include "model/network/names.h"
 #include "model/training/forward_pass.h"
 #include "model/training/training_step.h"
 
@@ -39,12 +40,12 @@ std::pair<int64_t, int64_t> matrix(const SafetensorsFile& file, const std::strin
 }
 
 void read_masked(const SafetensorsFile& file, const BertConfig& config, data::Batch& batch) {
-    const auto [b, m] = matrix(file, "masked_positions");
+    const auto [b, m] = matrix(file, names::kMaskedPositions);
     batch.masked = m;
-    batch.masked_positions = integers(file, "masked_positions", {batch.sequences, m}, 0, batch.length - 1);
-    batch.masked_labels = integers(file, "masked_labels", {batch.sequences, m}, 0, config.vocabulary - 1);
+    batch.masked_positions = integers(file, names::kMaskedPositions, {batch.sequences, m}, 0, batch.length - 1);
+    batch.masked_labels = integers(file, names::kMaskedLabels, {batch.sequences, m}, 0, config.vocabulary - 1);
     batch.masked_weights.resize(static_cast<size_t>(b * m));
-    file.read("masked_weights", std::span<float>(batch.masked_weights), std::vector<int64_t>{batch.sequences, m});
+    file.read(names::kMaskedWeights, std::span<float>(batch.masked_weights), std::vector<int64_t>{batch.sequences, m});
     for (size_t i = 0; i < batch.masked_weights.size(); ++i)
         require(batch.masked_weights[i] == 0 || batch.masked_weights[i] == 1,
                 "{}: masked_weights[{}] is {}, must be 0 or 1", file.path().string(), i, batch.masked_weights[i]);
@@ -85,7 +86,7 @@ void add_hidden(const Parameters& parameters, const float* values, const data::B
     ForwardPass pass(parameters, std::move(program), values, dtype, table);
     pass.run(batch);
     for (int64_t i = 0; i <= c.layers; ++i) {
-        const std::string name = "hidden/" + std::to_string(i);
+        const std::string name = names::hidden(i);
         const std::span<const float> output = pass.output<float>(name);
         std::vector<float> hidden(output.begin(), output.end());
         for (int64_t r = 0; r < batch.sequences * batch.length && !batch.lengths.empty(); ++r)
@@ -120,12 +121,12 @@ void add_step(const StepResult& result, StepKind kind, TrainingStep& step, float
               const data::Batch& batch, Results& results) {
     add_losses(result, results);
     add_chosen(step, kind, batch, results);
-    results.add("position_loss", step.output<float>("position_loss"), {batch.sequences, batch.masked});
+    results.add(names::kPositionLoss, step.output<float>(names::kPositionLoss), {batch.sequences, batch.masked});
     for (const HfTensor& t : parameters.tensors()) {
         if (!step.programs().options.next_sentence && Parameters::next_sentence_only(t)) continue;
         std::vector<float> gradient(step.gradients() + t.offset, step.gradients() + t.offset + t.shape.size());
         for (float& x : gradient) x /= scale;
-        results.add("gradient/" + t.name, std::move(gradient), t.shape.dimensions());
+        results.add(names::gradient(t.name), std::move(gradient), t.shape.dimensions());
     }
 }
 
@@ -186,7 +187,7 @@ void add_training(const ParityOptions& o, const Parameters& parameters, const fl
     results.add("losses", losses, {o.steps});
     for (const HfTensor& t : parameters.tensors())
         if (step.programs().options.next_sentence || !Parameters::next_sentence_only(t))
-            results.add("parameter/" + t.name, step.values() + t.offset, t.shape);
+            results.add(names::master(t.name), step.values() + t.offset, t.shape);
 }
 
 }  // namespace
@@ -194,16 +195,17 @@ void add_training(const ParityOptions& o, const Parameters& parameters, const fl
 data::Batch read_batch(const fs::path& path, const BertConfig& config, bool masked) {
     const SafetensorsFile file(path);
     data::Batch batch;
-    std::tie(batch.sequences, batch.length) = matrix(file, "input_ids");
+    std::tie(batch.sequences, batch.length) = matrix(file, names::kInputIds);
     require(batch.length <= config.max_positions, "{}: sequences of {} tokens for a model of {} positions",
             path.string(), batch.length, config.max_positions);
     const std::vector<int64_t> shape{batch.sequences, batch.length};
-    batch.input_ids = integers(file, "input_ids", shape, 0, config.vocabulary - 1);
-    if (file.has("token_type_ids")) batch.token_type_ids = integers(file, "token_type_ids", shape, 0, config.types - 1);
-    if (file.has("lengths")) batch.lengths = integers(file, "lengths", {batch.sequences}, 1, batch.length);
+    batch.input_ids = integers(file, names::kInputIds, shape, 0, config.vocabulary - 1);
+    if (file.has(names::kTokenTypeIds))
+        batch.token_type_ids = integers(file, names::kTokenTypeIds, shape, 0, config.types - 1);
+    if (file.has(names::kLengths)) batch.lengths = integers(file, names::kLengths, {batch.sequences}, 1, batch.length);
     if (masked) read_masked(file, config, batch);
-    if (file.has("next_sentence_labels"))
-        batch.next_sentence_labels = integers(file, "next_sentence_labels", {batch.sequences}, 0, 1);
+    if (file.has(names::kNextSentenceLabels))
+        batch.next_sentence_labels = integers(file, names::kNextSentenceLabels, {batch.sequences}, 0, 1);
     return batch;
 }
 

@@ -56,7 +56,7 @@ void Executor::bind(std::string_view name, void* pointer) {
     pointers_[storage] = pointer;
 }
 
-void Executor::check_bound() {
+void Executor::require_bound() {
     for (const Op& op : program_.ops())
         for (const auto* list : {&op.reads, &op.writes})
             for (int32_t id : *list) {
@@ -77,7 +77,7 @@ void Executor::flush_subnormals_of_team() {
 }
 
 void Executor::run() {
-    if (!checked_) check_bound();
+    if (!checked_) require_bound();
     flush_subnormals_of_team();
     require(omp_get_max_threads() <= program_.max_threads(), "{}: {} threads to run on, but its scratch is for {}",
             program_.name(), omp_get_max_threads(), program_.max_threads());

@@ -39,6 +39,8 @@ class Executor {
     /// Gives a caller-owned storage its memory, also again later. Throws Error for an unknown name, one that the plan
     /// owns, or nullptr.
     void bind(std::string_view name, void* pointer);
+    /// Throws Error naming a storage that an op uses and that was never bound. The first run asks too.
+    void require_bound();
     /// Queues all ops; on a backend that records (a GPU), from the second run on as one recording. Throws Error, the
     /// first time, naming a storage that was never bound, and if the number of OpenMP threads has grown since the
     /// program was built. Allocates nothing after the second run. This thread and OpenMP's flush subnormal numbers from
@@ -57,7 +59,6 @@ class Executor {
     const Program& program() const { return program_; }
 
   private:
-    void check_bound();
     void flush_subnormals_of_team();
     void run_ops();
     void run_clocked();

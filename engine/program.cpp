@@ -20,7 +20,8 @@ Tensor Program::add_storage(const std::string& name, DType dtype, const Shape& s
     const std::string full = owner == Owner::plan ? prefix_ + name : name;
     Tensor tensor{static_cast<int32_t>(storages_.size()), dtype, 0, shape};
     require(by_name_.emplace(full, tensor.storage).second, "{}: a second tensor named {}", name_, full);
-    storages_.push_back({full, tensor.bytes(), owner, scratch});
+    storages_.push_back(
+        {.name = full, .dtype = dtype, .shape = shape, .bytes = tensor.bytes(), .owner = owner, .scratch = scratch});
     written_.push_back(false);
     return tensor;
 }

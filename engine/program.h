@@ -22,6 +22,8 @@ enum class Owner : uint8_t { plan, caller };
 
 struct Storage {
     std::string name;
+    DType dtype;
+    Shape shape;
     int64_t bytes;
     Owner owner;
     bool scratch = false;

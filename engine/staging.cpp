@@ -28,9 +28,10 @@ Staging::Staging(kernels::Context& context, const std::vector<const Program*>& p
         for (size_t i = 0; i < storages.size(); ++i) {
             const Storage& s = storages[i];
             if (s.owner != Owner::caller || !mine(s.name)) continue;
-            Place& place = places_.try_emplace(s.name, Place{false, 0, s.bytes}).first->second;
-            require(place.bytes == s.bytes, "{}: {} has {} bytes, in another program {}", program->name(), s.name,
-                    s.bytes, place.bytes);
+            const Place first{.program = program->name(), .dtype = s.dtype, .shape = s.shape, .bytes = s.bytes};
+            Place& place = places_.try_emplace(s.name, first).first->second;
+            require(place.dtype == s.dtype && place.shape == s.shape, "{}: {} is {} {}, in {} {} {}", program->name(),
+                    s.name, name_of(s.dtype), s.shape.text(), place.program, name_of(place.dtype), place.shape.text());
             place.output |= written.contains(static_cast<int32_t>(i));
         }
     }
@@ -43,6 +44,12 @@ Staging::Staging(kernels::Context& context, const std::vector<const Program*>& p
     inputs_ = Buffer(inputs, context);
     outputs_ = Buffer(outputs, context);
     for (int64_t i = 0; i < runs; ++i) slots_.push_back({{inputs, context}, {outputs, context}});
+}
+
+void Staging::require_given(const Program& program, const std::set<std::string_view>& given) const {
+    for (const auto& [name, place] : places_)
+        require(place.output || !program.has(name) || given.contains(name), "{}: nobody gives the input {}",
+                program.name(), name);
 }
 
 void Staging::bind(Executor& executor) const {

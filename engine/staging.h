@@ -5,6 +5,7 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,6 +23,9 @@ class Staging {
     /// the results of all of them still to be read.
     Staging(kernels::Context& context, const std::vector<const Program*>& programs,
             const std::function<bool(std::string_view)>& mine, int64_t runs = 1);
+
+    /// Throws Error naming an input of `program` that is not among `given`: nobody would set it before a run.
+    void require_given(const Program& program, const std::set<std::string_view>& given) const;
 
     /// Binds what the executor's program has of them.
     void bind(Executor& executor) const;
@@ -53,8 +57,11 @@ class Staging {
 
   private:
     struct Place {
-        bool output;
-        int64_t offset, bytes;
+        std::string program;  // the first that has it
+        DType dtype;
+        Shape shape;
+        int64_t bytes, offset = 0;
+        bool output = false;
     };
     /// The host memory of one run.
     struct Slot {

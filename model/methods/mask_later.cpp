@@ -9,6 +9,7 @@
 #include "model/network/bert.h"
 #include "model/network/embeddings.h"
 #include "model/network/loss_heads.h"
+#include "model/network/names.h"
 
 namespace dropforge {
 
@@ -32,8 +33,8 @@ struct MaskLater::Passed {
 
 MaskLater::Passed MaskLater::forward(Builder& builder) const {
     const int64_t last = builder.config.layers - 1;
-    TokenSubset kept{.index = builder.input("kept_positions", DType::i32, {builder.options.batch, rows()})};
-    if (builder.lengths) kept.lengths = builder.input("kept_lengths", DType::i32, {builder.options.batch});
+    TokenSubset kept{.index = builder.input(names::kKeptPositions, DType::i32, {builder.options.batch, rows()})};
+    if (builder.lengths) kept.lengths = builder.input(names::kKeptLengths, DType::i32, {builder.options.batch});
     Passed p{.rows = loss_rows(builder, {.cls = builder.options.next_sentence}),
              .embeddings = embeddings_forward(builder),
              .without_masks = {},
@@ -67,8 +68,10 @@ Program MaskLater::evaluation_program(const Parameters& parameters, const BuildO
     return program;
 }
 
+std::vector<std::string> MaskLater::input_names(StepKind) const { return {names::kKeptPositions, names::kKeptLengths}; }
+
 void MaskLater::fill_inputs(const StepInfo&, const MicroBatch& batch, const InputPlace& place) const {
-    const std::span<int32_t> positions = place("kept_positions"), lengths = place("kept_lengths");
+    const std::span<int32_t> positions = place(names::kKeptPositions), lengths = place(names::kKeptLengths);
     if (positions.empty()) return;
     require(shape_.model.special.has_value(), "mask_later: the model does not say which id [MASK] is");
     const int32_t mask = shape_.model.special->mask;
@@ -89,7 +92,7 @@ void MaskLater::fill_inputs(const StepInfo&, const MicroBatch& batch, const Inpu
 
 std::vector<ChosenRows> MaskLater::chosen(StepKind kind) const {
     if (kind == StepKind::dense) return {};
-    return {{"kept_positions", rows()}};
+    return {{names::kKeptPositions, rows()}};
 }
 
 void MaskLater::add_up(const StepInfo& info, const NamedNumbers& results, NamedNumbers& interval) const {
@@ -156,8 +159,8 @@ std::shared_ptr<const Method> make_for_parity(const ParityCase& given) {
             "{}: config.json must name pad_token_id, unk_token_id, cls_token_id, sep_token_id and mask_token_id",
             given.model);
     const auto length = static_cast<size_t>(given.shape.sequence);
-    std::vector<int32_t> ids(static_cast<size_t>(given.batch.info("input_ids").size()));
-    given.batch.read("input_ids", std::span<int32_t>(ids), given.batch.info("input_ids").shape);
+    std::vector<int32_t> ids(static_cast<size_t>(given.batch.info(names::kInputIds).size()));
+    given.batch.read(names::kInputIds, std::span<int32_t>(ids), given.batch.info(names::kInputIds).shape);
     const int64_t masks = std::ranges::count(std::span(ids).first(length), given.shape.model.special->mask);
     require(masks < given.shape.sequence, "{}: input_ids: a sequence of nothing but [MASK]",
             given.batch.path().string());

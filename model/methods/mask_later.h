@@ -30,6 +30,7 @@ class MaskLater final : public Method {
     /// masks others, and kept_lengths [B] where the batch has lengths.
     Program program(StepKind kind, const Parameters& parameters, const BuildOptions& options) const override;
     Program evaluation_program(const Parameters& parameters, const BuildOptions& options) const override;
+    std::vector<std::string> input_names(StepKind kind) const override;
     /// Throws Error for a sequence with another number of [MASK].
     void fill_inputs(const StepInfo& info, const MicroBatch& batch, const InputPlace& place) const override;
     std::vector<ChosenRows> chosen(StepKind kind) const override;

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "model/network/bert.h"
+#include "model/network/names.h"
 
 namespace dropforge {
 
@@ -42,15 +43,15 @@ Program Method::evaluation_program(const Parameters& parameters, const BuildOpti
 }
 
 NamedNumbers Method::inputs(const StepInfo& info) const {
-    return {{"mlm_scale", 1 / std::max(info.masked, 1.0)}, {"nsp_scale", 1 / info.sequences}};
+    return {{names::kMlmScale, 1 / std::max(info.masked, 1.0)}, {names::kNspScale, 1 / info.sequences}};
 }
 
 std::vector<StepResultSource> Method::sources() const {
-    return {{"mlm_loss", "mlm_totals", 0},
-            {"mlm_count", "mlm_totals", 1},
-            {"mlm_correct", "mlm_totals", 2},
-            {"nsp_loss", "nsp_totals", 0},
-            {"nsp_count", "nsp_totals", 1}};
+    return {{"mlm_loss", names::kMlmTotals, 0},
+            {"mlm_count", names::kMlmTotals, 1},
+            {"mlm_correct", names::kMlmTotals, 2},
+            {"nsp_loss", names::kNspTotals, 0},
+            {"nsp_count", names::kNspTotals, 1}};
 }
 
 double Method::loss(const StepInfo& info, NamedNumbers& results) const {

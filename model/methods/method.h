@@ -125,7 +125,9 @@ class Method {
 
     /// Values of the Program's f32 [1] inputs: by default mlm_scale and nsp_scale, for means of the heads' losses.
     virtual NamedNumbers inputs(const StepInfo& info) const;
-    /// Fills what other i32 inputs the Program has for the sequences of a micro-batch.
+    /// The i32 inputs that fill_inputs() gives a Program of that kind, and that of an evaluation.
+    virtual std::vector<std::string> input_names(StepKind) const { return {}; }
+    /// Fills them for the sequences of a micro-batch.
     virtual void fill_inputs(const StepInfo&, const MicroBatch&, const InputPlace&) const {}
     /// By default the heads' mlm_loss, mlm_count, mlm_correct, nsp_loss, nsp_count.
     virtual std::vector<StepResultSource> sources() const;

@@ -7,8 +7,10 @@
 #include "base/error.h"
 #include "model/network/bert.h"
 #include "model/network/bypass.h"
+#include "model/network/dropping_ops.h"
 #include "model/network/embeddings.h"
 #include "model/network/loss_heads.h"
+#include "model/network/names.h"
 
 namespace dropforge {
 
@@ -83,10 +85,10 @@ TokenSubset RandomLtd::choose(Builder& builder, const LtdStage& stage, int64_t l
     const Shape shape{builder.options.batch, stage.keep};
     TokenSubset subset;
     if (!stage.positions.empty()) {
-        subset.index = builder.input(given_name("kept_positions", stage, layer), DType::i32, shape);
+        subset.index = builder.input(given_name(names::kKeptPositions, stage, layer), DType::i32, shape);
         if (builder.lengths)
             subset.lengths =
-                builder.input(given_name("kept_lengths", stage, layer), DType::i32, {builder.options.batch});
+                builder.input(given_name(names::kKeptLengths, stage, layer), DType::i32, {builder.options.batch});
         return subset;
     }
     const std::string name = fmt::format("random_ltd/layer{}", layer);
@@ -125,14 +127,24 @@ Program RandomLtd::program(StepKind kind, const Parameters& parameters, const Bu
     return program;
 }
 
+std::vector<std::string> RandomLtd::input_names(StepKind kind) const {
+    std::vector<std::string> all;
+    if (kind == StepKind::dense) return all;
+    const LtdStage& s = stage(kind);
+    for (size_t i = 0; i < s.positions.size(); ++i)
+        for (const char* what : {names::kKeptPositions, names::kKeptLengths})
+            all.push_back(given_name(what, s, static_cast<int64_t>(i) + 1));
+    return all;
+}
+
 void RandomLtd::fill_inputs(const StepInfo& info, const MicroBatch& batch, const InputPlace& place) const {
     if (info.kind == StepKind::dense) return;
     const LtdStage& s = stage(info.kind);
     for (size_t i = 0; i < s.positions.size(); ++i) {
         const auto layer = static_cast<int64_t>(i) + 1;
-        const std::span<int32_t> kept = place(given_name("kept_positions", s, layer));
+        const std::span<int32_t> kept = place(given_name(names::kKeptPositions, s, layer));
         std::copy_n(s.positions[i].begin() + batch.first * s.keep, kept.size(), kept.begin());
-        std::ranges::transform(batch.lengths, place(given_name("kept_lengths", s, layer)).begin(),
+        std::ranges::transform(batch.lengths, place(given_name(names::kKeptLengths, s, layer)).begin(),
                                [&](int32_t length) { return std::min(length, static_cast<int32_t>(s.keep)); });
     }
 }
@@ -175,7 +187,7 @@ void check(const RunShape& shape, const OptionTables& options, const NamedKey& k
 LtdStage read_stage(const ParityCase& given, const std::string& prefix, int64_t step) {
     const SafetensorsFile& file = given.batch;
     const RunShape& shape = given.shape;
-    const int64_t sequences = file.info("input_ids").shape.at(0);
+    const int64_t sequences = file.info(names::kInputIds).shape.at(0);
     LtdStage stage{.first_step = step, .keep = 0};
     for (int64_t layer = 1; layer < shape.model.layers - 1; ++layer) {
         const std::string name = fmt::format("{}layer{}", prefix, layer);

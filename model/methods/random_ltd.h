@@ -39,6 +39,7 @@ class RandomLtd final : public Method {
     /// Inputs and outputs of dense_step(); with given positions also kept_positions/stepN/layerI i32 [B,K]
     /// and kept_lengths/stepN/layerI [B].
     Program program(StepKind kind, const Parameters& parameters, const BuildOptions& options) const override;
+    std::vector<std::string> input_names(StepKind kind) const override;
     void fill_inputs(const StepInfo& info, const MicroBatch& batch, const InputPlace& place) const override;
     void add_up(const StepInfo& info, const NamedNumbers& results, NamedNumbers& interval) const override;
     NamedNumbers metrics(int64_t step, const NamedNumbers& interval) const override;

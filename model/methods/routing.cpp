@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "model/network/dropping_ops.h"
+#include "model/network/names.h"
 
 namespace dropforge {
 
@@ -16,7 +17,7 @@ namespace {
 constexpr float kUnknown = 10;
 
 Tensor table_values(Builder& builder, Tensor noise) {
-    const Tensor table = builder.input("importance", DType::f32, {builder.config.vocabulary});
+    const Tensor table = builder.input(names::kImportance, DType::f32, {builder.config.vocabulary});
     const Tensor values = builder.program.planned("routing/values", DType::f32, builder.input_ids.shape);
     ops::token_values(builder.program, "routing/values", builder.input_ids, table, noise, kRoutingDraw, values);
     return values;

@@ -9,6 +9,7 @@
 #include "model/network/dropping_ops.h"
 #include "model/network/embeddings.h"
 #include "model/network/loss_heads.h"
+#include "model/network/names.h"
 
 namespace dropforge {
 
@@ -65,7 +66,7 @@ struct Divergence {
 Divergence divergence(Builder& builder, const std::string& name, Tensor dropped, Tensor full) {
     const Divergence d{builder.program.planned(name + ".dropped_gradient", DType::f32, dropped.shape),
                        builder.program.planned(name + ".full_gradient", DType::f32, full.shape)};
-    ops::kl_divergence(builder.program, name, full, dropped, builder.input("kl_scale", DType::f32, {1}),
+    ops::kl_divergence(builder.program, name, full, dropped, builder.input(names::kKlScale, DType::f32, {1}),
                        builder.loss_scale, builder.input(name, DType::f32, {builder.options.batch}), d.dfull,
                        d.ddropped);
     return d;
@@ -83,8 +84,8 @@ class AlignStep {
         std::optional<Trunk> second;
         const Pass full = full_forward(trunk, second);
         const Pooled whole = full_pooled(full);
-        const Divergence local = divergence(builder_, "kl_local", dropped.local, whole.local),
-                         global = divergence(builder_, "kl_global", dropped.global, whole.global);
+        const Divergence local = divergence(builder_, names::kKlLocal, dropped.local, whole.local),
+                         global = divergence(builder_, names::kKlGlobal, dropped.global, whole.global);
         Tensor dfull = full_backward(full, local, global);
         if (second) {
             const Program::Scope scope(builder_.program, "full");
@@ -247,19 +248,19 @@ NamedNumbers Sctd::inputs(const StepInfo& info) const {
     NamedNumbers inputs = TokenDropping::inputs(info);
     if (info.kind != kAlignStep) return inputs;
     if (options_.full_mlm) {
-        inputs["mlm_scale"] = 0.5 / std::max(info.masked, 1.0);
-        inputs["nsp_scale"] = 0.5 / info.sequences;
+        inputs[names::kMlmScale] = 0.5 / std::max(info.masked, 1.0);
+        inputs[names::kNspScale] = 0.5 / info.sequences;
     }
-    inputs["kl_scale"] = lambda(info.step) / divisor(info, info.masked);
+    inputs[names::kKlScale] = lambda(info.step) / divisor(info, info.masked);
     return inputs;
 }
 
 std::vector<StepResultSource> Sctd::sources() const {
     std::vector<StepResultSource> sources = TokenDropping::sources();
-    sources.insert(sources.end(), {{"mlm_loss_full", "mlm_totals_full", 0},
-                                   {"nsp_loss_full", "nsp_totals_full", 0},
-                                   {"kl_local", "kl_local", StepResultSource::kAll},
-                                   {"kl_global", "kl_global", StepResultSource::kAll}});
+    sources.insert(sources.end(), {{"mlm_loss_full", names::kMlmTotalsFull, 0},
+                                   {"nsp_loss_full", names::kNspTotalsFull, 0},
+                                   {"kl_local", names::kKlLocal, StepResultSource::kAll},
+                                   {"kl_global", names::kKlGlobal, StepResultSource::kAll}});
     return sources;
 }
 

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "model/network/bert.h"
 #include "model/network/dropping_ops.h"
+#include "model/network/names.h"
 
 namespace dropforge {
 
@@ -56,7 +57,7 @@ DroppedTokens drop_tokens(Builder& builder, const Routing& routing, int64_t keep
             d.first = i;
             values = routing.values(builder);
         }
-        const Tensor kept = first ? builder.input("kept_positions", DType::i32, {b, k})
+        const Tensor kept = first ? builder.input(names::kKeptPositions, DType::i32, {b, k})
                                   : builder.program.planned(name + ".kept", DType::i32, {b, k});
         const TokenSubset subset = choose(builder, name, values, lengths, kept);
         d.subsets[static_cast<size_t>(i)] = subset;
@@ -123,17 +124,17 @@ int64_t TokenDropping::kept() const {
 
 std::vector<ChosenRows> TokenDropping::chosen(StepKind kind) const {
     if (kind == StepKind::dense) return {};
-    return {{"kept_positions", kept()}};
+    return {{names::kKeptPositions, kept()}};
 }
 
 NamedNumbers TokenDropping::metrics(int64_t, const NamedNumbers& interval) const {
     return {{"kept_fraction", interval["kept"] / interval["steps"]}};
 }
 
-std::vector<MethodState> TokenDropping::states() const { return {{"importance", shape_.model.vocabulary}}; }
+std::vector<MethodState> TokenDropping::states() const { return {{names::kImportance, shape_.model.vocabulary}}; }
 
 std::vector<MethodState> TokenDropping::accumulators() const {
-    return {{"importance_sums", shape_.model.vocabulary}, {"importance_counts", shape_.model.vocabulary}};
+    return {{names::kImportanceSums, shape_.model.vocabulary}, {names::kImportanceCounts, shape_.model.vocabulary}};
 }
 
 std::vector<float> TokenDropping::initial_state(std::string_view, const TokenCounts& counts) const {
@@ -148,8 +149,8 @@ std::vector<float> TokenDropping::initial_state(std::string_view, const TokenCou
 void TokenDropping::add_update(Program& program, Tensor norm) const {
     if (!routing_->learns()) return;
     const auto f32 = [&](const char* name) { return program.bound(name, DType::f32, {shape_.model.vocabulary}); };
-    ops::importance_update(program, "importance", f32("importance_sums"), f32("importance_counts"), f32("importance"),
-                           norm, fixed_, options_.importance_beta);
+    ops::importance_update(program, "importance", f32(names::kImportanceSums), f32(names::kImportanceCounts),
+                           f32(names::kImportance), norm, fixed_, options_.importance_beta);
 }
 
 std::vector<config::MethodKey> dropping_keys() {

@@ -5,6 +5,7 @@
 #include "model/network/embeddings.h"
 #include "model/network/encoder.h"
 #include "model/network/loss_heads.h"
+#include "model/network/names.h"
 
 namespace dropforge {
 
@@ -68,19 +69,19 @@ Program hidden_states(const Parameters& parameters, const BuildOptions& options)
     Builder builder(program, parameters, options);
     const int64_t t = options.batch * options.sequence, h = builder.config.hidden;
     const auto keep = [&](Tensor x, int64_t i) {
-        const Tensor out = program.bound("hidden/" + std::to_string(i), DType::f32, {t, h});
-        ops::cast(program, "keep hidden/" + std::to_string(i), x, out);
+        const Tensor out = program.bound(names::hidden(i), DType::f32, {t, h});
+        ops::cast(program, "keep " + names::hidden(i), x, out);
     };
     Tensor x = embeddings_forward(builder).y;
     keep(x, 0);
     for (int64_t i = 0; i < builder.config.layers; ++i)
         keep(x = encoder_layer_forward(builder, i, x, {builder.lengths}).y, i + 1);
     if (!parameters.heads().mlm || options.masked == 0) return program;
-    const Tensor index = program.bound("masked_positions", DType::i32, {options.batch, options.masked});
+    const Tensor index = program.bound(names::kMaskedPositions, DType::i32, {options.batch, options.masked});
     const Tensor rows = builder.activation("mlm/rows", {index.shape.size(), h});
     ops::gather_rows(program, "mlm/rows", x, index, rows);
     const Tensor logits = mlm_logits(builder, rows).logits;
-    ops::cast(program, "keep logits", logits, program.bound("logits", DType::f32, logits.shape));
+    ops::cast(program, "keep logits", logits, program.bound(names::kLogits, DType::f32, logits.shape));
     return program;
 }
 

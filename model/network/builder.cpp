@@ -1,6 +1,7 @@
 #include "model/network/builder.h"
 
 #include "base/error.h"
+#include "model/network/names.h"
 
 namespace dropforge {
 
@@ -14,20 +15,21 @@ Builder::Builder(Program& program, const Parameters& parameters, const BuildOpti
       gradients_(masters_.size()),
       written_(masters_.size()) {
     const int64_t b = options.batch, s = options.sequence;
-    input_ids = input("input_ids", DType::i32, {b, s});
-    if (options.types) token_type_ids = input("token_type_ids", DType::i32, {b, s});
-    if (options.lengths) lengths = input("lengths", DType::i32, {b});
-    if (options.training) dropout_state = input("dropout_state", DType::i32, {4});
+    input_ids = input(names::kInputIds, DType::i32, {b, s});
+    if (options.types) token_type_ids = input(names::kTokenTypeIds, DType::i32, {b, s});
+    if (options.lengths) lengths = input(names::kLengths, DType::i32, {b});
+    if (options.training) dropout_state = input(names::kDropoutState, DType::i32, {4});
     if (options.training && options.dtype == DType::fp16)
-        loss_scale = input("loss_scale", DType::f32, {sizeof(kernels::LossScale) / sizeof(float)});
+        loss_scale = input(names::kLossScale, DType::f32, {sizeof(kernels::LossScale) / sizeof(float)});
 }
 
 Tensor Builder::input(const std::string& name, DType dtype, const Shape& shape) {
     if (!program.has(name)) return program.bound(name, dtype, shape);
     const Tensor tensor{program.find(name), dtype, 0, shape};
     const Storage& storage = program.storages()[static_cast<size_t>(tensor.storage)];
-    require(storage.owner == Owner::caller && storage.bytes == tensor.bytes(), "{}: {} is there already, with {} bytes",
-            program.name(), name, storage.bytes);
+    require(storage.owner == Owner::caller && storage.dtype == dtype && storage.shape == shape,
+            "{}: {} is {} {} already, and now {} {}", program.name(), name, name_of(storage.dtype),
+            storage.shape.text(), name_of(dtype), shape.text());
     return tensor;
 }
 
@@ -39,16 +41,16 @@ Tensor Builder::parameter(std::vector<Tensor>& cache, Parameters::Index p, const
 }
 
 Tensor Builder::master(Parameters::Index p) {
-    return parameter(masters_, p, master_name(parameters.entries()[static_cast<size_t>(p)].name), DType::f32);
+    return parameter(masters_, p, names::master(parameters.entries()[static_cast<size_t>(p)].name), DType::f32);
 }
 
 Tensor Builder::weight(Parameters::Index p) {
     if (options.dtype == DType::f32) return master(p);
-    return parameter(copies_, p, copy_name(parameters.entries()[static_cast<size_t>(p)].name), options.dtype);
+    return parameter(copies_, p, names::copy(parameters.entries()[static_cast<size_t>(p)].name), options.dtype);
 }
 
 Tensor Builder::gradient(Parameters::Index p) {
-    return parameter(gradients_, p, gradient_name(parameters.entries()[static_cast<size_t>(p)].name), DType::f32,
+    return parameter(gradients_, p, names::gradient(parameters.entries()[static_cast<size_t>(p)].name), DType::f32,
                      options.accumulate ? Program::Content::given : Program::Content::none);
 }
 

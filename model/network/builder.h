@@ -50,10 +50,6 @@ class Builder {
     bool adds(const std::string& name, Parameters::Index p, Parameters::Index q);
     /// The gradient for an op that can only add: cleared, if nothing is there yet.
     Tensor gradient_to_add_to(const std::string& name, Parameters::Index p);
-    /// Names of the bound storages of a parameter.
-    static std::string master_name(const std::string& own) { return "parameter/" + own; }
-    static std::string copy_name(const std::string& own) { return "copy/" + own; }
-    static std::string gradient_name(const std::string& own) { return "gradient/" + own; }
 
     /// A planned tensor of the activations' dtype.
     Tensor activation(const std::string& name, const Shape& shape);

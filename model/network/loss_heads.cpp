@@ -1,6 +1,7 @@
 #include "model/network/loss_heads.h"
 
 #include "model/network/dropping_ops.h"
+#include "model/network/names.h"
 
 namespace dropforge {
 
@@ -15,31 +16,31 @@ Tensor gathered(Builder& builder, const std::string& name, Tensor y, Tensor inde
 
 Tensor position_loss(Builder& builder, PassName name) {
     const Shape slots{builder.options.batch * builder.options.masked};
-    return name == PassName::main ? builder.input("position_loss", DType::f32, slots)
+    return name == PassName::main ? builder.input(names::kPositionLoss, DType::f32, slots)
                                   : builder.program.planned("position_loss", DType::f32, slots);
 }
 
-Tensor totals(Builder& builder, const std::string& head, PassName name) {
-    return builder.input(head + (name == PassName::main ? "_totals" : "_totals_full"), DType::f32, {3});
-}
+Tensor totals(Builder& builder, const char* name) { return builder.input(name, DType::f32, {3}); }
 
 }  // namespace
 
 LossRows loss_rows(Builder& builder, const Readers& readers) {
     const int64_t b = builder.options.batch, m = builder.options.masked;
     const auto index = [&](const char* name, int64_t rows) { return builder.input(name, DType::i32, {b, rows}); };
-    if (readers.all) return {.mlm = index("masked_positions", m), .cls = index("cls_row", 1)};
-    if (!readers.cls) return {.queries = index("masked_positions", m)};
-    if (!readers.mlm) return {.queries = index("cls_row", 1)};
-    return {index("loss_rows", m + 1), index("masked_rows", m), index("cls_row", 1)};
+    if (readers.all) return {.mlm = index(names::kMaskedPositions, m), .cls = index(names::kClsRow, 1)};
+    if (!readers.cls) return {.queries = index(names::kMaskedPositions, m)};
+    if (!readers.mlm) return {.queries = index(names::kClsRow, 1)};
+    return {index(names::kLossRows, m + 1), index(names::kMaskedRows, m), index(names::kClsRow, 1)};
 }
 
 LossHeads loss_heads_forward(Builder& builder, Tensor y, const LossRows& rows, PassName name) {
+    const bool main = name == PassName::main;
     LossHeads heads{.rows = rows, .shape = y.shape};
     heads.mlm = mlm_forward(builder, gathered(builder, "mlm/rows", y, rows.mlm), position_loss(builder, name),
-                            totals(builder, "mlm", name));
+                            totals(builder, main ? names::kMlmTotals : names::kMlmTotalsFull));
     if (builder.options.next_sentence)
-        heads.nsp = nsp_forward(builder, gathered(builder, "nsp/rows", y, rows.cls), totals(builder, "nsp", name));
+        heads.nsp = nsp_forward(builder, gathered(builder, "nsp/rows", y, rows.cls),
+                                totals(builder, main ? names::kNspTotals : names::kNspTotalsFull));
     return heads;
 }
 
@@ -58,11 +59,11 @@ Tensor loss_heads_backward(Builder& builder, const LossHeads& heads) {
 void record_importance(Builder& builder) {
     if (!builder.options.importance) return;
     const int64_t slots = builder.options.batch * builder.options.masked, v = builder.config.vocabulary;
-    ops::importance_sums(builder.program, "importance", builder.input("masked_labels", DType::i32, {slots}),
-                         builder.input("masked_weights", DType::f32, {slots}),
-                         builder.input("position_loss", DType::f32, {slots}),
-                         builder.input("importance_sums", DType::f32, {v}),
-                         builder.input("importance_counts", DType::f32, {v}), builder.options.accumulate);
+    ops::importance_sums(builder.program, "importance", builder.input(names::kMaskedLabels, DType::i32, {slots}),
+                         builder.input(names::kMaskedWeights, DType::f32, {slots}),
+                         builder.input(names::kPositionLoss, DType::f32, {slots}),
+                         builder.input(names::kImportanceSums, DType::f32, {v}),
+                         builder.input(names::kImportanceCounts, DType::f32, {v}), builder.options.accumulate);
 }
 
 }  // namespace dropforge

@@ -1,5 +1,7 @@
 #include "model/network/mlm_head.h"
 
+#include "model/network/names.h"
+
 namespace dropforge {
 
 namespace {
@@ -46,15 +48,15 @@ MlmHead mlm_forward(Builder& builder, Tensor rows, Tensor position_loss, Tensor 
     const int64_t r = rows.shape[0];
     const Program::Scope scope(builder.program, "mlm");
     ops::CrossEntropy loss{.logits = m.logits,
-                           .labels = builder.input("masked_labels", DType::i32, {r}),
-                           .weights = builder.input("masked_weights", DType::f32, {r}),
+                           .labels = builder.input(names::kMaskedLabels, DType::i32, {r}),
+                           .weights = builder.input(names::kMaskedWeights, DType::f32, {r}),
                            .loss_scale = builder.loss_scale,
                            .loss = position_loss,
                            .correct = builder.program.planned("correct", DType::f32, {r}),
                            .totals = totals,
                            .columns = builder.config.vocabulary,
                            .accumulate = builder.options.accumulate};
-    if (builder.options.training) loss.gradient_scale = builder.input("mlm_scale", DType::f32, {1});
+    if (builder.options.training) loss.gradient_scale = builder.input(names::kMlmScale, DType::f32, {1});
     ops::cross_entropy(builder.program, "loss", loss);
     return m;
 }

@@ -1,5 +1,7 @@
 #include "model/network/nsp_head.h"
 
+#include "model/network/names.h"
+
 namespace dropforge {
 
 NspHead nsp_forward(Builder& builder, Tensor rows, Tensor totals) {
@@ -11,14 +13,14 @@ NspHead nsp_forward(Builder& builder, Tensor rows, Tensor totals) {
     ops::tanh_forward(builder.program, "tanh", dense, n.pooled);
     n.logits = builder.linear("classifier", n.pooled, builder.parameters.next_sentence);
     ops::CrossEntropy loss{.logits = n.logits,
-                           .labels = builder.input("next_sentence_labels", DType::i32, {b}),
+                           .labels = builder.input(names::kNextSentenceLabels, DType::i32, {b}),
                            .loss_scale = builder.loss_scale,
                            .loss = builder.program.planned("loss", DType::f32, {b}),
                            .correct = builder.program.planned("correct", DType::f32, {b}),
                            .totals = totals,
                            .columns = 2,
                            .accumulate = builder.options.accumulate};
-    if (builder.options.training) loss.gradient_scale = builder.input("nsp_scale", DType::f32, {1});
+    if (builder.options.training) loss.gradient_scale = builder.input(names::kNspScale, DType::f32, {1});
     ops::cross_entropy(builder.program, "loss", loss);
     return n;
 }

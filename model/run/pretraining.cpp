@@ -160,7 +160,7 @@ void Pretraining::prepare_reports() {
     if (config_.eval.every > 0 && inputs_.validation.sequences(config_.data.sequence) > 0) {
         evaluator_.emplace(plan_.parameters, inputs_.validation, inputs_.vocabulary.special(),
                            plan_.evaluation_options());
-        evaluation_.emplace(plan_.parameters, plan_.evaluation, step_.resources());
+        evaluation_.emplace(plan_.parameters, plan_.evaluation, step_.resources(), plan_.method.get());
     } else if (config_.eval.every > 0) {
         line_.note(fmt::format("no evaluation: the validation split has less than one sequence of {} tokens",
                                config_.data.sequence));

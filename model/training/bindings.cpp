@@ -4,7 +4,7 @@
 #include <numeric>
 
 #include "base/error.h"
-#include "model/network/builder.h"
+#include "model/network/names.h"
 
 namespace dropforge {
 
@@ -15,16 +15,28 @@ void bind_if_named(Executor& executor, std::string_view name, void* pointer) {
 void bind_parameters(Executor& executor, const Parameters& parameters, float* values, uint16_t* copy,
                      float* gradients) {
     for (const Parameters::Entry& p : parameters.entries()) {
-        bind_if_named(executor, Builder::master_name(p.name), values + p.offset);
-        if (copy != nullptr) bind_if_named(executor, Builder::copy_name(p.name), copy + p.offset);
-        if (gradients != nullptr) bind_if_named(executor, Builder::gradient_name(p.name), gradients + p.offset);
+        bind_if_named(executor, names::master(p.name), values + p.offset);
+        if (copy != nullptr) bind_if_named(executor, names::copy(p.name), copy + p.offset);
+        if (gradients != nullptr) bind_if_named(executor, names::gradient(p.name), gradients + p.offset);
     }
 }
 
 bool names_parameter(std::string_view name) {
-    for (const std::string& prefix : {Builder::master_name(""), Builder::copy_name(""), Builder::gradient_name("")})
-        if (name.starts_with(prefix)) return true;
-    return false;
+    constexpr std::string_view kPrefixes[] = {names::kMasterPrefix, names::kCopyPrefix, names::kGradientPrefix};
+    return std::ranges::any_of(kPrefixes, [&](std::string_view prefix) { return name.starts_with(prefix); });
+}
+
+std::set<std::string_view> batch_names() {
+    return {names::kInputIds,
+            names::kTokenTypeIds,
+            names::kLengths,
+            names::kMaskedPositions,
+            names::kMaskedLabels,
+            names::kMaskedWeights,
+            names::kNextSentenceLabels,
+            names::kLossRows,
+            names::kMaskedRows,
+            names::kClsRow};
 }
 
 void stage_batch(const Staging& staging, const data::Batch& b, int64_t first, int64_t sequences) {
@@ -33,16 +45,17 @@ void stage_batch(const Staging& staging, const data::Batch& b, int64_t first, in
         staging.set(name, std::span(values).subspan(static_cast<size_t>(first * per_sequence),
                                                     static_cast<size_t>(sequences * per_sequence)));
     };
-    stage("input_ids", b.input_ids, b.length);
-    stage("token_type_ids", b.token_type_ids, b.length);
-    stage("lengths", b.lengths, 1);
-    stage("masked_positions", b.masked_positions, b.masked);
-    stage("masked_labels", b.masked_labels, b.masked);
-    stage("masked_weights", b.masked_weights, b.masked);
-    stage("next_sentence_labels", b.next_sentence_labels, 1);
-    if (!staging.has("loss_rows")) return;  // of each sequence [CLS], then the masked positions
-    int32_t* rows = staging.at<int32_t>("loss_rows").data();
-    int32_t* masked_rows = staging.at<int32_t>("masked_rows").data();
+    stage(names::kInputIds, b.input_ids, b.length);
+    stage(names::kTokenTypeIds, b.token_type_ids, b.length);
+    stage(names::kLengths, b.lengths, 1);
+    stage(names::kMaskedPositions, b.masked_positions, b.masked);
+    stage(names::kMaskedLabels, b.masked_labels, b.masked);
+    stage(names::kMaskedWeights, b.masked_weights, b.masked);
+    stage(names::kNextSentenceLabels, b.next_sentence_labels, 1);
+    if (staging.has(names::kClsRow)) std::ranges::fill(staging.at<int32_t>(names::kClsRow), 0);
+    if (!staging.has(names::kLossRows)) return;  // of each sequence [CLS], then the masked positions
+    int32_t* rows = staging.at<int32_t>(names::kLossRows).data();
+    int32_t* masked_rows = staging.at<int32_t>(names::kMaskedRows).data();
     for (int64_t s = first; s < first + sequences; ++s, rows += b.masked + 1, masked_rows += b.masked) {
         rows[0] = 0;
         std::copy_n(b.masked_positions.data() + s * b.masked, b.masked, rows + 1);
@@ -71,9 +84,9 @@ void check_batch(const Program& program, const data::Batch& b, int64_t sequences
         require(program.has(name) == there, "{}: {} {} in the batch, but the program was built {}", program.name(),
                 name, there ? "is" : "is not", there ? "without" : "with it");
     };
-    same("token_type_ids", !b.token_type_ids.empty());
-    same("lengths", !b.lengths.empty());
-    same("next_sentence_labels", !b.next_sentence_labels.empty());
+    same(names::kTokenTypeIds, !b.token_type_ids.empty());
+    same(names::kLengths, !b.lengths.empty());
+    same(names::kNextSentenceLabels, !b.next_sentence_labels.empty());
 }
 
 }  // namespace dropforge

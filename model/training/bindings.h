@@ -1,7 +1,8 @@
 // Gives a Program's caller-owned tensors their memory: the parameters' arenas and a batch's arrays, by the names of
-// model/network/builder.h.
+// model/network/names.h.
 #pragma once
 
+#include <set>
 #include <string_view>
 
 #include "data/batches/batch.h"
@@ -21,6 +22,9 @@ void bind_parameters(Executor& executor, const Parameters& parameters, float* va
 
 /// Whether a caller-owned tensor of that name is a parameter, its rounded copy or its gradient.
 bool names_parameter(std::string_view name);
+
+/// The inputs that stage_batch() sets, as far as a batch has them.
+std::set<std::string_view> batch_names();
 
 /// Copies the batch's arrays, `sequences` of them from `first` on, to the inputs of their names, as far as there are
 /// such, and the rows that the losses read. Error if a size is not the programs'.

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "model/network/bert.h"
+#include "model/network/names.h"
 
 namespace dropforge {
 
@@ -43,8 +44,8 @@ EvaluationResult Evaluator::run(ForwardPass& pass) {
         batches_.fill(static_cast<uint64_t>(first / options_.batch), batch_);
         const int64_t used = std::min(options_.batch, result.sequences - first) * options_.max_predictions;
         std::fill(batch_.masked_weights.begin() + used, batch_.masked_weights.end(), 0.0f);
-        pass.run(batch_, 0, options_.method.get());
-        const std::span<const float> totals = pass.output<float>("mlm_totals");
+        pass.run(batch_);
+        const std::span<const float> totals = pass.output<float>(names::kMlmTotals);
         loss += totals[0], count += totals[1], correct += totals[2];
     }
     require(count > 0, "the evaluation has no masked position");

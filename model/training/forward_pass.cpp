@@ -1,12 +1,14 @@
 #include "model/training/forward_pass.h"
 
+#include "model/network/names.h"
 #include "model/training/bindings.h"
 
 namespace dropforge {
 
 ForwardPass::ForwardPass(const Parameters& parameters, PlannedProgram program, const float* values, DType dtype,
-                         const kernels::KernelTable& table)
+                         const kernels::KernelTable& table, const Method* method)
     : planned_(std::move(program)),
+      method_(method),
       context_(table.create_context()),
       arena_(planned_.plan.bytes, *context_),
       copy_(dtype == DType::f32 ? 0 : parameters.size() * static_cast<int64_t>(size_of(dtype)), *context_) {
@@ -24,8 +26,8 @@ ForwardPass::ForwardPass(const Parameters& parameters, PlannedProgram program, c
     prepare(parameters, {there, copy_.as<uint16_t>(), arena_.as<>(), context_.get(), &table});
 }
 
-ForwardPass::ForwardPass(const Parameters& parameters, PlannedProgram program, const Resources& r)
-    : planned_(std::move(program)) {
+ForwardPass::ForwardPass(const Parameters& parameters, PlannedProgram program, const Resources& r, const Method* method)
+    : planned_(std::move(program)), method_(method) {
     prepare(parameters, r);
 }
 
@@ -35,13 +37,18 @@ void ForwardPass::prepare(const Parameters& parameters, const Resources& r) {
     executor_.emplace(planned_.program, planned_.plan, r.arena, *r.table, *r.context);
     bind_parameters(*executor_, parameters, r.values, r.copy, nullptr);
     io_->bind(*executor_);
+    std::set<std::string_view> given = batch_names();
+    const auto own = method_ == nullptr ? std::vector<std::string>() : method_->input_names(StepKind::dense);
+    given.insert(own.begin(), own.end());
+    io_->require_given(planned_.program, given);
+    executor_->require_bound();
 }
 
-void ForwardPass::run(const data::Batch& batch, int64_t first, const Method* method) {
-    const auto rows = static_cast<int64_t>(io_->at<int32_t>("input_ids").size());
+void ForwardPass::run(const data::Batch& batch, int64_t first) {
+    const auto rows = static_cast<int64_t>(io_->at<int32_t>(names::kInputIds).size());
     io_->begin();
     stage_batch(*io_, batch, first, rows / batch.length);
-    if (method != nullptr) stage_method_inputs(*io_, *method, {}, batch, first, rows / batch.length);
+    if (method_ != nullptr) stage_method_inputs(*io_, *method_, {}, batch, first, rows / batch.length);
     io_->run(*executor_);
     io_->finish();
 }

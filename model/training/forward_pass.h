@@ -25,17 +25,18 @@ struct Resources {
 
 class ForwardPass {
   public:
-    /// Owns its arena, context and what the backend needs of `values` (host memory, which must outlive this).
+    /// Owns its arena, context and what the backend needs of `values` (host memory, which must outlive this, as must
+    /// `method`).
     ForwardPass(const Parameters& parameters, PlannedProgram program, const float* values, DType dtype,
-                const kernels::KernelTable& table);
+                const kernels::KernelTable& table, const Method* method = nullptr);
     /// Borrows everything.
-    ForwardPass(const Parameters& parameters, PlannedProgram program, const Resources& resources);
+    ForwardPass(const Parameters& parameters, PlannedProgram program, const Resources& resources,
+                const Method* method = nullptr);
 
     const Program& program() const { return planned_.program; }
     const MemoryPlan& plan() const { return planned_.plan; }
-    /// Runs the batch's sequences from `first` on, as many as the program was built for, and waits. `method`: whose
-    /// Program it is, if that has inputs of the method's own.
-    void run(const data::Batch& batch, int64_t first = 0, const Method* method = nullptr);
+    /// Runs the batch's sequences from `first` on, as many as the program was built for, and waits.
+    void run(const data::Batch& batch, int64_t first = 0);
     /// What the program has left in a caller-owned tensor of that name.
     template <typename T>
     std::span<const T> output(std::string_view name) const {
@@ -46,6 +47,7 @@ class ForwardPass {
     void prepare(const Parameters& parameters, const Resources& resources);
 
     PlannedProgram planned_;
+    const Method* method_;  // whose inputs the Program may have; nullptr: of none
     std::unique_ptr<kernels::Context> context_;
     Buffer arena_, values_, copy_;
     std::optional<Staging> io_;

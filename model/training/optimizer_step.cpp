@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "engine/op_shapes.h"
+#include "model/network/names.h"
 
 namespace dropforge {
 
@@ -87,16 +88,16 @@ Program optimizer_step(const Parameters& parameters, DType dtype, ops::Optimizer
     const Shape arena{parameters.size()};
     const auto f32 = [&](const char* name, const Shape& shape) { return program.bound(name, DType::f32, shape); };
     const Shape of_scalars{ops::kFloatsOf<kernels::UpdateScalars>};
-    ops::Update u{.parameters = f32("parameters", arena),
-                  .gradients = f32("gradients", arena),
-                  .moment1 = f32("moment1", arena),
-                  .moment2 = f32("moment2", arena),
-                  .copy = is_16_bit(dtype) ? program.bound("copy", dtype, arena) : Tensor{},
-                  .norm = f32("gradient_norm", {1}),
-                  .scalars = f32("update_scalars", of_scalars)};
+    ops::Update u{.parameters = f32(names::kParameters, arena),
+                  .gradients = f32(names::kGradients, arena),
+                  .moment1 = f32(names::kMoment1, arena),
+                  .moment2 = f32(names::kMoment2, arena),
+                  .copy = is_16_bit(dtype) ? program.bound(names::kCopy, dtype, arena) : Tensor{},
+                  .norm = f32(names::kGradientNorm, {1}),
+                  .scalars = f32(names::kUpdateScalars, of_scalars)};
     if (dtype == DType::fp16) {
-        u.loss_scale = f32("loss_scale", {ops::kFloatsOf<kernels::LossScale>});
-        u.scaled_scalars = f32("scaled_scalars", of_scalars);
+        u.loss_scale = f32(names::kLossScale, {ops::kFloatsOf<kernels::LossScale>});
+        u.scaled_scalars = f32(names::kScaledScalars, of_scalars);
     }
     ops::update(program, optimizer, u, segments);
     if (also) also(program, u.norm);

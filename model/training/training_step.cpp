@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "model/network/names.h"
 #include "model/training/bindings.h"
 
 namespace dropforge {
@@ -25,10 +26,10 @@ std::vector<const Program*> passes_of(const StepPrograms& programs) {
 
 /// Tensors that stay on the device from step to step beside the parameters.
 std::set<std::string_view> device_names(const Method& method) {
-    std::set<std::string_view> names = {"loss_scale"};
-    for (const MethodState& state : method.states()) names.insert(state.name);
-    for (const MethodState& sums : method.accumulators()) names.insert(sums.name);
-    return names;
+    std::set<std::string_view> held = {names::kLossScale};
+    for (const MethodState& state : method.states()) held.insert(state.name);
+    for (const MethodState& sums : method.accumulators()) held.insert(sums.name);
+    return held;
 }
 
 /// What a pass, and an update, exchanges with the host in every step: all that is no state.
@@ -37,7 +38,7 @@ auto is_exchanged(const Method& method) {
         [held = device_names(method)](std::string_view name) { return !names_parameter(name) && !held.contains(name); };
 }
 bool update_exchanges(std::string_view name) {
-    return name == "gradient_norm" || name == "update_scalars" || name == "scaled_scalars";
+    return name == names::kGradientNorm || name == names::kUpdateScalars || name == names::kScaledScalars;
 }
 
 }  // namespace
@@ -76,6 +77,29 @@ TrainingStep::TrainingStep(const Parameters& parameters, std::shared_ptr<const S
         if (e != &*update_) pass_io_.bind(*e);
     }
     update_io_.bind(*update_);
+    check_bindings();
+}
+
+/// A wrong name would otherwise be an input of zeros, or be missed by the first run.
+void TrainingStep::check_bindings() {
+    for (const StepPrograms::Passes& passes : programs_->passes) {
+        const Program& program = passes.first.program;
+        std::set<std::string_view> given = batch_names();
+        given.insert(names::kDropoutState);
+        const NamedNumbers inputs =
+            options_.method->inputs({.step = 1, .kind = passes.kind, .masked = 1, .sequences = 1});
+        for (const auto& [name, value] : inputs) {
+            const bool has_no_use = name == names::kNspScale && !options_.next_sentence;
+            require(program.has(name) || has_no_use, "{}: it takes no {}, which the method {} gives", program.name(),
+                    name, options_.method->name());
+            given.insert(name);
+        }
+        const std::vector<std::string> own = options_.method->input_names(passes.kind);
+        given.insert(own.begin(), own.end());
+        pass_io_.require_given(program, given);
+    }
+    update_io_.require_given(programs_->update.program, {names::kUpdateScalars});
+    for (Executor* e : executors()) e->require_bound();
 }
 
 Executor TrainingStep::executor(const PlannedProgram& planned) {
@@ -85,9 +109,9 @@ Executor TrainingStep::executor(const PlannedProgram& planned) {
 /// All that stays on the device from step to step.
 void TrainingStep::bind_states(Executor& executor) {
     const std::pair<const char*, void*> states[] = {
-        {"parameters", values_.device()}, {"gradients", gradients_.device()},
-        {"moment1", moment1_.device()},   {"moment2", moment2_.device()},
-        {"copy", copy_.as<>()},           {"loss_scale", loss_scale_.device()}};
+        {names::kParameters, values_.device()}, {names::kGradients, gradients_.device()},
+        {names::kMoment1, moment1_.device()},   {names::kMoment2, moment2_.device()},
+        {names::kCopy, copy_.as<>()},           {names::kLossScale, loss_scale_.device()}};
     for (const auto& [name, pointer] : states) bind_if_named(executor, name, pointer);
     for (const NamedState& state : method_states_) bind_if_named(executor, state.name, state.values.device());
     for (const NamedBuffer& sums : accumulators_) bind_if_named(executor, sums.name, sums.values.as<>());
@@ -155,7 +179,7 @@ void TrainingStep::fill_inputs(const data::Batch& batch, int64_t first, const St
     stage_method_inputs(pass_io_, *options_.method, info, batch, first, options_.micro_batch);
     const uint32_t dropout[] = {static_cast<uint32_t>(options_.seed), static_cast<uint32_t>(options_.seed >> 32),
                                 static_cast<uint32_t>(info.step), static_cast<uint32_t>(first)};
-    pass_io_.set("dropout_state", std::span<const uint32_t>(dropout));
+    pass_io_.set(names::kDropoutState, std::span<const uint32_t>(dropout));
 }
 
 void TrainingStep::queue_backward(const data::Batch& batch, const StepInfo& info) {
@@ -183,7 +207,7 @@ void TrainingStep::queue_update(const StepSettings& settings) {
                                             .correction2 = correction(o.beta2),
                                             .clip = o.clip};
     update_io_.begin();
-    update_io_.set("update_scalars", std::span(&scalars, 1));
+    update_io_.set(names::kUpdateScalars, std::span(&scalars, 1));
     update_io_.run(*update_);
 }
 
@@ -219,10 +243,14 @@ StepOutcome TrainingStep::collect() {
     begin_ = (begin_ + 1) % kAhead;
     --queued_;
     update_io_.finish(queued_);
-    StepOutcome outcome{
-        settings, info, result(info, queued_ * micro_batches_), update_io_.at<float>("gradient_norm", queued_)[0], {}};
+    StepOutcome outcome{settings,
+                        info,
+                        result(info, queued_ * micro_batches_),
+                        update_io_.at<float>(names::kGradientNorm, queued_)[0],
+                        {}};
     if (loss_scale_.bytes() > 0)
-        outcome.loss_scale = 1 / update_io_.at<kernels::UpdateScalars>("scaled_scalars", queued_)[0].gradient_factor;
+        outcome.loss_scale =
+            1 / update_io_.at<kernels::UpdateScalars>(names::kScaledScalars, queued_)[0].gradient_factor;
     return outcome;
 }
 
@@ -236,7 +264,7 @@ StepResult TrainingStep::backward(const data::Batch& batch, int64_t step, StepKi
 double TrainingStep::update(int64_t step, double learning_rate) {
     queue_update({.step = step, .learning_rate = learning_rate});
     update_io_.finish();
-    return update_io_.at<float>("gradient_norm")[0];
+    return update_io_.at<float>(names::kGradientNorm)[0];
 }
 
 }  // namespace dropforge

@@ -131,6 +131,7 @@ class TrainingStep {
 
     std::vector<Mirrored*> states();
     void bind_states(Executor& executor);
+    void check_bindings();
     void queue_backward(const data::Batch& batch, const StepInfo& info);
     void queue_update(const StepSettings& settings);
     void fill_inputs(const data::Batch& batch, int64_t first, const StepInfo& info);

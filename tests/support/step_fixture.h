@@ -13,6 +13,7 @@
 
 #include "base/philox.h"
 #include "model/methods/sctd.h"
+#include "model/network/names.h"
 #include "model/training/training_step.h"
 
 namespace dropforge::test {
@@ -105,7 +106,7 @@ inline StepOptions dropping_options_for(const BertConfig& c, const data::Batch& 
 
 /// The importance table of a step whose method has one, else empty.
 inline std::span<float> importance_of(TrainingStep& step) {
-    return step.programs().options.method->states().empty() ? std::span<float>() : step.state("importance");
+    return step.programs().options.method->states().empty() ? std::span<float>() : step.state(names::kImportance);
 }
 
 /// Heads for such batches.

@@ -125,8 +125,8 @@ TEST_CASE("an evaluation leaves [MASK] out as training does: the loss of a step 
     ForwardPass pass(parameters,
                      o.method->evaluation_program(
                          parameters, {.batch = 6, .sequence = kSequence, .masked = batch.masked, .dtype = DType::f32}),
-                     step.values(), DType::f32, kernels::cpu());
-    pass.run(batch, 0, o.method.get());
+                     step.values(), DType::f32, kernels::cpu(), o.method.get());
+    pass.run(batch);
     CHECK(pass.output<float>("mlm_totals")[0] == doctest::Approx(trained["mlm_loss"]).epsilon(1e-6));
     ForwardPass full(
         parameters,

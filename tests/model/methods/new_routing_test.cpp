@@ -10,6 +10,7 @@
 #include "engine/buffer.h"
 #include "engine/executor.h"
 #include "model/methods/token_dropping.h"
+#include "model/network/names.h"
 #include "tests/support/finite_differences.h"
 #include "tests/support/paths.h"
 #include "tests/support/pyramid_routing.h"
@@ -95,11 +96,11 @@ TEST_CASE("what stays in a layer stayed in all before it: the largest values, of
     std::vector<std::vector<float>> kept;
     for (const size_t i : layers) kept.emplace_back(static_cast<size_t>(6 * kRows[i]));
     std::vector<int32_t> first(static_cast<size_t>(6 * kRows[1]));
-    executor.bind("importance", table.data());
+    executor.bind(names::kImportance, table.data());
     executor.bind("positions", numbers.data());
-    executor.bind("kept_positions", first.data());
-    executor.bind("input_ids", const_cast<int32_t*>(batch.input_ids.data()));  // only read
-    executor.bind("lengths", const_cast<int32_t*>(batch.lengths.data()));
+    executor.bind(names::kKeptPositions, first.data());
+    executor.bind(names::kInputIds, const_cast<int32_t*>(batch.input_ids.data()));  // only read
+    executor.bind(names::kLengths, const_cast<int32_t*>(batch.lengths.data()));
     for (size_t i = 0; i < layers.size(); ++i) executor.bind("positions" + std::to_string(layers[i]), kept[i].data());
     executor.run();
     for (size_t i = 0; i < layers.size(); ++i)
@@ -141,7 +142,7 @@ TEST_CASE("training with it lowers the loss of the whole model, and the table le
     const data::Batch batch = random_batch(small_config(0), 8, kSequence, 5);
     const Parameters parameters(small_config(0.1f, 6), {});
     ReadyStep step(parameters, pyramid_options(parameters.config(), batch, 8, 0.05));
-    const std::vector<float> before = step.programs().options.method->initial_state("importance", {});
+    const std::vector<float> before = step.programs().options.method->initial_state(names::kImportance, {});
     std::ranges::copy(before, importance_of(step).begin());
     const double first = step.backward(batch, 1).loss;
     for (int64_t i = 1; i <= 60; ++i) {

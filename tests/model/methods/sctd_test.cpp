@@ -10,6 +10,7 @@
 #include <numeric>
 #include <vector>
 
+#include "model/network/names.h"
 #include "tests/support/finite_differences.h"
 #include "tests/support/step_fixture.h"
 
@@ -200,8 +201,8 @@ TEST_CASE("the terms of the loss: normalisation, λ, MLM of both passes or of on
 
     const StepPrograms programs(parameters, align_options(batch, 3, {.full_mlm = false}));
     const Program& program = programs.of(kAlignStep).first.program;
-    CHECK(!program.has("mlm_totals_full"));
-    CHECK(!program.has("nsp_totals_full"));
+    CHECK(!program.has(names::kMlmTotalsFull));
+    CHECK(!program.has(names::kNspTotalsFull));
     for (const Op& op : program.ops()) CHECK(!op.name.starts_with("full/mlm"));
 }
 

@@ -11,6 +11,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "model/network/names.h"
 #include "tests/support/count_allocations.h"
 #include "tests/support/step_fixture.h"
 
@@ -22,7 +23,7 @@ using namespace test;
 constexpr StepKind kKinds[] = {StepKind::dense, kDroppingStep, kAlignStep};
 
 std::vector<int32_t> kept_of(const TrainingStep& step, int64_t sequence) {
-    const std::vector<int32_t> kept = step.output<int32_t>("kept_positions");
+    const std::vector<int32_t> kept = step.output<int32_t>(names::kKeptPositions);
     const int64_t count = step.programs().options.method->chosen(kDroppingStep)[0].count;
     return {kept.begin() + sequence * count, kept.begin() + (sequence + 1) * count};
 }
@@ -38,7 +39,7 @@ void check_same_steps(TrainingStep& dropping, TrainingStep& dense, const data::B
         CAPTURE(i);
         const StepResult a = dropping.backward(batch, i, kDroppingStep), b = dense.backward(batch, i);
         CHECK(a.loss == b.loss);
-        CHECK(dropping.output<float>("position_loss") == dense.output<float>("position_loss"));
+        CHECK(dropping.output<float>(names::kPositionLoss) == dense.output<float>(names::kPositionLoss));
         CHECK(same_bits(dropping.gradients(), dense.gradients(), parameters));
         CHECK(dropping.update(i, 1e-3) == dense.update(i, 1e-3));
         CHECK(same_bits(dropping.values(), dense.values(), parameters));
@@ -118,7 +119,7 @@ TEST_CASE("1 x 16, 4 x 4 and 16 x 1 give the same gradients and importance, to f
 void check_update(TrainingStep& step, const data::Batch& batch, StepKind kind, double beta) {
     const std::vector<float> before(importance_of(step).begin(), importance_of(step).end());
     step.backward(batch, 1, kind);
-    const std::vector<float> loss = step.output<float>("position_loss");
+    const std::vector<float> loss = step.output<float>(names::kPositionLoss);
     std::vector<double> sum(before.size()), count(before.size());
     for (size_t i = 0; i < batch.masked_labels.size(); ++i) {
         if (batch.masked_weights[i] == 0) continue;
@@ -208,11 +209,11 @@ TEST_CASE("random routing: other tokens at every step, the same at the same step
     // About half of 80 draws each: 5 standard deviations of a binomial distribution are 22.
     for (size_t p = 1; p < kept.size(); ++p) CHECK(std::abs(kept[p] - 40) < 23);
     step.backward(batch, 3, kDroppingStep);
-    const std::vector<int32_t> third = step.output<int32_t>("kept_positions");
+    const std::vector<int32_t> third = step.output<int32_t>(names::kKeptPositions);
     step.backward(batch, 4, kDroppingStep);
-    CHECK(step.output<int32_t>("kept_positions") != third);
+    CHECK(step.output<int32_t>(names::kKeptPositions) != third);
     step.backward(batch, 3, kDroppingStep);
-    CHECK(step.output<int32_t>("kept_positions") == third);
+    CHECK(step.output<int32_t>(names::kKeptPositions) == third);
 }
 
 TEST_CASE("a routing that there is not is refused by name") {
@@ -230,7 +231,7 @@ TEST_CASE("frequency routing: rarer ids stay, and the table does not learn") {
     PhiloxStream random(2, 0);
     for (size_t id = 0; id < importance_of(step).size(); ++id) counts.push_back(random.below(1000));
     const std::vector<float> table =
-        step.programs().options.method->initial_state("importance", [&] { return counts; });
+        step.programs().options.method->initial_state(names::kImportance, [&] { return counts; });
     std::ranges::copy(table, importance_of(step).begin());
     const std::vector<float> before(importance_of(step).begin(), importance_of(step).end());
     step.backward(batch, 1, kDroppingStep);

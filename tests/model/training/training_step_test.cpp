@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "model/network/bert.h"
+#include "model/network/names.h"
 #include "model/training/forward_pass.h"
 #include "tests/support/count_allocations.h"
 #include "tests/support/step_fixture.h"
@@ -39,8 +40,8 @@ TEST_CASE("an evaluation has the losses of a step without dropout, of next sente
         ForwardPass pass(parameters, std::move(program), step.values(), DType::f32, kernels::cpu());
         pass.run(batch);
         const auto sum = [&](const char* totals) { return static_cast<double>(pass.output<float>(totals)[0]); };
-        CHECK(sum("mlm_totals") == doctest::Approx(trained["mlm_loss"]).epsilon(1e-6));
-        if (parts.next_sentence) CHECK(sum("nsp_totals") == doctest::Approx(trained["nsp_loss"]).epsilon(1e-6));
+        CHECK(sum(names::kMlmTotals) == doctest::Approx(trained["mlm_loss"]).epsilon(1e-6));
+        if (parts.next_sentence) CHECK(sum(names::kNspTotals) == doctest::Approx(trained["nsp_loss"]).epsilon(1e-6));
     }
 }
 
