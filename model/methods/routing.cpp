@@ -14,10 +14,10 @@ namespace {
 /// section 3.2; tensorflow/models).
 constexpr float kUnknown = 10;
 
-Tensor table_values(Graph& g, Tensor noise) {
-    const Tensor table = g.input("importance", DType::f32, {g.config.vocabulary});
-    const Tensor values = g.program.planned("routing/values", DType::f32, g.input_ids.shape);
-    ops::token_values(g.program, "routing/values", g.input_ids, table, noise, kRoutingDraw, values);
+Tensor table_values(Builder& builder, Tensor noise) {
+    const Tensor table = builder.input("importance", DType::f32, {builder.config.vocabulary});
+    const Tensor values = builder.program.planned("routing/values", DType::f32, builder.input_ids.shape);
+    ops::token_values(builder.program, "routing/values", builder.input_ids, table, noise, kRoutingDraw, values);
     return values;
 }
 
@@ -34,7 +34,7 @@ class RandomRouting final : public Routing {
     std::vector<float> table(int64_t vocabulary, std::span<const int64_t>) const override {
         return std::vector<float>(static_cast<size_t>(vocabulary));
     }
-    Tensor values(Graph& graph) const override { return table_values(graph, graph.dropout_state); }
+    Tensor values(Builder& builder) const override { return table_values(builder, builder.dropout_state); }
 };
 
 /// Tokens with rare ids stay: a value is an id's information in bits, by its count in the training data plus one.
@@ -80,7 +80,7 @@ std::vector<kernels::FixedValue> fixed_values(const data::SpecialIds& s) {
             {s.pad, kDroppedFirst}};
 }
 
-Tensor Routing::values(Graph& graph) const { return table_values(graph, {}); }
+Tensor Routing::values(Builder& builder) const { return table_values(builder, {}); }
 
 std::vector<int64_t> Routing::rows(int64_t layers, int64_t sequence, int64_t keep) const {
     std::vector<int64_t> rows(static_cast<size_t>(layers), keep);

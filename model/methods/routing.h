@@ -32,7 +32,7 @@ class Routing {
     virtual bool learns() const { return false; }
     /// Adds what computes the value of every position, f32 [B,S]: of each sequence the largest stay. By default the
     /// table's entry for the position's token.
-    virtual Tensor values(Graph& graph) const;
+    virtual Tensor values(Builder& builder) const;
     /// How many tokens of a sequence each of L layers works on, 1 … sequence, never rising; the last layer, which sees
     /// all again, does not count. By default Hou et al. 2022: all in layers 0 … L/2-2, then `keep`.
     virtual std::vector<int64_t> rows(int64_t layers, int64_t sequence, int64_t keep) const;

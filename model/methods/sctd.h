@@ -17,7 +17,7 @@ struct AlignOptions {
 /// pass with dropped tokens; the further input kl_scale [1] (λ over the divergences' divisor) and the outputs kl_local,
 /// kl_global [B] (of each sequence, without λ) and, with full_mlm, mlm_totals_full, nsp_totals_full [3]. mlm_scale and
 /// nsp_scale weigh both passes alike.
-Program align_step(const Parameters& parameters, const GraphOptions& options, const Routing& routing, int64_t keep,
+Program align_step(const Parameters& parameters, const BuildOptions& options, const Routing& routing, int64_t keep,
                    const AlignOptions& align);
 
 }  // namespace dropforge

@@ -17,68 +17,69 @@ struct Encoder {
     EncoderLayer last = {};
 };
 
-Encoder encoder_forward(Graph& g, const LossRows& rows, const DroppedTokens& dropped) {
-    const int64_t last = g.config.layers - 1;
-    Encoder e{.embeddings = embeddings_forward(g)};
-    e.trunk = layers_forward(g, 0, dropped.first, e.embeddings.y, g.lengths);
-    e.middle = layers_forward(g, dropped.first, last, e.trunk.y, g.lengths, dropped.subsets);
-    e.last = encoder_layer_forward(g, last, merge_forward(g, e.middle), {g.lengths, rows.queries});
+Encoder encoder_forward(Builder& builder, const LossRows& rows, const DroppedTokens& dropped) {
+    const int64_t last = builder.config.layers - 1;
+    Encoder e{.embeddings = embeddings_forward(builder)};
+    e.trunk = layers_forward(builder, 0, dropped.first, e.embeddings.y, builder.lengths);
+    e.middle = layers_forward(builder, dropped.first, last, e.trunk.y, builder.lengths, dropped.subsets);
+    e.last = encoder_layer_forward(builder, last, merge_forward(builder, e.middle), {builder.lengths, rows.queries});
     return e;
 }
 
 /// dy: at the last layer's output.
-void encoder_backward(Graph& g, const Encoder& e, Tensor dy) {
-    dy = encoder_layer_backward(g, e.last, dy);
-    const MergeGradients merge = merge_backward(g, e.middle, dy);
-    dy = layers_backward(g, e.middle, merge.dy, merge.around);
-    dy = layers_backward(g, e.trunk, dy);
-    embeddings_backward(g, e.embeddings, dy);
+void encoder_backward(Builder& builder, const Encoder& e, Tensor dy) {
+    dy = encoder_layer_backward(builder, e.last, dy);
+    const MergeGradients merge = merge_backward(builder, e.middle, dy);
+    dy = layers_backward(builder, e.middle, merge.dy, merge.around);
+    dy = layers_backward(builder, e.trunk, dy);
+    embeddings_backward(builder, e.embeddings, dy);
 }
 
 /// Drops nothing.
-DroppedTokens none(const Graph& g) { return {.first = g.config.layers - 1}; }
+DroppedTokens none(const Builder& builder) { return {.first = builder.config.layers - 1}; }
 
 }  // namespace
 
-void add_training_step(Graph& g, const DroppedTokens& dropped) {
-    const LossRows rows = loss_rows(g, {.cls = g.options.next_sentence});
-    const Encoder encoder = encoder_forward(g, rows, dropped);
-    const LossHeads heads = loss_heads_forward(g, encoder.last.y, rows, PassName::main);
-    record_importance(g);
-    encoder_backward(g, encoder, loss_heads_backward(g, heads));
+void add_training_step(Builder& builder, const DroppedTokens& dropped) {
+    const LossRows rows = loss_rows(builder, {.cls = builder.options.next_sentence});
+    const Encoder encoder = encoder_forward(builder, rows, dropped);
+    const LossHeads heads = loss_heads_forward(builder, encoder.last.y, rows, PassName::main);
+    record_importance(builder);
+    encoder_backward(builder, encoder, loss_heads_backward(builder, heads));
 }
 
-Program dense_step(const Parameters& parameters, const GraphOptions& options) {
+Program dense_step(const Parameters& parameters, const BuildOptions& options) {
     Program program(options.accumulate ? "dense step, accumulating" : "dense step");
-    Graph g(program, parameters, options);
-    add_training_step(g, none(g));
+    Builder builder(program, parameters, options);
+    add_training_step(builder, none(builder));
     return program;
 }
 
-Program evaluation(const Parameters& parameters, const GraphOptions& options) {
+Program evaluation(const Parameters& parameters, const BuildOptions& options) {
     Program program("evaluation");
-    Graph g(program, parameters, options);
-    const LossRows rows = loss_rows(g, {.cls = options.next_sentence});
-    loss_heads_forward(g, encoder_forward(g, rows, none(g)).last.y, rows, PassName::main);
+    Builder builder(program, parameters, options);
+    const LossRows rows = loss_rows(builder, {.cls = options.next_sentence});
+    loss_heads_forward(builder, encoder_forward(builder, rows, none(builder)).last.y, rows, PassName::main);
     return program;
 }
 
-Program hidden_states(const Parameters& parameters, const GraphOptions& options) {
+Program hidden_states(const Parameters& parameters, const BuildOptions& options) {
     Program program("hidden states");
-    Graph g(program, parameters, options);
-    const int64_t t = options.batch * options.sequence, h = g.config.hidden;
+    Builder builder(program, parameters, options);
+    const int64_t t = options.batch * options.sequence, h = builder.config.hidden;
     const auto keep = [&](Tensor x, int64_t i) {
         const Tensor out = program.bound("hidden/" + std::to_string(i), DType::f32, {t, h});
         ops::cast(program, "keep hidden/" + std::to_string(i), x, out);
     };
-    Tensor x = embeddings_forward(g).y;
+    Tensor x = embeddings_forward(builder).y;
     keep(x, 0);
-    for (int64_t i = 0; i < g.config.layers; ++i) keep(x = encoder_layer_forward(g, i, x, {g.lengths}).y, i + 1);
+    for (int64_t i = 0; i < builder.config.layers; ++i)
+        keep(x = encoder_layer_forward(builder, i, x, {builder.lengths}).y, i + 1);
     if (!parameters.heads().mlm || options.masked == 0) return program;
     const Tensor index = program.bound("masked_positions", DType::i32, {options.batch, options.masked});
-    const Tensor rows = g.activation("mlm/rows", {index.shape.size(), h});
+    const Tensor rows = builder.activation("mlm/rows", {index.shape.size(), h});
     ops::gather_rows(program, "mlm/rows", x, index, rows);
-    const Tensor logits = mlm_logits(g, rows).logits;
+    const Tensor logits = mlm_logits(builder, rows).logits;
     ops::cast(program, "keep logits", logits, program.bound("logits", DType::f32, logits.shape));
     return program;
 }

@@ -16,17 +16,17 @@ namespace dropforge {
 /// model/network/loss_heads.h says. Outputs mlm_totals [3], position_loss [B*M], nsp_totals [3], the gradients; with
 /// options.importance also importance_sums and importance_counts [V]. The last layer computes only rows that a loss
 /// reads.
-Program dense_step(const Parameters& parameters, const GraphOptions& options);
+Program dense_step(const Parameters& parameters, const BuildOptions& options);
 
 /// Adds the ops of such a step, with `dropped` tokens left out.
-void add_training_step(Graph& graph, const DroppedTokens& dropped);
+void add_training_step(Builder& builder, const DroppedTokens& dropped);
 
 /// MLM loss without dropout and gradients: same inputs but the scales and the dropout state; same totals.
-Program evaluation(const Parameters& parameters, const GraphOptions& options);
+Program evaluation(const Parameters& parameters, const BuildOptions& options);
 
 /// Embeddings' output and every layer's, all rows, bound as "hidden/0" … "hidden/L" f32 [B*S,h]; with an MLM head and
 /// options.masked > 0 also "logits" f32 [B*M, padded V] at masked_positions.
-Program hidden_states(const Parameters& parameters, const GraphOptions& options);
+Program hidden_states(const Parameters& parameters, const BuildOptions& options);
 
 /// How the importance table takes in the losses of a step.
 struct ImportanceOptions {

@@ -4,7 +4,7 @@
 
 namespace dropforge {
 
-Graph::Graph(Program& program, const Parameters& parameters, const GraphOptions& options)
+Builder::Builder(Program& program, const Parameters& parameters, const BuildOptions& options)
     : program(program),
       parameters(parameters),
       config(parameters.config()),
@@ -22,7 +22,7 @@ Graph::Graph(Program& program, const Parameters& parameters, const GraphOptions&
         loss_scale = input("loss_scale", DType::f32, {sizeof(kernels::LossScale) / sizeof(float)});
 }
 
-Tensor Graph::input(const std::string& name, DType dtype, const Shape& shape) {
+Tensor Builder::input(const std::string& name, DType dtype, const Shape& shape) {
     if (!program.has(name)) return program.bound(name, dtype, shape);
     const Tensor tensor{program.find(name), dtype, 0, shape};
     const Storage& storage = program.storages()[static_cast<size_t>(tensor.storage)];
@@ -31,68 +31,68 @@ Tensor Graph::input(const std::string& name, DType dtype, const Shape& shape) {
     return tensor;
 }
 
-Tensor Graph::parameter(std::vector<Tensor>& cache, Parameters::Index p, const std::string& name, DType dtype,
-                        Program::Content content) {
+Tensor Builder::parameter(std::vector<Tensor>& cache, Parameters::Index p, const std::string& name, DType dtype,
+                          Program::Content content) {
     Tensor& tensor = cache[static_cast<size_t>(p)];
     if (!tensor) tensor = program.bound(name, dtype, parameters.entries()[static_cast<size_t>(p)].shape, content);
     return tensor;
 }
 
-Tensor Graph::master(Parameters::Index p) {
+Tensor Builder::master(Parameters::Index p) {
     return parameter(masters_, p, master_name(parameters.entries()[static_cast<size_t>(p)].name), DType::f32);
 }
 
-Tensor Graph::weight(Parameters::Index p) {
+Tensor Builder::weight(Parameters::Index p) {
     if (options.dtype == DType::f32) return master(p);
     return parameter(copies_, p, copy_name(parameters.entries()[static_cast<size_t>(p)].name), options.dtype);
 }
 
-Tensor Graph::gradient(Parameters::Index p) {
+Tensor Builder::gradient(Parameters::Index p) {
     return parameter(gradients_, p, gradient_name(parameters.entries()[static_cast<size_t>(p)].name), DType::f32,
                      options.accumulate ? Program::Content::given : Program::Content::none);
 }
 
-bool Graph::adds(const std::string& name, Parameters::Index p, Parameters::Index q) {
+bool Builder::adds(const std::string& name, Parameters::Index p, Parameters::Index q) {
     const bool first = adds(p), second = adds(q);
     if (first != second) ops::clear(program, name + ".clear", gradient(first ? q : p));
     return first || second;
 }
 
-Tensor Graph::gradient_to_add_to(const std::string& name, Parameters::Index p) {
+Tensor Builder::gradient_to_add_to(const std::string& name, Parameters::Index p) {
     if (!adds(p)) ops::clear(program, name + ".clear", gradient(p));
     return gradient(p);
 }
 
-bool Graph::adds(Parameters::Index p) {
+bool Builder::adds(Parameters::Index p) {
     const bool before = written_[static_cast<size_t>(p)];
     written_[static_cast<size_t>(p)] = true;
     return options.accumulate || before;
 }
 
-Tensor Graph::activation(const std::string& name, const Shape& shape) {
+Tensor Builder::activation(const std::string& name, const Shape& shape) {
     return program.planned(name, options.dtype, shape);
 }
 
-ops::DropoutSite Graph::dropout(uint32_t site, float probability) {
+ops::DropoutSite Builder::dropout(uint32_t site, float probability) {
     return options.training ? ops::DropoutSite{dropout_state, first_site_ + site, probability} : ops::DropoutSite{};
 }
 
-ops::DropoutSite Graph::hidden_dropout(uint32_t site) { return dropout(site, config.hidden_dropout); }
-ops::DropoutSite Graph::attention_dropout(uint32_t site) { return dropout(site, config.attention_dropout); }
+ops::DropoutSite Builder::hidden_dropout(uint32_t site) { return dropout(site, config.hidden_dropout); }
+ops::DropoutSite Builder::attention_dropout(uint32_t site) { return dropout(site, config.attention_dropout); }
 
-Tensor Graph::linear(const std::string& name, Tensor x, const Parameters::Linear& l, const ops::GemmGelu& gelu) {
+Tensor Builder::linear(const std::string& name, Tensor x, const Parameters::Linear& l, const ops::GemmGelu& gelu) {
     const Tensor w = weight(l.weight);
     const Tensor y = activation(name, {x.shape[0], w.shape[0]});
     ops::gemm(program, name, {.a = x, .b = w, .c = y, .bias = master(l.bias), .transpose_b = true, .gelu = gelu});
     return y;
 }
 
-void Graph::weight_gradient(const std::string& name, Tensor dy, Tensor x, const Parameters::Linear& l) {
+void Builder::weight_gradient(const std::string& name, Tensor dy, Tensor x, const Parameters::Linear& l) {
     ops::gemm(program, name + ".weight_gradient",
               {.a = dy, .b = x, .c = gradient(l.weight), .transpose_a = true, .accumulate = adds(l.weight)});
 }
 
-void Graph::weight_and_bias_gradient(const std::string& name, Tensor dy, Tensor x, const Parameters::Linear& l) {
+void Builder::weight_and_bias_gradient(const std::string& name, Tensor dy, Tensor x, const Parameters::Linear& l) {
     ops::gemm(program, name + ".weight_gradient",
               {.a = dy,
                .b = x,
@@ -102,17 +102,17 @@ void Graph::weight_and_bias_gradient(const std::string& name, Tensor dy, Tensor 
                .accumulate = adds(l.weight)});
 }
 
-void Graph::input_gradient(const std::string& name, Tensor dy, const Parameters::Linear& l, Tensor dx, bool add) {
+void Builder::input_gradient(const std::string& name, Tensor dy, const Parameters::Linear& l, Tensor dx, bool add) {
     ops::gemm(program, name + ".backward", {.a = dy, .b = weight(l.weight), .c = dx, .accumulate = add});
 }
 
-void Graph::input_gradient(const std::string& name, Tensor dy, const Parameters::Linear& l, Tensor dx,
-                           const ops::GemmGelu& gelu) {
+void Builder::input_gradient(const std::string& name, Tensor dy, const Parameters::Linear& l, Tensor dx,
+                             const ops::GemmGelu& gelu) {
     ops::gemm(program, name + ".backward", {.a = dy, .b = weight(l.weight), .c = dx, .gelu = gelu});
 }
 
-void Graph::linear_backward(const std::string& name, Tensor dy, Tensor x, const Parameters::Linear& l, Tensor dx,
-                            bool add) {
+void Builder::linear_backward(const std::string& name, Tensor dy, Tensor x, const Parameters::Linear& l, Tensor dx,
+                              bool add) {
     weight_gradient(name, dy, x, l);
     input_gradient(name, dy, l, dx, add);
 }

@@ -12,7 +12,7 @@
 namespace dropforge {
 
 /// How a Program is to be built.
-struct GraphOptions {
+struct BuildOptions {
     int64_t batch = 0, sequence = 0, masked = 0;  // B, S, M: the static shapes of one micro-batch
     DType dtype = DType::f32;                     // of activations, their gradients and the GEMMs' weights
     bool training = false;                        // dropout and backward
@@ -23,14 +23,14 @@ struct GraphOptions {
     bool importance = false;                      // MLM losses are summed up by token id, for the importance table
 };
 
-class Graph {
+class Builder {
   public:
-    Graph(Program& program, const Parameters& parameters, const GraphOptions& options);
+    Builder(Program& program, const Parameters& parameters, const BuildOptions& options);
 
     Program& program;
     const Parameters& parameters;
     const BertConfig& config;
-    const GraphOptions options;
+    const BuildOptions options;
 
     // Inputs, bound by name.
     Tensor input_ids, token_type_ids, lengths;  // i32 [B,S], [B,S], [B]; absent if the batch has none

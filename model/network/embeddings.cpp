@@ -2,38 +2,38 @@
 
 namespace dropforge {
 
-ops::Embedding embeddings_forward(Graph& g) {
-    const Parameters& p = g.parameters;
-    const int64_t t = g.options.batch * g.options.sequence;
-    const Program::Scope scope(g.program, "embeddings");
-    ops::Embedding e{.ids = g.input_ids,
-                     .types = g.token_type_ids,
-                     .word = g.master(p.word),
-                     .position = g.master(p.position),
-                     .type = g.master(p.type),
-                     .gain = g.master(p.embedding_norm.gain),
-                     .bias = g.master(p.embedding_norm.bias),
-                     .y = g.activation("y", {t, g.config.hidden}),
-                     .mean = g.program.planned("mean", DType::f32, {t}),
-                     .rstd = g.program.planned("rstd", DType::f32, {t}),
-                     .sequence = g.options.sequence,
-                     .epsilon = g.config.epsilon,
-                     .dropout = g.hidden_dropout(kEmbeddingDropout)};
-    ops::embedding_forward(g.program, "forward", e);
+ops::Embedding embeddings_forward(Builder& builder) {
+    const Parameters& p = builder.parameters;
+    const int64_t t = builder.options.batch * builder.options.sequence;
+    const Program::Scope scope(builder.program, "embeddings");
+    ops::Embedding e{.ids = builder.input_ids,
+                     .types = builder.token_type_ids,
+                     .word = builder.master(p.word),
+                     .position = builder.master(p.position),
+                     .type = builder.master(p.type),
+                     .gain = builder.master(p.embedding_norm.gain),
+                     .bias = builder.master(p.embedding_norm.bias),
+                     .y = builder.activation("y", {t, builder.config.hidden}),
+                     .mean = builder.program.planned("mean", DType::f32, {t}),
+                     .rstd = builder.program.planned("rstd", DType::f32, {t}),
+                     .sequence = builder.options.sequence,
+                     .epsilon = builder.config.epsilon,
+                     .dropout = builder.hidden_dropout(kEmbeddingDropout)};
+    ops::embedding_forward(builder.program, "forward", e);
     return e;
 }
 
-void embeddings_backward(Graph& g, const ops::Embedding& e, Tensor dy) {
-    const Parameters& p = g.parameters;
-    const Program::Scope scope(g.program, "embeddings");
-    ops::embedding_backward(g.program, "backward", e,
+void embeddings_backward(Builder& builder, const ops::Embedding& e, Tensor dy) {
+    const Parameters& p = builder.parameters;
+    const Program::Scope scope(builder.program, "embeddings");
+    ops::embedding_backward(builder.program, "backward", e,
                             {.dy = dy,
-                             .dword = g.gradient_to_add_to("word", p.word),
-                             .dposition = g.gradient(p.position),
-                             .dtype = g.gradient(p.type),
-                             .dgain = g.gradient(p.embedding_norm.gain),
-                             .dbias = g.gradient(p.embedding_norm.bias),
-                             .accumulate = g.adds(p.position)});
+                             .dword = builder.gradient_to_add_to("word", p.word),
+                             .dposition = builder.gradient(p.position),
+                             .dtype = builder.gradient(p.type),
+                             .dgain = builder.gradient(p.embedding_norm.gain),
+                             .dbias = builder.gradient(p.embedding_norm.bias),
+                             .accumulate = builder.adds(p.position)});
 }
 
 }  // namespace dropforge

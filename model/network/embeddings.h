@@ -6,8 +6,8 @@
 namespace dropforge {
 
 /// Adds the forward op; .y is [B*S,h]. The result is what the backward op needs.
-ops::Embedding embeddings_forward(Graph& graph);
+ops::Embedding embeddings_forward(Builder& builder);
 /// Adds the backward op. The word table's gradient is added to what the tied decoder has put there.
-void embeddings_backward(Graph& graph, const ops::Embedding& embeddings, Tensor dy);
+void embeddings_backward(Builder& builder, const ops::Embedding& embeddings, Tensor dy);
 
 }  // namespace dropforge

@@ -29,12 +29,12 @@ struct LayerStack {
 
 /// Adds layers begin … end-1 on x [B*S,h] with real rows `lengths`. subsets[i], if there are any, holds for layer i and
 /// those after it: layer i computes its rows only, over keys and values of all that there were.
-LayerStack layers_forward(Graph& graph, int64_t begin, int64_t end, Tensor x, Tensor lengths,
+LayerStack layers_forward(Builder& builder, int64_t begin, int64_t end, Tensor x, Tensor lengths,
                           const std::vector<TokenSubset>& subsets = {});
 
 /// y with the dropped tokens brought back as they were when they were dropped: [B*S,h] as the stack's input. y itself
 /// if none was.
-Tensor merge_forward(Graph& graph, const LayerStack& stack);
+Tensor merge_forward(Builder& builder, const LayerStack& stack);
 
 /// Gradients from the backward pass of the merge.
 struct MergeGradients {
@@ -43,10 +43,10 @@ struct MergeGradients {
 };
 /// dmerged is overwritten. `into`, if given: a gradient at the stack's input to which that of the dropped tokens is
 /// added; only for a stack whose first layer drops tokens.
-MergeGradients merge_backward(Graph& graph, const LayerStack& stack, Tensor dmerged, Tensor into = {});
+MergeGradients merge_backward(Builder& builder, const LayerStack& stack, Tensor dmerged, Tensor into = {});
 
 /// Adds the backward ops of all layers; returns the gradient at the stack's input. `around` as of merge_backward, or
 /// empty. dy is overwritten.
-Tensor layers_backward(Graph& graph, const LayerStack& stack, Tensor dy, const std::vector<Tensor>& around = {});
+Tensor layers_backward(Builder& builder, const LayerStack& stack, Tensor dy, const std::vector<Tensor>& around = {});
 
 }  // namespace dropforge

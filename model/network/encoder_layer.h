@@ -16,7 +16,7 @@ struct EncoderLayer {
     ops::Attention attention = {};
     ops::LayerNorm attention_norm = {}, output_norm = {};
     Tensor u = {};  // [B*R,4h] before GELU
-    Tensor a = {};  // after it; with GraphOptions::keep_gelu only
+    Tensor a = {};  // after it; with BuildOptions::keep_gelu only
     Tensor y = {};  // [B*R,h] output
 };
 
@@ -28,10 +28,10 @@ struct LayerRows {
 
 /// Adds the forward ops of layer `index` on x [B*S,h]. With `queries` only those rows of x are computed further, over
 /// keys and values of all rows: where tokens are dropped, and in the last layer at the positions that a loss reads.
-EncoderLayer encoder_layer_forward(Graph& graph, int64_t index, Tensor x, const LayerRows& rows);
+EncoderLayer encoder_layer_forward(Builder& builder, int64_t index, Tensor x, const LayerRows& rows);
 
 /// Adds the backward ops: parameter gradients, and the gradient at x, which it returns ([B*S,h]). dy is overwritten.
 /// `around`, only for a layer with `queries`: gradient that reaches x past the layer; it is added to and returned.
-Tensor encoder_layer_backward(Graph& graph, const EncoderLayer& layer, Tensor dy, Tensor around = {});
+Tensor encoder_layer_backward(Builder& builder, const EncoderLayer& layer, Tensor dy, Tensor around = {});
 
 }  // namespace dropforge

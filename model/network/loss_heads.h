@@ -25,7 +25,7 @@ struct Readers {
 
 /// Binds the inputs that these readers need: masked_positions [B,M] of the sequence where all rows are computed or only
 /// MLM reads; else loss_rows [B,M+1] ([CLS], then the masked positions), masked_rows [B,M] (1 … M); cls_row [B,1] (0).
-LossRows loss_rows(Graph& graph, const Readers& readers);
+LossRows loss_rows(Builder& builder, const Readers& readers);
 
 /// Names of a pass's results.
 enum class PassName : uint8_t {
@@ -37,16 +37,16 @@ struct LossHeads {
     LossRows rows;
     Shape shape;  // of the last layer's output
     MlmHead mlm = {};
-    NspHead nsp = {};  // if graph.options.next_sentence
+    NspHead nsp = {};  // if builder.options.next_sentence
 };
 
 /// MLM and, with next-sentence labels, NSP on the last layer's output y.
-LossHeads loss_heads_forward(Graph& graph, Tensor y, const LossRows& rows, PassName name);
+LossHeads loss_heads_forward(Builder& builder, Tensor y, const LossRows& rows, PassName name);
 /// The gradient at y.
-Tensor loss_heads_backward(Graph& graph, const LossHeads& heads);
+Tensor loss_heads_backward(Builder& builder, const LossHeads& heads);
 
 /// Sums up the main pass's MLM losses by token id into importance_sums, importance_counts [V], where the options ask
 /// for it.
-void record_importance(Graph& graph);
+void record_importance(Builder& builder);
 
 }  // namespace dropforge

@@ -7,85 +7,86 @@ namespace {
 /// Of each of the decoder's three products with `rows` rows. The decoder has the word table's padded rows, zeros that
 /// are computed with, since tensor cores want multiples of 8 (30 522 columns took an H100 2.4 times as long as 30 592),
 /// but are no work done.
-double decoder_flops(const Graph& g, int64_t rows) {
-    return 2.0 * static_cast<double>(rows) * static_cast<double>(g.config.hidden) *
-           static_cast<double>(g.config.vocabulary);
+double decoder_flops(const Builder& builder, int64_t rows) {
+    return 2.0 * static_cast<double>(rows) * static_cast<double>(builder.config.hidden) *
+           static_cast<double>(builder.config.vocabulary);
 }
 
 }  // namespace
 
-MlmHead mlm_logits(Graph& g, Tensor rows) {
-    const Parameters& p = g.parameters;
-    const Program::Scope scope(g.program, "mlm");
+MlmHead mlm_logits(Builder& builder, Tensor rows) {
+    const Parameters& p = builder.parameters;
+    const Program::Scope scope(builder.program, "mlm");
     const int64_t r = rows.shape[0];
-    MlmHead m{.rows = rows, .dense = g.linear("transform", rows, p.transform)};
-    m.gelu = g.activation("gelu", m.dense.shape);
-    ops::gelu_forward(g.program, "gelu", m.dense, m.gelu, g.config.gelu);
+    MlmHead m{.rows = rows, .dense = builder.linear("transform", rows, p.transform)};
+    m.gelu = builder.activation("gelu", m.dense.shape);
+    ops::gelu_forward(builder.program, "gelu", m.dense, m.gelu, builder.config.gelu);
     m.norm = {.x = m.gelu,
-              .gain = g.master(p.transform_norm.gain),
-              .bias = g.master(p.transform_norm.bias),
-              .y = g.activation("norm", m.gelu.shape),
-              .mean = g.program.planned("norm.mean", DType::f32, {r}),
-              .rstd = g.program.planned("norm.rstd", DType::f32, {r}),
+              .gain = builder.master(p.transform_norm.gain),
+              .bias = builder.master(p.transform_norm.bias),
+              .y = builder.activation("norm", m.gelu.shape),
+              .mean = builder.program.planned("norm.mean", DType::f32, {r}),
+              .rstd = builder.program.planned("norm.rstd", DType::f32, {r}),
               .rows_per_sequence = r,
-              .epsilon = g.config.epsilon};
-    ops::layernorm_forward(g.program, "norm", m.norm);
-    m.logits = g.activation("logits", {r, g.config.padded_vocabulary()});
-    ops::gemm(g.program, "decoder",
+              .epsilon = builder.config.epsilon};
+    ops::layernorm_forward(builder.program, "norm", m.norm);
+    m.logits = builder.activation("logits", {r, builder.config.padded_vocabulary()});
+    ops::gemm(builder.program, "decoder",
               {.a = m.norm.y,
-               .b = g.weight(p.decoder),
+               .b = builder.weight(p.decoder),
                .c = m.logits,
-               .bias = g.master(p.decoder_bias),
+               .bias = builder.master(p.decoder_bias),
                .transpose_b = true,
-               .flops = decoder_flops(g, r)});
+               .flops = decoder_flops(builder, r)});
     return m;
 }
 
-MlmHead mlm_forward(Graph& g, Tensor rows, Tensor position_loss, Tensor totals) {
-    MlmHead m = mlm_logits(g, rows);
+MlmHead mlm_forward(Builder& builder, Tensor rows, Tensor position_loss, Tensor totals) {
+    MlmHead m = mlm_logits(builder, rows);
     const int64_t r = rows.shape[0];
-    const Program::Scope scope(g.program, "mlm");
+    const Program::Scope scope(builder.program, "mlm");
     ops::CrossEntropy loss{.logits = m.logits,
-                           .labels = g.input("masked_labels", DType::i32, {r}),
-                           .weights = g.input("masked_weights", DType::f32, {r}),
-                           .loss_scale = g.loss_scale,
+                           .labels = builder.input("masked_labels", DType::i32, {r}),
+                           .weights = builder.input("masked_weights", DType::f32, {r}),
+                           .loss_scale = builder.loss_scale,
                            .loss = position_loss,
-                           .correct = g.program.planned("correct", DType::f32, {r}),
+                           .correct = builder.program.planned("correct", DType::f32, {r}),
                            .totals = totals,
-                           .columns = g.config.vocabulary,
-                           .accumulate = g.options.accumulate};
-    if (g.options.training) loss.gradient_scale = g.input("mlm_scale", DType::f32, {1});
-    ops::cross_entropy(g.program, "loss", loss);
+                           .columns = builder.config.vocabulary,
+                           .accumulate = builder.options.accumulate};
+    if (builder.options.training) loss.gradient_scale = builder.input("mlm_scale", DType::f32, {1});
+    ops::cross_entropy(builder.program, "loss", loss);
     return m;
 }
 
-Tensor mlm_backward(Graph& g, const MlmHead& m) {
-    const Parameters& p = g.parameters;
-    const Program::Scope scope(g.program, "mlm");
-    const double flops = decoder_flops(g, m.rows.shape[0]);
-    ops::gemm(g.program, "decoder.weight_gradient",
+Tensor mlm_backward(Builder& builder, const MlmHead& m) {
+    const Parameters& p = builder.parameters;
+    const Program::Scope scope(builder.program, "mlm");
+    const double flops = decoder_flops(builder, m.rows.shape[0]);
+    ops::gemm(builder.program, "decoder.weight_gradient",
               {.a = m.logits,
                .b = m.norm.y,
-               .c = g.gradient(p.decoder),
-               .a_sums = g.gradient(p.decoder_bias),
+               .c = builder.gradient(p.decoder),
+               .a_sums = builder.gradient(p.decoder_bias),
                .transpose_a = true,
-               .accumulate = g.adds("decoder.bias", p.decoder, p.decoder_bias),
+               .accumulate = builder.adds("decoder.bias", p.decoder, p.decoder_bias),
                .flops = flops});
-    const Tensor dnorm = g.activation("norm.gradient", m.norm.y.shape);
-    ops::gemm(g.program, "decoder.backward", {.a = m.logits, .b = g.weight(p.decoder), .c = dnorm, .flops = flops});
-    const Tensor dgelu = g.activation("gelu.gradient", m.gelu.shape);
-    ops::layernorm_backward(g.program, "norm.backward", m.norm,
+    const Tensor dnorm = builder.activation("norm.gradient", m.norm.y.shape);
+    ops::gemm(builder.program, "decoder.backward",
+              {.a = m.logits, .b = builder.weight(p.decoder), .c = dnorm, .flops = flops});
+    const Tensor dgelu = builder.activation("gelu.gradient", m.gelu.shape);
+    ops::layernorm_backward(builder.program, "norm.backward", m.norm,
                             {.dy = dnorm,
                              .dz = dgelu,
                              .dx = {},
-                             .dgain = g.gradient(p.transform_norm.gain),
-                             .dbias = g.gradient(p.transform_norm.bias),
-                             .accumulate = g.adds(p.transform_norm.gain)});
-    const Tensor ddense = g.activation("transform.gradient", m.dense.shape);
-    ops::gelu_backward(g.program, "gelu.backward", dgelu, m.dense, ddense, g.gradient(p.transform.bias), {},
-                       g.config.gelu, g.adds(p.transform.bias));
-    const Tensor drows = g.activation("rows.gradient", m.rows.shape);
-    g.linear_backward("transform", ddense, m.rows, p.transform, drows);
+                             .dgain = builder.gradient(p.transform_norm.gain),
+                             .dbias = builder.gradient(p.transform_norm.bias),
+                             .accumulate = builder.adds(p.transform_norm.gain)});
+    const Tensor ddense = builder.activation("transform.gradient", m.dense.shape);
+    ops::gelu_backward(builder.program, "gelu.backward", dgelu, m.dense, ddense, builder.gradient(p.transform.bias), {},
+                       builder.config.gelu, builder.adds(p.transform.bias));
+    const Tensor drows = builder.activation("rows.gradient", m.rows.shape);
+    builder.linear_backward("transform", ddense, m.rows, p.transform, drows);
     return drows;
 }
 

@@ -15,12 +15,12 @@ struct MlmHead {
 };
 
 /// Logits of `rows` [R,h].
-MlmHead mlm_logits(Graph& graph, Tensor rows);
+MlmHead mlm_logits(Builder& builder, Tensor rows);
 /// mlm_logits and the loss over the inputs masked_labels, masked_weights [R]: the unreduced one into `position_loss`
 /// f32 [R], sums into `totals` f32 [3]. In training the gradient is scaled by the input mlm_scale [1].
-MlmHead mlm_forward(Graph& graph, Tensor rows, Tensor position_loss, Tensor totals);
+MlmHead mlm_forward(Builder& builder, Tensor rows, Tensor position_loss, Tensor totals);
 /// Parameter gradients (the decoder's is assigned or accumulated first here), and the gradient at the rows, which it
 /// returns.
-Tensor mlm_backward(Graph& graph, const MlmHead& head);
+Tensor mlm_backward(Builder& builder, const MlmHead& head);
 
 }  // namespace dropforge

@@ -14,8 +14,8 @@ struct NspHead {
 
 /// Loss over the input next_sentence_labels [B], sums into `totals` f32 [3]. In training the gradient is scaled by the
 /// input nsp_scale [1].
-NspHead nsp_forward(Graph& graph, Tensor rows, Tensor totals);
+NspHead nsp_forward(Builder& builder, Tensor rows, Tensor totals);
 /// Parameter gradients, and the gradient at the rows, which it returns.
-Tensor nsp_backward(Graph& graph, const NspHead& head);
+Tensor nsp_backward(Builder& builder, const NspHead& head);
 
 }  // namespace dropforge

@@ -15,14 +15,14 @@ void bind_if_named(Executor& executor, std::string_view name, void* pointer) {
 void bind_parameters(Executor& executor, const Parameters& parameters, float* values, uint16_t* copy,
                      float* gradients) {
     for (const Parameters::Entry& p : parameters.entries()) {
-        bind_if_named(executor, Graph::master_name(p.name), values + p.offset);
-        if (copy != nullptr) bind_if_named(executor, Graph::copy_name(p.name), copy + p.offset);
-        if (gradients != nullptr) bind_if_named(executor, Graph::gradient_name(p.name), gradients + p.offset);
+        bind_if_named(executor, Builder::master_name(p.name), values + p.offset);
+        if (copy != nullptr) bind_if_named(executor, Builder::copy_name(p.name), copy + p.offset);
+        if (gradients != nullptr) bind_if_named(executor, Builder::gradient_name(p.name), gradients + p.offset);
     }
 }
 
 bool names_parameter(std::string_view name) {
-    for (const std::string& prefix : {Graph::master_name(""), Graph::copy_name(""), Graph::gradient_name("")})
+    for (const std::string& prefix : {Builder::master_name(""), Builder::copy_name(""), Builder::gradient_name("")})
         if (name.starts_with(prefix)) return true;
     return false;
 }

@@ -11,7 +11,7 @@ namespace {
 
 bool learns(const StepOptions& o) { return o.routing && o.routing->learns(); }
 
-GraphOptions graph_options(const StepOptions& o, bool accumulate) {
+BuildOptions build_options(const StepOptions& o, bool accumulate) {
     return {.batch = o.micro_batch,
             .sequence = o.sequence,
             .masked = o.masked,
@@ -34,14 +34,14 @@ StepOptions checked(const StepOptions& o) {
 }
 
 PlannedProgram pass(const Parameters& parameters, const StepOptions& o, StepKind kind, bool accumulate) {
-    const GraphOptions graph = graph_options(o, accumulate);
+    const BuildOptions how = build_options(o, accumulate);
     switch (kind) {
         case StepKind::dense:
-            return PlannedProgram(dense_step(parameters, graph));
+            return PlannedProgram(dense_step(parameters, how));
         case StepKind::dropping:
-            return PlannedProgram(token_dropping_step(parameters, graph, *o.routing, o.keep));
+            return PlannedProgram(token_dropping_step(parameters, how, *o.routing, o.keep));
         case StepKind::align:
-            return PlannedProgram(align_step(parameters, graph, *o.routing, o.keep, o.align));
+            return PlannedProgram(align_step(parameters, how, *o.routing, o.keep, o.align));
     }
     throw Error("no step of that kind");
 }

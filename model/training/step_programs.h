@@ -19,7 +19,7 @@ struct StepOptions {
     int64_t sequence = 0, masked = 0;    // S, M
     bool types = false, lengths = false, next_sentence = false;  // what the batches have
     DType dtype = DType::f32;
-    bool keep_gelu = false;  // GraphOptions::keep_gelu
+    bool keep_gelu = false;  // BuildOptions::keep_gelu
     ops::Optimizer optimizer = ops::Optimizer::adamw;
     float weight_decay = 0.01f, beta1 = 0.9f, beta2 = 0.98f, epsilon = 1e-6f, clip = 1.0f;
     uint64_t seed = 0;  // of dropout and random routing

@@ -203,7 +203,7 @@ class Selector final : public KernelSelector {
     ~Selector() override {
         if (cudaStreamSynchronize(context_.stream()) == cudaSuccess) ended_ += kName;
     }
-    std::vector<KernelChoice> choices() const override { return {{.operation = std::string(1, kName)}}; }
+    std::vector<KernelChoice> choices() const override { return {{std::string(1, kName), {}, {}, {}}}; }
     std::vector<std::string> take_notes() override { return {std::string(1, kName)}; }
 
   private:

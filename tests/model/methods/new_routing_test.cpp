@@ -39,7 +39,7 @@ StepOptions pyramid_options(const data::Batch& batch, int64_t micro_batch) {
 TEST_CASE("docs/new-routing.md shows this very file") {
     const fs::path source = fs::path(kTestData).parent_path();
     const std::string page = read_text(source.parent_path() / "docs/new-routing.md"),
-                      file = read_text(source / "pyramid_routing.h");
+                      file = read_text(source / "support" / "pyramid_routing.h");
     CHECK(page.find("```cpp\n" + file + "```\n") != std::string::npos);
 }
 
@@ -71,7 +71,7 @@ TEST_CASE("what stays in a layer stayed in all before it: the largest values, of
     const Parameters parameters(six_layers(0), {});
     // A Program of the routing alone; every position's number goes through the choices.
     Program program("routing");
-    Graph g(program, parameters, {.batch = 6, .sequence = kSequence, .lengths = true});
+    Builder g(program, parameters, {.batch = 6, .sequence = kSequence, .lengths = true});
     const DroppedTokens dropped = drop_tokens(g, PyramidRouting(), kKeep);
     Tensor positions = program.bound("positions", DType::f32, {6 * kSequence, 1});
     std::vector<size_t> layers;
