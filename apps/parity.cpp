@@ -27,7 +27,7 @@ CLI::Validator in(config::Range range) {
 }
 
 void add_method(CLI::App& command, ParityOptions& o) {
-    add_choice(command, "--method", o.method, kMethodNames, "Method");
+    add_choice(command, "--method", o.method, kMethodNames, "Pretraining method");
     command
         .add_option_function<int64_t>(
             "--keep",
@@ -36,51 +36,72 @@ void add_method(CLI::App& command, ParityOptions& o) {
             },
             "Tokens of a sequence that stay (default: half)")
         ->transform(whole_number<int64_t>(1, 65536));
-    command.add_option("--importance-beta", o.dropping.importance_beta, "Of the importance table's moving average")
+    command
+        .add_option("--importance-beta", o.dropping.importance_beta, "Decay of the importance table's moving average")
         ->check(in(kBelowOne))
         ->capture_default_str();
-    command.add_option("--lambda", o.sctd.lambda, "Weight of the divergences")
+    command.add_option("--lambda", o.sctd.lambda, "Weight of the divergences in the loss of ScTD")
         ->check(in(kNotNegative))
         ->capture_default_str();
-    add_choice(command, "--pooled", o.sctd.pooled, kPoolingNames, "Rows that the divergences compare");
+    add_choice(command, "--pooled", o.sctd.pooled, kPoolingNames,
+               "Rows that the global divergence compares: [CLS], or the mean of all");
     add_choice(command, "--kl-normalization", o.sctd.kl_normalization, kKlNormalizationNames,
-               "What the divergences are divided by");
+               "What the sums of the divergences are divided by");
     static constexpr std::array kSwitch{"off", "on"};
-    add_choice(command, "--share-trunk", o.sctd.share_trunk, kSwitch, "Layers before the first dropped token run once");
-    add_choice(command, "--full-mlm", o.sctd.full_mlm, kSwitch, "The full pass has MLM and NSP losses too");
-    add_choice(command, "--recompute", o.sctd.recompute, kSwitch, "The pass with dropped tokens runs forward twice");
+    add_choice(command, "--share-trunk", o.sctd.share_trunk, kSwitch,
+               "Run the layers before the first dropped token once for both passes");
+    add_choice(command, "--full-mlm", o.sctd.full_mlm, kSwitch, "Compute MLM and NSP losses in the full pass too");
+    add_choice(command, "--recompute", o.sctd.recompute, kSwitch,
+               "Run the pass with dropped tokens forward twice, to save memory");
 }
 
 }  // namespace
 
 void add_parity(CLI::App& app, CommonOptions& common) {
-    auto* command =
-        app.add_subcommand("parity", "One step on a given batch: states, losses, gradients, updated weights");
+    auto* command = app.add_subcommand(
+        "parity",
+        "Run one training step on a given batch and write every number: states, losses, gradients, updated weights");
     auto options = std::make_shared<ParityOptions>();
     auto device = std::make_shared<std::string>("cpu");
     auto tf32 = std::make_shared<bool>(false);
-    command->add_option("--model", options->model, "Hugging Face directory")->required();
-    command->add_option("--batch", options->batch, "Batch file (safetensors)")->required();
-    command->add_option("--out", options->out, "Result file (safetensors)")->required();
+    command->add_option("--model", options->model, "A model folder in Hugging Face's format")
+        ->required()
+        ->type_name("FOLDER");
+    command->add_option("--batch", options->batch, "The batch, a safetensors file")->required()->type_name("FILE");
+    command->add_option("--out", options->out, "Where the result goes, a safetensors file")
+        ->required()
+        ->type_name("FILE");
     add_method(*command, *options);
-    add_choice(*command, "--precision", options->dtype, kPrecisionNames, "Of weights, activations and their gradients");
-    command->add_option("--steps", options->steps, "Optimizer steps on the batch")->transform(whole_number<int64_t>(0));
+    add_choice(*command, "--precision", options->dtype, kPrecisionNames,
+               "Precision of weights, activations and their gradients");
+    command->add_option("--steps", options->steps, "Optimizer steps on the batch; 0: losses and gradients only")
+        ->transform(whole_number<int64_t>(0));
     static constexpr std::array kOptimizers{"adamw", "lamb"};
-    add_choice(*command, "--optimizer", options->optimizer, kOptimizers, "Optimizer");
-    command->add_option("--lr", options->lr, "Learning rate, constant")->check(in(kNotNegative))->capture_default_str();
-    command->add_option("--weight-decay", options->weight_decay)->check(in(kNotNegative))->capture_default_str();
-    command->add_option("--beta1", options->beta1)->check(in(kBelowOne))->capture_default_str();
-    command->add_option("--beta2", options->beta2)->check(in(kBelowOne))->capture_default_str();
-    command->add_option("--eps", options->epsilon)->check(in(kPositive))->capture_default_str();
-    command->add_option("--clip", options->clip, "Gradient norm, 0 = off")
+    add_choice(*command, "--optimizer", options->optimizer, kOptimizers, "Optimizer of these steps");
+    command->add_option("--lr", options->lr, "Learning rate, the same in every step")
+        ->check(in(kNotNegative))
+        ->capture_default_str();
+    command->add_option("--weight-decay", options->weight_decay, "Weight decay")
+        ->check(in(kNotNegative))
+        ->capture_default_str();
+    command->add_option("--beta1", options->beta1, "Decay of the first moment")
+        ->check(in(kBelowOne))
+        ->capture_default_str();
+    command->add_option("--beta2", options->beta2, "Decay of the second moment")
+        ->check(in(kBelowOne))
+        ->capture_default_str();
+    command->add_option("--eps", options->epsilon, "Added to the root of the second moment")
+        ->check(in(kPositive))
+        ->capture_default_str();
+    command->add_option("--clip", options->clip, "Clip the norm of the gradients to this; 0: do not clip")
         ->check(in(kNotNegative))
         ->capture_default_str();
     add_device(*command, *device);
     add_tf32(*command, *tf32);
     add_common(*command, common);
     command->footer(
-        "Example: dropforge parity --model DIR --batch batch.safetensors --method dense --precision f32 --out "
-        "result.safetensors");
+        "Example: dropforge parity --model model/ --batch batch.safetensors --method dense --out result.safetensors\n"
+        "The tensors of both files are described in docs/parity.md.");
     command->callback([options, device, tf32, &common] {
         use_threads(common);
         const Device chosen = choose_device(*device);

@@ -180,7 +180,8 @@ void tokenize(const TokenizeOptions& options, const CommonOptions& common) {
 }  // namespace
 
 void add_tokenize(CLI::App& app, CommonOptions& common) {
-    CLI::App& command = *app.add_subcommand("tokenize", "Lines of text in, lines of WordPiece pieces or ids out");
+    CLI::App& command =
+        *app.add_subcommand("tokenize", "Read lines of text, and print the WordPiece tokens or ids of each");
     command.footer(
         "Examples:\n"
         "  echo 'Attention is all you need.' | dropforge tokenize --vocab vocab.txt\n"
@@ -189,10 +190,11 @@ void add_tokenize(CLI::App& app, CommonOptions& common) {
     auto options = std::make_shared<TokenizeOptions>();
     command
         .add_option("--vocab", options->vocabulary,
-                    "vocab.txt: one token a line, the line number is the id; or tokenizer.json")
-        ->required();
+                    "The vocabulary: vocab.txt, a token a line, the line number is the id; or tokenizer.json")
+        ->required()
+        ->type_name("FILE");
     add_normalization(command, options->normalization);
-    command.add_flag("--ids", options->ids, "Ids instead of pieces");
+    command.add_flag("--ids", options->ids, "Print ids instead of tokens");
     add_common(command, common);
     command.callback([options, &common] { tokenize(*options, common); });
 }

@@ -43,7 +43,8 @@ int parse(const CommandLine& program, int argc, char** argv) {
     app.require_subcommand(0, 1);  // none is refused below: CLI11 would name it before a misspelt one
     program.add_subcommands(app);
     const auto offer_version = [&](CLI::App& command) {
-        command.set_version_flag("--version", program.version, "What this program was built from and for");
+        command.set_version_flag("--version", program.version,
+                                 "Print what this program was built from and for, and exit");
     };
     offer_version(app);
     for (CLI::App* command : app.get_subcommands({})) offer_version(*command);
@@ -65,7 +66,8 @@ int parse(const CommandLine& program, int argc, char** argv) {
 }  // namespace
 
 void add_threads(CLI::App& command, int& threads) {
-    command.add_option("--threads", threads, "Threads (default: one for each core that it may use)")
+    command
+        .add_option("--threads", threads, "Threads to compute on (default: one for each core that the process may use)")
         ->transform(whole_number(1, 4096));
 }
 
