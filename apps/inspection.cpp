@@ -13,6 +13,7 @@
 #include "model/checkpoint/checkpoint.h"
 #include "model/checkpoint/huggingface.h"
 #include "model/checkpoint/manifest.h"
+#include "model/methods/routing.h"
 #include "model/run/folder.h"
 #include "model/run/memory_fit.h"
 #include "model/run/plan.h"
@@ -48,7 +49,7 @@ Inspection inspect_memory(const std::string& what, int64_t memory) {
     const RunConfig config = RunConfig::load(what);
     const std::vector<MemoryRow> rows = memory_table(config, memory);
     return {memory_text(config, rows, memory),
-            {{"kind", "configuration"}, {"memory_bytes", memory}, {"fits", memory_json(rows)}}};
+            {{"kind", "configuration"}, {"memory_bytes", memory}, {"fits", memory_json(config, rows)}}};
 }
 
 Inspection inspect_configuration(const std::string& what, const fs::path& svg) {
@@ -96,11 +97,11 @@ Inspection inspect_shard(const fs::path& path) {
              {"unigram_entropy", h.unigram_entropy}}};
 }
 
-/// The importance table in words: what token dropping keeps first, and what it drops first.
-void add_importance(const fs::path& folder, Inspection& result) {
-    const std::vector<float> table = load_importance(folder);
-    if (table.empty()) return;
+/// A method's table of values of token ids in words: what stays first, and what is dropped first.
+void add_token_table(const fs::path& folder, const std::string& name, const std::vector<float>& table,
+                     Inspection& result) {
     const data::Vocabulary vocabulary = data::Vocabulary::load(folder / "vocab.txt");
+    if (std::ssize(table) != vocabulary.size()) return;
     std::vector<int32_t> ids;  // without the fixed ones
     for (int32_t id = 0; id < vocabulary.size(); ++id)
         if (std::abs(table[static_cast<size_t>(id)]) < kNeverDropped) ids.push_back(id);
@@ -110,7 +111,7 @@ void add_importance(const fs::path& folder, Inspection& result) {
         for (size_t i = 0; i < n; ++i, ++first) {
             const float value = table[static_cast<size_t>(*first)];
             result.text += fmt::format("{}{} {:.2f}", i == 0 ? "" : ", ", vocabulary.token(*first), value);
-            result.json[key].push_back({{"token", vocabulary.token(*first)}, {"importance", value}});
+            result.json[key].push_back({{"token", vocabulary.token(*first)}, {name, value}});
         }
         result.text += "\n";
     };
@@ -157,7 +158,7 @@ Inspection inspect_model(const fs::path& folder) {
     result.json["data"] = state.data;
     result.json["revision"] = state.revision;
     result.json["kernels"] = state.kernels;
-    add_importance(folder, result);
+    for (const auto& [name, values] : load_method_states(folder)) add_token_table(folder, name, values, result);
     return result;
 }
 

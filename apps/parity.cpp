@@ -13,8 +13,7 @@ namespace dropforge {
 
 namespace {
 
-constexpr config::Range kNotNegative{0, HUGE_VAL, false, true}, kPositive{0, HUGE_VAL, true, true};
-constexpr config::Range kBelowOne{0, 1, false, true};
+using config::kBelowOne, config::kNotNegative, config::kPositive;
 
 /// A number that `range` holds; unlike CLI11's own checks this one does not let NaN through.
 CLI::Validator in(config::Range range) {
@@ -26,33 +25,76 @@ CLI::Validator in(config::Range range) {
     return {check, range.text()};
 }
 
+const config::MethodKey& key_of(const MethodEntry& method, const std::string& name) {
+    for (const config::MethodKey& key : method.keys)
+        if (fmt::format("{}.{}", key.table, key.name) == name) return key;
+    throw Error("{}: there is no key {}", method.name, name);
+}
+
+/// Adds an option by the type of its key's value.
+struct AddOption {
+    CLI::App& command;
+    const config::MethodKey& key;
+    const ParityOption& option;
+
+    void operator()(double* slot) const {
+        command.add_option(option.flag, *slot, option.help)->check(in(key.range))->capture_default_str();
+    }
+    void operator()(const config::Derived<int64_t>& slot) const {
+        add_integer([given = slot.given](int64_t x) { *given = x; });
+    }
+    void operator()(int64_t* slot) const {
+        add_integer([slot](int64_t x) { *slot = x; });
+    }
+    void operator()(Keep* slot) const {
+        command
+            .add_option_function<int64_t>(
+                option.flag,
+                [slot](int64_t n) {
+                    *slot = {static_cast<double>(n), false};
+                },
+                option.help)
+            ->transform(whole_number<int64_t>(1, 65536));
+    }
+    void operator()(bool* slot) const {
+        add_names({"off", "on"}, *slot ? 1 : 0, [slot](size_t n) { *slot = n == 1; });
+    }
+    void operator()(const config::Choice& slot) const { add_names(key.choices, slot.value, slot.assign); }
+    template <typename Other>
+    void operator()(const Other&) const {
+        throw Error("{}: no option of parity can be of that type", option.key);
+    }
+
+  private:
+    void add_integer(const std::function<void(int64_t)>& assign) const {
+        command.add_option_function<int64_t>(option.flag, assign, option.help)
+            ->transform(
+                whole_number<int64_t>(static_cast<int64_t>(key.range.low), static_cast<int64_t>(key.range.high)));
+    }
+    void add_names(const std::vector<const char*>& names, size_t now, const std::function<void(size_t)>& assign) const {
+        const std::vector<std::string> allowed(names.begin(), names.end());
+        command
+            .add_option_function<std::string>(
+                option.flag,
+                [allowed, assign](const std::string& name) {
+                    assign(static_cast<size_t>(std::ranges::find(allowed, name) - allowed.begin()));
+                },
+                option.help)
+            ->check(CLI::IsMember(allowed))
+            ->default_str(allowed[now]);
+    }
+};
+
 void add_method(CLI::App& command, ParityOptions& o) {
-    add_choice(command, "--method", o.method, kMethodNames, "Pretraining method");
-    command
-        .add_option_function<int64_t>(
-            "--keep",
-            [&o](int64_t keep) {
-                o.dropping.keep = {static_cast<double>(keep), false};
-            },
-            "Tokens of a sequence that stay (default: half)")
-        ->transform(whole_number<int64_t>(1, 65536));
-    command
-        .add_option("--importance-beta", o.dropping.importance_beta, "Decay of the importance table's moving average")
-        ->check(in(kBelowOne))
+    const std::vector<const char*> names = method_names();
+    command.add_option("--method", o.method, "Pretraining method")
+        ->check(CLI::IsMember(std::vector<std::string>(names.begin(), names.end())))
         ->capture_default_str();
-    command.add_option("--lambda", o.sctd.lambda, "Weight of the divergences in the loss of ScTD")
-        ->check(in(kNotNegative))
-        ->capture_default_str();
-    add_choice(command, "--pooled", o.sctd.pooled, kPoolingNames,
-               "Rows that the global divergence compares: [CLS], or the mean of all");
-    add_choice(command, "--kl-normalization", o.sctd.kl_normalization, kKlNormalizationNames,
-               "What the sums of the divergences are divided by");
-    static constexpr std::array kSwitch{"off", "on"};
-    add_choice(command, "--share-trunk", o.sctd.share_trunk, kSwitch,
-               "Run the layers before the first dropped token once for both passes");
-    add_choice(command, "--full-mlm", o.sctd.full_mlm, kSwitch, "Compute MLM and NSP losses in the full pass too");
-    add_choice(command, "--recompute", o.sctd.recompute, kSwitch,
-               "Run the pass with dropped tokens forward twice, to save memory");
+    for (const MethodEntry& method : methods())
+        for (const ParityOption& option : method.parity_options) {
+            const config::MethodKey& key = key_of(method, option.key);
+            std::visit(AddOption{command, key, option}, key.slot(o.method_options));
+        }
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <deque>
+#include <set>
 #include <tuple>
 
 #include "base/error.h"
@@ -94,99 +95,97 @@ void add_hidden(const Parameters& parameters, const float* values, const data::B
     }
 }
 
-/// `full`: the full pass has losses too.
-void add_losses(const StepResult& r, StepKind kind, bool full, bool next_sentence, Results& results) {
-    const double count = std::max(r.mlm_count, 1.0);
+/// Means of what was summed up: mlm_loss and its like over masked positions, nsp_loss and its like over sequences.
+void add_losses(const StepResult& r, Results& results) {
     results.add("loss", r.loss);
-    results.add("mlm_loss", r.mlm_loss / count);
-    if (next_sentence) results.add("nsp_loss", r.nsp_loss / r.nsp_count);
-    if (kind != StepKind::align) return;
-    if (full) results.add("mlm_loss_full", r.mlm_loss_full / count);
-    if (full && next_sentence) results.add("nsp_loss_full", r.nsp_loss_full / r.nsp_count);
-    results.add("kl_local", r.kl_local);
-    results.add("kl_global", r.kl_global);
+    for (const auto& [name, value] : r.numbers) {
+        if (name.ends_with("_count") || name.ends_with("_correct")) continue;
+        const bool mlm = name.starts_with("mlm_loss"), nsp = name.starts_with("nsp_loss");
+        results.add(name, value / (mlm ? std::max(r["mlm_count"], 1.0) : nsp ? r["nsp_count"] : 1.0));
+    }
+}
+
+/// Rows that the step has chosen; where it had no choice to make, all.
+void add_chosen(const TrainingStep& step, StepKind kind, const data::Batch& batch, Results& results) {
+    for (const ChosenRows& rows : step.programs().options.method->chosen(kind)) {
+        std::vector<int32_t> positions = step.output<int32_t>(rows.output);
+        for (int64_t i = std::ssize(positions); i < batch.sequences * rows.count; ++i)
+            positions.push_back(static_cast<int32_t>(i % rows.count));
+        results.add_integers(rows.output, positions, {batch.sequences, rows.count});
+    }
 }
 
 /// `scale`: the loss scale, which is not in what is written.
 void add_step(const StepResult& result, StepKind kind, TrainingStep& step, float scale, const Parameters& parameters,
-              bool next_sentence, const data::Batch& batch, Results& results) {
-    add_losses(result, kind, step.programs().options.align.full_mlm, next_sentence, results);
-    if (kind != StepKind::dense)
-        results.add_integers("kept_positions", step.kept_positions(), {batch.sequences, step.programs().kept()});
-    results.add("position_loss", step.position_loss().data(), {batch.sequences, batch.masked});
+              const data::Batch& batch, Results& results) {
+    add_losses(result, results);
+    add_chosen(step, kind, batch, results);
+    results.add("position_loss", step.output<float>("position_loss"), {batch.sequences, batch.masked});
     for (const HfTensor& t : parameters.tensors()) {
-        if (!next_sentence && Parameters::next_sentence_only(t)) continue;
+        if (!step.programs().options.next_sentence && Parameters::next_sentence_only(t)) continue;
         std::vector<float> gradient(step.gradients() + t.offset, step.gradients() + t.offset + t.shape.size());
         for (float& x : gradient) x /= scale;
         results.add("gradient/" + t.name, std::move(gradient), t.shape.dimensions());
     }
 }
 
-/// Token dropping and ScTD as parity's options say; every step of ScTD is an align step.
-StepKind set_method(const ParityOptions& o, const Parameters& parameters, const data::Batch& batch, StepOptions& step) {
-    if (!drops_tokens(o.method)) return StepKind::dense;
-    const BertConfig& c = parameters.config();
-    require(c.layers >= 4 && c.layers % 2 == 0, "{}: token dropping needs an even number of layers, 4 or more, not {}",
-            o.model.string(), c.layers);
-    require(c.special.has_value(),
-            "{}: config.json must name pad_token_id, unk_token_id, cls_token_id, sep_token_id and mask_token_id",
-            o.model.string());
-    const int64_t keep = o.dropping.keep.of(batch.length);
-    require(keep >= 1 && keep <= batch.length, "--keep is {}: it must be 1 … {}, the length of the sequences", keep,
-            batch.length);
-    const StepKind kind = aligns_semantics(o.method) ? StepKind::align : StepKind::dropping;
-    step.kinds = {kind};
-    step.routing = make_routing("importance");
-    step.keep = keep;
-    step.importance_beta = o.dropping.importance_beta;
-    step.align = {o.sctd.pooled, o.sctd.full_mlm, o.sctd.share_trunk, o.sctd.recompute};
-    step.kl_normalization = o.sctd.kl_normalization;
-    return kind;
+StepOptions step_options(const ParityOptions& o, const BertConfig& model, const data::Batch& batch) {
+    const MethodEntry& entry = method_entry(o.method);
+    const SafetensorsFile file(o.batch);
+    const RunShape shape{model, batch.length, std::max<int64_t>(o.steps, 1)};
+    const auto method = entry.make_for_parity == nullptr
+                            ? entry.make(shape, o.method_options)
+                            : entry.make_for_parity({shape, o.method_options, o.model.string(), file});
+    std::set<StepKind> kinds;
+    for (int64_t i = 1; i <= shape.steps; ++i) kinds.insert(method->kind(i));
+    return {.batch = batch.sequences,
+            .micro_batch = batch.sequences,
+            .sequence = batch.length,
+            .masked = batch.masked,
+            .types = !batch.token_type_ids.empty(),
+            .lengths = !batch.lengths.empty(),
+            .next_sentence = !batch.next_sentence_labels.empty(),
+            .dtype = o.dtype,
+            .keep_gelu = o.kernels != &kernels::cpu(),  // as a GPU with room trains
+            .optimizer = o.optimizer,
+            .weight_decay = o.weight_decay,
+            .beta1 = o.beta1,
+            .beta2 = o.beta2,
+            .epsilon = o.epsilon,
+            .clip = o.clip,
+            .method = method,
+            .kinds = {kinds.begin(), kinds.end()}};
 }
 
 /// Loss, gradients and, with options.steps, the optimizer's steps.
 void add_training(const ParityOptions& o, const Parameters& parameters, const float* values, const data::Batch& batch,
                   Results& results) {
-    const bool next_sentence = !batch.next_sentence_labels.empty();
-    StepOptions options{.batch = batch.sequences,
-                        .micro_batch = batch.sequences,
-                        .sequence = batch.length,
-                        .masked = batch.masked,
-                        .types = !batch.token_type_ids.empty(),
-                        .lengths = !batch.lengths.empty(),
-                        .next_sentence = next_sentence,
-                        .dtype = o.dtype,
-                        .keep_gelu = o.kernels != &kernels::cpu(),  // as a GPU with room trains
-                        .optimizer = o.optimizer,
-                        .weight_decay = o.weight_decay,
-                        .beta1 = o.beta1,
-                        .beta2 = o.beta2,
-                        .epsilon = o.epsilon,
-                        .clip = o.clip};
-    const StepKind kind = set_method(o, parameters, batch, options);
-    TrainingStep step(parameters, StepPrograms(parameters, options), *o.kernels);
+    TrainingStep step(parameters, StepPrograms(parameters, step_options(o, parameters.config(), batch)), *o.kernels);
+    const Method& method = *step.programs().options.method;
     std::copy_n(values, parameters.size(), step.values());
-    if (kind != StepKind::dense) read_importance(SafetensorsFile(o.batch), step.importance());
+    for (const MethodState& state : method.states())
+        read_method_state(SafetensorsFile(o.batch), state.name, step.state(state.name));
     step.store_states();
     std::vector<float> losses;
     for (int64_t i = 1; i <= std::max<int64_t>(o.steps, 1);) {
-        const StepResult result = step.backward(batch, i, kind, o.sctd.lambda);
+        const StepKind kind = method.kind(i);
+        const StepResult result = step.backward(batch, i, kind);
         step.fetch_states();
         const float scale = step.loss_scale() ? step.loss_scale()->scale : 1;
         const double norm = step.update(i, o.steps > 0 ? o.lr : 0);
         if (!std::isfinite(norm) && scale > kernels::LossScale::kLeast) continue;  // again, with half of it
-        if (i == 1) add_step(result, kind, step, scale, parameters, next_sentence, batch, results);
+        if (i == 1) add_step(result, kind, step, scale, parameters, batch, results);
         if (i == 1) results.add("grad_norm", norm);
         losses.push_back(static_cast<float>(result.loss));
         ++i;
     }
     step.fetch_states();
-    if (kind != StepKind::dense)
-        results.add("importance_after", step.importance().data(), Shape{std::ssize(step.importance())});
+    for (const MethodState& state : method.states())
+        results.add(std::string(state.name) + "_after", step.state(state.name).data(), Shape{state.size});
     if (o.steps == 0) return;
     results.add("losses", losses, {o.steps});
     for (const HfTensor& t : parameters.tensors())
-        if (next_sentence || !Parameters::next_sentence_only(t))
+        if (step.programs().options.next_sentence || !Parameters::next_sentence_only(t))
             results.add("parameter/" + t.name, step.values() + t.offset, t.shape);
 }
 
@@ -220,8 +219,8 @@ void parity(const ParityOptions& options) {
             "{}: next_sentence_labels are given, but {} has no pooler and NSP classifier", options.batch.string(),
             options.model.string());
     require(heads.mlm || options.steps == 0, "{}: --steps wants a model with an MLM head", options.model.string());
-    require(heads.mlm || options.method == Method::dense, "{}: --method {} wants a model with an MLM head",
-            options.model.string(), name_of(options.method));
+    require(heads.mlm || options.method == "dense", "{}: --method {} wants a model with an MLM head",
+            options.model.string(), options.method);
     Results results;
     add_hidden(parameters, model.values.as<float>(), batch, options.dtype, *options.kernels, results);
     if (heads.mlm) add_training(options, parameters, model.values.as<float>(), batch, results);

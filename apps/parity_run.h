@@ -5,7 +5,7 @@
 #include "base/file.h"
 #include "data/batches/batch.h"
 #include "engine/ops.h"
-#include "model/methods/method.h"
+#include "model/methods/registry.h"
 #include "model/network/bert_config.h"
 
 namespace dropforge {
@@ -14,10 +14,9 @@ struct ParityOptions {
     fs::path model, batch, out;
     const kernels::KernelTable* kernels = &kernels::cpu();
     DType dtype = DType::f32;
-    Method method = Method::dense;
-    DroppingOptions dropping;  // keep, importance_beta
-    SctdOptions sctd;          // all but the schedule: every step is a semantic-align step
-    int64_t steps = 0;         // optimizer steps on the same batch; 0: gradients only
+    std::string method = "dense";
+    OptionTables method_options;  // every step is one that the method is about
+    int64_t steps = 0;            // optimizer steps on the same batch; 0: gradients only
     ops::Optimizer optimizer = ops::Optimizer::adamw;
     double lr = 1e-3;
     float weight_decay = 0.01f, beta1 = 0.9f, beta2 = 0.98f, epsilon = 1e-6f, clip = 1.0f;

@@ -14,6 +14,7 @@
 #include "base/revision.h"
 #include "devices/choice/choose_device.h"
 #include "kernels/device_lost.h"
+#include "model/methods/registry.h"
 #include "model/run/pretraining.h"
 
 namespace dropforge {
@@ -141,7 +142,8 @@ void add_pretrain(CLI::App& app, CommonOptions& common) {
     add_shorthand(*command, options, "--data", "data.path", "FOLDER", "The data folder that `dropforge prepare` made");
     command->add_option("--out", options->run.out, "The run folder, which is made; required except with --dry-run")
         ->type_name("FOLDER");
-    add_shorthand(*command, options, "--method", "train.method", "METHOD", "dense, token_dropping, sctd");
+    add_shorthand(*command, options, "--method", "train.method", "METHOD",
+                  fmt::format("{}", fmt::join(method_names(), ", ")));
     add_shorthand(*command, options, "--precision", "train.precision", "PRECISION",
                   "auto, bf16, fp16 or f32; auto takes the fastest that the device computes");
     command->add_flag_callback(

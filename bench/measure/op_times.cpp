@@ -53,7 +53,7 @@ Json OpTimes::json() const {
     return list;
 }
 
-OpTimes op_times(TrainingStep& step, double steps, const std::map<StepKind, double>& shares) {
+OpTimes op_times(TrainingStep& step, double steps) {
     OpTimes times;
     const auto add = [&](const Executor& executor, double weight) {
         const auto clocked = executor.times();
@@ -65,8 +65,7 @@ OpTimes op_times(TrainingStep& step, double steps, const std::map<StepKind, doub
     const std::vector<StepPrograms::Passes>& passes = step.programs().passes;
     size_t next = 0;
     for (const StepPrograms::Passes& p : passes) {
-        const auto share = shares.find(p.kind);
-        const double weight = share == shares.end() ? 0 : share->second / steps;
+        const double weight = step.programs().options.method->share(p.kind) / steps;
         add(*executors[next++], weight);
         if (p.further) add(*executors[next++], weight);
     }

@@ -29,7 +29,7 @@ class OpTimes {
 };
 
 /// Of the mean step of a period, of which each kind has its share, from `steps` clocked ones of each kind of Program.
-OpTimes op_times(TrainingStep& step, double steps, const std::map<StepKind, double>& shares);
+OpTimes op_times(TrainingStep& step, double steps);
 
 void print_op_times(const nlohmann::ordered_json& list);
 

@@ -69,7 +69,7 @@ class StepBench {
   public:
     explicit StepBench(const Options& o)
         : o_(o),
-          plan_(run_config(o.study, o.against_dense), choose_device(o.device)),
+          plan_(plan_study(o.study, choose_device(o.device), o.against_dense)),
           batch_(random_batch(plan_.config)) {
         plan_.require_fit();
         for (const StepPrograms::Passes& p : plan_.programs.passes) kinds_.push_back(p.kind);
@@ -104,8 +104,7 @@ class StepBench {
         const auto start = std::chrono::steady_clock::now();
         const int64_t runs = steps_at_once();
         for (int64_t i = 0; i < runs; ++i) {
-            step.queue(batch_,
-                       {.step = ++done_, .kind = kind, .lambda = plan_.config.sctd.lambda, .learning_rate = 1e-4});
+            step.queue(batch_, {.step = ++done_, .kind = kind, .learning_rate = 1e-4});
             if (!step.may_queue()) step.collect();
         }
         while (step.queued() > 0) step.collect();
@@ -114,22 +113,22 @@ class StepBench {
     }
 
     OpTimes mean_op_times(TrainingStep& step) const {
-        return op_times(step, static_cast<double>(o_.steps * steps_at_once()), shares_of_kinds(plan_.config));
+        return op_times(step, static_cast<double>(o_.steps * steps_at_once()));
     }
 
     int64_t steps_at_once() const { return plan_.device.kind == "cpu" ? 1 : kQueued; }
 
     Json results() const {
         const auto ms = [&](auto pick) {
-            return 1e3 * over_period(plan_.config, [&](StepKind k) { return pick(times_.at(k)); });
+            return 1e3 * over_period(*plan_.method, [&](StepKind k) { return pick(times_.at(k)); });
         };
         const double median = ms([](const Times& t) { return t.median(); });
-        const double flops = over_period(plan_.config, [&](StepKind k) { return flops_.at(k); });
+        const double flops = over_period(*plan_.method, [&](StepKind k) { return flops_.at(k); });
         const double sequences = static_cast<double>(batch_.sequences), rate = flops * sequences / median / 1e6;
         const int64_t rss = peak_rss_bytes();
         const double peak = kernels::gemm_peak_gflops(*plan_.device.kernels, plan_.precision.dtype);
         Json r = {{"model", o_.study.model},
-                  {"method", name_of(plan_.config.train.method)},
+                  {"method", plan_.config.train.method},
                   {"precision", plan_.precision_name()},
                   {"device", plan_.device.model},
                   {"threads", omp_get_max_threads()},
@@ -157,7 +156,7 @@ class StepBench {
         Json list = Json::array();
         for (const StepKind kind : kinds_) {
             const Times& t = times_.at(kind);
-            list.push_back({{"kind", name_of(kind)},
+            list.push_back({{"kind", plan_.method->kind_name(kind)},
                             {"ms_min", t.min() * 1e3},
                             {"ms_median", t.median() * 1e3},
                             {"ms_max", t.max() * 1e3},
@@ -172,7 +171,7 @@ class StepBench {
         Times speedups;
         for (size_t i = 0; i < dense.seconds.size(); ++i)
             speedups.seconds.push_back(dense.seconds[i] /
-                                       over_period(plan_.config, [&](StepKind k) { return times_.at(k).seconds[i]; }));
+                                       over_period(*plan_.method, [&](StepKind k) { return times_.at(k).seconds[i]; }));
         const double flop_ratio = flops_.at(StepKind::dense) / flops;
         return {{"dense_ms_median", dense.median() * 1e3}, {"time_saved", 1 - median / dense.median() / 1e3},
                 {"flops_saved", 1 - 1 / flop_ratio},       {"flop_ratio", flop_ratio},

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include "data/shards/dataset.h"
-#include "model/run/plan.h"
 
 namespace dropforge {
 
@@ -12,13 +11,13 @@ void add_study_options(CLI::App& command, Study& study) {
     command.add_option("--model", study.model, "Preset (32 sequences of 128 tokens), or CONFIG.toml")
         ->capture_default_str()
         ->type_name("CONFIG");
-    const auto key = [&](const char* flag, const char* name, const char* type, const char* help) {
+    const auto key = [&](const char* flag, const char* name, const char* type, const std::string& help) {
         command
             .add_option_function<std::string>(
                 flag, [&study, name](const std::string& v) { study.given[name] = v; }, help)
             ->type_name(type);
     };
-    key("--method", "train.method", "METHOD", "dense, token_dropping, sctd");
+    key("--method", "train.method", "METHOD", fmt::format("{}", fmt::join(method_names(), ", ")));
     key("--keep", "dropping.keep", "K", "Tokens of a sequence that are kept: a count (64), or a share (0.5)");
     key("--precision", "train.precision", "PRECISION",
         "auto, bf16, fp16 or f32; auto takes the fastest that the device computes");
@@ -37,7 +36,7 @@ void add_study_options(CLI::App& command, Study& study) {
         ->type_name("KEY=VALUE");
 }
 
-RunConfig run_config(const Study& study, bool against_dense) {
+RunConfig run_config(const Study& study) {
     RunConfig c = RunConfig::load(study.model);
     if (BertConfig::is_preset(study.model)) {
         c.train.batch = 32;
@@ -51,21 +50,22 @@ RunConfig run_config(const Study& study, bool against_dense) {
         const data::Dataset dataset(c.data.path, data::Split::train);
         take_vocabulary(c, dataset, data::Vocabulary::load(dataset.vocabulary_path()));
     }
-    c.train.steps = 1000 * c.sctd.interval;
     c.train.warmup_steps = 0;
-    c.sctd.interval_end.reset();  // its first period is what is measured
-    // Dense steps are the method's only where they are to be looked at beside its own.
-    c.dropping.start_step = against_dense && drops_tokens(c.train.method) ? 1 : 0;
-    c.dropping.end_step = 0;
     return c;
 }
 
-std::map<StepKind, double> shares_of_kinds(const RunConfig& config) {
-    if (!drops_tokens(config.train.method)) return {{StepKind::dense, 1}};
-    if (!aligns_semantics(config.train.method)) return {{StepKind::dropping, 1}};
-    const double align = 1 / static_cast<double>(config.sctd.interval);
-    if (align == 1) return {{StepKind::align, 1}};
-    return {{StepKind::dropping, 1 - align}, {StepKind::align, align}};
+std::vector<StepKind> kinds_of(const Method& method, bool dense_too) {
+    std::vector<StepKind> kinds;
+    for (uint32_t i = 0; i < method.kinds().size(); ++i)
+        if (method.share(StepKind{i}) > 0 || (dense_too && StepKind{i} == StepKind::dense))
+            kinds.push_back(StepKind{i});
+    return kinds;
+}
+
+RunPlan plan_study(const Study& study, Device device, bool dense_too) {
+    const RunConfig config = run_config(study);
+    config.validate();
+    return RunPlan(config, std::move(device), kinds_of(*config.method(), dense_too));
 }
 
 }  // namespace dropforge

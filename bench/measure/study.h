@@ -6,8 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "model/run/config.h"
-#include "model/training/step_programs.h"
+#include "model/run/plan.h"
 
 namespace dropforge {
 
@@ -21,20 +20,19 @@ struct Study {
 /// --model, --method, --batch … of `command`.
 void add_study_options(CLI::App& command, Study& study);
 
-/// A preset with a batch that fits everywhere, or a configuration as it is, with the vocabulary of its data. The run is
-/// long enough to have all the kinds of steps of its method, and dense ones too if they are to be looked at beside
-/// them.
-RunConfig run_config(const Study& study, bool against_dense = false);
+/// A preset with a batch that fits everywhere, or a configuration as it is, with the vocabulary of its data.
+RunConfig run_config(const Study& study);
 
-/// What share of a period of the method's own steps is of which kind: with ScTD interval - 1 steps with dropped tokens
-/// and one that aligns.
-std::map<StepKind, double> shares_of_kinds(const RunConfig& config);
+/// A run whose Programs are those of the kinds of step that its method is about, and of dense steps too where these are
+/// to be looked at beside them.
+RunPlan plan_study(const Study& study, Device device, bool dense_too = false);
 
-/// Mean over a period of a figure of each kind of step.
+/// Mean over the method's own steps of a figure of each kind of step.
 template <typename Figure>
-double over_period(const RunConfig& config, const Figure& figure) {
+double over_period(const Method& method, const Figure& figure) {
     double mean = 0;
-    for (const auto& [kind, share] : shares_of_kinds(config)) mean += share * figure(kind);
+    for (uint32_t i = 0; i < method.kinds().size(); ++i)
+        if (const double share = method.share(StepKind{i}); share > 0) mean += share * figure(StepKind{i});
     return mean;
 }
 

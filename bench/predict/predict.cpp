@@ -44,20 +44,21 @@ class StepPrediction {
     explicit StepPrediction(const Options& o)
         : o_(o),
           gpu_(GpuModel::load(o.gpu)),
-          plan_(run_config(o.study), device_of(gpu_)),
+          plan_(plan_study(o.study, device_of(gpu_))),
           prediction_(gpu_, plan_.precision.dtype, plan_.config.train.tf32) {
         plan_.require_fit();
-        for (const auto& [kind, share] : shares_of_kinds(plan_.config)) seconds_[kind] = add_step(kind, share);
+        for (const StepPrograms::Passes& p : plan_.programs.passes)
+            seconds_[p.kind] = add_step(p.kind, plan_.method->share(p.kind));
     }
 
     Json results() const {
         const auto& c = plan_.config;
-        const double seconds = over_period(c, [&](StepKind k) { return seconds_.at(k); });
-        const double flops = over_period(c, [&](StepKind k) { return plan_.flops_per_sequence(k); });
+        const double seconds = over_period(*plan_.method, [&](StepKind k) { return seconds_.at(k); });
+        const double flops = over_period(*plan_.method, [&](StepKind k) { return plan_.flops_per_sequence(k); });
         const auto batch = static_cast<double>(c.train.batch);
         Json r = {{"predicted", true},
                   {"model", o_.study.model},
-                  {"method", name_of(c.train.method)},
+                  {"method", c.train.method},
                   {"precision", plan_.precision_name()},
                   {"device", gpu_.name},
                   {"batch", c.train.batch},
@@ -72,7 +73,8 @@ class StepPrediction {
                   {"mfu", flops * batch / seconds / prediction_.peak()},
                   {"memory_bytes", plan_.memory_bytes()}};
         if (seconds_.size() > 1)
-            for (const auto& [kind, s] : seconds_) r["kinds"].push_back({{"kind", name_of(kind)}, {"ms", s * 1e3}});
+            for (const auto& [kind, s] : seconds_)
+                r["kinds"].push_back({{"kind", plan_.method->kind_name(kind)}, {"ms", s * 1e3}});
         r["by_op"] = ops_.json();
         return r;
     }

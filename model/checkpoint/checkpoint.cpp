@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <map>
+#include <sstream>
 
 #include "base/error.h"
 #include "engine/safetensors.h"
@@ -17,7 +18,10 @@ namespace {
 
 constexpr const char* kFile = "trainer.safetensors";
 constexpr const char* kFormat = "2";
-constexpr const char* kImportance = "importance";
+constexpr const char* kInterval = "interval";
+/// What the tensor of that name held, before sums had names in a checkpoint.
+constexpr const char* kOldInterval[] = {"loss",        "count",       "correct",   "steps",    "kept",
+                                        "align_steps", "align_count", "loss_full", "kl_local", "kl_global"};
 constexpr const char* kLossScale = "loss_scale";
 
 const std::string& text(const SafetensorsFile& file, const std::string& key) {
@@ -36,6 +40,37 @@ int64_t integer(const SafetensorsFile& file, const std::string& key) {
     return value;
 }
 
+/// "loss 12.5\ncount 3\n": each number as the shortest decimal that reads back as the same.
+std::string interval_text(const NamedNumbers& interval) {
+    std::string text;
+    for (const auto& [name, value] : interval) text += fmt::format("{} {}\n", name, value);
+    return text;
+}
+
+NamedNumbers read_interval(const SafetensorsFile& file) {
+    NamedNumbers interval;
+    if (!file.has(kInterval)) {
+        std::istringstream lines(text(file, kInterval));
+        std::string name;
+        for (double value = 0; lines >> name;) {
+            std::string digits;
+            lines >> digits;
+            const auto [stop, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+            require(error == std::errc() && stop == digits.data() + digits.size(), "{}: {} of the interval is \"{}\"",
+                    file.path().string(), name, digits);
+            interval[name] = value;
+        }
+        return interval;
+    }
+    double values[std::size(kOldInterval)];
+    const auto bytes = file.bytes(kInterval);
+    require(bytes.size() == sizeof values, "{}: {} must have {} bytes, not {}", file.path().string(), kInterval,
+            sizeof values, bytes.size());
+    std::memcpy(values, bytes.data(), sizeof values);
+    for (size_t i = 0; i < std::size(values); ++i) interval[kOldInterval[i]] = values[i];
+    return interval;
+}
+
 TrainingState read_state(const SafetensorsFile& file) {
     const auto& metadata = file.metadata();
     const auto format = metadata.find("format_version");
@@ -50,10 +85,7 @@ TrainingState read_state(const SafetensorsFile& file) {
     for (const auto& [key, value] :
          {std::pair{"kernels", &state.kernels}, {"initial", &state.initial}, {"initial_path", &state.initial_path}})
         if (const auto found = metadata.find(key); found != metadata.end()) *value = found->second;
-    const auto bytes = file.bytes("interval");
-    require(bytes.size() == sizeof(state.sums), "{}: interval must have {} bytes, not {}", file.path().string(),
-            sizeof(state.sums), bytes.size());
-    std::memcpy(&state.sums, bytes.data(), sizeof(state.sums));
+    state.interval = read_interval(file);
     return state;
 }
 
@@ -117,9 +149,9 @@ void save_checkpoint(const fs::path& folder, const Parameters& parameters, Train
     writer.metadata("kernels", state.kernels);
     writer.metadata("initial", state.initial);
     writer.metadata("initial_path", state.initial_path);
-    writer.add_raw("interval", "F64", std::as_bytes(std::span(&state.sums, 1)), {sizeof(state.sums) / sizeof(double)});
-    const std::span<const float> table = step.importance();
-    if (!table.empty()) writer.add(kImportance, table, {std::ssize(table)});
+    writer.metadata(kInterval, interval_text(state.interval));
+    for (const MethodState& s : step.programs().options.method->states())
+        writer.add(s.name, std::span<const float>(step.state(s.name)), {s.size});
     if (const kernels::LossScale* scale = step.loss_scale())
         writer.add_raw(kLossScale, "I32", std::as_bytes(std::span(scale, 1)), {sizeof *scale / sizeof(int32_t)});
     for (const auto& [prefix, arena] : {std::pair{"moment1/", step.moment1()}, {"moment2/", step.moment2()}})
@@ -129,20 +161,24 @@ void save_checkpoint(const fs::path& folder, const Parameters& parameters, Train
     writer.write(folder / kFile);
 }
 
-void read_importance(const SafetensorsFile& file, std::span<float> table) {
-    require(file.has(kImportance), "{}: no importance table: a checkpoint of dense training", file.path().string());
-    file.read(kImportance, table, std::vector{std::ssize(table)});
-    for (size_t id = 0; id < table.size(); ++id)
-        require(std::isfinite(table[id]), "{}: importance[{}] is {}, must be a finite number", file.path().string(), id,
-                table[id]);
+void read_method_state(const SafetensorsFile& file, const std::string& name, std::span<float> values) {
+    require(file.has(name), "{}: no {}: a checkpoint of another method", file.path().string(), name);
+    file.read(name, values, std::vector{std::ssize(values)});
+    for (size_t i = 0; i < values.size(); ++i)
+        require(std::isfinite(values[i]), "{}: {}[{}] is {}, must be a finite number", file.path().string(), name, i,
+                values[i]);
 }
 
-std::vector<float> load_importance(const fs::path& folder) {
+std::map<std::string, std::vector<float>> load_method_states(const fs::path& folder) {
     const SafetensorsFile file(folder / kFile);
-    if (!file.has(kImportance)) return {};
-    std::vector<float> table(static_cast<size_t>(file.info(kImportance).size()));
-    read_importance(file, table);
-    return table;
+    std::map<std::string, std::vector<float>> states;
+    for (const auto& [name, info] : file.tensors()) {
+        if (name == kInterval || name == kLossScale || name.starts_with("moment")) continue;
+        std::vector<float>& values = states[name];
+        values.resize(static_cast<size_t>(info.size()));
+        read_method_state(file, name, values);
+    }
+    return states;
 }
 
 TrainingState load_training_state(const fs::path& folder) { return read_state(SafetensorsFile(folder / kFile)); }
@@ -152,7 +188,8 @@ TrainingState load_checkpoint(const fs::path& folder, const Parameters& paramete
     const SafetensorsFile file(folder / kFile);
     read_arena(file, "moment1/", parameters, step.moment1());
     read_arena(file, "moment2/", parameters, step.moment2());
-    if (!step.importance().empty()) read_importance(file, step.importance());
+    for (const MethodState& s : step.programs().options.method->states())
+        read_method_state(file, s.name, step.state(s.name));
     TrainingState state = read_state(file);
     if (kernels::LossScale* scale = step.loss_scale()) *scale = read_loss_scale(file, state.step);
     step.store_states();

@@ -2,22 +2,23 @@
 // go on bit for bit.
 #pragma once
 
+#include <map>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/file.h"
 #include "data/tokenizer/normalization.h"
 #include "engine/safetensors.h"
 #include "model/network/parameters.h"
-#include "model/training/interval_sums.h"
 #include "model/training/training_step.h"
 
 namespace dropforge {
 
 /// Where a run stands after a whole number of optimizer steps.
 struct TrainingState {
-    int64_t step = 0;  // optimizer steps done; the next batch is that of step + 1
-    IntervalSums sums;
+    int64_t step = 0;          // optimizer steps done; the next batch is that of step + 1
+    NamedNumbers interval;     // Method::add_up() of the steps since the last line of metrics.jsonl
     std::string config;        // the run's resolved TOML
     std::string data;          // fingerprint of the training split, 16 hexadecimal digits
     std::string revision;      // of the source that the program was built from
@@ -35,19 +36,19 @@ std::vector<std::string> written_otherwise(const TrainingState& there, const Tra
 /// it would not read; an empty path asks for nothing.
 void require_begun_with(const fs::path& initial, const TrainingState& there, const fs::path& checkpoint);
 
-/// Writes config.json, model.safetensors (f32 master weights), trainer.safetensors (moments, importance table, loss
-/// scale, state) and the tokenizer's files into `folder`, which exists. `vocabulary`: the vocab.txt to copy.
+/// Writes config.json, model.safetensors (f32 master weights), trainer.safetensors (moments, the method's states,
+/// loss scale, state) and the tokenizer's files into `folder`, which exists. `vocabulary`: the vocab.txt to copy.
 void save_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step,
                      const TrainingState& state, const fs::path& vocabulary, const data::Normalization& normalization);
 
 /// Reads what save_checkpoint wrote into the step's arenas. Throws Error if the checkpoint is of another model, or
-/// lacks an importance table that the step has.
+/// lacks a state of the method.
 TrainingState load_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step);
-/// Reads the tensor `importance`, f32 [V]. Throws Error naming the entry if the length is another or a value is not
+/// Reads the state of a method, f32 [n]. Throws Error naming the entry if the length is another or a value is not
 /// finite.
-void read_importance(const SafetensorsFile& file, std::span<float> table);
-/// The importance table of a checkpoint [V]; empty if it has none.
-std::vector<float> load_importance(const fs::path& folder);
+void read_method_state(const SafetensorsFile& file, const std::string& name, std::span<float> values);
+/// The states of the checkpoint's method by name; empty if it has none.
+std::map<std::string, std::vector<float>> load_method_states(const fs::path& folder);
 /// The state alone, e.g. to compare the configuration before anything is allocated.
 TrainingState load_training_state(const fs::path& folder);
 

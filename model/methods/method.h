@@ -1,105 +1,143 @@
-// How a run is to be trained: densely, with token dropping (Hou et al. 2022), or with semantic-consistent token
-// dropping (ScTD, Zhong et al. 2023); and what each of its steps is to be.
+// A method of training: which kind of step each step of a run is, the Program of that step, and what it takes and gives
+// beside the batch, the heads' losses and the update. All others know methods by this interface alone;
+// model/methods/registry.cpp has the list of those that there are.
 #pragma once
 
 #include <array>
-#include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <functional>
+#include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "engine/program.h"
+#include "model/network/builder.h"
 
 namespace dropforge {
 
-enum class Method : uint8_t { dense, token_dropping, sctd };
-/// Whose distributions ScTD compares: the [CLS] rows' (the paper), or those of the mean over all real rows.
-enum class Pooling : uint8_t { cls, mean };
-/// What ScTD's divergence is divided by: masked positions (as in the published runs), or sequences.
-enum class KlNormalization : uint8_t { tokens, sequences };
-/// What one training step does.
-enum class StepKind : uint8_t { dense, dropping, align };
+/// A kind of step, by its place in Method::kinds(). Every method knows dense steps, be there none in a run.
+enum class StepKind : uint32_t { dense = 0 };
 
-// Their names in configurations, options and reports, in the order of each enum.
-inline constexpr std::array kMethodNames{"dense", "token_dropping", "sctd"};
-inline constexpr std::array kPoolingNames{"cls", "mean"};
-inline constexpr std::array kKlNormalizationNames{"tokens", "sequences"};
-inline constexpr std::array kStepKindNames{"dense", "dropping", "align"};
-
-constexpr const char* name_of(Method method) { return kMethodNames[static_cast<size_t>(method)]; }
-constexpr const char* name_of(Pooling pooling) { return kPoolingNames[static_cast<size_t>(pooling)]; }
-constexpr const char* name_of(KlNormalization kl) { return kKlNormalizationNames[static_cast<size_t>(kl)]; }
-constexpr const char* name_of(StepKind kind) { return kStepKindNames[static_cast<size_t>(kind)]; }
-
-/// Whether a method reads DroppingOptions; ScTD drops tokens too.
-constexpr bool drops_tokens(Method method) { return method != Method::dense; }
-/// Whether a method reads SctdOptions.
-constexpr bool aligns_semantics(Method method) { return method == Method::sctd; }
-
-/// How many tokens of a sequence stay: a count, or a share of the sequence's length, rounded down.
-struct Keep {
-    double value = 0.5;
-    bool is_share = true;
-
-    /// Tokens out of `sequence`; may be out of range, which RunConfig::validate() refuses.
-    int64_t of(int64_t sequence) const;
-    /// As in a configuration: "0.5", "1.0" (a share), "64" (a count).
-    std::string text() const;
-    friend bool operator==(const Keep&, const Keep&) = default;
+/// A run as its method sees it.
+struct RunShape {
+    BertConfig model = {};
+    int64_t sequence = 0;  // S
+    int64_t steps = 1;     // of the whole run
 };
 
-/// Token dropping; docs/algorithms.md, "Token dropping".
-struct DroppingOptions {
-    Keep keep = {};
-    std::string routing = "importance";  // how the tokens that stay are chosen: a name of model/methods/routing.h
-    double importance_beta = 0.995;      // of the table's moving average; 0.995: the authors' code (0.95: ScTD's)
-    int64_t start_step = 0;              // the first so many steps are dense
-    int64_t end_step = 0;                // the steps after this one are dense; 0: none
-};
-
-/// ScTD; docs/algorithms.md, "ScTD". The two `_end` values turn a constant into a line over the steps of the run.
-struct SctdOptions {
-    int64_t interval = 10;                     // every so many steps one is a semantic-align step: section 3.2
-    std::optional<int64_t> interval_end = {};  // none: interval
-    double lambda = 0.05;                      // weight of the divergences: section 3.2
-    std::optional<double> lambda_end = {};     // none: lambda
-    Pooling pooled = Pooling::cls;
-    KlNormalization kl_normalization = KlNormalization::tokens;
-    bool full_mlm = true;     // ½ MLM of each pass (the paper); false: MLM of the pass with dropped tokens (the code)
-    bool share_trunk = true;  // layers before the first dropped token run once for both passes
-    bool recompute = false;   // the pass with dropped tokens runs forward twice: less memory (docs/architecture.md)
-
-    int64_t last_interval() const { return interval_end.value_or(interval); }
-    double last_lambda() const { return lambda_end.value_or(lambda); }
-};
-
-/// What each step of a run is: a pure function of the options and the step's number, so that a resumed run goes on
-/// alike. With a = interval, b = interval_end, T = steps:
-///   a = b    every a-th step aligns: step % a == 0
-///   a ≠ b    align steps come at the rate 1 / (a + (b − a)·t / T) at time t, so that up to step s there are
-///            ⌊T / (b − a) · ln(1 + (b − a)·s / (a·T))⌋ of them
-///   λ        from lambda at step 1 to lambda_end at step T, on a line
-/// Only steps start_step + 1 … end_step drop tokens or align; the others are dense, and don't shift the count.
-class StepSchedule {
+/// A few numbers by name, in the order in which they were first written to; no memory of its own, as steps make them.
+class NamedNumbers {
   public:
-    StepSchedule(Method method, const DroppingOptions& dropping, const SctdOptions& sctd, int64_t steps);
+    using Item = std::pair<std::string, double>;
 
-    /// Of step 1 … steps.
-    StepKind kind(int64_t step) const;
-    /// Weight of ScTD's divergences at that step.
-    double lambda(int64_t step) const;
-    /// Whether any step is of that kind.
-    bool has(StepKind kind) const;
-    /// How many of the steps 1 … `steps` are of that kind, in closed form.
-    int64_t count(StepKind kind) const;
+    NamedNumbers() = default;
+    NamedNumbers(std::initializer_list<std::pair<std::string_view, double>> items);
+
+    bool has(std::string_view name) const { return find(name) != nullptr; }
+    /// 0 if there is none of that name.
+    double operator[](std::string_view name) const;
+    double& operator[](std::string_view name);
+    const Item* begin() const { return items_.data(); }
+    const Item* end() const { return items_.data() + size_; }
 
   private:
-    /// How many of the steps 1 … `step` are due to align, wherever dropping begins and ends.
-    int64_t aligned_through(int64_t step) const;
-    bool aligns(int64_t step) const { return aligned_through(step) > aligned_through(step - 1); }
+    static constexpr size_t kMost = 24;
 
-    Method method_;
-    DroppingOptions dropping_;
-    SctdOptions sctd_;
-    int64_t steps_;
+    const Item* find(std::string_view name) const;
+
+    std::array<Item, kMost> items_ = {};  // names of up to 15 characters lie in their strings
+    size_t size_ = 0;
+};
+
+/// A step as far as its results are weighted and divided.
+struct StepInfo {
+    int64_t step = 0;  // counts from 1
+    StepKind kind = StepKind::dense;
+    double masked = 0;     // masked positions of the whole batch
+    double sequences = 0;  // of the whole batch
+};
+
+/// A number that a step gives, from what its Programs leave.
+struct StepResultSource {
+    const char* name;
+    const char* output;  // f32; where a Program has no such output the step does not give the number
+    int element;         // which the Programs add up over the micro-batches; kAll: the host adds all of all of them
+
+    static constexpr int kAll = -1;
+};
+
+/// f32 values that a method keeps on the device from step to step.
+struct MethodState {
+    const char* name;  // of the bound tensor [size], and in a checkpoint
+    int64_t size;
+};
+
+/// The rows of each sequence that a step works on.
+struct ChosenRows {
+    const char* output;
+    int64_t count;  // K
+};
+
+/// How often each token id is in the training data [V]; counted when it is called.
+using TokenCounts = std::function<std::vector<int64_t>()>;
+
+class Method {
+  public:
+    explicit Method(const RunShape& shape) : shape_(shape) {}
+    virtual ~Method() = default;
+    Method(const Method&) = delete;
+    Method& operator=(const Method&) = delete;
+
+    /// As train.method has it.
+    virtual const char* name() const = 0;
+    /// For people, in a line: what it does with the tokens, and when.
+    virtual std::string text() const { return name(); }
+
+    /// Names of the kinds of step; the first is the dense one's.
+    virtual std::vector<std::string> kinds() const { return {"dense"}; }
+    /// Of step 1 … steps: a pure function of the number, so that a resumed run goes on alike.
+    virtual StepKind kind(int64_t step) const;
+    /// How many of the run's steps are of that kind, in closed form.
+    virtual int64_t count(StepKind kind) const;
+    /// What share of the steps that the method is about is of that kind, by which `bench` weighs them.
+    virtual double share(StepKind kind) const { return kind == StepKind::dense ? 1 : 0; }
+    std::string kind_name(StepKind kind) const { return kinds()[static_cast<size_t>(kind)]; }
+
+    /// Forward and backward of one micro-batch (dense_step(), model/network/bert.h). By default the dense step.
+    virtual Program program(StepKind kind, const Parameters& parameters, const BuildOptions& options) const;
+    /// The Program of an evaluation (evaluation(), model/network/bert.h): by default all tokens go through all layers.
+    virtual Program evaluation_program(const Parameters& parameters, const BuildOptions& options) const;
+
+    /// Values of the Program's f32 [1] inputs: by default mlm_scale and nsp_scale, for means of the heads' losses.
+    virtual NamedNumbers inputs(const StepInfo& info) const;
+    /// By default the heads' mlm_loss, mlm_count, mlm_correct, nsp_loss, nsp_count.
+    virtual std::vector<StepResultSource> sources() const;
+    /// What is differentiated. `results`: of sources(); what is better reported divided is divided here.
+    virtual double loss(const StepInfo& info, NamedNumbers& results) const;
+
+    /// Adds a step's results to those of the steps since the last line of metrics.jsonl, which are part of a
+    /// checkpoint: by default loss, count and correct of the masked positions, and steps.
+    virtual void add_up(const StepInfo& info, const NamedNumbers& results, NamedNumbers& interval) const;
+    /// What a line of metrics.jsonl says of them beside loss and accuracy; `step` is the last of them.
+    virtual NamedNumbers metrics(int64_t, const NamedNumbers&) const { return {}; }
+
+    /// In every checkpoint.
+    virtual std::vector<MethodState> states() const { return {}; }
+    /// What passes leave on the device for the update.
+    virtual std::vector<MethodState> accumulators() const { return {}; }
+    /// Of the state of that name, before the first step.
+    virtual std::vector<float> initial_state(std::string_view name, const TokenCounts& counts) const;
+    /// Rows that a step of that kind chooses: outputs i32 [B,K], ascending in each sequence, which a Program without
+    /// any choice to make does not have.
+    virtual std::vector<ChosenRows> chosen(StepKind) const { return {}; }
+    /// Adds to the optimizer's Program what moves the states; norm f32 [1] is that of the gradients: where it is not
+    /// finite no state changes. This method outlives the Program.
+    virtual void add_update(Program&, Tensor /*norm*/) const {}
+
+  protected:
+    const RunShape shape_;
 };
 
 }  // namespace dropforge

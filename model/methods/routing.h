@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "model/methods/method.h"
 #include "model/network/builder.h"
 
 namespace dropforge {

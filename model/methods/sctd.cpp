@@ -1,8 +1,11 @@
 #include "model/methods/sctd.h"
 
-#include <optional>
+#include <fmt/format.h>
 
-#include "model/methods/token_dropping.h"
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
 #include "model/network/embeddings.h"
 #include "model/network/loss_heads.h"
 
@@ -69,7 +72,7 @@ Divergence divergence(Builder& builder, const std::string& name, Tensor dropped,
 
 class AlignStep {
   public:
-    AlignStep(Builder& builder, const DroppedTokens& dropped, const AlignOptions& options)
+    AlignStep(Builder& builder, const DroppedTokens& dropped, const SctdOptions& options)
         : builder_(builder), dropped_(dropped), everything_{.first = dropped.first}, options_(options) {}
 
     void add() {
@@ -179,18 +182,189 @@ class AlignStep {
     Builder& builder_;
     const DroppedTokens& dropped_;
     const DroppedTokens everything_;  // drops none; the same trunk
-    const AlignOptions& options_;
+    const SctdOptions& options_;
 };
+
+/// From `begin` at step 1 to `end` at step `steps`.
+double line(double begin, double end, int64_t step, int64_t steps) {
+    if (steps <= 1) return begin;
+    return begin + (end - begin) * static_cast<double>(step - 1) / static_cast<double>(steps - 1);
+}
 
 }  // namespace
 
-Program align_step(const Parameters& parameters, const BuildOptions& options, const Routing& routing, int64_t keep,
-                   const AlignOptions& align) {
+Sctd::Sctd(const RunShape& shape, const DroppingOptions& dropping, const SctdOptions& options,
+           std::shared_ptr<const Routing> routing)
+    : TokenDropping(shape, dropping, std::move(routing)), options_(options) {}
+
+std::string Sctd::text() const {
+    return fmt::format("{}; align steps every {}, lambda {}", TokenDropping::text(), options_.interval,
+                       options_.lambda);
+}
+
+StepKind Sctd::kind(int64_t step) const {
+    if (!drops(step)) return StepKind::dense;
+    return aligned_through(step) > aligned_through(step - 1) ? kAlignStep : kDroppingStep;
+}
+
+double Sctd::lambda(int64_t step) const { return line(options_.lambda, options_.last_lambda(), step, shape_.steps); }
+
+int64_t Sctd::aligned_through(int64_t step) const {
+    const auto first = static_cast<double>(options_.interval), last = static_cast<double>(options_.last_interval());
+    if (first == last) return step / options_.interval;
+    const double slope = (last - first) / static_cast<double>(std::max<int64_t>(shape_.steps, 1));
+    // The sum of the rates as an integral over the line: any step's kind is known without the ones before.
+    const double due = std::log1p(slope * static_cast<double>(step) / first) / slope;
+    return static_cast<int64_t>(std::floor(due + 1e-9));
+}
+
+int64_t Sctd::count(StepKind kind) const {
+    const int64_t align = aligned_through(last_step()) - aligned_through(first_step());
+    if (kind == kAlignStep) return align;
+    return TokenDropping::count(kind) - (kind == kDroppingStep ? align : 0);
+}
+
+double Sctd::share(StepKind kind) const {
+    const double align = 1 / static_cast<double>(options_.interval);
+    return kind == kAlignStep ? align : kind == kDroppingStep ? 1 - align : 0;
+}
+
+Program Sctd::program(StepKind kind, const Parameters& parameters, const BuildOptions& options) const {
+    if (kind != kAlignStep) return TokenDropping::program(kind, parameters, options);
     Program program(options.accumulate ? "align step, accumulating" : "align step");
-    Builder builder(program, parameters, options);
-    const DroppedTokens dropped = drop_tokens(builder, routing, keep);
-    AlignStep(builder, dropped, align).add();
+    Builder builder(program, parameters, with_importance(options));
+    const DroppedTokens dropped = drop(builder);
+    AlignStep(builder, dropped, options_).add();
     return program;
+}
+
+double Sctd::divisor(const StepInfo& info, double masked) const {
+    return options_.kl_normalization == KlNormalization::tokens ? std::max(masked, 1.0) : info.sequences;
+}
+
+NamedNumbers Sctd::inputs(const StepInfo& info) const {
+    NamedNumbers inputs = TokenDropping::inputs(info);
+    if (info.kind != kAlignStep) return inputs;
+    if (options_.full_mlm) {
+        inputs["mlm_scale"] = 0.5 / std::max(info.masked, 1.0);
+        inputs["nsp_scale"] = 0.5 / info.sequences;
+    }
+    inputs["kl_scale"] = lambda(info.step) / divisor(info, info.masked);
+    return inputs;
+}
+
+std::vector<StepResultSource> Sctd::sources() const {
+    std::vector<StepResultSource> sources = TokenDropping::sources();
+    sources.insert(sources.end(), {{"mlm_loss_full", "mlm_totals_full", 0},
+                                   {"nsp_loss_full", "nsp_totals_full", 0},
+                                   {"kl_local", "kl_local", StepResultSource::kAll},
+                                   {"kl_global", "kl_global", StepResultSource::kAll}});
+    return sources;
+}
+
+double Sctd::loss(const StepInfo& info, NamedNumbers& results) const {
+    const double main = TokenDropping::loss(info, results);
+    if (info.kind != kAlignStep) return main;
+    const NamedNumbers& r = results;
+    const double masked = r["mlm_count"];
+    results["kl_local"] /= divisor(info, masked);
+    results["kl_global"] /= divisor(info, masked);
+    double loss = main;
+    if (options_.full_mlm)
+        loss = 0.5 * main + 0.5 * (r["mlm_loss_full"] / std::max(masked, 1.0) + r["nsp_loss_full"] / info.sequences);
+    return loss + lambda(info.step) * (r["kl_local"] + r["kl_global"]);
+}
+
+void Sctd::add_up(const StepInfo& info, const NamedNumbers& results, NamedNumbers& interval) const {
+    TokenDropping::add_up(info, results, interval);
+    if (info.kind != kAlignStep) return;
+    interval["align_steps"] += 1;
+    interval["align_count"] += results["mlm_count"];
+    interval["loss_full"] += results["mlm_loss_full"];
+    interval["kl_local"] += results["kl_local"];
+    interval["kl_global"] += results["kl_global"];
+}
+
+NamedNumbers Sctd::metrics(int64_t step, const NamedNumbers& interval) const {
+    NamedNumbers m = TokenDropping::metrics(step, interval);
+    const double steps = interval["align_steps"];
+    if (steps == 0) return m;
+    if (options_.full_mlm) m["mlm_loss_full"] = interval["loss_full"] / std::max(interval["align_count"], 1.0);
+    m["kl_local"] = interval["kl_local"] / steps;
+    m["kl_global"] = interval["kl_global"] / steps;
+    m["lambda"] = lambda(step);
+    return m;
+}
+
+namespace {
+
+std::vector<config::MethodKey> sctd_keys() {
+    using namespace config;
+    using Options = SctdOptions;
+    return {
+        {.table = "sctd",
+         .name = "interval",
+         .slot = [](OptionTables& t) -> Slot { return &t.of<Options>().interval; },
+         .range = {1, kMany},
+         .after = [](OptionTables& t) { t.of<Options>().interval_end.reset(); }},
+        {"sctd",
+         "interval_end",
+         [](OptionTables& t) -> Slot {
+             return Derived{&t.of<Options>().interval_end, t.of<Options>().last_interval()};
+         },
+         {1, kMany}},
+        {.table = "sctd",
+         .name = "lambda",
+         .slot = [](OptionTables& t) -> Slot { return &t.of<Options>().lambda; },
+         .range = kNotNegative,
+         .after = [](OptionTables& t) { t.of<Options>().lambda_end.reset(); }},
+        {"sctd", "lambda_end",
+         [](OptionTables& t) -> Slot {
+             return Derived{&t.of<Options>().lambda_end, t.of<Options>().last_lambda()};
+         },
+         kNotNegative},
+        {"sctd",
+         "pooled",
+         [](OptionTables& t) -> Slot { return choice(t.of<Options>().pooled); },
+         kAny,
+         {kPoolingNames.begin(), kPoolingNames.end()}},
+        {"sctd",
+         "kl_normalization",
+         [](OptionTables& t) -> Slot { return choice(t.of<Options>().kl_normalization); },
+         kAny,
+         {kKlNormalizationNames.begin(), kKlNormalizationNames.end()}},
+        {"sctd", "full_mlm", [](OptionTables& t) -> Slot { return &t.of<Options>().full_mlm; }},
+        {"sctd", "share_trunk", [](OptionTables& t) -> Slot { return &t.of<Options>().share_trunk; }},
+        {"sctd", "recompute", [](OptionTables& t) -> Slot { return &t.of<Options>().recompute; }},
+    };
+}
+
+}  // namespace
+
+MethodEntry sctd_method() {
+    return {.name = "sctd",
+            .tables = {"dropping", "sctd"},
+            .keys = sctd_keys(),
+            .memory_switches = {"sctd.recompute"},
+            .check = [](const RunShape& shape, const OptionTables& options,
+                        const NamedKey& key) { check_dropping("sctd", shape, options, key); },
+            .parity_options =
+                {{"--lambda", "sctd.lambda", "Weight of the divergences in the loss of ScTD"},
+                 {"--pooled", "sctd.pooled", "Rows that the divergences compare: [CLS], or the mean of all"},
+                 {"--kl-normalization", "sctd.kl_normalization", "What the sums of the divergences are divided by"},
+                 {"--share-trunk", "sctd.share_trunk",
+                  "Run the layers before the first dropped token once for both passes"},
+                 {"--full-mlm", "sctd.full_mlm", "Compute MLM and NSP losses in the full pass too"},
+                 {"--recompute", "sctd.recompute", "Run the pass with dropped tokens forward twice, to save memory"}},
+            .make_for_parity = [](const ParityCase& given) -> std::shared_ptr<const Method> {
+                check_dropping_for_parity(given);
+                SctdOptions options = given.options.of<SctdOptions>();
+                options.interval = 1;  // every step aligns
+                return std::make_shared<Sctd>(given.shape, given.options.of<DroppingOptions>(), options);
+            },
+            .make = [](const RunShape& shape, const OptionTables& options) -> std::shared_ptr<const Method> {
+                return std::make_shared<Sctd>(shape, options.of<DroppingOptions>(), options.of<SctdOptions>());
+            }};
 }
 
 }  // namespace dropforge

@@ -1,5 +1,9 @@
 #include "model/methods/token_dropping.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "base/error.h"
 #include "model/network/bert.h"
 
@@ -61,12 +65,152 @@ DroppedTokens drop_tokens(Builder& builder, const Routing& routing, int64_t keep
     return d;
 }
 
-Program token_dropping_step(const Parameters& parameters, const BuildOptions& options, const Routing& routing,
-                            int64_t keep) {
+TokenDropping::TokenDropping(const RunShape& shape, const DroppingOptions& options,
+                             std::shared_ptr<const Routing> routing)
+    : Method(shape),
+      options_(options),
+      routing_(routing ? std::move(routing) : make_routing(options.routing)),
+      keep_(options.keep.of(shape.sequence)),
+      fixed_(routing_->learns() && shape.model.special ? fixed_values(*shape.model.special)
+                                                       : std::vector<kernels::FixedValue>()) {}
+
+int64_t TokenDropping::first_step() const { return std::clamp<int64_t>(options_.start_step, 0, shape_.steps); }
+
+int64_t TokenDropping::last_step() const {
+    return options_.end_step == 0 ? shape_.steps : std::clamp(options_.end_step, first_step(), shape_.steps);
+}
+
+std::string TokenDropping::text() const {
+    std::string text =
+        fmt::format("{}: {} of {} tokens stay, chosen by {}", name(), keep_, shape_.sequence, options_.routing);
+    if (options_.start_step > 0) text += fmt::format("; dense until step {}", options_.start_step);
+    if (options_.end_step > 0) text += fmt::format("; dense after step {}", options_.end_step);
+    return text;
+}
+
+int64_t TokenDropping::count(StepKind kind) const {
+    const int64_t dropping = last_step() - first_step();
+    return kind == kDroppingStep ? dropping : kind == StepKind::dense ? shape_.steps - dropping : 0;
+}
+
+DroppedTokens TokenDropping::drop(Builder& builder) const { return drop_tokens(builder, *routing_, keep_); }
+
+BuildOptions TokenDropping::with_importance(BuildOptions options) const {
+    options.importance = routing_->learns();
+    return options;
+}
+
+Program TokenDropping::program(StepKind kind, const Parameters& parameters, const BuildOptions& options) const {
+    if (kind == StepKind::dense) return dense_step(parameters, with_importance(options));
     Program program(options.accumulate ? "token-dropping step, accumulating" : "token-dropping step");
-    Builder builder(program, parameters, options);
-    add_training_step(builder, drop_tokens(builder, routing, keep));
+    Builder builder(program, parameters, with_importance(options));
+    add_training_step(builder, drop(builder));
     return program;
+}
+
+void TokenDropping::add_up(const StepInfo& info, const NamedNumbers& results, NamedNumbers& interval) const {
+    Method::add_up(info, results, interval);
+    const int64_t rows = info.kind == StepKind::dense ? shape_.sequence : kept();
+    interval["kept"] += static_cast<double>(rows) / static_cast<double>(shape_.sequence);
+}
+
+int64_t TokenDropping::kept() const {
+    const std::vector<int64_t> rows = routing_->rows(shape_.model.layers, shape_.sequence, keep_);
+    const auto first = std::find_if(rows.begin(), rows.end() - 1, [&](int64_t r) { return r != shape_.sequence; });
+    return first == rows.end() - 1 ? shape_.sequence : *first;
+}
+
+std::vector<ChosenRows> TokenDropping::chosen(StepKind kind) const {
+    if (kind == StepKind::dense) return {};
+    return {{"kept_positions", kept()}};
+}
+
+NamedNumbers TokenDropping::metrics(int64_t, const NamedNumbers& interval) const {
+    return {{"kept_fraction", interval["kept"] / interval["steps"]}};
+}
+
+std::vector<MethodState> TokenDropping::states() const { return {{"importance", shape_.model.vocabulary}}; }
+
+std::vector<MethodState> TokenDropping::accumulators() const {
+    return {{"importance_sums", shape_.model.vocabulary}, {"importance_counts", shape_.model.vocabulary}};
+}
+
+std::vector<float> TokenDropping::initial_state(std::string_view, const TokenCounts& counts) const {
+    std::vector<float> table =
+        routing_->table(shape_.model.vocabulary, routing_->wants_counts() ? counts() : std::vector<int64_t>());
+    if (shape_.model.special)
+        for (const kernels::FixedValue& fixed : fixed_values(*shape_.model.special))
+            table[static_cast<size_t>(fixed.id)] = fixed.value;
+    return table;
+}
+
+void TokenDropping::add_update(Program& program, Tensor norm) const {
+    if (!routing_->learns()) return;
+    const auto f32 = [&](const char* name) { return program.bound(name, DType::f32, {shape_.model.vocabulary}); };
+    ops::importance_update(program, "importance", f32("importance_sums"), f32("importance_counts"), f32("importance"),
+                           norm, fixed_, options_.importance_beta);
+}
+
+std::vector<config::MethodKey> dropping_keys() {
+    using namespace config;
+    using Options = DroppingOptions;
+    constexpr Range kAtLeastTwo{2, 65536};  // of positions
+    return {
+        {"dropping", "keep", [](OptionTables& t) -> Slot { return &t.of<Options>().keep; }, kAtLeastTwo},
+        {"dropping", "routing",
+         [](OptionTables& t) -> Slot { return choice(t.of<Options>().routing, routing_names()); }, kAny,
+         routing_names()},
+        {"dropping", "importance_beta", [](OptionTables& t) -> Slot { return &t.of<Options>().importance_beta; },
+         kBelowOne},
+        {"dropping", "start_step", [](OptionTables& t) -> Slot { return &t.of<Options>().start_step; }, kSteps},
+        {"dropping", "end_step", [](OptionTables& t) -> Slot { return &t.of<Options>().end_step; }, kSteps},
+    };
+}
+
+/// The layer in the middle splits them, one before and one after it see all tokens.
+void check_dropping(const char* method, const RunShape& shape, const OptionTables& options, const NamedKey& key) {
+    const DroppingOptions& o = options.of<DroppingOptions>();
+    require(shape.model.layers % 2 == 0 && shape.model.layers >= 4,
+            "{} is {}: {} = \"{}\" wants an even number of layers, at least 4", key("model.layers"), shape.model.layers,
+            key("train.method"), method);
+    const int64_t kept = o.keep.of(shape.sequence);
+    require(kept >= 2 && kept <= shape.sequence,
+            "{} is {}, which is {} of the {} tokens of {}: it must be 2 … {} of them", key("dropping.keep"),
+            o.keep.text(), kept, shape.sequence, key("data.sequence"), shape.sequence);
+    require(o.start_step <= shape.steps, "{} is {}: it must be at most {} = {}", key("dropping.start_step"),
+            o.start_step, key("train.steps"), shape.steps);
+    require(o.end_step == 0 || o.end_step > o.start_step, "{} is {}: it must be more than {} = {}, or 0 for none",
+            key("dropping.end_step"), o.end_step, key("dropping.start_step"), o.start_step);
+}
+
+void check_dropping_for_parity(const ParityCase& given) {
+    const BertConfig& c = given.shape.model;
+    require(c.layers >= 4 && c.layers % 2 == 0, "{}: token dropping needs an even number of layers, 4 or more, not {}",
+            given.model, c.layers);
+    require(c.special.has_value(),
+            "{}: config.json must name pad_token_id, unk_token_id, cls_token_id, sep_token_id and mask_token_id",
+            given.model);
+    const int64_t keep = given.options.of<DroppingOptions>().keep.of(given.shape.sequence);
+    require(keep >= 1 && keep <= given.shape.sequence, "--keep is {}: it must be 1 … {}, the length of the sequences",
+            keep, given.shape.sequence);
+}
+
+MethodEntry token_dropping_method() {
+    return {.name = "token_dropping",
+            .tables = {"dropping"},
+            .keys = dropping_keys(),
+            .check = [](const RunShape& shape, const OptionTables& options,
+                        const NamedKey& key) { check_dropping("token_dropping", shape, options, key); },
+            .parity_options = {{"--keep", "dropping.keep", "Tokens of a sequence that are kept (default: half)"},
+                               {"--importance-beta", "dropping.importance_beta",
+                                "Decay of the importance table's moving average"}},
+            .make_for_parity = [](const ParityCase& given) -> std::shared_ptr<const Method> {
+                check_dropping_for_parity(given);
+                return std::make_shared<TokenDropping>(given.shape, given.options.of<DroppingOptions>());
+            },
+            .make = [](const RunShape& shape, const OptionTables& options) -> std::shared_ptr<const Method> {
+                return std::make_shared<TokenDropping>(shape, options.of<DroppingOptions>());
+            }};
 }
 
 }  // namespace dropforge

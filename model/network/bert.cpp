@@ -85,7 +85,8 @@ Program hidden_states(const Parameters& parameters, const BuildOptions& options)
 }
 
 Program optimizer_step(const Parameters& parameters, DType dtype, ops::Optimizer optimizer,
-                       std::span<const kernels::Segment> segments, const std::optional<ImportanceOptions>& importance) {
+                       std::span<const kernels::Segment> segments,
+                       const std::function<void(Program&, Tensor norm)>& also) {
     Program program("optimizer step");
     const Shape arena{parameters.size()};
     const auto f32 = [&](const char* name, const Shape& shape) { return program.bound(name, DType::f32, shape); };
@@ -102,10 +103,7 @@ Program optimizer_step(const Parameters& parameters, DType dtype, ops::Optimizer
         u.scaled_scalars = f32("scaled_scalars", of_scalars);
     }
     ops::update(program, optimizer, u, segments);
-    if (!importance) return program;
-    const Shape ids{parameters.config().vocabulary};
-    ops::importance_update(program, "importance", f32("importance_sums", ids), f32("importance_counts", ids),
-                           f32("importance", ids), u.norm, importance->fixed, importance->beta);
+    if (also) also(program, u.norm);
     return program;
 }
 

@@ -1,7 +1,7 @@
 // BERT's Programs: the training step of a micro-batch, evaluation, the optimizer's update, hidden states.
 #pragma once
 
-#include <optional>
+#include <functional>
 #include <span>
 
 #include "engine/program.h"
@@ -28,18 +28,11 @@ Program evaluation(const Parameters& parameters, const BuildOptions& options);
 /// options.masked > 0 also "logits" f32 [B*M, padded V] at masked_positions.
 Program hidden_states(const Parameters& parameters, const BuildOptions& options);
 
-/// How the importance table takes in the losses of a step.
-struct ImportanceOptions {
-    std::span<const kernels::FixedValue> fixed;  // must outlive the program
-    double beta;                                 // of the moving average
-};
-
 /// Gradient norm and update of the arenas parameters, gradients, moment1, moment2 [size], copy (of 16 bits), by the
-/// input update_scalars; output gradient_norm [1]. In fp16 also of loss_scale; output scaled_scalars. With `importance`
-/// also of the table importance [V], from the inputs importance_sums, importance_counts [V]. `segments` must outlive
-/// the program.
+/// input update_scalars; output gradient_norm [1]. In fp16 also of loss_scale; output scaled_scalars. `also`, if given,
+/// adds further ops that read the norm. `segments` must outlive the program.
 Program optimizer_step(const Parameters& parameters, DType dtype, ops::Optimizer optimizer,
                        std::span<const kernels::Segment> segments,
-                       const std::optional<ImportanceOptions>& importance = {});
+                       const std::function<void(Program&, Tensor norm)>& also = {});
 
 }  // namespace dropforge

@@ -147,7 +147,7 @@ std::string RunConfig::to_toml() const {
 std::string RunConfig::difference(const RunConfig& there) const {
     for (const Field& field : fields()) {
         const std::string mine = value_text(field, *this), other = value_text(field, there);
-        if (!field.defines(train.method) || mine == other) continue;
+        if (!field.defines(method_entry(train.method)) || mine == other) continue;
         if (field.stays && is_automatic(field, there)) continue;  // a record that does not say what it came to
         return fmt::format("{} is {} there and {} here", field.key(), other, mine);
     }

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "model/methods/method.h"
+#include "model/methods/registry.h"
 #include "model/network/bert_config.h"
 #include "model/training/learning_rate.h"
 
@@ -39,7 +39,7 @@ struct DataOptions {
 };
 
 struct TrainOptions {
-    Method method = Method::dense;
+    std::string method = "dense";  // a name of model/methods/registry.h
     int64_t steps = 1'000'000;
     int64_t batch = 256;      // sequences a step, over all ranks and micro-batches
     int64_t micro_batch = 0;  // sequences of one forward and backward pass; 0: as many as fit into memory (RunPlan)
@@ -92,8 +92,7 @@ struct RunConfig {
     BertConfig model = BertConfig::preset("bert-base");  // its vocabulary and special ids come from the data
     DataOptions data;
     TrainOptions train;
-    DroppingOptions dropping;  // read by token dropping and ScTD
-    SctdOptions sctd;
+    OptionTables method_options;  // the tables that methods brought
     EvalOptions eval;
     CheckpointOptions checkpoint;
     LogOptions log;
@@ -108,13 +107,16 @@ struct RunConfig {
     static RunConfig from_toml(const std::string& text, const std::string& where);
 
     /// `model.preset` sets hidden, layers, heads and intermediate; `model.hidden` also sets intermediate = 4·hidden
-    /// (Devlin et al. 2019, section 3); `sctd.interval` and `sctd.lambda` make themselves constant. These come first,
+    /// (Devlin et al. 2019, section 3); some keys of methods (`sctd.interval`) set others. These come first,
     /// whatever the order of the settings; of two with the same key the later counts. Throws Error as load() does.
     void set(const std::vector<Setting>& settings);
     void set(const std::string& assignment) { set({Setting::parse(assignment)}); }
     /// The rules between keys (sequence ≤ max_positions, batch a multiple of micro_batch …). Throws Error naming the
     /// keys and where their values came from.
     void validate() const;
+    RunShape shape() const { return {model, data.sequence, train.steps}; }
+    /// Of a configuration that is valid.
+    std::shared_ptr<const Method> method() const;
     /// For a run that goes on: values that were not given and follow from a key that may change (train.warmup_steps
     /// from train.steps) or from the machine (train.precision, train.micro_batch where they are automatic) are those of
     /// `record`, the run so far, named `where` in errors. So neither more steps nor another machine make it another
@@ -124,7 +126,7 @@ struct RunConfig {
     std::string to_toml() const;
     /// "" if both define the same run, else the first key that differs and both values: "train.lr is 0.0001 there and
     /// 0.0002 here" ("here" is *this). Keys that a resumed run may change don't count (data.path, train.steps, eval,
-    /// checkpoint, log), nor those that the method does not read (dropping and sctd in a dense run).
+    /// checkpoint, log), nor those that the method does not read.
     std::string difference(const RunConfig& there) const;
 
     /// Key → "file:line", "--set" or the option, for the keys that were given.

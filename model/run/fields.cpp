@@ -5,32 +5,13 @@
 #include <limits>
 #include <string_view>
 
-#include "model/methods/routing.h"
-
 namespace dropforge::config {
 
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kMany = 2147483647;  // steps, sequences
-constexpr Range kPositive{0, kInfinity, true, true}, kNotNegative{0, kInfinity, false, true};
-constexpr Range kProbability{0, 1, true, true}, kBelowOne{0, 1, false, true},
-    kDropout{0, kernels::Dropout::kLimit, false, true};
-
-constexpr Range kAtLeastTwo{2, 65536};  // of positions
+constexpr Range kProbability{0, 1, true, true}, kDropout{0, kernels::Dropout::kLimit, false, true};
 
 using Config = RunConfig;
-
-template <typename Enum>
-Choice choice(Enum& value) {
-    return {static_cast<size_t>(value), [&value](size_t chosen) { value = static_cast<Enum>(chosen); }};
-}
-
-/// Of a value that is its name.
-Choice choice(std::string& value, const std::vector<const char*>& names) {
-    return {static_cast<size_t>(std::ranges::find(names, value) - names.begin()),
-            [&value, names](size_t chosen) { value = names[chosen]; }};
-}
 
 template <size_t n>
 std::vector<const char*> all(const std::array<const char*, n>& names) {
@@ -74,7 +55,8 @@ std::vector<Field> model_and_data() {
 
 std::vector<Field> training() {
     return {
-        {"train", "method", [](Config& c) -> Slot { return choice(c.train.method); }, kAny, all(kMethodNames)},
+        {"train", "method", [](Config& c) -> Slot { return choice(c.train.method, method_names()); }, kAny,
+         method_names()},
         {.table = "train",
          .name = "steps",
          .slot = [](Config& c) -> Slot { return &c.train.steps; },
@@ -122,46 +104,20 @@ std::vector<Field> training() {
     };
 }
 
-/// Keys of the methods that drop tokens, and of ScTD alone.
-std::vector<Field> methods() {
-    std::vector<Field> fields = {
-        {"dropping", "keep", [](Config& c) -> Slot { return &c.dropping.keep; }, kAtLeastTwo},
-        {"dropping", "routing", [](Config& c) -> Slot { return choice(c.dropping.routing, routing_names()); }, kAny,
-         routing_names()},
-        {"dropping", "importance_beta", [](Config& c) -> Slot { return &c.dropping.importance_beta; }, kBelowOne},
-        {"dropping", "start_step", [](Config& c) -> Slot { return &c.dropping.start_step; }, {0, kMany}},
-        {"dropping", "end_step", [](Config& c) -> Slot { return &c.dropping.end_step; }, {0, kMany}},
-
-        {.table = "sctd",
-         .name = "interval",
-         .slot = [](Config& c) -> Slot { return &c.sctd.interval; },
-         .range = {1, kMany},
-         .after = [](Config& c) { c.sctd.interval_end.reset(); }},
-        {"sctd",
-         "interval_end",
-         [](Config& c) -> Slot {
-             return Derived{&c.sctd.interval_end, c.sctd.last_interval()};
-         },
-         {1, kMany}},
-        {.table = "sctd",
-         .name = "lambda",
-         .slot = [](Config& c) -> Slot { return &c.sctd.lambda; },
-         .range = kNotNegative,
-         .after = [](Config& c) { c.sctd.lambda_end.reset(); }},
-        {"sctd", "lambda_end",
-         [](Config& c) -> Slot {
-             return Derived{&c.sctd.lambda_end, c.sctd.last_lambda()};
-         },
-         kNotNegative},
-        {"sctd", "pooled", [](Config& c) -> Slot { return choice(c.sctd.pooled); }, kAny, all(kPoolingNames)},
-        {"sctd", "kl_normalization", [](Config& c) -> Slot { return choice(c.sctd.kl_normalization); }, kAny,
-         all(kKlNormalizationNames)},
-        {"sctd", "full_mlm", [](Config& c) -> Slot { return &c.sctd.full_mlm; }},
-        {"sctd", "share_trunk", [](Config& c) -> Slot { return &c.sctd.share_trunk; }},
-        {"sctd", "recompute", [](Config& c) -> Slot { return &c.sctd.recompute; }},
-    };
-    for (Field& field : fields)
-        field.used_by = std::string_view(field.table) == "sctd" ? aligns_semantics : drops_tokens;
+/// Keys that methods brought.
+std::vector<Field> method_fields() {
+    std::vector<Field> fields;
+    for (const MethodEntry& method : methods())
+        for (const MethodKey& key : method.keys) {
+            Field& field = fields.emplace_back();
+            field = {.table = key.table,
+                     .name = key.name,
+                     .slot = [slot = key.slot](Config& c) { return slot(c.method_options); },
+                     .range = key.range,
+                     .choices = key.choices,
+                     .of_method = true};
+            if (key.after != nullptr) field.after = [after = key.after](Config& c) { after(c.method_options); };
+        }
     return fields;
 }
 
@@ -184,7 +140,7 @@ std::vector<Field> reports() {
 
 std::vector<Field> make_fields() {
     std::vector<Field> fields;
-    for (const auto& part : {model_and_data(), training(), methods(), reports()})
+    for (const auto& part : {model_and_data(), training(), method_fields(), reports()})
         fields.insert(fields.end(), part.begin(), part.end());
     return fields;
 }

@@ -45,14 +45,14 @@ std::set<int64_t> lengths(const RunConfig& config) {
     return lengths;
 }
 
-MemoryRow row(RunConfig config, int64_t memory) {
+MemoryRow row(RunConfig config, const std::vector<bool>& switches, int64_t memory) {
     config.train.micro_batch = 0;
     const RunPlan plan(config, imaginary_device(memory));
     const bool fits = plan.memory_bytes() <= memory;
     return {config.data.sequence,
             config.train.precision,
             config.train.gelu_output == GeluOutput::keep,
-            config.sctd.recompute,
+            switches,
             fits ? plan.config.train.micro_batch : 0,
             plan.memory_bytes()};
 }
@@ -92,48 +92,62 @@ std::string what_would_fit(const RunPlan& plan) {
 }
 
 std::vector<MemoryRow> memory_table(const RunConfig& given, int64_t memory) {
-    const bool aligns = aligns_semantics(given.train.method);
+    const std::vector<const char*>& keys = method_entry(given.train.method).memory_switches;
     std::vector<MemoryRow> rows;
     for (const int64_t sequence : lengths(given))
         for (const Precision precision : {Precision::f32, Precision::bf16, Precision::fp16})
             for (const GeluOutput gelu : {GeluOutput::keep, GeluOutput::recompute})
-                for (const bool recompute : {false, true}) {
-                    if (recompute != given.sctd.recompute && !aligns) continue;
+                for (uint32_t chosen = 0; chosen < 1u << keys.size(); ++chosen) {
                     RunConfig config = given;
                     config.data.sequence = sequence;
                     config.train.precision = precision;
                     config.train.gelu_output = gelu;
-                    config.sctd.recompute = recompute;
-                    if (is_valid(config)) rows.push_back(row(config, memory));
+                    std::vector<bool> switches;
+                    for (size_t i = 0; i < keys.size(); ++i) {
+                        switches.push_back((chosen >> i & 1) != 0);
+                        config.set({{.key = keys[i], .value = switches[i] ? "true" : "false"}});
+                    }
+                    if (is_valid(config)) rows.push_back(row(config, switches, memory));
                 }
     return rows;
 }
 
 std::string memory_text(const RunConfig& config, const std::vector<MemoryRow>& rows, int64_t memory) {
-    const bool aligns = aligns_semantics(config.train.method);
+    std::string names;
+    for (const char* key : method_entry(config.train.method).memory_switches)
+        names += fmt::format("  {:<9}", std::string_view(key).substr(std::string_view(key).find('.') + 1));
     std::string s = fmt::format(
         "Largest micro-batch of a batch of {} in {:.0f} MB (a GPU holds some 540 MB of kernels and their scratch "
         "beside it)\n"
         "{:>8}  {:<9}  {:<11}{}  {:>11}  {:>9}\n",
-        config.train.batch, static_cast<double>(memory) / 1e6, "sequence", "precision", "gelu_output",
-        aligns ? "  recompute" : "", "micro_batch", "MB");
-    for (const MemoryRow& r : rows)
+        config.train.batch, static_cast<double>(memory) / 1e6, "sequence", "precision", "gelu_output", names,
+        "micro_batch", "MB");
+    for (const MemoryRow& r : rows) {
+        std::string switches;
+        for (const bool on : r.switches) switches += fmt::format("  {:<9}", on);
         s += fmt::format("{:>8}  {:<9}  {:<11}{}  {:>11}  {:>9.0f}\n", r.sequence, name_of(r.precision),
-                         r.keep_gelu ? "keep" : "recompute", aligns ? fmt::format("  {:<9}", r.recompute) : "",
+                         r.keep_gelu ? "keep" : "recompute", switches,
                          r.micro_batch == 0 ? "none fits" : std::to_string(r.micro_batch),
                          static_cast<double>(r.memory_bytes) / 1e6);
+    }
     return s;
 }
 
-nlohmann::ordered_json memory_json(const std::vector<MemoryRow>& rows) {
+nlohmann::ordered_json memory_json(const RunConfig& config, const std::vector<MemoryRow>& rows) {
     auto list = nlohmann::ordered_json::array();
-    for (const MemoryRow& r : rows)
-        list.push_back({{"sequence", r.sequence},
-                        {"precision", name_of(r.precision)},
-                        {"gelu_output", r.keep_gelu ? "keep" : "recompute"},
-                        {"sctd_recompute", r.recompute},
-                        {"micro_batch", r.micro_batch},
-                        {"memory_bytes", r.memory_bytes}});
+    for (const MemoryRow& r : rows) {
+        nlohmann::ordered_json json = {{"sequence", r.sequence},
+                                       {"precision", name_of(r.precision)},
+                                       {"gelu_output", r.keep_gelu ? "keep" : "recompute"}};
+        for (size_t i = 0; i < r.switches.size(); ++i) {
+            std::string key = method_entry(config.train.method).memory_switches[i];  // sctd.recompute
+            std::ranges::replace(key, '.', '_');
+            json[key] = static_cast<bool>(r.switches[i]);
+        }
+        json["micro_batch"] = r.micro_batch;
+        json["memory_bytes"] = r.memory_bytes;
+        list.push_back(std::move(json));
+    }
     return list;
 }
 

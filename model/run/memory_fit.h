@@ -23,9 +23,10 @@ std::string what_would_fit(const RunPlan& plan);
 struct MemoryRow {
     int64_t sequence;
     Precision precision;
-    bool keep_gelu, recompute;  // train.gelu_output = keep; sctd.recompute
-    int64_t micro_batch;        // the largest divisor of the batch that fits; 0: not even one sequence does
-    int64_t memory_bytes;       // of that run, or with one sequence
+    bool keep_gelu;              // train.gelu_output = keep
+    std::vector<bool> switches;  // MethodEntry::memory_switches
+    int64_t micro_batch;         // the largest divisor of the batch that fits; 0: not even one sequence does
+    int64_t memory_bytes;        // of that run, or with one sequence
 };
 
 /// Lengths (128, 256, 512 … up to the model's positions, and the configuration's own) × precisions × what the backward
@@ -34,6 +35,6 @@ std::vector<MemoryRow> memory_table(const RunConfig& config, int64_t memory);
 
 /// Lines for people; `memory` as in memory_table().
 std::string memory_text(const RunConfig& config, const std::vector<MemoryRow>& rows, int64_t memory);
-nlohmann::ordered_json memory_json(const std::vector<MemoryRow>& rows);
+nlohmann::ordered_json memory_json(const RunConfig& config, const std::vector<MemoryRow>& rows);
 
 }  // namespace dropforge

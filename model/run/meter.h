@@ -3,7 +3,6 @@
 
 #include "model/run/metrics.h"
 #include "model/run/plan.h"
-#include "model/training/interval_sums.h"
 
 namespace dropforge {
 
@@ -16,11 +15,11 @@ struct StepReport {
 
 class StepMeter {
   public:
-    /// `plan` and `sums` must outlive the meter. Its clock starts; steps after `step` are counted.
-    StepMeter(const RunPlan& plan, IntervalSums& sums, int64_t step);
+    /// `plan` and `interval` must outlive the meter. Its clock starts; steps after `step` are counted.
+    StepMeter(const RunPlan& plan, NamedNumbers& interval, int64_t step);
 
-    /// A finished step of that kind, `flops` executed in it.
-    void count(StepKind kind, const StepResult& result, double flops);
+    /// A finished step, `flops` executed in it.
+    void count(const StepOutcome& step, double flops);
     /// These seconds were not the training's: evaluation, a checkpoint.
     void leave_out(double seconds) { since_ += seconds; }
     /// Of the steps since the last next_interval(), the last being `step`. The first call measures the GEMM peak, which
@@ -32,10 +31,9 @@ class StepMeter {
 
   private:
     void measure_peak();
-    void add_method_terms(int64_t step, StepMetrics& m) const;
 
     const RunPlan& plan_;
-    IntervalSums& sums_;
+    NamedNumbers& interval_;
     double gemm_peak_ = 0;  // FLOP/s
     double flops_ = 0, since_ = 0, waited_ = 0;
     int64_t first_ = 0;

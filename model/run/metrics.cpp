@@ -21,17 +21,6 @@ using Json =
     throw Error("{}: {}: {}", path.string(), what, std::strerror(errno));
 }
 
-/// What only some precisions and methods have.
-std::vector<EventFile::Scalar> further_terms(const StepMetrics& m) {
-    const std::pair<const char*, std::optional<double>> terms[] = {
-        {"loss_scale", m.loss_scale}, {"kept_fraction", m.kept_fraction}, {"mlm_loss_full", m.mlm_loss_full},
-        {"kl_local", m.kl_local},     {"kl_global", m.kl_global},         {"lambda", m.lambda}};
-    std::vector<EventFile::Scalar> there;
-    for (const auto& [name, value] : terms)
-        if (value) there.emplace_back(name, *value);
-    return there;
-}
-
 Json to_json(const StepMetrics& m) {
     Json json = {{"step", m.step},
                  {"time", m.time},
@@ -40,7 +29,7 @@ Json to_json(const StepMetrics& m) {
                  {"mlm_accuracy", m.mlm_accuracy},
                  {"lr", m.lr},
                  {"grad_norm", m.grad_norm}};
-    for (const auto& [name, value] : further_terms(m)) json[name] = value;
+    for (const auto& [name, value] : m.further) json[name] = value;
     json["sequences_per_second"] = m.sequences_per_second;
     json["tokens_per_second"] = m.tokens_per_second;
     json["mfu"] = m.mfu ? Json(*m.mfu) : Json();
@@ -66,7 +55,7 @@ std::vector<EventFile::Scalar> scalars(const StepMetrics& m) {
                                              {"speed/tokens_per_second", m.tokens_per_second},
                                              {"speed/seconds_waiting_for_data", m.seconds_waiting_for_data}};
     if (m.mfu) values.emplace_back("speed/mfu", *m.mfu);
-    for (const auto& [name, value] : further_terms(m)) values.emplace_back("train/" + name, value);
+    for (const auto& [name, value] : m.further) values.emplace_back("train/" + name, value);
     return values;
 }
 

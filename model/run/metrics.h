@@ -9,22 +9,20 @@
 #include <vector>
 
 #include "base/file.h"
+#include "model/methods/method.h"
 
 namespace dropforge {
 
 /// A logged training step. The first block is the same, bit for bit, in a run that was killed and resumed and in one
 /// that never was; the second depends on the clock.
 struct StepMetrics {
-    int64_t step = 0, tokens = 0;           // tokens since the start of the run
-    double loss = 0;                        // nats a masked token; NaN if none could be masked
-    double mlm_accuracy = 0;                // share of masked tokens, as every accuracy here
-    double lr = 0, grad_norm = 0;           // the norm before clipping
-    std::optional<double> loss_scale = {};  // in fp16; after a norm that is not finite the update is skipped
-    // Only where tokens are dropped: loss and accuracy above are of the pass with dropped tokens.
-    std::optional<double> kept_fraction = {};             // share of the tokens that stayed
-    std::optional<double> mlm_loss_full = {};             // the rest, means over ScTD's align steps: of the pass
-    std::optional<double> kl_local = {}, kl_global = {};  // without dropping; normalised divergences
-    std::optional<double> lambda = {};                    // their weight
+    int64_t step = 0, tokens = 0;  // tokens since the start of the run
+    double loss = 0;               // nats a masked token; NaN if none could be masked
+    double mlm_accuracy = 0;       // share of masked tokens, as every accuracy here
+    double lr = 0, grad_norm = 0;  // the norm before clipping
+    // What only some precisions and methods have: loss_scale in fp16 (after a norm that is not finite the update is
+    // skipped), and Method::metrics(). Where tokens are dropped, loss and accuracy above are of the pass without them.
+    NamedNumbers further = {};
 
     double time = 0;  // seconds since 1970
     double sequences_per_second = 0, tokens_per_second = 0;

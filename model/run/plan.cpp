@@ -16,35 +16,31 @@ constexpr double kMega = 1e6;
 
 double mega(int64_t bytes) { return static_cast<double>(bytes) / kMega; }
 
-std::vector<StepKind> kinds_of(const StepSchedule& schedule) {
+/// Those that the run has.
+std::vector<StepKind> kinds_of(const Method& method) {
     std::vector<StepKind> kinds;
-    for (const StepKind kind : {StepKind::dense, StepKind::dropping, StepKind::align})
-        if (schedule.has(kind)) kinds.push_back(kind);
+    for (uint32_t i = 0; i < method.kinds().size(); ++i)
+        if (method.count(StepKind{i}) > 0) kinds.push_back(StepKind{i});
     return kinds;
 }
 
-StepOptions step_options(const RunConfig& c, DType dtype, const StepSchedule& schedule) {
+StepOptions step_options(const RunPlan& plan) {
+    const RunConfig& c = plan.config;
     const TrainOptions& t = c.train;
-    StepOptions o{.batch = t.batch,
-                  .micro_batch = t.micro_batch,
-                  .sequence = c.data.sequence,
-                  .masked = c.data.predictions(),
-                  .dtype = dtype,
-                  .optimizer = t.optimizer == OptimizerKind::lamb ? ops::Optimizer::lamb : ops::Optimizer::adamw,
-                  .weight_decay = static_cast<float>(t.weight_decay),
-                  .beta1 = static_cast<float>(t.beta1),
-                  .beta2 = static_cast<float>(t.beta2),
-                  .epsilon = static_cast<float>(t.epsilon),
-                  .clip = static_cast<float>(t.clip),
-                  .seed = static_cast<uint64_t>(t.seed),
-                  .kinds = kinds_of(schedule)};
-    if (t.method == Method::dense) return o;
-    o.routing = make_routing(c.dropping.routing);
-    o.keep = c.dropping.keep.of(c.data.sequence);
-    o.importance_beta = c.dropping.importance_beta;
-    o.align = {c.sctd.pooled, c.sctd.full_mlm, c.sctd.share_trunk, c.sctd.recompute};
-    o.kl_normalization = c.sctd.kl_normalization;
-    return o;
+    return {.batch = t.batch,
+            .micro_batch = t.micro_batch,
+            .sequence = c.data.sequence,
+            .masked = c.data.predictions(),
+            .dtype = plan.precision.dtype,
+            .optimizer = t.optimizer == OptimizerKind::lamb ? ops::Optimizer::lamb : ops::Optimizer::adamw,
+            .weight_decay = static_cast<float>(t.weight_decay),
+            .beta1 = static_cast<float>(t.beta1),
+            .beta2 = static_cast<float>(t.beta2),
+            .epsilon = static_cast<float>(t.epsilon),
+            .clip = static_cast<float>(t.clip),
+            .seed = static_cast<uint64_t>(t.seed),
+            .method = plan.method,
+            .kinds = plan.kinds};
 }
 
 RunConfig validated(RunConfig config) {
@@ -87,16 +83,16 @@ ResolvedPrecision resolve_precision(Precision precision, const Device& device, b
                                      device.compute_capability / 10, device.compute_capability % 10)};
 }
 
-RunPlan::RunPlan(const RunConfig& given, Device on)
+RunPlan::RunPlan(const RunConfig& given, Device on, std::vector<StepKind> wanted)
     : config(validated(given)),
       device(std::move(on)),
       precision(resolve_precision(config.train.precision, device, config.kept.contains("train.precision"))),
       automatic_micro_batch(config.train.micro_batch == 0),
       parameters(config.model, {}),
-      schedule(config.train.method, config.dropping, config.sctd, config.train.steps),
+      method(config.method()),
+      kinds(wanted.empty() ? kinds_of(*method) : std::move(wanted)),
       programs(planned_steps()),
-      evaluation(Evaluator::program(parameters, evaluation_options())),
-      kept_fraction_(static_cast<double>(programs.kept()) / static_cast<double>(config.data.sequence)) {
+      evaluation(Evaluator::program(parameters, evaluation_options())) {
     config.train.precision = precision_of(precision.dtype);
     if (!config.train.tf32) return;
     device = with_tf32(std::move(device), precision.dtype);
@@ -119,7 +115,7 @@ StepPrograms RunPlan::planned_steps() {
 }
 
 StepPrograms RunPlan::planned_passes() const {
-    StepOptions options = step_options(config, precision.dtype, schedule);
+    StepOptions options = step_options(*this);
     options.keep_gelu = config.train.gelu_output != GeluOutput::recompute;
     if (config.train.gelu_output != GeluOutput::automatic) return {parameters, options};
     if (device.kind != "cpu") {
@@ -154,7 +150,7 @@ double RunPlan::flops_per_sequence(StepKind kind) const {
 double RunPlan::flops_per_sequence() const {
     double sum = 0;
     for (const StepPrograms::Passes& p : programs.passes)
-        sum += flops_per_sequence(p.kind) * static_cast<double>(schedule.count(p.kind));
+        sum += flops_per_sequence(p.kind) * static_cast<double>(method->count(p.kind));
     return sum / static_cast<double>(config.train.steps);
 }
 
@@ -163,22 +159,9 @@ std::string RunPlan::flops_by_kind() const {
     if (programs.passes.size() == 1) return {};
     std::string s;
     for (const StepPrograms::Passes& p : programs.passes)
-        s += fmt::format("{}{} {:.2f}", s.empty() ? " (" : ", ", name_of(p.kind), flops_per_sequence(p.kind) / 1e9);
+        s += fmt::format("{}{} {:.2f}", s.empty() ? " (" : ", ", method->kind_name(p.kind),
+                         flops_per_sequence(p.kind) / 1e9);
     return s + ')';
-}
-
-/// "token dropping: 64 of 128 tokens in half the layers, chosen by importance; every 10th step an align step"
-std::string RunPlan::method_text() const {
-    if (config.train.method == Method::dense) return "dense";
-    const DroppingOptions& d = config.dropping;
-    const SctdOptions& s = config.sctd;
-    std::string text = fmt::format("{}: {} of {} tokens stay, chosen by {}", name_of(config.train.method),
-                                   programs.options.keep, config.data.sequence, d.routing);
-    if (config.train.method == Method::sctd)
-        text += fmt::format("; align steps every {}, lambda {}", s.interval, s.lambda);
-    if (d.start_step > 0) text += fmt::format("; dense until step {}", d.start_step);
-    if (d.end_step > 0) text += fmt::format("; dense after step {}", d.end_step);
-    return text;
 }
 
 std::string RunPlan::precision_note() const {
@@ -201,7 +184,7 @@ std::string RunPlan::text() const {
                      t.batch, config.data.sequence, config.data.predictions(), t.micro_batch,
                      automatic_micro_batch && t.micro_batch < t.batch ? ", as many as fit into memory" : "", t.steps,
                      t.optimizer == OptimizerKind::lamb ? "LAMB" : "AdamW", t.lr);
-    s += fmt::format("method     {}\n", method_text());
+    s += fmt::format("method     {}\n", method->text());
     s += fmt::format("FLOPs      {:.2f} G a sequence{}, {:.1f} G a step\n", flops_per_sequence() / 1e9, flops_by_kind(),
                      flops_per_sequence() * static_cast<double>(t.batch) / 1e9);
     s += fmt::format(

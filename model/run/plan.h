@@ -22,15 +22,17 @@ struct ResolvedPrecision {
 ResolvedPrecision resolve_precision(Precision precision, const Device& device, bool kept = false);
 
 struct RunPlan {
-    /// `config` is complete (vocabulary, special ids). Throws Error if it contradicts itself.
-    explicit RunPlan(const RunConfig& config, Device device = cpu_device());
+    /// `config` is complete (vocabulary, special ids). Throws Error if it contradicts itself. `kinds`: the steps that
+    /// are planned; empty: those that the run has.
+    explicit RunPlan(const RunConfig& config, Device device = cpu_device(), std::vector<StepKind> kinds = {});
 
     RunConfig config;  // with train.precision and train.micro_batch as they were resolved
     Device device;
     ResolvedPrecision precision;
     bool automatic_micro_batch;  // as many sequences at a time as fit, not as the configuration says
     Parameters parameters;
-    StepSchedule schedule;
+    std::shared_ptr<const Method> method;
+    std::vector<StepKind> kinds;
     StepPrograms programs;
     PlannedProgram evaluation;
 
@@ -45,8 +47,6 @@ struct RunPlan {
     double flops_per_sequence(StepKind kind) const;
     /// The mean over the run's steps.
     double flops_per_sequence() const;
-    /// Share of a sequence's tokens that stay in a step that drops any.
-    double kept_fraction() const { return kept_fraction_; }
     /// "", or of a run that goes on what it computes in where "auto" would now be something else: both, in one line.
     std::string precision_note() const;
     /// Lines for people: model, precision, FLOPs, memory beside what is available.
@@ -65,13 +65,10 @@ struct RunPlan {
     StepPrograms planned_passes() const;
     /// Of a run whose activation arena has so many bytes.
     int64_t memory_with(int64_t arena) const;
-    std::string method_text() const;
     std::string flops_by_kind() const;
     std::string reserve_text() const;
     std::string available_text() const;
     std::string way_to_fit() const;
-
-    double kept_fraction_ = 1;
 };
 
 /// Completes a configuration from a data folder: vocabulary size, special ids, the folder's path.

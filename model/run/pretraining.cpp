@@ -66,7 +66,7 @@ class Pretraining {
     void note(const std::vector<std::string>& notes);
     void require_tokenizer(const fs::path& model);
     bool finished() const { return state_.step >= config_.train.steps; }
-    void set_importance();
+    void set_method_states();
     void queue_step(int64_t step, data::Loader& loader);
     void finish_step();
     void take_kernels(StepKind kind);
@@ -131,7 +131,7 @@ void Pretraining::load() {
         }
     }
     plan_.parameters.initialize(step_.values(), static_cast<uint64_t>(config_.train.seed));
-    set_importance();
+    set_method_states();
     step_.store_states();
     state_.initial = TrainingState::kDrawn;
     if (options_.initial.empty()) return;
@@ -148,15 +148,11 @@ void Pretraining::require_tokenizer(const fs::path& model) {
     note(require_same_tokenizer(model, config_.data.path, inputs_.vocabulary, inputs_.training.normalization()));
 }
 
-/// The table as it is before the first step.
-void Pretraining::set_importance() {
-    const auto& routing = step_.programs().options.routing;
-    if (!routing) return;
-    const std::vector<int64_t> counts =
-        routing->wants_counts() ? data::token_counts(inputs_.training) : std::vector<int64_t>();
-    std::ranges::copy(routing->table(config_.model.vocabulary, counts), step_.importance().begin());
-    for (const kernels::FixedValue& fixed : fixed_values(inputs_.vocabulary.special()))
-        step_.importance()[static_cast<size_t>(fixed.id)] = fixed.value;
+/// As they are before the first step.
+void Pretraining::set_method_states() {
+    const TokenCounts counts = [this] { return data::token_counts(inputs_.training); };
+    for (const MethodState& state : plan_.method->states())
+        std::ranges::copy(plan_.method->initial_state(state.name, counts), step_.state(state.name).begin());
 }
 
 void Pretraining::prepare_reports() {
@@ -195,16 +191,16 @@ void Pretraining::require_finite(const char* what, double value, int64_t step) c
 }
 
 void Pretraining::queue_step(int64_t step, data::Loader& loader) {
-    step_.queue(loader.next(), {.step = step,
-                                .kind = plan_.schedule.kind(step),
-                                .lambda = plan_.schedule.lambda(step),
-                                .learning_rate = config_.train.learning_rate().at(step)});
+    step_.queue(
+        loader.next(),
+        {.step = step, .kind = plan_.method->kind(step), .learning_rate = config_.train.learning_rate().at(step)});
     report_.seconds_waited = loader.seconds_waited();
 }
 
 /// Takes the results of the oldest step that is queued.
 void Pretraining::finish_step() {
-    const auto [settings, result, norm, loss_scale] = step_.collect();
+    const StepOutcome outcome = step_.collect();
+    const auto& [settings, info, result, norm, loss_scale] = outcome;
     require_finite("loss", result.loss, settings.step);
     const bool overflow = loss_scale && *loss_scale > kernels::LossScale::kLeast;  // the scale is being found
     if (!overflow) require_finite("gradient norm", norm, settings.step);
@@ -213,7 +209,7 @@ void Pretraining::finish_step() {
     report_.loss_scale = loss_scale;
     if (std::ranges::count(seen_, settings.kind) == 0) take_kernels(settings.kind);
     state_.step = settings.step;
-    meter_->count(settings.kind, result, step_.programs().flops(settings.kind));
+    meter_->count(outcome, step_.programs().flops(settings.kind));
 }
 
 /// After the first step of a kind: kernels.tsv says what serves its operations. The first of all begins the run.
@@ -340,7 +336,7 @@ PretrainResult Pretraining::run_steps() {
     if (options_.trace_steps > 0) trace(0);
     const int64_t start = state_.step;
     profile_from(start + 1);
-    meter_.emplace(plan_, state_.sums, start);
+    meter_.emplace(plan_, state_.interval, start);
     if (!fs::exists(options_.out / kPlateauFile))
         plateau_.emplace(config_.train, inputs_.training.unigram_entropy(), start);
     for (int64_t next = start + 1; !finished();) {

@@ -5,29 +5,6 @@
 
 namespace dropforge {
 
-namespace {
-
-/// The layer in the middle splits them, one before and one after it see all tokens: docs/algorithms.md, "Token
-/// dropping".
-void validate_dropping(const RunConfig& c) {
-    const auto key = [&](const char* name) { return c.named(name); };
-    const char* method = name_of(c.train.method);
-    require(c.model.layers % 2 == 0 && c.model.layers >= 4,
-            "{} is {}: {} = \"{}\" wants an even number of layers, at least 4", key("model.layers"), c.model.layers,
-            key("train.method"), method);
-    const int64_t kept = c.dropping.keep.of(c.data.sequence);
-    require(kept >= 2 && kept <= c.data.sequence,
-            "{} is {}, which is {} of the {} tokens of {}: it must be 2 … {} of them", key("dropping.keep"),
-            c.dropping.keep.text(), kept, c.data.sequence, key("data.sequence"), c.data.sequence);
-    require(c.dropping.start_step <= c.train.steps, "{} is {}: it must be at most {} = {}", key("dropping.start_step"),
-            c.dropping.start_step, key("train.steps"), c.train.steps);
-    require(c.dropping.end_step == 0 || c.dropping.end_step > c.dropping.start_step,
-            "{} is {}: it must be more than {} = {}, or 0 for none", key("dropping.end_step"), c.dropping.end_step,
-            key("dropping.start_step"), c.dropping.start_step);
-}
-
-}  // namespace
-
 std::string RunConfig::named(const char* key) const {
     const auto origin = origins.find(key);
     return origin == origins.end() ? std::string(key) : fmt::format("{} ({})", key, origin->second);
@@ -48,7 +25,12 @@ void RunConfig::validate() const {
             train.warmup(), key("train.steps"), train.steps);
     require(train.end_lr <= train.lr, "{} is {}: it must be at most {} = {}", key("train.end_lr"), train.end_lr,
             key("train.lr"), train.lr);
-    if (drops_tokens(train.method)) validate_dropping(*this);
+    if (const MethodEntry& entry = method_entry(train.method); entry.check != nullptr)
+        entry.check(shape(), method_options, [this](const char* name) { return named(name); });
+}
+
+std::shared_ptr<const Method> RunConfig::method() const {
+    return method_entry(train.method).make(shape(), method_options);
 }
 
 }  // namespace dropforge

@@ -158,7 +158,7 @@ toml::table parse_value(const Field& field, const RunConfig& config, const std::
 
 void assign(const Field& field, RunConfig& config, const toml::node& node, const std::string& where) {
     std::visit(Assign(field, node, where), field.slot(config));
-    if (field.after != nullptr) field.after(config);
+    if (field.after) field.after(config);
     config.origins[field.key()] = where;
 }
 

@@ -3,13 +3,10 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "model/methods/token_dropping.h"
 
 namespace dropforge {
 
 namespace {
-
-bool learns(const StepOptions& o) { return o.routing && o.routing->learns(); }
 
 BuildOptions build_options(const StepOptions& o, bool accumulate) {
     return {.batch = o.micro_batch,
@@ -21,34 +18,17 @@ BuildOptions build_options(const StepOptions& o, bool accumulate) {
             .accumulate = accumulate,
             .types = o.types,
             .lengths = o.lengths,
-            .next_sentence = o.next_sentence,
-            .importance = learns(o)};
+            .next_sentence = o.next_sentence};
 }
 
 StepOptions checked(const StepOptions& o) {
     require(o.micro_batch >= 1 && o.batch % o.micro_batch == 0,
             "the micro-batch must divide the batch: {} does not divide {}", o.micro_batch, o.batch);
-    require(o.routing || std::ranges::count(o.kinds, StepKind::dense) == std::ssize(o.kinds),
-            "steps that drop tokens need a routing");
     return o;
 }
 
 PlannedProgram pass(const Parameters& parameters, const StepOptions& o, StepKind kind, bool accumulate) {
-    const BuildOptions how = build_options(o, accumulate);
-    switch (kind) {
-        case StepKind::dense:
-            return PlannedProgram(dense_step(parameters, how));
-        case StepKind::dropping:
-            return PlannedProgram(token_dropping_step(parameters, how, *o.routing, o.keep));
-        case StepKind::align:
-            return PlannedProgram(align_step(parameters, how, *o.routing, o.keep, o.align));
-    }
-    throw Error("no step of that kind");
-}
-
-std::vector<kernels::FixedValue> fixed_of(const Parameters& parameters, const StepOptions& o) {
-    const auto& special = parameters.config().special;
-    return learns(o) && special ? fixed_values(*special) : std::vector<kernels::FixedValue>();
+    return PlannedProgram(o.method->program(kind, parameters, build_options(o, accumulate)));
 }
 
 std::vector<StepPrograms::Passes> passes_of(const Parameters& parameters, const StepOptions& o) {
@@ -65,26 +45,14 @@ std::vector<StepPrograms::Passes> passes_of(const Parameters& parameters, const 
 StepPrograms::StepPrograms(const Parameters& parameters, const StepOptions& o)
     : options(checked(o)),
       segments(parameters.segments(o.next_sentence)),
-      fixed(fixed_of(parameters, o)),
       passes(passes_of(parameters, o)),
       update(optimizer_step(parameters, o.dtype, o.optimizer, segments,
-                            learns(o) ? std::optional(ImportanceOptions{fixed, o.importance_beta})
-                                      : std::optional<ImportanceOptions>())) {}
+                            [&o](Program& program, Tensor norm) { o.method->add_update(program, norm); })) {}
 
 const StepPrograms::Passes& StepPrograms::of(StepKind kind) const {
     const auto found = std::ranges::find(passes, kind, &Passes::kind);
-    require(found != passes.end(), "this run was built without {} steps", name_of(kind));
+    if (found == passes.end()) throw Error("this run was built without {} steps", options.method->kind_name(kind));
     return *found;
-}
-
-int64_t StepPrograms::kept() const {
-    for (const Passes& p : passes) {
-        const Program& program = p.first.program;
-        if (!program.has("kept_positions")) continue;
-        const int64_t bytes = program.storages()[static_cast<size_t>(program.find("kept_positions"))].bytes;
-        return bytes / static_cast<int64_t>(sizeof(int32_t)) / options.micro_batch;
-    }
-    return options.sequence;
 }
 
 std::vector<const PlannedProgram*> StepPrograms::all() const {

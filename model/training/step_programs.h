@@ -6,9 +6,7 @@
 #include <vector>
 
 #include "engine/memory_plan.h"
-#include "model/methods/method.h"
-#include "model/methods/routing.h"
-#include "model/methods/sctd.h"
+#include "model/methods/dense.h"
 #include "model/network/bert.h"
 #include "model/network/parameters.h"
 
@@ -22,14 +20,10 @@ struct StepOptions {
     bool keep_gelu = false;  // BuildOptions::keep_gelu
     ops::Optimizer optimizer = ops::Optimizer::adamw;
     float weight_decay = 0.01f, beta1 = 0.9f, beta2 = 0.98f, epsilon = 1e-6f, clip = 1.0f;
-    uint64_t seed = 0;  // of dropout and random routing
+    uint64_t seed = 0;  // of dropout and of a method's draws
 
-    std::vector<StepKind> kinds = {StepKind::dense};  // that the run has
-    std::shared_ptr<const Routing> routing = {};      // of dropping and align steps; absent: dense training
-    int64_t keep = 0;                                 // tokens of a sequence that stay
-    double importance_beta = 0.995;
-    AlignOptions align = {};
-    KlNormalization kl_normalization = KlNormalization::tokens;
+    std::shared_ptr<const Method> method = dense();
+    std::vector<StepKind> kinds = {StepKind::dense};  // that are wanted
 };
 
 struct StepPrograms {
@@ -45,14 +39,10 @@ struct StepPrograms {
 
     StepOptions options;
     std::vector<kernels::Segment> segments;
-    std::vector<kernels::FixedValue>
-        fixed;                   // of the importance table, if it learns and the model names its special ids
     std::vector<Passes> passes;  // one for each of options.kinds
     PlannedProgram update;       // the optimizer step
 
     const Passes& of(StepKind kind) const;
-    /// Tokens of a sequence that stay in the first layer that drops any; the sequence's length if none does.
-    int64_t kept() const;
     /// Every Program, for reports.
     std::vector<const PlannedProgram*> all() const;
     /// Bytes of the one arena that all of them share.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <set>
 
 #include "base/error.h"
 #include "model/training/bindings.h"
@@ -22,10 +23,18 @@ std::vector<const Program*> passes_of(const StepPrograms& programs) {
     return all;
 }
 
+/// Tensors that stay on the device from step to step beside the parameters.
+std::set<std::string_view> device_names(const Method& method) {
+    std::set<std::string_view> names = {"loss_scale"};
+    for (const MethodState& state : method.states()) names.insert(state.name);
+    for (const MethodState& sums : method.accumulators()) names.insert(sums.name);
+    return names;
+}
+
 /// What a pass, and an update, exchanges with the host in every step: all that is no state.
-bool is_exchanged(std::string_view name) {
-    return !names_parameter(name) && name != "loss_scale" && name != "importance" && name != "importance_sums" &&
-           name != "importance_counts";
+auto is_exchanged(const Method& method) {
+    return
+        [held = device_names(method)](std::string_view name) { return !names_parameter(name) && !held.contains(name); };
 }
 bool update_exchanges(std::string_view name) {
     return name == "gradient_norm" || name == "update_scalars" || name == "scaled_scalars";
@@ -46,15 +55,16 @@ TrainingStep::TrainingStep(const Parameters& parameters, StepPrograms programs, 
       gradients_(parameters.size() * kFloat, *context_),
       moment1_(parameters.size() * kFloat, *context_),
       moment2_(parameters.size() * kFloat, *context_),
-      importance_(options_.routing ? parameters.config().vocabulary * kFloat : 0, *context_),
       loss_scale_(options_.dtype == DType::fp16 ? static_cast<int64_t>(sizeof(kernels::LossScale)) : 0, *context_),
-      importance_sums_(importance_.bytes(), *context_),
-      importance_counts_(importance_.bytes(), *context_),
       copy_(options_.dtype == DType::f32 ? 0 : parameters.size() * 2, *context_),
       arena_(std::max(programs_.arena_bytes(), arena_bytes), *context_),
-      pass_io_(*context_, passes_of(programs_), is_exchanged, kAhead * micro_batches_),
+      pass_io_(*context_, passes_of(programs_), is_exchanged(*options_.method), kAhead * micro_batches_),
       update_io_(*context_, {&programs_.update.program}, update_exchanges, kAhead) {
     if (kernels::LossScale* scale = loss_scale()) *scale = {};
+    for (const MethodState& s : options_.method->states())
+        method_states_.push_back({s.name, Mirrored(s.size * kFloat, *context_)});
+    for (const MethodState& s : options_.method->accumulators())
+        accumulators_.push_back({s.name, Buffer(s.size * kFloat, *context_)});
     for (const StepPrograms::Passes& passes : programs_.passes) {
         Runners& runners = runners_.emplace_back(Runners{executor(passes.first), {}});
         if (passes.further) runners.further.emplace(executor(*passes.further));
@@ -66,7 +76,6 @@ TrainingStep::TrainingStep(const Parameters& parameters, StepPrograms programs, 
         if (e != &*update_) pass_io_.bind(*e);
     }
     update_io_.bind(*update_);
-    reserve_results();
 }
 
 Executor TrainingStep::executor(const PlannedProgram& planned) {
@@ -75,25 +84,26 @@ Executor TrainingStep::executor(const PlannedProgram& planned) {
 
 /// All that stays on the device from step to step.
 void TrainingStep::bind_states(Executor& executor) {
-    const std::pair<const char*, void*> states[] = {{"parameters", values_.device()},
-                                                    {"gradients", gradients_.device()},
-                                                    {"moment1", moment1_.device()},
-                                                    {"moment2", moment2_.device()},
-                                                    {"copy", copy_.as<>()},
-                                                    {"loss_scale", loss_scale_.device()},
-                                                    {"importance", importance_.device()},
-                                                    {"importance_sums", importance_sums_.as<>()},
-                                                    {"importance_counts", importance_counts_.as<>()}};
+    const std::pair<const char*, void*> states[] = {
+        {"parameters", values_.device()}, {"gradients", gradients_.device()},
+        {"moment1", moment1_.device()},   {"moment2", moment2_.device()},
+        {"copy", copy_.as<>()},           {"loss_scale", loss_scale_.device()}};
     for (const auto& [name, pointer] : states) bind_if_named(executor, name, pointer);
+    for (const NamedState& state : method_states_) bind_if_named(executor, state.name, state.values.device());
+    for (const NamedBuffer& sums : accumulators_) bind_if_named(executor, sums.name, sums.values.as<>());
 }
 
-/// Room for what a step gives back.
-void TrainingStep::reserve_results() {
-    const int64_t kept = programs_.kept();
-    if (options_.routing) kept_positions_.resize(static_cast<size_t>(options_.batch * kept));
-    for (size_t i = 0; i < kept_positions_.size(); ++i)  // stays where no token is dropped
-        kept_positions_[i] = static_cast<int32_t>(static_cast<int64_t>(i) % kept);
-    position_loss_.resize(static_cast<size_t>(options_.batch * options_.masked));
+std::vector<Mirrored*> TrainingStep::states() {
+    std::vector<Mirrored*> all = {&values_, &moment1_, &moment2_, &loss_scale_};
+    for (NamedState& state : method_states_) all.push_back(&state.values);
+    return all;
+}
+
+std::span<float> TrainingStep::state(std::string_view name) {
+    const auto found =
+        std::ranges::find(method_states_, name, [](const NamedState& s) { return std::string_view(s.name); });
+    require(found != method_states_.end(), "{}: there is no state {}", options_.method->name(), name);
+    return {found->values.host<float>(), static_cast<size_t>(found->values.bytes() / kFloat)};
 }
 
 void TrainingStep::fetch_states() {
@@ -125,32 +135,30 @@ std::vector<Executor*> TrainingStep::executors() {
     return all;
 }
 
-/// The inputs of the micro-batch that begins at sequence `first`; `count` masked positions are in the whole batch.
-void TrainingStep::fill_inputs(const data::Batch& batch, int64_t first, const StepSettings& settings, double count) {
-    const StepOptions& o = options_;
-    stage_batch(pass_io_, batch, first, o.micro_batch);
-    const auto set = [&](std::string_view name, double value) {
+StepInfo TrainingStep::info_of(const data::Batch& batch, const StepSettings& settings) const {
+    const auto masked = std::ranges::count_if(batch.masked_weights, [](float w) { return w > 0; });
+    return {settings.step, settings.kind, static_cast<double>(masked), static_cast<double>(options_.batch)};
+}
+
+/// The inputs of the micro-batch that begins at sequence `first`.
+void TrainingStep::fill_inputs(const data::Batch& batch, int64_t first, const StepInfo& info) {
+    stage_batch(pass_io_, batch, first, options_.micro_batch);
+    for (const auto& [name, value] : options_.method->inputs(info)) {
         const auto scale = static_cast<float>(value);
         pass_io_.set(name, std::span(&scale, 1));
-    };
-    const double share = settings.kind == StepKind::align && o.align.full_mlm ? 0.5 : 1;  // of each pass's own losses
-    const double sequences = static_cast<double>(o.batch), divisor = std::max(count, 1.0);
-    set("mlm_scale", share / divisor);
-    set("nsp_scale", share / sequences);
-    set("kl_scale", settings.lambda / (o.kl_normalization == KlNormalization::tokens ? divisor : sequences));
-    const uint32_t dropout[] = {static_cast<uint32_t>(o.seed), static_cast<uint32_t>(o.seed >> 32),
-                                static_cast<uint32_t>(settings.step), static_cast<uint32_t>(first)};
+    }
+    const uint32_t dropout[] = {static_cast<uint32_t>(options_.seed), static_cast<uint32_t>(options_.seed >> 32),
+                                static_cast<uint32_t>(info.step), static_cast<uint32_t>(first)};
     pass_io_.set("dropout_state", std::span<const uint32_t>(dropout));
 }
 
-void TrainingStep::queue_backward(const data::Batch& batch, const StepSettings& settings) {
-    const StepPrograms::Passes& passes = programs_.of(settings.kind);
+void TrainingStep::queue_backward(const data::Batch& batch, const StepInfo& info) {
+    const StepPrograms::Passes& passes = programs_.of(info.kind);
     Runners& runners = runners_[static_cast<size_t>(&passes - programs_.passes.data())];
     check_batch(passes.first.program, batch, options_.batch, options_.sequence, options_.masked);
-    const auto count = std::ranges::count_if(batch.masked_weights, [](float w) { return w > 0; });
     for (int64_t first = 0; first < options_.batch; first += options_.micro_batch) {
         pass_io_.begin();
-        fill_inputs(batch, first, settings, static_cast<double>(count));
+        fill_inputs(batch, first, info);
         pass_io_.run(first == 0 ? runners.first : *runners.further);
     }
 }
@@ -174,66 +182,49 @@ void TrainingStep::queue_update(const StepSettings& settings) {
 }
 
 /// Of the step whose last micro-batch was begun `ago` micro-batches before the last.
-StepResult TrainingStep::result(const StepSettings& settings, int64_t ago) {
-    const bool align = settings.kind == StepKind::align, drops = settings.kind != StepKind::dense;
+StepResult TrainingStep::result(const StepInfo& info, int64_t ago) {
     pass_io_.finish(ago);
-    const auto totals = [&](std::string_view name) {
-        return pass_io_.has(name) ? pass_io_.at<float>(name, ago).data() : nullptr;
-    };
-    double kl_local = 0, kl_global = 0;
-    for (int64_t i = 0; i < micro_batches_; ++i) {
-        const int64_t its = ago + micro_batches_ - 1 - i;
-        std::ranges::copy(pass_io_.at<float>("position_loss", its),
-                          position_loss_.begin() + i * options_.micro_batch * options_.masked);
-        if (drops && pass_io_.has("kept_positions")) {
-            const auto kept = pass_io_.at<int32_t>("kept_positions", its);
-            std::ranges::copy(kept, kept_positions_.begin() + i * std::ssize(kept));
+    const Program& program = programs_.of(info.kind).first.program;
+    StepResult result;
+    for (const auto& [name, output, element] : sources_) {
+        if (!program.has(output)) continue;
+        double& number = result.numbers[name];
+        if (element != StepResultSource::kAll) {
+            number = pass_io_.at<float>(output, ago)[static_cast<size_t>(element)];
+            continue;
         }
-        if (!align) continue;
-        kl_local += sum(pass_io_.at<float>("kl_local", its));
-        kl_global += sum(pass_io_.at<float>("kl_global", its));
+        for (int64_t i = micro_batches_; i-- > 0;) number += sum(pass_io_.at<float>(output, ago + i));
     }
-    const float* mlm = totals("mlm_totals");
-    StepResult r{.mlm_loss = mlm[0], .mlm_count = mlm[1], .mlm_correct = mlm[2]};
-    if (const float* nsp = totals("nsp_totals")) r.nsp_loss = nsp[0], r.nsp_count = nsp[1];
-    const double count = std::max(r.mlm_count, 1.0), sequences = static_cast<double>(options_.batch);
-    const double main = r.mlm_loss / count + r.nsp_loss / sequences;
-    r.loss = main;
-    if (!align) return r;
-    const double divisor = options_.kl_normalization == KlNormalization::tokens ? count : sequences;
-    if (const float* full = totals("mlm_totals_full")) r.mlm_loss_full = full[0];
-    if (const float* full = totals("nsp_totals_full")) r.nsp_loss_full = full[0];
-    r.kl_local = kl_local / divisor;
-    r.kl_global = kl_global / divisor;
-    if (options_.align.full_mlm) r.loss = 0.5 * main + 0.5 * (r.mlm_loss_full / count + r.nsp_loss_full / sequences);
-    r.loss += settings.lambda * (r.kl_local + r.kl_global);
-    return r;
+    result.loss = options_.method->loss(info, result.numbers);
+    return result;
 }
 
 void TrainingStep::queue(const data::Batch& batch, const StepSettings& settings) {
     require(may_queue(), "step {}: {} steps are queued already", settings.step, queued_);
-    queue_backward(batch, settings);
+    const StepInfo info = info_of(batch, settings);
+    queue_backward(batch, info);
     queue_update(settings);
-    settings_[(begin_ + queued_++) % kAhead] = settings;
+    steps_[(begin_ + queued_++) % kAhead] = {settings, info};
 }
 
 StepOutcome TrainingStep::collect() {
     require(queued_ > 0, "no step is queued");
-    const StepSettings settings = settings_[begin_];
+    const auto [settings, info] = steps_[begin_];
     begin_ = (begin_ + 1) % kAhead;
     --queued_;
     update_io_.finish(queued_);
     StepOutcome outcome{
-        settings, result(settings, queued_ * micro_batches_), update_io_.at<float>("gradient_norm", queued_)[0], {}};
+        settings, info, result(info, queued_ * micro_batches_), update_io_.at<float>("gradient_norm", queued_)[0], {}};
     if (loss_scale_.bytes() > 0)
         outcome.loss_scale = 1 / update_io_.at<kernels::UpdateScalars>("scaled_scalars", queued_)[0].gradient_factor;
     return outcome;
 }
 
-StepResult TrainingStep::backward(const data::Batch& batch, int64_t step, StepKind kind, double lambda) {
-    const StepSettings settings{.step = step, .kind = kind, .lambda = lambda};
-    queue_backward(batch, settings);
-    return result(settings, 0);
+StepResult TrainingStep::backward(const data::Batch& batch, int64_t step, StepKind kind) {
+    const StepInfo info = info_of(batch, {.step = step, .kind = kind});
+    backward_kind_ = kind;
+    queue_backward(batch, info);
+    return result(info, 0);
 }
 
 double TrainingStep::update(int64_t step, double learning_rate) {

@@ -15,27 +15,26 @@
 
 namespace dropforge {
 
-/// Results of one step, over the whole batch. Losses and hits are sums; means are taken by who reads them.
+/// Results of one step, over the whole batch: by the names of Method::sources(). Losses and counts of hits are sums, in
+/// nats; means are taken by who reads them.
 struct StepResult {
-    double loss = 0;                                      // what is differentiated
-    double mlm_loss = 0, mlm_count = 0, mlm_correct = 0;  // in nats, masked positions, hits; of the pass with dropped
-                                                          // tokens, or the only one
-    double nsp_loss = 0, nsp_count = 0;
-    double mlm_loss_full = 0, nsp_loss_full = 0;  // of an align step's full pass
-    double kl_local = 0, kl_global = 0;           // of an align step: normalised, without λ
+    double loss = 0;  // what is differentiated
+    NamedNumbers numbers = {};
+
+    double operator[](std::string_view name) const { return numbers[name]; }
 };
 
-/// Which step, and what its results are measured in.
+/// Which step, and what its update is.
 struct StepSettings {
     int64_t step = 0;  // counts from 1 and selects the dropout
     StepKind kind = StepKind::dense;
-    double lambda = 0;         // weight of the divergences of an align step
-    double learning_rate = 0;  // of the update
+    double learning_rate = 0;
 };
 
 /// A step that is done.
 struct StepOutcome {
     StepSettings settings;
+    StepInfo info;
     StepResult result;
     double gradient_norm;
     std::optional<double> loss_scale;  // of its gradients, in fp16: halved after a norm that is not finite
@@ -57,10 +56,8 @@ class TrainingStep {
     float* gradients() { return gradients_.host<float>(); }
     float* moment1() { return moment1_.host<float>(); }
     float* moment2() { return moment2_.host<float>(); }
-    /// The value of each token id [V] where tokens are dropped, else empty. Set it before the first step.
-    std::span<float> importance() {
-        return {importance_.host<float>(), static_cast<size_t>(importance_.bytes()) / sizeof(float)};
-    }
+    /// Of the method's states. Set them before the first step.
+    std::span<float> state(std::string_view name);
     /// In fp16; else nullptr. The gradients that fetch_states() brings carry the scale.
     kernels::LossScale* loss_scale() {
         return loss_scale_.bytes() > 0 ? loss_scale_.host<kernels::LossScale>() : nullptr;
@@ -79,14 +76,22 @@ class TrainingStep {
     bool may_queue() const { return queued_ < (context_->on_host() ? 1 : kAhead); }
 
     /// Losses and gradients alone, and the update alone: waited for. No step may be queued.
-    StepResult backward(const data::Batch& batch, int64_t step, StepKind kind = StepKind::dense, double lambda = 0);
-    /// The optimizer's update number `step` from the gradients, and the importance table's. Gives the gradient norm.
+    StepResult backward(const data::Batch& batch, int64_t step, StepKind kind = StepKind::dense);
+    /// The optimizer's update number `step` from the gradients, and that of the method's states. Gives the gradient
+    /// norm.
     double update(int64_t step, double learning_rate);
-    /// Unreduced MLM losses of the last backward [batch*masked], of the pass with dropped tokens or the only one.
-    std::span<const float> position_loss() const { return position_loss_; }
-    /// Positions that stayed in the last step that dropped tokens [batch, programs().kept()], ascending in each
-    /// sequence.
-    std::span<const int32_t> kept_positions() const { return kept_positions_; }
+    /// What the last backward() left in that output of its Programs, of all micro-batches one after the other; empty if
+    /// they have none. E.g. position_loss f32 [batch*masked], unreduced.
+    template <typename T>
+    std::vector<T> output(std::string_view name) const {
+        std::vector<T> all;
+        if (!programs_.of(backward_kind_).first.program.has(name)) return all;
+        for (int64_t ago = micro_batches_; ago-- > 0;) {
+            const std::span<const T> one = pass_io_.at<T>(name, ago);
+            all.insert(all.end(), one.begin(), one.end());
+        }
+        return all;
+    }
 
     const StepPrograms& programs() const { return programs_; }
     /// Which kernels serve the operations that have run.
@@ -112,28 +117,44 @@ class TrainingStep {
     };
 
     Executor executor(const PlannedProgram& planned);
-    std::vector<Mirrored*> states() { return {&values_, &moment1_, &moment2_, &importance_, &loss_scale_}; }
+    /// A state of the method.
+    struct NamedState {
+        const char* name;
+        Mirrored values;
+    };
+    struct NamedBuffer {
+        const char* name;
+        Buffer values;
+    };
+
+    std::vector<Mirrored*> states();
     void bind_states(Executor& executor);
-    void reserve_results();
-    void queue_backward(const data::Batch& batch, const StepSettings& settings);
+    void queue_backward(const data::Batch& batch, const StepInfo& info);
     void queue_update(const StepSettings& settings);
-    void fill_inputs(const data::Batch& batch, int64_t first, const StepSettings& settings, double count);
-    StepResult result(const StepSettings& settings, int64_t ago);
+    void fill_inputs(const data::Batch& batch, int64_t first, const StepInfo& info);
+    StepInfo info_of(const data::Batch& batch, const StepSettings& settings) const;
+    StepResult result(const StepInfo& info, int64_t ago);
 
     StepPrograms programs_;
     const StepOptions& options_ = programs_.options;
     const int64_t micro_batches_ = options_.batch / options_.micro_batch;
     const kernels::KernelTable& table_;
     std::unique_ptr<kernels::Context> context_;
-    Mirrored values_, gradients_, moment1_, moment2_, importance_, loss_scale_;
-    Buffer importance_sums_, importance_counts_, copy_, arena_;
+    Mirrored values_, gradients_, moment1_, moment2_, loss_scale_;
+    std::vector<NamedState> method_states_;
+    const std::vector<StepResultSource> sources_ = options_.method->sources();
+    std::vector<NamedBuffer> accumulators_;
+    Buffer copy_, arena_;
     Staging pass_io_, update_io_;
     std::vector<Runners> runners_;  // as programs_.passes
     std::optional<Executor> update_;
-    StepSettings settings_[kAhead];  // of the queued steps, the oldest at begin_
+    struct Queued {
+        StepSettings settings;
+        StepInfo info;
+    };
+    Queued steps_[kAhead];  // that are queued, the oldest at begin_
     int64_t begin_ = 0, queued_ = 0;
-    std::vector<float> position_loss_;
-    std::vector<int32_t> kept_positions_;
+    StepKind backward_kind_ = programs_.passes.front().kind;  // of the last backward()
 };
 
 }  // namespace dropforge

@@ -53,10 +53,11 @@ TEST_CASE("an importance table that is missing, of another length, or not finite
         writer.add(name, std::span<const float>(given), {std::ssize(given)});
         writer.write(path);
         std::vector<float> table(4);
-        CHECK_THROWS_WITH_AS(read_importance(SafetensorsFile(path), table), doctest::Contains(what), Error);
+        CHECK_THROWS_WITH_AS(read_method_state(SafetensorsFile(path), "importance", table), doctest::Contains(what),
+                             Error);
     };
     const float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
-    refused({1, 2, 3, 4}, "unimportance", "batch.safetensors: no importance table");
+    refused({1, 2, 3, 4}, "unimportance", "batch.safetensors: no importance");
     refused({1, 2, 3}, "importance", "importance");
     refused({1, 2, 3, 4, 5}, "importance", "importance");
     refused({1, 2, nan, 4}, "importance", "importance[2] is nan, must be a finite number");
@@ -69,9 +70,9 @@ TEST_CASE("options of token dropping and ScTD that are impossible are refused by
     options.model = kCases / "a";
     options.batch = kCases / "a" / "batch.safetensors";
     options.out = scratch.path() / "result.safetensors";
-    options.method = Method::token_dropping;
+    options.method = "token_dropping";
     for (const double keep : {0.0, 33.0}) {
-        options.dropping.keep = {keep, false};
+        options.method_options.of<DroppingOptions>().keep = {keep, false};
         CHECK_THROWS_WITH_AS(parity(options), doctest::Contains("it must be 1 … 32, the length of the sequences"),
                              Error);
     }

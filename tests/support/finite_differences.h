@@ -21,8 +21,8 @@ inline std::string part_of(const HfTensor& t) {
 class GradientCheck {
   public:
     GradientCheck(const Parameters& parameters, TrainingStep& step, const data::Batch& batch, StepKind kind,
-                  double lambda = 0, int64_t number = 5)
-        : parameters_(parameters), step_(step), batch_(batch), kind_(kind), lambda_(lambda), number_(number) {
+                  int64_t number = 5)
+        : parameters_(parameters), step_(step), batch_(batch), kind_(kind), number_(number) {
         loss();
         gradients_.assign(step.gradients(), step.gradients() + parameters.size());
         values_.assign(step.values(), step.values() + parameters.size());
@@ -45,7 +45,7 @@ class GradientCheck {
     }
 
   private:
-    double loss() { return step_.backward(batch_, number_, kind_, lambda_).loss; }
+    double loss() { return step_.backward(batch_, number_, kind_).loss; }
 
     double slope(const std::string& part, double norm, double distance) {
         const auto [above, up] = at(part, norm, distance);
@@ -73,7 +73,6 @@ class GradientCheck {
     TrainingStep& step_;
     const data::Batch& batch_;
     StepKind kind_;
-    double lambda_;
     int64_t number_;  // of the step: selects the dropout
     std::vector<float> gradients_, values_;
 };
@@ -84,16 +83,16 @@ inline double gradient_error_limit(const Parameters& parameters, const data::Bat
     ReadyStep dense(parameters, options_for(batch, batch.sequences / 2));
     double worst = 0;
     for (const int64_t number : {5, 6, 7, 8})
-        for (const auto& [part, error] : GradientCheck(parameters, dense, batch, StepKind::dense, 0, number).errors())
+        for (const auto& [part, error] : GradientCheck(parameters, dense, batch, StepKind::dense, number).errors())
             if (!(error <= worst)) worst = error;  // NaN too
     return 4 * worst;
 }
 
 /// Checks every part's error.
 inline void check_gradient(const Parameters& parameters, TrainingStep& step, const data::Batch& batch, StepKind kind,
-                           double lambda, double limit) {
-    CAPTURE(std::string(name_of(kind)));
-    for (const auto& part : GradientCheck(parameters, step, batch, kind, lambda).errors()) {
+                           double limit) {
+    CAPTURE(static_cast<uint32_t>(kind));
+    for (const auto& part : GradientCheck(parameters, step, batch, kind).errors()) {
         const bool right = part.second <= limit;
         CHECK_MESSAGE(right, part.first << ": " << part.second << " > " << limit);
     }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/philox.h"
+#include "model/methods/sctd.h"
 #include "model/training/training_step.h"
 
 namespace dropforge::test {
@@ -90,14 +91,21 @@ inline StepOptions options_for(const data::Batch& b, int64_t micro_batch, DType 
             .seed = 3};
 }
 
-/// The same with dropped tokens, and steps of all kinds.
-inline StepOptions dropping_options_for(const data::Batch& b, int64_t micro_batch, int64_t keep,
-                                        DType dtype = DType::f32, const std::string& routing = "importance") {
+/// The same for ScTD of that model, with steps of all its kinds.
+inline StepOptions dropping_options_for(const BertConfig& c, const data::Batch& b, int64_t micro_batch, int64_t keep,
+                                        DType dtype = DType::f32, const DroppingOptions& dropping = {},
+                                        const SctdOptions& sctd = {}, std::shared_ptr<const Routing> routing = {}) {
     StepOptions o = options_for(b, micro_batch, dtype);
-    o.kinds = {StepKind::dense, StepKind::dropping, StepKind::align};
-    o.routing = make_routing(routing);
-    o.keep = keep;
+    DroppingOptions kept = dropping;
+    kept.keep = {static_cast<double>(keep), false};
+    o.method = std::make_shared<Sctd>(RunShape{c, b.length, 1000}, kept, sctd, std::move(routing));
+    o.kinds = {StepKind::dense, kDroppingStep, kAlignStep};
     return o;
+}
+
+/// The importance table of a step whose method has one, else empty.
+inline std::span<float> importance_of(TrainingStep& step) {
+    return step.programs().options.method->states().empty() ? std::span<float>() : step.state("importance");
 }
 
 /// Heads for such batches.
@@ -119,7 +127,7 @@ struct ReadyStep : TrainingStep {
     ReadyStep(const Parameters& parameters, const StepOptions& options)
         : TrainingStep(parameters, StepPrograms(parameters, options), kernels::cpu()) {
         parameters.initialize(values(), 1);
-        fill_importance(importance(), 1);
+        fill_importance(importance_of(*this), 1);
         store_states();
     }
 };
@@ -131,9 +139,9 @@ struct Backward {
 };
 
 inline Backward backward(const Parameters& parameters, const StepOptions& options, const data::Batch& batch,
-                         StepKind kind = StepKind::dense, double lambda = 0) {
+                         StepKind kind = StepKind::dense) {
     ReadyStep step(parameters, options);
-    const StepResult result = step.backward(batch, 5, kind, lambda);
+    const StepResult result = step.backward(batch, 5, kind);
     return {result, {step.gradients(), step.gradients() + parameters.size()}};
 }
 

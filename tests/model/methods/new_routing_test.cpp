@@ -30,10 +30,9 @@ BertConfig six_layers(float dropout) {
     return c;
 }
 
-StepOptions pyramid_options(const data::Batch& batch, int64_t micro_batch) {
-    StepOptions o = dropping_options_for(batch, micro_batch, kKeep);
-    o.routing = std::make_shared<PyramidRouting>();
-    return o;
+StepOptions pyramid_options(const BertConfig& c, const data::Batch& batch, int64_t micro_batch, double lambda = kLambda,
+                            std::shared_ptr<const Routing> routing = std::make_shared<PyramidRouting>()) {
+    return dropping_options_for(c, batch, micro_batch, kKeep, DType::f32, {}, {.lambda = lambda}, std::move(routing));
 }
 
 TEST_CASE("docs/new-routing.md shows this very file") {
@@ -47,8 +46,8 @@ TEST_CASE("every layer works on as many tokens as asked: FLOPs are the formula's
     const data::Batch batch = random_batch(small_config(0), 4, kSequence, 5);
     const BertConfig c = six_layers(0);
     const Parameters parameters(c, {});
-    const StepPrograms p(parameters, pyramid_options(batch, 2));
-    CHECK(p.kept() == kRows[1]);
+    const StepPrograms p(parameters, pyramid_options(c, batch, 2));
+    CHECK(p.options.method->chosen(kDroppingStep)[0].count == kRows[1]);
     // docs/algorithms.md, "FLOPs": R query rows over the rows of the layer before as keys.
     const auto h = static_cast<double>(c.hidden), f = static_cast<double>(c.intermediate),
                m = static_cast<double>(batch.masked), s = static_cast<double>(kSequence);
@@ -59,9 +58,8 @@ TEST_CASE("every layer works on as many tokens as asked: FLOPs are the formula's
     for (size_t i = 1; i < kRows.size(); ++i)
         dropped += layer(static_cast<double>(kRows[i]), static_cast<double>(kRows[i - 1]));
     const double heads = m * (2 * h * h + 2 * h * static_cast<double>(c.vocabulary));
-    CHECK(p.flops(StepKind::dropping) == 4 * 3 * (layer(s, s) + dropped + layer(m, s) + heads));
-    CHECK(p.flops(StepKind::align) ==
-          4 * 3 * (layer(s, s) + dropped + 4 * layer(s, s) + 2 * layer(m + 1, s) + 2 * heads));
+    CHECK(p.flops(kDroppingStep) == 4 * 3 * (layer(s, s) + dropped + layer(m, s) + heads));
+    CHECK(p.flops(kAlignStep) == 4 * 3 * (layer(s, s) + dropped + 4 * layer(s, s) + 2 * layer(m + 1, s) + 2 * heads));
     for (const PlannedProgram* planned : p.all())
         CHECK(static_cast<double>(planned->plan.bytes) <= 1.05 * static_cast<double>(planned->plan.lower_bound));
 }
@@ -117,18 +115,18 @@ TEST_CASE("what stays in a layer stayed in all before it: the largest values, of
 TEST_CASE("the gradient through nested choices is that of the loss, by finite differences") {
     const data::Batch batch = random_batch(small_config(0), 4, kSequence, 5, {.lengths = true});
     const Parameters parameters(six_layers(0.1f), {});
-    ReadyStep step(parameters, pyramid_options(batch, 2));
+    ReadyStep step(parameters, pyramid_options(parameters.config(), batch, 2));
     const double limit = gradient_error_limit(parameters, batch);
     CHECK(limit < 1e-3);  // far below a term left out, which is of the gradient's own size
-    check_gradient(parameters, step, batch, StepKind::dropping, 0, limit);
-    check_gradient(parameters, step, batch, StepKind::align, kLambda, limit);
+    check_gradient(parameters, step, batch, kDroppingStep, limit);
+    check_gradient(parameters, step, batch, kAlignStep, limit);
 }
 
 TEST_CASE("1 x 12, 3 x 4 and 12 x 1 give the same gradients, to f32 rounding, with dropout") {
     const data::Batch batch = random_batch(small_config(0), 12, kSequence, 5, {.lengths = true});
     const Parameters plain(six_layers(0), {}), dropped(six_layers(0.1f), {});
     const auto gradients = [&](const Parameters& p, const data::Batch& b, int64_t micro_batch) {
-        return backward(p, pyramid_options(b, micro_batch), b, StepKind::dropping).gradients;
+        return backward(p, pyramid_options(p.config(), b, micro_batch), b, kDroppingStep).gradients;
     };
     const std::vector<float> whole = gradients(plain, batch, 12), rounded = gradients(plain, reversed(batch), 12),
                              whole_dropped = gradients(dropped, batch, 12);
@@ -142,17 +140,18 @@ TEST_CASE("1 x 12, 3 x 4 and 12 x 1 give the same gradients, to f32 rounding, wi
 TEST_CASE("training with it lowers the loss of the whole model, and the table learns") {
     const data::Batch batch = random_batch(small_config(0), 8, kSequence, 5);
     const Parameters parameters(small_config(0.1f, 6), {});
-    ReadyStep step(parameters, pyramid_options(batch, 8));
-    const std::vector<float> before = step.programs().options.routing->table(203, {});
-    std::ranges::copy(before, step.importance().begin());
+    ReadyStep step(parameters, pyramid_options(parameters.config(), batch, 8, 0.05));
+    const std::vector<float> before = step.programs().options.method->initial_state("importance", {});
+    std::ranges::copy(before, importance_of(step).begin());
     const double first = step.backward(batch, 1).loss;
     for (int64_t i = 1; i <= 60; ++i) {
-        step.backward(batch, i, i % 10 == 0 ? StepKind::align : StepKind::dropping, 0.05);
+        step.backward(batch, i, i % 10 == 0 ? kAlignStep : kDroppingStep);
         step.update(i, 3e-3);
     }
     CHECK(step.backward(batch, 61).loss < 0.7 * first);
-    CHECK(step.importance()[static_cast<size_t>(batch.masked_labels[0])] < before[0]);
-    CHECK(step.importance()[kSpecial.mask] == kNeverDropped);
+    const auto label = static_cast<size_t>(batch.masked_labels[0]);
+    CHECK(importance_of(step)[label] < before[label]);
+    CHECK(importance_of(step)[kSpecial.mask] == kNeverDropped);
 }
 
 /// As many rows as it is given.
@@ -173,9 +172,9 @@ TEST_CASE("impossible numbers of tokens are refused by layer; those at the edge 
     const data::Batch batch = random_batch(small_config(0), 2, kSequence, 5);
     const Parameters parameters(small_config(0, 4), {});
     const auto build = [&](std::vector<int64_t> rows) {
-        StepOptions o = pyramid_options(batch, 2);
-        o.routing = std::make_shared<GivenRouting>(std::move(rows));
-        return StepPrograms(parameters, o).kept();
+        const StepOptions o =
+            pyramid_options(parameters.config(), batch, 2, kLambda, std::make_shared<GivenRouting>(std::move(rows)));
+        return StepPrograms(parameters, o).options.method->chosen(kDroppingStep)[0].count;
     };
     const auto refused = [&](std::vector<int64_t> rows, const char* what) {
         CHECK_THROWS_WITH_AS(build(std::move(rows)), what, Error);
@@ -197,11 +196,9 @@ TEST_CASE("tokens dropped in the first layer or in the last but one: the gradien
     const double limit = gradient_error_limit(parameters, batch);
     for (const std::vector<int64_t>& rows : {std::vector<int64_t>{9, 9, 5, 0}, {24, 24, 9, 0}}) {
         CAPTURE(rows[0]);
-        StepOptions options = pyramid_options(batch, 2);
-        options.routing = std::make_shared<GivenRouting>(rows);
-        ReadyStep step(parameters, options);
-        check_gradient(parameters, step, batch, StepKind::dropping, 0, limit);
-        check_gradient(parameters, step, batch, StepKind::align, kLambda, limit);
+        ReadyStep step(parameters, pyramid_options(c, batch, 2, kLambda, std::make_shared<GivenRouting>(rows)));
+        check_gradient(parameters, step, batch, kDroppingStep, limit);
+        check_gradient(parameters, step, batch, kAlignStep, limit);
     }
 }
 

@@ -19,12 +19,12 @@ namespace {
 
 using namespace test;
 
-constexpr StepKind kKinds[] = {StepKind::dense, StepKind::dropping, StepKind::align};
+constexpr StepKind kKinds[] = {StepKind::dense, kDroppingStep, kAlignStep};
 
 std::vector<int32_t> kept_of(const TrainingStep& step, int64_t sequence) {
-    const auto kept = step.kept_positions().subspan(static_cast<size_t>(sequence * step.programs().kept()),
-                                                    static_cast<size_t>(step.programs().kept()));
-    return {kept.begin(), kept.end()};
+    const std::vector<int32_t> kept = step.output<int32_t>("kept_positions");
+    const int64_t count = step.programs().options.method->chosen(kDroppingStep)[0].count;
+    return {kept.begin() + sequence * count, kept.begin() + (sequence + 1) * count};
 }
 
 template <typename T>
@@ -36,9 +36,9 @@ bool same_bits(const T* a, const T* b, int64_t n) {
 void check_same_steps(TrainingStep& dropping, TrainingStep& dense, const data::Batch& batch, int64_t parameters) {
     for (int64_t i = 1; i <= 3; ++i) {
         CAPTURE(i);
-        const StepResult a = dropping.backward(batch, i, StepKind::dropping), b = dense.backward(batch, i);
+        const StepResult a = dropping.backward(batch, i, kDroppingStep), b = dense.backward(batch, i);
         CHECK(a.loss == b.loss);
-        CHECK(std::ranges::equal(dropping.position_loss(), dense.position_loss()));
+        CHECK(dropping.output<float>("position_loss") == dense.output<float>("position_loss"));
         CHECK(same_bits(dropping.gradients(), dense.gradients(), parameters));
         CHECK(dropping.update(i, 1e-3) == dense.update(i, 1e-3));
         CHECK(same_bits(dropping.values(), dense.values(), parameters));
@@ -52,10 +52,10 @@ TEST_CASE("keep = S is the dense step, bit for bit, with dropout") {
         const Parameters parameters(small_config(0.1f, 4), heads_for(batch));
         for (const DType dtype : {DType::f32, DType::bf16}) {
             CAPTURE(std::string(name_of(dtype)));
-            ReadyStep dropping(parameters, dropping_options_for(batch, 3, 24, dtype)),
+            ReadyStep dropping(parameters, dropping_options_for(parameters.config(), batch, 3, 24, dtype)),
                 dense(parameters, options_for(batch, 3, dtype));
             check_same_steps(dropping, dense, batch, parameters.size());
-            CHECK(dropping.programs().flops(StepKind::dropping) == dense.programs().flops(StepKind::dense));
+            CHECK(dropping.programs().flops(kDroppingStep) == dense.programs().flops(StepKind::dense));
         }
     }
 }
@@ -65,14 +65,14 @@ TEST_CASE("routing picks what a sort picks, with ties and padding") {
     const Parameters parameters(small_config(0, 4), {});
     for (const int64_t keep : {2, 7, 12, 23}) {
         CAPTURE(keep);
-        ReadyStep step(parameters, dropping_options_for(batch, 3, keep));
-        REQUIRE(step.programs().kept() == keep);
+        ReadyStep step(parameters, dropping_options_for(parameters.config(), batch, 3, keep));
+        REQUIRE(step.programs().options.method->chosen(kDroppingStep)[0].count == keep);
         for (uint64_t table = 0; table < 4; ++table) {
-            fill_importance(step.importance(), table);
-            for (const StepKind kind : {StepKind::dropping, StepKind::align}) {
-                step.backward(batch, 1, kind, 0.05);
+            fill_importance(importance_of(step), table);
+            for (const StepKind kind : {kDroppingStep, kAlignStep}) {
+                step.backward(batch, 1, kind);
                 for (int64_t s = 0; s < batch.sequences; ++s) {
-                    const std::vector<float> values = values_of(step.importance(), batch, s);
+                    const std::vector<float> values = values_of(importance_of(step), batch, s);
                     CHECK(kept_of(step, s) == sorted_choice(values, batch.lengths[static_cast<size_t>(s)], keep));
                 }
             }
@@ -88,12 +88,12 @@ TEST_CASE("1 x 16, 4 x 4 and 16 x 1 give the same gradients and importance, to f
         std::vector<float> importance;
     };
     const auto pass = [&](const Parameters& p, const data::Batch& b, int64_t micro_batch, const std::string& routing) {
-        ReadyStep step(p, dropping_options_for(b, micro_batch, 11, DType::f32, routing));
+        ReadyStep step(p, dropping_options_for(p.config(), b, micro_batch, 11, DType::f32, {.routing = routing}));
         Pass r;
-        r.result = step.backward(b, 5, StepKind::dropping);
+        r.result = step.backward(b, 5, kDroppingStep);
         r.gradients.assign(step.gradients(), step.gradients() + p.size());
         step.update(1, 0);
-        r.importance.assign(step.importance().begin(), step.importance().end());
+        r.importance.assign(importance_of(step).begin(), importance_of(step).end());
         return r;
     };
     const Pass whole = pass(plain, batch, 16, "importance"), rounded = pass(plain, reversed(batch), 16, "importance"),
@@ -110,31 +110,32 @@ TEST_CASE("1 x 16, 4 x 4 and 16 x 1 give the same gradients and importance, to f
         CHECK(difference(table, parts_of.importance, whole.importance) <=
               8 * difference(table, rounded.importance, whole.importance) + 16 * 0x1p-24);
         CHECK(random_parts.importance == random.importance);  // it does not learn
-        CHECK(parts_of.result.mlm_count == whole.result.mlm_count);
+        CHECK(parts_of.result["mlm_count"] == whole.result["mlm_count"]);
     }
 }
 
 /// One step's update of the table against the formula in double precision (docs/algorithms.md, "Token dropping").
 void check_update(TrainingStep& step, const data::Batch& batch, StepKind kind, double beta) {
-    const std::vector<float> before(step.importance().begin(), step.importance().end());
-    step.backward(batch, 1, kind, 0.05);
+    const std::vector<float> before(importance_of(step).begin(), importance_of(step).end());
+    step.backward(batch, 1, kind);
+    const std::vector<float> loss = step.output<float>("position_loss");
     std::vector<double> sum(before.size()), count(before.size());
     for (size_t i = 0; i < batch.masked_labels.size(); ++i) {
         if (batch.masked_weights[i] == 0) continue;
-        sum[static_cast<size_t>(batch.masked_labels[i])] += double{step.position_loss()[i]};
+        sum[static_cast<size_t>(batch.masked_labels[i])] += double{loss[i]};
         count[static_cast<size_t>(batch.masked_labels[i])] += 1;
     }
     step.update(1, 1e-3);
     std::set<size_t> fixed;
     for (const kernels::FixedValue& f : fixed_values(kSpecial)) {
         fixed.insert(static_cast<size_t>(f.id));
-        CHECK(step.importance()[static_cast<size_t>(f.id)] == f.value);
+        CHECK(importance_of(step)[static_cast<size_t>(f.id)] == f.value);
     }
     size_t changed = 0;
     for (size_t id = 0; id < before.size(); ++id) {
         if (fixed.contains(id)) continue;
         CAPTURE(id);
-        const float got = step.importance()[id];
+        const float got = importance_of(step)[id];
         if (count[id] == 0) {
             CHECK(got == before[id]);
             continue;
@@ -158,10 +159,10 @@ TEST_CASE("every kind of step, a dense one too, records importance: the formula'
     const Parameters parameters(small_config(0.1f, 4), {});
     for (const double beta : {0.995, 0.5}) {
         CAPTURE(beta);
-        StepOptions options = dropping_options_for(batch, 6, 12);
-        options.importance_beta = beta;
+        const StepOptions options =
+            dropping_options_for(parameters.config(), batch, 6, 12, DType::f32, {.importance_beta = beta});
         for (const StepKind kind : kKinds) {
-            CAPTURE(std::string(name_of(kind)));
+            CAPTURE(static_cast<uint32_t>(kind));
             ReadyStep step(parameters, options);
             check_update(step, batch, kind, beta);
         }
@@ -171,24 +172,26 @@ TEST_CASE("every kind of step, a dense one too, records importance: the formula'
 TEST_CASE("a gradient that is not finite leaves the importance table as it was") {
     const data::Batch batch = random_batch(small_config(0), 4, 24, 5);
     const Parameters parameters(small_config(0, 4), {});
-    ReadyStep step(parameters, dropping_options_for(batch, 4, 12));
-    const std::vector<float> before(step.importance().begin(), step.importance().end());
-    step.backward(batch, 1, StepKind::dropping);
+    ReadyStep step(parameters, dropping_options_for(parameters.config(), batch, 4, 12));
+    const std::vector<float> before(importance_of(step).begin(), importance_of(step).end());
+    step.backward(batch, 1, kDroppingStep);
     step.gradients()[parameters.tensors().front().offset] = std::numeric_limits<float>::quiet_NaN();
     CHECK(!std::isfinite(step.update(1, 1e-3)));
-    CHECK(std::ranges::equal(step.importance(), before));
+    CHECK(std::ranges::equal(importance_of(step), before));
 }
 
 TEST_CASE("random routing: other tokens at every step, the same at the same step; special ones always stay") {
     const data::Batch batch = random_batch(small_config(0), 8, 24, 5);
     const Parameters parameters(small_config(0, 4), {});
-    ReadyStep step(parameters, dropping_options_for(batch, 4, 12, DType::f32, "random"));
-    std::ranges::fill(step.importance(), 0.0f);
-    for (const kernels::FixedValue& f : fixed_values(kSpecial)) step.importance()[static_cast<size_t>(f.id)] = f.value;
+    ReadyStep step(parameters,
+                   dropping_options_for(parameters.config(), batch, 4, 12, DType::f32, {.routing = "random"}));
+    std::ranges::fill(importance_of(step), 0.0f);
+    for (const kernels::FixedValue& f : fixed_values(kSpecial))
+        importance_of(step)[static_cast<size_t>(f.id)] = f.value;
     std::set<std::vector<int32_t>> seen;
     std::vector<int> kept(24);
     for (int64_t i = 1; i <= 10; ++i) {
-        step.backward(batch, i, StepKind::dropping);
+        step.backward(batch, i, kDroppingStep);
         for (int64_t s = 0; s < batch.sequences; ++s) {
             const std::vector<int32_t> positions = kept_of(step, s);
             seen.insert(positions);
@@ -204,12 +207,12 @@ TEST_CASE("random routing: other tokens at every step, the same at the same step
     CHECK(kept[0] == 80);      // [CLS]
     // About half of 80 draws each: 5 standard deviations of a binomial distribution are 22.
     for (size_t p = 1; p < kept.size(); ++p) CHECK(std::abs(kept[p] - 40) < 23);
-    step.backward(batch, 3, StepKind::dropping);
-    const std::vector<int32_t> third(step.kept_positions().begin(), step.kept_positions().end());
-    step.backward(batch, 4, StepKind::dropping);
-    CHECK(!std::ranges::equal(step.kept_positions(), third));
-    step.backward(batch, 3, StepKind::dropping);
-    CHECK(std::ranges::equal(step.kept_positions(), third));
+    step.backward(batch, 3, kDroppingStep);
+    const std::vector<int32_t> third = step.output<int32_t>("kept_positions");
+    step.backward(batch, 4, kDroppingStep);
+    CHECK(step.output<int32_t>("kept_positions") != third);
+    step.backward(batch, 3, kDroppingStep);
+    CHECK(step.output<int32_t>("kept_positions") == third);
 }
 
 TEST_CASE("a routing that there is not is refused by name") {
@@ -221,17 +224,16 @@ TEST_CASE("a routing that there is not is refused by name") {
 TEST_CASE("frequency routing: rarer ids stay, and the table does not learn") {
     const data::Batch batch = random_batch(small_config(0), 8, 24, 5);
     const Parameters parameters(small_config(0, 4), {});
-    ReadyStep step(parameters, dropping_options_for(batch, 4, 12, DType::f32, "frequency"));
-    const Routing& routing = *step.programs().options.routing;
-    CHECK(routing.wants_counts());
+    ReadyStep step(parameters,
+                   dropping_options_for(parameters.config(), batch, 4, 12, DType::f32, {.routing = "frequency"}));
     std::vector<int64_t> counts;
     PhiloxStream random(2, 0);
-    for (size_t id = 0; id < step.importance().size(); ++id) counts.push_back(random.below(1000));
-    const std::vector<float> table = routing.table(std::ssize(counts), counts);
-    std::ranges::copy(table, step.importance().begin());
-    for (const kernels::FixedValue& f : fixed_values(kSpecial)) step.importance()[static_cast<size_t>(f.id)] = f.value;
-    const std::vector<float> before(step.importance().begin(), step.importance().end());
-    step.backward(batch, 1, StepKind::dropping);
+    for (size_t id = 0; id < importance_of(step).size(); ++id) counts.push_back(random.below(1000));
+    const std::vector<float> table =
+        step.programs().options.method->initial_state("importance", [&] { return counts; });
+    std::ranges::copy(table, importance_of(step).begin());
+    const std::vector<float> before(importance_of(step).begin(), importance_of(step).end());
+    step.backward(batch, 1, kDroppingStep);
     for (int64_t s = 0; s < batch.sequences; ++s) {
         int64_t rarest_dropped = 1000, most_frequent_kept = 0;
         const std::vector<int32_t> positions = kept_of(step, s);
@@ -247,7 +249,7 @@ TEST_CASE("frequency routing: rarer ids stay, and the table does not learn") {
         CHECK(most_frequent_kept <= rarest_dropped);
     }
     step.update(1, 1e-3);
-    CHECK(std::ranges::equal(step.importance(), before));
+    CHECK(std::ranges::equal(importance_of(step), before));
 }
 
 TEST_CASE("no step of any kind allocates after the first of its kind") {
@@ -255,11 +257,11 @@ TEST_CASE("no step of any kind allocates after the first of its kind") {
     const Parameters parameters(small_config(0.1f, 4), {});
     for (const DType dtype : {DType::f32, DType::bf16}) {
         CAPTURE(std::string(name_of(dtype)));
-        ReadyStep step(parameters, dropping_options_for(batch, 16, 12, dtype));
+        ReadyStep step(parameters, dropping_options_for(parameters.config(), batch, 16, 12, dtype));
         int64_t i = 0, before = 0;
         for (int round = 0; round < 3; ++round) {
             for (const StepKind kind : kKinds) {
-                step.backward(batch, ++i, kind, 0.05);
+                step.backward(batch, ++i, kind);
                 step.update(i, 1e-4);
             }
             if (round == 0) before = allocations();
@@ -271,10 +273,10 @@ TEST_CASE("no step of any kind allocates after the first of its kind") {
 TEST_CASE("training with dropped tokens lowers the loss of the whole model on a batch it sees again") {
     const data::Batch batch = random_batch(small_config(0), 8, 24, 5);
     const Parameters parameters(small_config(0, 4), {});
-    ReadyStep step(parameters, dropping_options_for(batch, 8, 12));
+    ReadyStep step(parameters, dropping_options_for(parameters.config(), batch, 8, 12));
     const double first = step.backward(batch, 1).loss;
     for (int64_t i = 1; i <= 60; ++i) {
-        step.backward(batch, i, StepKind::dropping);
+        step.backward(batch, i, kDroppingStep);
         step.update(i, 3e-3);
     }
     CHECK(step.backward(batch, 61).loss < 0.7 * first);

@@ -61,12 +61,12 @@ void check_guarded(const fs::path& path, const std::function<std::string()>& rea
 }
 
 /// A run of two steps of a tiny model; its checkpoints are small.
-struct Run {
+struct FinishedRun {
     TemporaryFolder folder;
     fs::path data = prepare_data(folder.path(), 100, 110), out = folder / "run";
     fs::path checkpoint = out / "checkpoints/step-00000002";
 
-    Run() {
+    FinishedRun() {
         succeed({"pretrain",
                  "bert-tiny",
                  "--quiet",
@@ -104,7 +104,7 @@ std::string text_of(const data::Dataset& dataset) {
 }  // namespace
 
 TEST_CASE("a data folder: shards, vocab.txt, dataset.json") {
-    const Run run;
+    const FinishedRun run;
     const auto read = [&] {
         const data::Dataset dataset(run.data, data::Split::train);
         return data::Receipt::load(run.data).json().dump() + read_text(dataset.vocabulary_path()) + text_of(dataset);
@@ -113,7 +113,7 @@ TEST_CASE("a data folder: shards, vocab.txt, dataset.json") {
 }
 
 TEST_CASE("a checkpoint: each of its files, and the manifest that guards them") {
-    const Run run;
+    const FinishedRun run;
     for (const auto& entry : fs::directory_iterator(run.checkpoint)) {
         const fs::path path = entry.path();
         check_guarded(path, [&] {
@@ -124,7 +124,7 @@ TEST_CASE("a checkpoint: each of its files, and the manifest that guards them") 
 }
 
 TEST_CASE("a run: config.toml; of metrics.jsonl no other line is lost") {
-    const Run run;
+    const FinishedRun run;
     check_guarded(run.out / "config.toml", [&] { return recorded_config(run.out)->to_toml(); });
     const fs::path metrics = run.out / "metrics.jsonl", aside = run.out / "set-aside-metrics.jsonl";
     const auto lines_of = [](const std::string& text) {
@@ -154,7 +154,7 @@ TEST_CASE("a run: config.toml; of metrics.jsonl no other line is lost") {
 }
 
 TEST_CASE("a model folder of others has no checksums: it is refused or read, and its weights may be other numbers") {
-    const Run run;
+    const FinishedRun run;
     fs::remove(run.checkpoint / "manifest.json");
     const auto shapes = [&] {
         const Model model = load_model(run.checkpoint);

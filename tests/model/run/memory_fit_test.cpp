@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "model/methods/sctd.h"
 
 using namespace dropforge;
 
@@ -113,7 +114,7 @@ TEST_CASE("the table: every length and precision, and what the plans themselves 
         same.data.sequence = r.sequence;
         same.train.precision = r.precision;
         same.train.gelu_output = r.keep_gelu ? GeluOutput::keep : GeluOutput::recompute;
-        same.sctd.recompute = r.recompute;
+        if (!r.switches.empty()) same.method_options.of<SctdOptions>().recompute = r.switches[0];
         same.train.micro_batch = r.micro_batch;
         CHECK(RunPlan(same, device_with(memory, "cuda")).memory_bytes() == r.memory_bytes);
     }

@@ -128,7 +128,7 @@ void check_killed_sctd(const std::string& precision, uint64_t seed) {
     CHECK(with >= 10);
     CHECK(without >= 5);
     // The table has learned.
-    const auto table = load_importance(list_checkpoints(folder / "run").back().path);
+    const auto table = load_method_states(list_checkpoints(folder / "run").back().path).at("importance");
     CHECK(std::ranges::count_if(table, [](float v) { return v > 0 && v < 8; }) > 10);
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/installation.h"
+#include "model/methods/sctd.h"
 #include "tests/support/message_of.h"
 
 using namespace dropforge;
@@ -244,13 +245,13 @@ TEST_CASE("a run that goes on keeps its micro-batch, unless another is asked for
 
 TEST_CASE("dropping.keep: a float is a share, an integer a count, printed as given") {
     const auto keep = [](const std::string& value) {
-        return RunConfig::from_toml("[dropping]\nkeep = " + value, "a.toml").dropping.keep;
+        return RunConfig::from_toml("[dropping]\nkeep = " + value, "a.toml").method_options.of<DroppingOptions>().keep;
     };
     for (const auto& [value, is_share] : {std::pair{"0.5", true}, {"0.3", true}, {"1.0", true}, {"64", false}}) {
         RunConfig config;
-        config.dropping.keep = keep(value);
-        CHECK(config.dropping.keep.is_share == is_share);
-        CHECK(config.dropping.keep.text() == value);
+        config.method_options.of<DroppingOptions>().keep = keep(value);
+        CHECK(config.method_options.of<DroppingOptions>().keep.is_share == is_share);
+        CHECK(config.method_options.of<DroppingOptions>().keep.text() == value);
         CHECK(config.to_toml().find(fmt::format("\nkeep = {}\n", value)) != std::string::npos);
     }
     CHECK(keep("64") == Keep{64, false});
@@ -280,14 +281,14 @@ TEST_CASE("a new interval or λ is constant until its end is given, whatever the
     RunConfig config;
     config.set({Setting::parse("sctd.interval_end=5"), Setting::parse("sctd.interval=20"),
                 Setting::parse("sctd.lambda_end=0"), Setting::parse("sctd.lambda=0.1")});
-    CHECK(config.sctd.last_interval() == 5);
-    CHECK(config.sctd.last_lambda() == 0);
+    CHECK(config.method_options.of<SctdOptions>().last_interval() == 5);
+    CHECK(config.method_options.of<SctdOptions>().last_lambda() == 0);
     auto again = RunConfig::from_toml(config.to_toml(), "resolved");
     CHECK(again.to_toml() == config.to_toml());
     again.set("sctd.interval=8");
     again.set("sctd.lambda=0.2");
-    CHECK(again.sctd.last_interval() == 8);
-    CHECK(again.sctd.last_lambda() == 0.2);
+    CHECK(again.method_options.of<SctdOptions>().last_interval() == 8);
+    CHECK(again.method_options.of<SctdOptions>().last_lambda() == 0.2);
     config.set({Setting::parse("model.intermediate=100"), Setting::parse("model.hidden=24"),
                 Setting::parse("model.preset=bert-tiny")});
     CHECK(config.model.hidden == 24);
@@ -319,11 +320,11 @@ TEST_CASE("to_toml: every key, and reads back as the same text") {
     CHECK(again.train.seed == 9223372036854775807);
     CHECK(again.model.hidden_dropout == 0.3f);
     CHECK(again.data.path == config.data.path);
-    CHECK(again.train.method == Method::sctd);
-    CHECK(again.dropping.routing == "frequency");
-    CHECK(again.sctd.pooled == Pooling::mean);
-    CHECK(again.sctd.kl_normalization == KlNormalization::sequences);
-    CHECK_FALSE(again.sctd.full_mlm);
+    CHECK(again.train.method == "sctd");
+    CHECK(again.method_options.of<DroppingOptions>().routing == "frequency");
+    CHECK(again.method_options.of<SctdOptions>().pooled == Pooling::mean);
+    CHECK(again.method_options.of<SctdOptions>().kl_normalization == KlNormalization::sequences);
+    CHECK_FALSE(again.method_options.of<SctdOptions>().full_mlm);
     CHECK(text.find("dropout = 0.3\n") != std::string::npos);  // not 0.30000001192092896
     CHECK(text.find("clip = 1e+30\n") != std::string::npos);
     CHECK(text.find("weight_decay = 3.0\n") != std::string::npos);

@@ -2,23 +2,25 @@
 // label: levels
 #include <doctest/doctest.h>
 
+#include "model/methods/sctd.h"
 #include "model/training/step_programs.h"
 
 namespace dropforge {
 namespace {
 
 constexpr const char* kPresets[] = {"bert-mini", "bert-small", "bert-medium", "bert-base", "bert-large"};
-constexpr StepKind kKinds[] = {StepKind::dense, StepKind::dropping, StepKind::align};
+constexpr StepKind kKinds[] = {StepKind::dense, kDroppingStep, kAlignStep};
 
-StepOptions options_for(int64_t sequence, int64_t keep, DType dtype) {
+StepOptions options_for(const BertConfig& c, int64_t sequence, int64_t keep, DType dtype,
+                        const SctdOptions& sctd = {}) {
+    const DroppingOptions dropping{.keep = {static_cast<double>(keep), false}};
     return {.batch = 16,
             .micro_batch = 8,
             .sequence = sequence,
             .masked = (15 * sequence + 50) / 100,
             .dtype = dtype,
-            .kinds = {std::begin(kKinds), std::end(kKinds)},
-            .routing = make_routing("importance"),
-            .keep = keep};
+            .method = std::make_shared<Sctd>(RunShape{c, sequence, 1000}, dropping, sctd),
+            .kinds = {std::begin(kKinds), std::end(kKinds)}};
 }
 
 /// docs/algorithms.md, "FLOPs": of one sequence.
@@ -31,7 +33,7 @@ struct Formula {
           f(static_cast<double>(c.intermediate)),
           vocabulary(static_cast<double>(c.vocabulary)),
           s(static_cast<double>(o.sequence)),
-          k(static_cast<double>(o.keep)),
+          k(static_cast<double>(o.method->chosen(kDroppingStep)[0].count)),
           m(static_cast<double>(o.masked)) {}
 
     double layer(double queries, double keys) const {
@@ -51,7 +53,7 @@ struct Formula {
 };
 
 void check_flops(const StepPrograms& p, StepKind kind, double a_sequence) {
-    CAPTURE(std::string(name_of(kind)));
+    CAPTURE(static_cast<uint32_t>(kind));
     const StepPrograms::Passes& passes = p.of(kind);
     CHECK(passes.first.program.flops() == static_cast<double>(p.options.micro_batch) * a_sequence);
     CHECK(passes.further->program.flops() == passes.first.program.flops());
@@ -66,12 +68,13 @@ TEST_CASE("every preset: FLOPs are the formula's, plans at most 1.05 x their low
             for (const DType dtype : {DType::f32, DType::bf16}) {
                 CAPTURE(sequence);
                 CAPTURE(std::string(name_of(dtype)));
-                const StepOptions options = options_for(sequence, dtype == DType::f32 ? sequence / 2 : 77, dtype);
+                const StepOptions options =
+                    options_for(parameters.config(), sequence, dtype == DType::f32 ? sequence / 2 : 77, dtype);
                 const StepPrograms p(parameters, options);
                 const Formula formula(parameters.config(), options);
                 check_flops(p, StepKind::dense, formula.dense());
-                check_flops(p, StepKind::dropping, formula.dropping());
-                check_flops(p, StepKind::align, formula.align(formula.m + 1, formula.m + 1, 1, true));
+                check_flops(p, kDroppingStep, formula.dropping());
+                check_flops(p, kAlignStep, formula.align(formula.m + 1, formula.m + 1, 1, true));
                 for (const PlannedProgram* planned : p.all()) {
                     CAPTURE(planned->program.name());
                     CHECK(static_cast<double>(planned->plan.bytes) <=
@@ -89,15 +92,15 @@ TEST_CASE("an align step's variants: FLOPs are the formula's") {
             for (const Pooling pooled : {Pooling::cls, Pooling::mean}) {
                 CAPTURE(share);
                 CAPTURE(full_mlm);
-                CAPTURE(std::string(name_of(pooled)));
-                StepOptions options = options_for(128, 51, DType::f32);
-                options.align = {pooled, full_mlm, share};
+                CAPTURE(std::string(kPoolingNames[static_cast<size_t>(pooled)]));
+                const SctdOptions sctd{.pooled = pooled, .full_mlm = full_mlm, .share_trunk = share};
+                const StepOptions options = options_for(parameters.config(), 128, 51, DType::f32, sctd);
                 const Formula formula(parameters.config(), options);
                 const bool mean = pooled == Pooling::mean;
                 const double last = mean ? formula.s : formula.m + 1, full_last = mean       ? formula.s
                                                                                   : full_mlm ? last
                                                                                              : 1;
-                check_flops(StepPrograms(parameters, options), StepKind::align,
+                check_flops(StepPrograms(parameters, options), kAlignStep,
                             formula.align(last, full_last, share ? 1 : 2, full_mlm));
             }
 }
@@ -106,12 +109,12 @@ TEST_CASE("bert-base, 512 tokens: dropping half of them needs at most 0.85 of th
     const Parameters parameters(BertConfig::preset("bert-base"), {});
     for (const DType dtype : {DType::f32, DType::bf16}) {
         CAPTURE(std::string(name_of(dtype)));
-        const StepPrograms p(parameters, options_for(512, 256, dtype));
+        const StepPrograms p(parameters, options_for(parameters.config(), 512, 256, dtype));
         const auto bytes = [&](StepKind kind) { return static_cast<double>(p.of(kind).first.plan.bytes); };
-        MESSAGE(std::string(name_of(dtype)) << ": dropping " << bytes(StepKind::dropping) / bytes(StepKind::dense)
-                                            << ", align " << bytes(StepKind::align) / bytes(StepKind::dense)
+        MESSAGE(std::string(name_of(dtype)) << ": dropping " << bytes(kDroppingStep) / bytes(StepKind::dense)
+                                            << ", align " << bytes(kAlignStep) / bytes(StepKind::dense)
                                             << " of the dense plan's " << bytes(StepKind::dense) / 1e9 << " GB");
-        CHECK(bytes(StepKind::dropping) <= 0.85 * bytes(StepKind::dense));
+        CHECK(bytes(kDroppingStep) <= 0.85 * bytes(StepKind::dense));
     }
 }
 
