@@ -48,6 +48,7 @@ int main(int argc, char** argv) {
         add_fill(app, common);
         add_inspect(app, common);
         add_evaluate(app, common);
+        add_curve(app, common);
     };
     return run_command_line(
         {.name = "dropforge",

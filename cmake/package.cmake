@@ -1,4 +1,4 @@
-# What `cmake --install` installs and `cpack` packs (./dev package): the programs, configs, docs, and what scripts/manual.pl makes of the
+# What `cmake --install` installs and `cpack` packs (./dev package): the programs, configs, docs, and what scripts/package/manual.py makes of the
 # programs' --help.
 
 # The build folder has the configs where an installation has them.
@@ -20,8 +20,13 @@ file(GLOB documents docs/*.md)
 install(FILES README.md ${documents} TYPE DOC)
 install(FILES LICENSE TYPE DOC RENAME copyright)
 install(CODE "
-    execute_process(COMMAND perl \"${PROJECT_SOURCE_DIR}/scripts/manual.pl\" \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}\" dropforge dropforge-bench
-                    COMMAND_ERROR_IS_FATAL ANY)")
+    find_program(PYTHON python3)
+    if(PYTHON)
+        execute_process(COMMAND \${PYTHON} \"${PROJECT_SOURCE_DIR}/scripts/package/manual.py\" \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}\"
+                                dropforge dropforge-bench COMMAND_ERROR_IS_FATAL ANY)
+    else()
+        message(WARNING \"no python3 here: installed without man pages and completions\")
+    endif()")
 
 # The licences of what is inside a portable program ask for their text beside it.
 if(DROPFORGE_PORTABLE)

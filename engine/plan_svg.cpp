@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/xml.h"
 
 namespace dropforge {
 
@@ -11,27 +12,6 @@ namespace {
 
 constexpr double kWidth = 1200, kHeight = 600;                      // of the plot
 constexpr double kLeft = 80, kTop = 50, kRight = 20, kBottom = 60;  // around it
-
-std::string escaped(const std::string& text) {
-    std::string result;
-    for (char c : text) switch (c) {
-            case '&':
-                result += "&amp;";
-                break;
-            case '<':
-                result += "&lt;";
-                break;
-            case '>':
-                result += "&gt;";
-                break;
-            case '"':
-                result += "&quot;";
-                break;
-            default:
-                result += c;
-        }
-    return result;
-}
 
 /// The part of a name before its first '/': "layer3".
 std::string group_of(const std::string& name) {
@@ -75,7 +55,7 @@ class Picture {
             "font-size=\"12\">\n"
             "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
             "<text x=\"{:.0f}\" y=\"24\" font-size=\"16\">{}: {:.3f} MB planned, lower bound {:.3f} MB</text>\n",
-            kLeft + kWidth + kRight, kTop + kHeight + kBottom, kLeft, escaped(program_.name()),
+            kLeft + kWidth + kRight, kTop + kHeight + kBottom, kLeft, xml_escaped(program_.name()),
             static_cast<double>(plan_.bytes) / 1e6, static_cast<double>(plan_.lower_bound) / 1e6);
         address_axis();
         op_axis();
@@ -109,7 +89,7 @@ class Picture {
             const std::string group = group_of(op_name(op));
             if (group != before && !group.empty() && x(op) >= free_from) {
                 text_ += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\">{}</text>\n", x(op), kTop + kHeight + 18,
-                                     escaped(group));
+                                     xml_escaped(group));
                 free_from = x(op) + 8 * static_cast<double>(group.size()) + 8;
             }
             before = group;
@@ -127,9 +107,9 @@ class Picture {
             "stroke-width=\"0.4\">"
             "<title>{}\n{:.3f} MB at {:.3f} MB\n{} … {}</title></rect>\n",
             x(slot.first), y(end), (slot.last - slot.first + 1) * x_scale_,
-            static_cast<double>(storage.bytes) * y_scale_, colour(groups_, storage.name), escaped(storage.name),
+            static_cast<double>(storage.bytes) * y_scale_, colour(groups_, storage.name), xml_escaped(storage.name),
             static_cast<double>(storage.bytes) / 1e6, static_cast<double>(slot.offset) / 1e6,
-            escaped(op_name(slot.first)), escaped(op_name(slot.last)));
+            xml_escaped(op_name(slot.first)), xml_escaped(op_name(slot.last)));
     }
 
     void live_line() {

@@ -1,4 +1,4 @@
-// Made by scripts/unicode_tables.py of tokenizers 0.23.3; do not edit. Where Hugging Face's library has
+// Made by scripts/checks/unicode_tables.py of tokenizers 0.23.3; do not edit. Where Hugging Face's library has
 // tables of other versions than libutf8proc: its categories are Unicode 8's, its decompositions Unicode 9's, its small
 // letters Unicode 17's.
 // clang-format off

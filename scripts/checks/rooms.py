@@ -28,8 +28,8 @@ def read_rooms(text: str) -> Arrows:
         if not colon or room.strip() in arrows:
             raise SystemExit(f"{ROOMS}:{number}: expected `room : rooms that it may include`, once for each room")
         arrows[room.strip()] = named.split()
-    for room, named in arrows.items():
-        for other in named:
+    for room, others in arrows.items():
+        for other in others:
             if other not in arrows:
                 raise SystemExit(f"{ROOMS}: {room} names {other}, which is no room")
     return arrows
@@ -44,7 +44,7 @@ def reach(arrows: Arrows, room: str, above: tuple[str, ...] = ()) -> set[str]:
 
 def room_of(path: str, arrows: Arrows) -> str | None:
     rooms = [room for room in arrows if path.startswith(room + "/")]
-    return max(rooms, key=len, default=None)
+    return max(rooms, key=len) if rooms else None
 
 
 def violations(arrows: Arrows, files: list[str]) -> list[str]:

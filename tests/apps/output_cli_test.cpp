@@ -22,6 +22,7 @@ TEST_CASE("a stdout that takes nothing, or is closed, is an error of every comma
     succeed(place.command(2));
     const std::string data = place.data.string(), checkpoint = place.checkpoint(2).string(),
                       dropforge = program("dropforge");
+    write_text(place.folder / "metrics.jsonl", "{\"step\":1,\"tokens\":9}\n{\"step\":1,\"eval_loss\":2}\n");
     const std::string commands[] = {
         dropforge + " --version",
         dropforge + " --help",
@@ -32,6 +33,7 @@ TEST_CASE("a stdout that takes nothing, or is closed, is an error of every comma
                     data + "/vocab.txt", (place.folder / "again").string()),
         fmt::format("{} fill --model {} 'ba [MASK]'", dropforge, checkpoint),
         fmt::format("{} evaluate --model {} --data {} --sequence 16", dropforge, checkpoint, data),
+        fmt::format("{} curve {}", dropforge, place.folder.path().string()),
         fmt::format("{} inspect {}", dropforge, data),
         fmt::format("{} inspect --json {}", dropforge, checkpoint),
         fmt::format("echo ba | {} tokenize --quiet --vocab {}/vocab.txt", dropforge, data),

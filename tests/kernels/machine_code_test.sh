@@ -1,19 +1,20 @@
 #!/usr/bin/env bash
 # The machine code of the CUDA kernels is as good as it was; and what gets worse is named. What is read in it is tried out on code made by hand.
-# NVCC, NVDISASM: the programs; empty: only that part runs, then skipped (exit code 77). BUILD: the build folder.
+# NVCC, NVDISASM: the programs; empty: only that part runs, then skipped (exit code 77), as all is without python3. BUILD: the build folder.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+command -v python3 >/dev/null || { echo "no python3 here: skipped"; exit 77; }
 unset DROPFORGE_CUDA_ARCHITECTURES  # those of the table, whatever nvcc_test compiles for
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# expect WHAT COUNTS: what machine_code.pl says of the kernel whose code is stdin, an instruction or a label a line.
+# expect WHAT COUNTS: what machine_code.py says of the kernel whose code is stdin, an instruction or a label a line.
 expect() {
     local counts
     counts=$({
         printf '        .other          k,@"STO_CUDA_ENTRY STV_DEFAULT"\n.text.k:\n'
         awk '/:$/ { print; next } { printf "        /*%04x*/                   %s ;\n", NR * 16, $0 }'
-    } | perl scripts/machine_code.pl 90 | cut -f 3- | tr '\t' ' ')
+    } | python3 scripts/checks/machine_code.py 90 | cut -f 3- | tr '\t' ' ')
     [ "$counts" = "$2" ] || { echo "$1: expected '$2', got '$counts'"; exit 1; }
 }
 
@@ -78,7 +79,7 @@ LDG.E.U8 R8, desc[UR4][R2.64]
 BRA `(.L_x_1)
 CODE
 
-check() { bash scripts/machine_code_check.sh "${NVCC:-}" "${NVDISASM:-}" "${BUILD:-build/release}/cuda"; }
+check() { bash scripts/checks/machine_code_check.sh "${NVCC:-}" "${NVDISASM:-}" "${BUILD:-build/release}/cuda"; }
 check || exit
 
 # refuses WHAT SED-EXPRESSION MESSAGE: the table changed like that makes the check fail with that message. Nothing is compiled or read again.

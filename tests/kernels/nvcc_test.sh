@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-check() { bash scripts/nvcc_check.sh "${NVCC:-}" "${BUILD:-build/release}/cuda"; }
+check() { bash scripts/checks/nvcc_check.sh "${NVCC:-}" "${BUILD:-build/release}/cuda"; }
 check
 
 altered=$(mktemp)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# ./dev itself: its answers to wrong use, its counting of tests, set-up on a machine that lacks something (packages, a CUDA Toolkit), the demo's
-# text readers and the times that it reports; that lint takes no tool that fails for one that finds nothing.
+# ./dev itself: its answers to wrong use, its counting of tests, set-up on a machine that lacks something (packages, a CUDA Toolkit), what
+# the demo builds and the times that it reports; that lint takes no tool that fails for one that finds nothing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=tests/support/expectations.sh
@@ -26,7 +26,7 @@ wrong_use() {
     expect "unknown preset" "1 error: unknown preset 'fast'; the presets are release, debug, asan, tsan, fuzz, cuda, package" "$(outcome ./dev build fast)"
     expect "wrong set-up" "1 error: setup takes nothing, lint, cuda or simt, not 'everything'" "$(outcome ./dev setup everything)"
     expect "unknown package" "1 error: package takes deb, tar, wheel and options of cmake, not 'rpm'" "$(outcome ./dev package deb rpm)"
-    expect "wrong check" "2 lint: there is no check spelling, only formatting house_rules rooms quotes figures scripts tidy" "$(outcome scripts/lint.sh spelling)"
+    expect "wrong check" "2 lint: there is no check spelling, only formatting house_rules rooms quotes figures scripts tidy" "$(outcome scripts/checks/lint.sh spelling)"
     expect "unknown device" "1 error: --device takes cpu or cuda, not 'tpu'" "$(outcome ./dev test --device tpu)"
     expect "no device" "1 error: there is no NVIDIA driver here, so no test can run on a GPU" \
         "$(outcome bash -c '. ./dev; has_gpu_driver() { false; }; run_all_tests --device cuda')"
@@ -135,36 +135,30 @@ cuda_wheels() {
 
 demo_times() {
     local demo='. ./dev; setup() { :; }; setup_for_gpu() { :; }; build() { echo "build $*"; exit; }'
-    expect "the demo builds what it needs" "0 build release dropforge bench" \
+    expect "the demo builds what it needs" "0 build release dropforge bench demo_text" \
         "$(outcome bash -c "$demo; has_gpu_driver() { :; }; cuda_is_built() { false; }; main pretrain")"
-    expect "what is built stays" "0 build release dropforge bench" \
+    expect "what is built stays" "0 build release dropforge bench demo_text" \
         "$(outcome bash -c "$demo; has_gpu_driver() { false; }; cuda_is_built() { :; }; main pretrain")"
-    expect "without a GPU, no CUDA" "0 build release -DDROPFORGE_CUDA=OFF dropforge bench" \
+    expect "without a GPU, no CUDA" "0 build release -DDROPFORGE_CUDA=OFF dropforge bench demo_text" \
         "$(outcome bash -c "$demo; has_gpu_driver() { false; }; cuda_is_built() { false; }; main pretrain")"
     expect "how long each part took" "0 How long each part took (minutes:seconds):" "$(outcome bash -c '
-        . ./dev; . scripts/demo.sh
+        . ./dev; . scripts/demo/demo.sh
         SECONDS=3; phase build; SECONDS=250; phase training; SECONDS=3850; report_phases')"
     expect "its parts" "build 4:07 training 60:00 in all 64:07" "$(tail -n +2 "$scratch/output" | xargs)"
 }
 
-text_readers() {
-    local golden=tests/golden/demo_text
-    mkdir "$scratch/text"
-    expect "novels" "0 95" "$(outcome perl scripts/demo_text.pl novels $golden "$scratch/text")"
-    expect "a novel's paragraphs" "A SHORT TALE||CHAPTER I|It was a dark night, and nothing stirred.||CHAPTER II|Café.|" \
-        "$(tr '\n' '|' <"$scratch/text/tale.txt")"
-    expect "pod" "0 136" "$(outcome perl scripts/demo_text.pl pod "$scratch/text" $golden/sample.pod)"
-    expect "prose without code" \
-        "NAME|sample - a small page||USE OF a AND the rest|The first code paragraph is wrapped; see Below and 1 < 2.|An item's text.|Below|Last.|" \
-        "$(tr '\n' '|' <"$scratch/text/sample.txt")"
-    mkdir "$scratch/cut"
-    cp $golden/Rdata.rdx "$scratch/cut"
-    head -c 60 $golden/Rdata.rdb >"$scratch/cut/Rdata.rdb"
-    expect "a cut-off file" 1 "$(outcome perl scripts/demo_text.pl novels "$scratch/cut" "$scratch/text" | grep -cE '^[1-9][0-9]* R data: ')"
-}
-
 # lint COMMAND…: outcome of one of lint's functions.
-lint() { outcome bash -c '. scripts/lint.sh && "$@"' lint "$@"; }
+lint() { outcome bash -c '. scripts/checks/lint.sh && "$@"' lint "$@"; }
+
+python_failures() {
+    command -v mypy >/dev/null || { echo "no mypy here: lint of Python is not tested"; return; }
+    echo 'print("1" +)' >"$scratch/wrong.py"
+    expect "a wrong Python script" "2 $scratch/wrong.py:1: error: invalid syntax  [syntax]" "$(lint python_types "$scratch/wrong.py")"
+    echo 'def twice(text: str) -> int: return 2 * text' >"$scratch/wrong.py"
+    expect "a wrong type" "1 $scratch/wrong.py:1: error: Incompatible return value type (got \"str\", expected \"int\")  [return-value]" \
+        "$(lint python_types "$scratch/wrong.py")"
+    expect "a right one" "0 " "$(lint python_types scripts/package/manual.py)"
+}
 
 lint_failures() {
     mkdir -p .cache/tidy
@@ -178,14 +172,12 @@ lint_failures() {
     fake cmake 'echo "cmake failed"; exit 1'
     expect "a build folder that cannot be configured" "1 cmake failed" "$(PATH="$scratch/bin:$PATH" lint tidy)"
     rm -r "${scratch:?}/bin"
-    echo 'print "1" +;' >"$scratch/wrong.pl"
-    expect "a wrong Perl script" "1 $scratch/wrong.pl:" "$(lint perl_syntax "$scratch/wrong.pl")"
-    expect "a right one" "0 " "$(lint perl_syntax scripts/demo_text.pl)"
+    python_failures
     expect "a file that cannot be read" "1 grep: $scratch/none: No such file or directory" \
         "$(lint eval "echo '$scratch/none' | search x")"
 }
 
-# cores FILE TEXT…: what scripts/cores.sh answers on a machine of 8 processors with these files.
+# cores FILE TEXT…: what scripts/setup/cores.sh answers on a machine of 8 processors with these files.
 cores() {
     rm -rf "$scratch/machine"
     while [ $# -gt 0 ]; do
@@ -193,7 +185,7 @@ cores() {
         printf '%s\n' "$2" >"$scratch/machine/$1"
         shift 2
     done
-    pretend scripts/cores.sh "$scratch/machine"
+    pretend scripts/setup/cores.sh "$scratch/machine"
 }
 
 cores_of_quotas() {
@@ -215,6 +207,5 @@ cores_of_quotas
 missing_packages
 cuda_wheels
 demo_times
-text_readers
 lint_failures
 as_expected

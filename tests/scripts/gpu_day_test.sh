@@ -3,7 +3,7 @@
 # report says all of it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-perl -MJSON::PP -e 1 2>/dev/null || { echo "no perl with JSON::PP here: skipped"; exit 77; }
+command -v python3 >/dev/null || { echo "no python3 here: skipped"; exit 77; }
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 failures=0
@@ -30,8 +30,8 @@ day() {
     echo "$status $(tail -n 1 "$scratch/output")"
 }
 
-# report EXPRESSION: of report.json as $r.
-report() { perl -MJSON::PP -e 'local $/; open my $f, "<", shift; my $r = decode_json(<$f>); print eval shift // $@' "$out/report.json" "$1"; }
+# report EXPRESSION: Python's, of report.json as r.
+report() { python3 -c 'import json, sys; r = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' "$out/report.json" "$1"; }
 
 mkdir "$scratch/bin"
 fake nvidia-smi <<<'case $1 in -L) exit 9 ;; esac'
@@ -67,7 +67,7 @@ case "$*" in
     *) exit 2 ;;
 esac'
 
-devices() { (. scripts/gpu_day.sh; for name in "$@"; do device_of "$name" || echo none; done) | paste -sd ' '; }
+devices() { (. scripts/reports/gpu_day.sh; for name in "$@"; do device_of "$name" || echo none; done) | paste -sd ' '; }
 expect "devices by name" "h100 h200 a100 a100-40gb rtx4090 none" \
     "$(devices "NVIDIA H100 80GB HBM3" "NVIDIA H200" "NVIDIA A100-SXM4-80GB" "NVIDIA A100-SXM4-40GB" "NVIDIA GeForce RTX 4090" "Tesla T4")"
 expect "a wrong stage" "1 error: no stage 'nap'; the stages are build machine tests parity gemm kernels steps predictions operations memcheck racecheck initcheck synccheck" \
@@ -79,12 +79,12 @@ expect "the first day" "1 11 passed, 2 failed" "$(day "$out")"
 expect "a step fails" "failed" "$(cat "$out/steps/status")"
 expect "what it said" "error: does not fit" "$(head -n 1 "$out/steps/bert-large_dense_f32_512.error")"
 expect "a race is found" "failed passed" "$(cat "$out/racecheck/losses_test.status" "$out/racecheck/rows_test.status" | paste -sd ' ')"
-expect "its words in the report" "RACECHECK SUMMARY: 1 hazard displayed" "$(report '$r->{racecheck}[0]{summary}')"
-expect "the device" "NVIDIA H100 <80GB>, 580.1, 9.0" "$(report '$r->{gpu}')"
-expect "counts of tests" "40" "$(report '(grep { $_->{name} eq "tests" } @{$r->{stages}})[0]{tests_passed}')"
-expect "all steps" "64" "$(report 'scalar @{$r->{steps}}')"
-expect "beside what was predicted" "0.75" "$(report '(grep { $_->{cell} eq "bert-base_dense_bf16_128" } @{$r->{steps}})[0]{of_prediction}')"
-expect "matrix products" "600000" "$(report '$r->{gemm}[0]{rates}[0]{shapes}[0]{gflops}')"
+expect "its words in the report" "RACECHECK SUMMARY: 1 hazard displayed" "$(report 'r["racecheck"][0]["summary"]')"
+expect "the device" "NVIDIA H100 <80GB>, 580.1, 9.0" "$(report 'r["gpu"]')"
+expect "counts of tests" "40" "$(report 'next(s for s in r["stages"] if s["name"] == "tests")["tests_passed"]')"
+expect "all steps" "64" "$(report 'len(r["steps"])')"
+expect "beside what was predicted" "0.75" "$(report 'next(s for s in r["steps"] if s["cell"] == "bert-base_dense_bf16_128")["of_prediction"]')"
+expect "matrix products" "600000" "$(report 'r["gemm"][0]["rates"][0]["shapes"][0]["gflops"]')"
 
 expect "a self-contained page" 0 "$(grep -ciE '(src|href)=|https?:' "$out/report.html" || true)"
 expect "escaped text" "1 0" "$(grep -c '<h1>Dropforge on NVIDIA H100 &lt;80GB&gt;' "$out/report.html") $(grep -c '<80GB>' "$out/report.html")"

@@ -12,7 +12,7 @@ share=$scratch/usr/share
 go_the_whole_way() {
     local folder
     folder=$(mktemp -d -p "$scratch")
-    (cd "$folder" && PATH=$1:$PATH sh "$OLDPWD/scripts/try_programs.sh" "$OLDPWD/docs") >"$scratch/log" 2>&1 || tail -n 20 "$scratch/log"
+    (cd "$folder" && PATH=$1:$PATH sh "$OLDPWD/scripts/package/try_programs.sh" "$OLDPWD/docs") >"$scratch/log" 2>&1 || tail -n 20 "$scratch/log"
     expect "the way of $1" "4 $1/dropforge $1/dropforge-bench" \
         "$(grep -cE '^(checkpoint: runs/tiny|MLM accuracy|    .* %  |checkpoint: runs/demo)' "$scratch/log") $(head -n 2 "$scratch/log" | tr '\n' ' ' | sed 's/ $//')"
 }
@@ -65,7 +65,7 @@ completions() {
 wheel() {
     local file
     python3 -m pip --version >/dev/null 2>&1 || { echo "no pip here: the wheel is not tested"; return; }
-    file=$(python3 scripts/make_wheel.py "$scratch/usr" "$scratch" scripts/cuda-wheels.txt 2>/dev/null)
+    file=$(python3 scripts/package/make_wheel.py "$scratch/usr" "$scratch" scripts/setup/cuda-wheels.txt 2>/dev/null)
     expect "its name" "yes" "$([[ $(basename "$file") =~ ^dropforge-[0-9.]+-py3-none-(many)?linux_[0-9a-z_]+\.whl$ ]] && echo yes)"
     python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-index --target "$scratch/environment" "$file"
     expect "its configs" "$(ls configs)" "$(ls "$scratch/environment/share/dropforge/configs")"

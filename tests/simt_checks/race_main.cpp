@@ -1,6 +1,6 @@
 // The tests of kernels once more, with every access of the CUDA kernels seen by the race detector, which complains
 // after each call (Setup::call in kernel_testing.h). A run of all tests must launch every kernel that there is.
-// With --values nobody looks, and the tests are what they are elsewhere: for scripts/simt_mutants.sh.
+// With --values nobody looks, and the tests are what they are elsewhere: for scripts/checks/simt_mutants.sh.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 #include <fmt/format.h>

@@ -86,9 +86,9 @@ PretrainOptions run_of(const Place& place, int64_t steps) {
     return o;
 }
 
-const std::string kNcuTable = std::string(kTestData) + "/../../scripts/ncu_table.pl";
+const std::string kNcuTable = std::string(kTestData) + "/../../scripts/reports/ncu_table.py";
 
-Outcome ncu_table(const std::string& input) { return run_shell("printf '%s' '" + input + "' | perl " + kNcuTable); }
+Outcome ncu_table(const std::string& input) { return run_shell("printf '%s' '" + input + "' | python3 " + kNcuTable); }
 
 }  // namespace
 
@@ -170,8 +170,8 @@ TEST_CASE("the profiler is on for the steps that are named, in a run that is res
     CHECK(run(9, 0, 0).empty());
 }
 
-TEST_CASE("ncu_table.pl: the columns of bench kernels from ncu's CSV") {
-    const Outcome outcome = run_shell("perl " + kNcuTable + " " + kTestData + "/profile/ncu.csv");
+TEST_CASE("ncu_table.py: the columns of bench kernels from ncu's CSV") {
+    const Outcome outcome = run_shell("python3 " + kNcuTable + " " + kTestData + "/profile/ncu.csv");
     CHECK(outcome.exit_code == 0);
     CHECK(outcome.text ==
           "5 launches of 3 kernels, 1.0380 ms\n"

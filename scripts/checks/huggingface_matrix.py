@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checkpoints of transformers read by dropforge: all that save_pretrained of its BERT classes writes, with the same results.
 
-    scripts/huggingface_matrix.py build/release/bin/dropforge [FOLDER]
+    scripts/checks/huggingface_matrix.py build/release/bin/dropforge [FOLDER]
 
 needs transformers 5 and torch. The models are random, of 2 layers. Of those with an MLM head, the log-probabilities of all tokens at each [MASK] of 20 sentences
 are compared (`dropforge fill`, so that the tokenizer is compared too); of the others, the last hidden states (`dropforge parity`). A line for each folder.
@@ -12,6 +12,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from typing import Any
 
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 
@@ -46,7 +48,7 @@ MODELS = {  # with an MLM head?
     "BertForQuestionAnswering": False,
     "BertForMultipleChoice": False,
 }
-VARIANTS = {
+VARIANTS: dict[str, dict[str, Any]] = {
     "f32": {},
     "f16": {"dtype": torch.float16},
     "bf16": {"dtype": torch.bfloat16},
@@ -56,7 +58,7 @@ VARIANTS = {
     "gelu_new, epsilon 1e-5": {"config": {"hidden_act": "gelu_new", "layer_norm_eps": 1e-5}},
     "padded vocabulary": {"config": {"vocab_size": len(VOCABULARY) + 37}},
 }
-VARIANTS_OF_MLM = {
+VARIANTS_OF_MLM: dict[str, dict[str, Any]] = {
     "untied": {"config": {"tie_word_embeddings": False}},
     "untied, sharded": {"config": {"tie_word_embeddings": False}, "max_shard_size": "60KB"},
     "added tokens": {"config": {"vocab_size": len(VOCABULARY) + 3}, "added": True},
@@ -67,7 +69,7 @@ VARIANTS_OF_MLM = {
 }
 
 
-def sentences():
+def sentences() -> Iterator[str]:
     generator = torch.Generator().manual_seed(1)
     extra = ["The Café kings", "Running [SEP] on", "x[MASK]s", "CAFÉ 的人", "C++ xzz9y ZZ9 a<e1>b <E1>"]
     for i in range(20):
@@ -83,7 +85,7 @@ def sentences():
 SENTENCES = list(sentences())
 
 
-def dropforge(command, *arguments):
+def dropforge(command: str, *arguments: str) -> str:
     """Its standard output, or an exception with its line of error."""
     result = subprocess.run([DROPFORGE, command, "--threads", "1", *arguments], capture_output=True, text=True)
     if result.returncode != 0:
@@ -91,7 +93,7 @@ def dropforge(command, *arguments):
     return result.stdout
 
 
-def mlm_difference(model, tokenizer, folder):
+def mlm_difference(model: Any, tokenizer: Any, folder: str) -> float:
     output = json.loads(dropforge("fill", "--quiet", "--json", "--top", "1000", "--model", folder, "--", *SENTENCES))
     largest, ids = 0.0, tokenizer.get_vocab()
     for text, found in zip(SENTENCES, output, strict=True):
@@ -108,17 +110,26 @@ def mlm_difference(model, tokenizer, folder):
     return largest
 
 
-def hidden_difference(model, tokenizer, folder):
+def hidden_difference(model: Any, tokenizer: Any, folder: str) -> float:
     batch = tokenizer(SENTENCES, return_tensors="pt", padding=True)
     given, taken = os.path.join(ROOT, "batch.safetensors"), os.path.join(ROOT, "result.safetensors")
     save_file({"input_ids": batch["input_ids"].int(), "lengths": batch["attention_mask"].sum(1).int()}, given)
     dropforge("parity", "--model", folder, "--batch", given, "--out", taken)
     expected = getattr(model, "bert", model)(**batch).last_hidden_state * batch["attention_mask"][..., None]
     last = load_file(taken)[f"hidden/{model.config.num_hidden_layers}"]
-    return (last.view_as(expected) - expected).abs().max().item()
+    return float((last.view_as(expected) - expected).abs().max())
 
 
-def save(name, folder, config={}, dtype=torch.float32, tokenizer={}, vocab_txt=False, added=False, **options):
+def save(
+    name: str,
+    folder: str,
+    config: dict[str, Any] = {},
+    dtype: torch.dtype = torch.float32,
+    tokenizer: dict[str, Any] = {},
+    vocab_txt: bool = False,
+    added: bool = False,
+    **options: Any,
+) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     sizes = {"vocab_size": len(VOCABULARY), "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
     model = getattr(transformers, name)(BertConfig(**{**sizes, "max_position_embeddings": 48, **config}))
@@ -137,7 +148,7 @@ def save(name, folder, config={}, dtype=torch.float32, tokenizer={}, vocab_txt=F
             file.write("\n".join(VOCABULARY) + "\n")
 
 
-def check(name, variant, options):
+def check(name: str, variant: str, options: dict[str, Any]) -> bool:
     folder = os.path.join(ROOT, f"{name}, {variant}".replace(", ", "-").replace(" ", "-"))
     save(name, folder, **options)
     model = getattr(transformers, name).from_pretrained(folder, dtype=torch.float32).eval()
@@ -153,7 +164,7 @@ def check(name, variant, options):
     return equal
 
 
-def main():
+def main() -> None:
     logging.disable_progress_bar()
     torch.manual_seed(0)
     print(f"transformers {transformers.__version__}, torch {torch.__version__}, {len(SENTENCES)} sentences")

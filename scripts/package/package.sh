@@ -1,4 +1,4 @@
-# Packages for other machines, read by ./dev: a .deb and a .tar.zst by CPack, a Python wheel by scripts/make_wheel.py, all of the same programs,
+# Packages for other machines, read by ./dev: a .deb and a .tar.zst by CPack, a Python wheel by scripts/package/make_wheel.py, all of the same programs,
 # which are linked for that (cmake/portable.cmake).
 
 package_tools=(binutils dpkg-dev file python3)
@@ -34,5 +34,5 @@ package_wheel() {
     local tree=build/package/wheel
     rm -rf "$tree"
     quietly build/package.log cmake --install build/package --prefix "$PWD/$tree" --strip &&
-        python3 scripts/make_wheel.py "$tree" "$packages" scripts/cuda-wheels.txt >/dev/null
+        python3 scripts/package/make_wheel.py "$tree" "$packages" scripts/setup/cuda-wheels.txt >/dev/null
 }

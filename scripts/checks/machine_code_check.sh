@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Reads the machine code of every CUDA kernel: machine_code_check.sh NVCC NVDISASM FOLDER [--write]
 # No kernel may use local memory, divide or call in a loop, or access global memory by 8 or 16 bits in its hot code, which must access it by 16 bytes
-# or use tensor cores (scripts/machine_code.pl says what is hot). kernels/cuda/machine_code.txt has what is exempt and why, and how many
+# or use tensor cores (scripts/checks/machine_code.py says what is hot). kernels/cuda/machine_code.txt has what is exempt and why, and how many
 # instructions the hot code has: more than 3 % more fail, and so do more narrow accesses. --write makes its table anew.
 # DROPFORGE_CUDA_ARCHITECTURES: a list, or all; default: 80 and 90, those of the table. FOLDER is shared with nvcc_check.sh. Exit code 77: no nvcc or
 # nvdisasm.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 nvdisasm=${2:-}
 if [ -z "$nvdisasm" ]; then
@@ -14,18 +14,18 @@ if [ -z "$nvdisasm" ]; then
     exit 77
 fi
 DROPFORGE_CUDA_ARCHITECTURES=${DROPFORGE_CUDA_ARCHITECTURES:-80 90}
-# shellcheck source=scripts/nvcc_check.sh
-. scripts/nvcc_check.sh "$1" "${3:-build/cuda}"
+# shellcheck source=scripts/checks/nvcc_check.sh
+. scripts/checks/nvcc_check.sh "$1" "${3:-build/cuda}"
 write=${4:-}
 table=${DROPFORGE_MACHINE_CODE:-kernels/cuda/machine_code.txt}
 release=$("$nvcc" --version | sed -n 's/.* release \([0-9.]*\),.*/\1/p')
 
-# read_code ARCHITECTURE: machine_code.pl's lines. What was read stays beside the machine code.
+# read_code ARCHITECTURE: machine_code.py's lines. What was read stays beside the machine code.
 read_code() {
     local cubin
     for cubin in "$folder/sm_$1"/*/*.cubin; do
-        if [ ! -e "$cubin.tsv" ] || [ scripts/machine_code.pl -nt "$cubin.tsv" ]; then
-            "$nvdisasm" -c "$cubin" | perl scripts/machine_code.pl "$1" >"$cubin.part"
+        if [ ! -e "$cubin.tsv" ] || [ scripts/checks/machine_code.py -nt "$cubin.tsv" ]; then
+            "$nvdisasm" -c "$cubin" | python3 scripts/checks/machine_code.py "$1" >"$cubin.part"
             mv "$cubin.part" "$cubin.tsv"
         fi
         cat "$cubin.tsv"
@@ -80,13 +80,13 @@ compare() {
 write_table() {
     {
         cat <<'TEXT'
-# What scripts/machine_code_check.sh allows. Some kernels are exempt from a rule (narrow: 16-byte accesses only; division: none in loops):
+# What scripts/checks/machine_code_check.sh allows. Some kernels are exempt from a rule (narrow: 16-byte accesses only; division: none in loops):
 TEXT
         grep '^exempt ' "$table" || true
         cat <<TEXT
 
 # The hot code of each kernel: accesses of global memory of 16 bytes and of less, instructions, and instructions for each element that a 16-byte
-# access moves (of kernels with tensor cores, for each of their instructions). \`scripts/machine_code_check.sh NVCC NVDISASM FOLDER --write\`
+# access moves (of kernels with tensor cores, for each of their instructions). \`scripts/checks/machine_code_check.sh NVCC NVDISASM FOLDER --write\`
 # makes the table anew: a line that gets worse needs a reason.
 compiler nvcc $release
 # kernel | sm | 16 bytes | less | instructions | for each element

@@ -3,7 +3,7 @@
 # toolkit of NVIDIA's own installer, in .cuda/nvidia/cu13: cmake/cuda.cmake and the programs look there after the machine's places.
 
 cuda_folder=${DROPFORGE_CUDA_FOLDER:-.cuda}
-cuda_wheels=${DROPFORGE_CUDA_WHEELS:-scripts/cuda-wheels.txt}
+cuda_wheels=${DROPFORGE_CUDA_WHEELS:-scripts/setup/cuda-wheels.txt}
 
 has_gpu_driver() { [ -d /proc/driver/nvidia ] || command -v nvidia-smi >/dev/null; }
 

@@ -4,7 +4,7 @@
 # stage. A stage that fails, or takes longer than it may, does not stop the others; a second call runs only what has not passed yet.
 # GPU_DAY_LIMIT: seconds that any stage may take at most. GPU_DAY_BIN: a folder of programs (and a `dev`) to use instead of build/cuda/bin.
 set -uo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit
 
 # Name, and seconds that it may take. What tells most comes first: a borrowed GPU may have to be given back.
 stages="build 3600
@@ -143,7 +143,7 @@ sanitize() {
     mapfile -t tests < <(grep -l 'kernel_testing\.h"' tests/kernels/*_test.cpp | xargs -n 1 basename -s .cpp)
     for test in "${tests[@]}"; do
         if [ -x "$programs/$test" ]; then echo "$test $((port += 16))"; fi
-    done | xargs -P 4 -L 1 bash -c '. scripts/gpu_day.sh; sanitize_test "$@"' sanitize "$@"
+    done | xargs -P 4 -L 1 bash -c '. scripts/reports/gpu_day.sh; sanitize_test "$@"' sanitize "$@"
     ! grep -qx failed "$out"/*.status
 }
 port=49152
@@ -171,7 +171,7 @@ run_stage() {
         return
     fi
     if [ "$limit" -gt "${GPU_DAY_LIMIT:-$limit}" ]; then limit=$GPU_DAY_LIMIT; fi
-    timeout --kill-after=20 "$limit" bash -c '. scripts/gpu_day.sh; "stage_$1"' stage "$1" >"$out/log" 2>&1 &
+    timeout --kill-after=20 "$limit" bash -c '. scripts/reports/gpu_day.sh; "stage_$1"' stage "$1" >"$out/log" 2>&1 &
     running=$!
     wait $running
     case $? in
@@ -207,14 +207,14 @@ main() {
     mkdir -p "$day" || exit
     day=$(cd "$day" && pwd)
     same_version
-    install perl
+    install python3
     # An interrupted stage is stopped with all that it has started.
     running=
     trap 'if [ -n "$running" ]; then kill "$running"; fi; exit 130' INT TERM
     while read -r name limit; do
         if [ "$wanted" = "  " ] || [[ $wanted == *" $name "* ]]; then
             run_stage "$name" "$limit" </dev/null
-            perl scripts/gpu_day_report.pl "$day" "$(cut -d ' ' -f 1 <<<"$stages" | paste -sd ' ')" || exit
+            python3 scripts/reports/gpu_day_report.py "$day" "$(cut -d ' ' -f 1 <<<"$stages" | paste -sd ' ')" || exit
         fi
     done <<<"$stages"
     say "report: $day/report.html"

@@ -61,13 +61,13 @@ download() {
 novels() {
     local package
     package=$(fetch r-cran-janeaustenr) || return
-    perl scripts/demo_text.pl novels "$package/usr/lib/R/site-library/janeaustenr/data" "$1" >/dev/null
+    build/release/bin/demo_text novels "$1" "$package/usr/lib/R/site-library/janeaustenr/data"
 }
 
 perl_manual() {
     local package
     package=$(fetch perl-doc) || return
-    find "$package" -name '*.pod' -print0 | sort -z | xargs -0 perl scripts/demo_text.pl pod "$1" >/dev/null
+    find "$package" -name '*.pod' -print0 | sort -z | xargs -0 build/release/bin/demo_text pod "$1"
 }
 
 postgresql_manual() {
@@ -150,6 +150,7 @@ demo() {
 What next:
   Hugging Face opens the model as it is:  AutoModelForMaskedLM.from_pretrained("$model")
   ask it more:          build/release/bin/dropforge fill --model $model "Your [MASK] here."
+  how the loss fell:    build/release/bin/dropforge curve $run
   train it for longer:  ./dev pretrain --steps 60000
   the other methods:    ./dev pretrain --method dense, ./dev pretrain --method token_dropping
   use your own text:    DROPFORGE_TEXT=FOLDER ./dev pretrain

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Tries what `./dev package` made where nothing else is: in a fresh minimal Debian root, without a compiler, first the wheel in a fresh virtual
 # environment, then the archive, then the .deb, each by a user without rights. Needs root, and the network for Debian's packages.
-# Usage: scripts/package_check.sh [ROOT], a folder for the Debian root that is kept; default: a temporary one.
+# Usage: scripts/package/package_check.sh [ROOT], a folder for the Debian root that is kept; default: a temporary one.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=dev
 . ./dev
-. scripts/package.sh
+. scripts/package/package.sh
 
 [ "$(id -u)" = 0 ] || die "a Debian root can be made by root only"
 install debootstrap
@@ -40,7 +40,7 @@ make_root() {
     inside find /srv/tester -mindepth 1 -delete
     mkdir "$root/srv/tester/text"
     cp README.md CONTRIBUTING.md docs/*.md "$root/srv/tester/text"
-    cp scripts/try_programs.sh "$packages"/dropforge* "$root/srv/tester"
+    cp scripts/package/try_programs.sh "$packages"/dropforge* "$root/srv/tester"
     inside chown -R tester /srv/tester
 }
 

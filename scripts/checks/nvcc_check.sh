@@ -4,7 +4,7 @@
 # there on every architecture. FOLDER gets kernels.tsv: a line for each kernel and architecture. --write makes the budget from what is measured.
 # DROPFORGE_CUDA_ARCHITECTURES: a list ("80 90"), or all; default: one of each kind. Exit code 77: no nvcc.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 nvcc=${1:-} folder=${2:-build/cuda} write=${3:-}
 if [ -z "$nvcc" ]; then
@@ -17,7 +17,7 @@ if [ "$architectures" = all ] || [ -n "$write" ]; then architectures=$all_archit
 budget=${DROPFORGE_CUDA_BUDGET:-kernels/cuda/budget.txt}
 
 # What is compiled stays until its source, a header, the compiler or this script changes.
-headers=$(cat base/*.h kernels/*.h kernels/cuda/*.h kernels/cuda/*/*.cuh kernels/cuda/*/*.h scripts/nvcc_check.sh | cat - <("$nvcc" --version) | sha1sum)
+headers=$(cat base/*.h kernels/*.h kernels/cuda/*.h kernels/cuda/*/*.cuh kernels/cuda/*/*.h scripts/checks/nvcc_check.sh | cat - <("$nvcc" --version) | sha1sum)
 
 # compile ARCHITECTURE SOURCE: the log of the assembler, the PTX and the machine code go to FOLDER/sm_ARCHITECTURE.
 compile() {
@@ -118,8 +118,8 @@ check() {
 write_budget() {
     {
         cat <<'TEXT'
-# What a kernel may cost, on every architecture that scripts/nvcc_check.sh compiles for: registers a thread and bytes of static shared memory
-# at most, occupancy (resident threads in % of a multiprocessor's) at least. `scripts/nvcc_check.sh NVCC FOLDER --write` makes this file anew:
+# What a kernel may cost, on every architecture that scripts/checks/nvcc_check.sh compiles for: registers a thread and bytes of static shared memory
+# at most, occupancy (resident threads in % of a multiprocessor's) at least. `scripts/checks/nvcc_check.sh NVCC FOLDER --write` makes this file anew:
 # a line that gets worse needs a reason.
 # kernel | registers | shared memory | occupancy
 TEXT
@@ -137,7 +137,7 @@ compile_all() {
     export -f compile
     for architecture in $architectures; do
         for source in kernels/cuda/*/*.cu; do printf '%s %s\n' "$architecture" "$source"; done
-    done | xargs -P "$(scripts/cores.sh)" -L 1 bash -c 'compile "$1" "$2"' compile
+    done | xargs -P "$(scripts/setup/cores.sh)" -L 1 bash -c 'compile "$1" "$2"' compile
 }
 
 main() {

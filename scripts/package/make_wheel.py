@@ -19,11 +19,11 @@ GLIBC = r"(ld-linux.*|lib(c|m|dl|rt|pthread))\.so\.\d+"
 CUDA_PACKAGES = ("nvidia-cublas", "nvidia-cuda-nvrtc", "nvidia-cudnn-cu13")
 
 
-def output_of(*command):
+def output_of(*command: str | Path) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def platform_tag(programs):
+def platform_tag(programs: list[Path]) -> str:
     headers = "".join(output_of("objdump", "-p", program) for program in programs)
     foreign = sorted({name for name in re.findall(r"NEEDED +(\S+)", headers) if not re.fullmatch(GLIBC, name)})
     if foreign:
@@ -33,7 +33,7 @@ def platform_tag(programs):
     return f"manylinux_{major}_{minor}_{platform.machine()}"
 
 
-def cuda_requirements(list_of_wheels):
+def cuda_requirements(list_of_wheels: Path) -> str:
     pins = re.findall(r"^([\w-]+==[\w.]+)", list_of_wheels.read_text(), re.MULTILINE)
     pins = [pin for pin in pins if pin.split("==")[0] in CUDA_PACKAGES]
     if len(pins) != len(CUDA_PACKAGES):
@@ -41,7 +41,7 @@ def cuda_requirements(list_of_wheels):
     return "Provides-Extra: cuda\n" + "".join(f'Requires-Dist: {pin} ; extra == "cuda"\n' for pin in pins)
 
 
-def metadata(version, requirements, readme):
+def metadata(version: str, requirements: str, readme: str) -> str:
     return (
         f"Metadata-Version: 2.1\nName: dropforge\nVersion: {version}\nSummary: Pretrains BERT encoders from scratch\n"
         "License: Apache-2.0\nClassifier: License :: OSI Approved :: Apache Software License\n"
@@ -53,27 +53,27 @@ def metadata(version, requirements, readme):
 class Wheel:
     """A zip archive and its RECORD. Every file has the same date: equal trees make equal wheels."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self.archive = zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9)
         self.record = ""
 
-    def add(self, name, content, mode=0o644):
+    def add(self, name: str, content: bytes, mode: int = 0o644) -> None:
         digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
         self.record += f"{name},sha256={digest},{len(content)}\n"
         self.write(name, content, mode)
 
-    def write(self, name, content, mode):
+    def write(self, name: str, content: bytes, mode: int) -> None:
         info = zipfile.ZipInfo(name)
         info.compress_type = zipfile.ZIP_DEFLATED
         info.external_attr = (0o100000 | mode) << 16
         self.archive.writestr(info, content)
 
-    def close(self, record_name):
+    def close(self, record_name: str) -> None:
         self.write(record_name, f"{self.record}{record_name},,\n".encode(), 0o644)
         self.archive.close()
 
 
-def main(tree, folder, list_of_wheels):
+def main(tree: Path, folder: Path, list_of_wheels: Path) -> None:
     programs = sorted((tree / "bin").iterdir())
     about = output_of(tree / "bin/dropforge", "--version")
     version = about.split()[1]

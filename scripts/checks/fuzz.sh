@@ -34,7 +34,7 @@ make_seeds() (
     seed dataset_fuzz "$made/data/dataset.json"
     sed -i '/"checksum_of_all"/d' "$seeds/dataset_fuzz/dataset.json"
     seed manifest_fuzz "$checkpoint/manifest.json"
-    perl -0777 -ne 'print $1 if /"contents": (.*),\n "xxh64"/s' "$checkpoint/manifest.json" >"$seeds/manifest_fuzz/contents.json"
+    sed -zE 's/.*"contents": (.*),\n "xxh64".*/\1/' "$checkpoint/manifest.json" >"$seeds/manifest_fuzz/contents.json"
     seed bert_config_fuzz "$checkpoint/config.json"
     cat >"$made/tokenizer.json" <<'JSON'
 {"version": "1.0", "truncation": null, "padding": null, "added_tokens": [{"id": 4, "content": "[MASK]", "normalized": false, "special": true},
@@ -99,7 +99,7 @@ fuzz() {
     export fuzz_folder
     export -f fuzz_one
     programs=(build/fuzz/bin/*_fuzz)
-    printf '%s\n' "${programs[@]}" | xargs -P "$(scripts/cores.sh)" -I{} bash -c "fuzz_one {} $seconds" | tee build/fuzz/result.log || true
+    printf '%s\n' "${programs[@]}" | xargs -P "$(scripts/setup/cores.sh)" -I{} bash -c "fuzz_one {} $seconds" | tee build/fuzz/result.log || true
     rm -rf "$fuzz_folder"
     failed=$(grep -c FAILED build/fuzz/result.log || true)
     echo "$((${#programs[@]} - failed)) passed, $failed failed"

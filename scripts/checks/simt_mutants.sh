@@ -4,20 +4,20 @@
 # simt_mutants.txt, and each barrier deleted (which the race detector must see). REGEX: only defects whose line matches.
 # Prints and leaves in BUILD/mutants.tsv what caught each; fails if one survives, changes nothing, or does not compile.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 build=$(cd "$1" && pwd) only=${2:-.}
 kernels=kernels/cuda root=$PWD
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# defects: lines "check | file | what | expression"; perl's, which counts barriers, begin with perl.
+# defects: lines "check | file | what | expression".
 defects() {
-    grep -v '^#' scripts/simt_mutants.txt
+    grep -v '^#' scripts/checks/simt_mutants.txt
     local file number barriers
     for file in "$kernels"/*/*.cu "$kernels"/*/*.cuh; do
         barriers=$({ grep -oE '__sync(threads|warp)\(\);' "$file" || true; } | wc -l)
         for ((number = 1; number <= barriers; ++number)); do
-            echo "race | ${file##*/} | barrier $number is missing | perl s/__sync(threads|warp)\\(\\);/++\$n == $number ? \"\" : \$&/ge"
+            echo "race | ${file##*/} | barrier $number is missing | file s/__sync(threads|warp)\\(\\);//$number"
         done
     done
 }
@@ -61,10 +61,10 @@ cases_of() {
     esac
 }
 
-# mutate EXPRESSION FROM TO: false if nothing changes.
+# mutate EXPRESSION FROM TO: by a sed expression for its lines or, after the word `file`, for the file as one. False if nothing changes.
 mutate() {
     case $1 in
-        perl\ *) perl -0pe "${1#perl }" "$2" >"$3" ;;
+        file\ *) sed -zE "${1#file }" "$2" >"$3" ;;
         *) sed -E "$1" "$2" >"$3" ;;
     esac
     ! cmp -s "$2" "$3"
@@ -120,7 +120,7 @@ try_defect() {
 export build work kernels root
 export -f path_of unit_of cases_of mutate make_program caught_by try_defect
 start=$SECONDS
-defects | grep -E -- "$only" | tr '\n' '\0' | xargs -0 -P "$(scripts/cores.sh)" -I{} bash -c 'try_defect "$1"' try {} | tee "$build/mutants.tsv"
+defects | grep -E -- "$only" | tr '\n' '\0' | xargs -0 -P "$(scripts/setup/cores.sh)" -I{} bash -c 'try_defect "$1"' try {} | tee "$build/mutants.tsv"
 LC_ALL=C sort -o "$build/mutants.tsv" "$build/mutants.tsv"
 all=$(wc -l <"$build/mutants.tsv") caught=$(grep -c '^caught' "$build/mutants.tsv" || true)
 echo "$caught of $all defects caught in $((SECONDS - start)) s"

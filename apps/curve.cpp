@@ -1,0 +1,64 @@
+// dropforge curve: how the validation loss of runs fell.
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "apps/commands.h"
+#include "apps/loss_curve.h"
+#include "base/error.h"
+
+namespace dropforge {
+
+namespace {
+
+struct Options {
+    std::vector<std::string> runs;
+    fs::path svg;
+};
+
+/// RUN, or LABEL=RUN.
+LossCurve read_argument(const std::string& argument) {
+    const size_t mark = argument.find('=');
+    if (mark == std::string::npos || fs::exists(argument)) return read_loss_curve(argument, argument);
+    require(mark > 0, "expected RUN or LABEL=RUN, got {}", argument);
+    return read_loss_curve(argument.substr(0, mark), argument.substr(mark + 1));
+}
+
+std::string as_json(const std::vector<LossCurve>& curves) {
+    nlohmann::ordered_json list = nlohmann::ordered_json::array();
+    for (const LossCurve& curve : curves) {
+        nlohmann::ordered_json points = nlohmann::ordered_json::array();
+        for (const LossPoint& point : curve.points)
+            points.push_back({{"step", point.step}, {"tokens", point.tokens}, {"loss", point.loss}});
+        list.push_back({{"label", curve.label}, {"run", curve.run}, {"points", points}});
+    }
+    return list.dump() + "\n";
+}
+
+void draw(const Options& options, const CommonOptions& common) {
+    std::vector<LossCurve> curves;
+    for (const std::string& argument : options.runs) curves.push_back(read_argument(argument));
+    if (!options.svg.empty()) write_text(options.svg, curves_as_svg(curves));
+    fmt::print("{}", common.json ? as_json(curves) : curves_as_text(curves));
+}
+
+}  // namespace
+
+void add_curve(CLI::App& app, CommonOptions& common) {
+    auto* command =
+        app.add_subcommand("curve", "How the validation loss of runs fell with the tokens that they were trained on");
+    auto options = std::make_shared<Options>();
+    command
+        ->add_option("runs", options->runs, "Run folders, each as RUN or LABEL=RUN; those of one label are drawn alike")
+        ->required();
+    command->add_option("--svg", options->svg, "Draw it into this file too");
+    add_common(*command, common);
+    command->footer(
+        "Examples:\n"
+        "  dropforge curve runs/demo\n"
+        "  dropforge curve dense=runs/dense-1 dense=runs/dense-2 ScTD=runs/sctd --svg curve.svg");
+    command->callback([options, &common] { draw(*options, common); });
+}
+
+}  // namespace dropforge

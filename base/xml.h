@@ -1,0 +1,12 @@
+// Text inside of XML, as the SVG files that programs draw are.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace dropforge {
+
+/// `text` as the content of an element or a quoted attribute.
+std::string xml_escaped(std::string_view text);
+
+}  // namespace dropforge
