@@ -41,14 +41,14 @@ int main(int argc, char** argv) {
     using namespace dropforge;
     CommonOptions common{.command_line = {argv, argv + argc}};
     const auto add_subcommands = [&](CLI::App& app) {
-        add_tokenize(app, common);
         add_prepare(app, common);
-        add_parity(app, common);
         add_pretrain(app, common);
-        add_fill(app, common);
-        add_inspect(app, common);
         add_evaluate(app, common);
         add_curve(app, common);
+        add_fill(app, common);
+        add_inspect(app, common);
+        add_tokenize(app, common);
+        add_parity(app, common);
     };
     return run_command_line(
         {.name = "dropforge",

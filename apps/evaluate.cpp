@@ -72,8 +72,11 @@ void evaluate(const Options& o, const CommonOptions& common) {
 }  // namespace
 
 void add_evaluate(CLI::App& app, CommonOptions& common) {
-    auto* command =
-        app.add_subcommand("evaluate", "Measure MLM loss and accuracy of a model on validation data, with fixed masks");
+    auto* command = app.add_subcommand(
+        "evaluate",
+        "Measure MLM loss and accuracy of a model on validation data, with fixed masks\n\n"
+        "No token is dropped, whatever the method that the model was trained with. The data must have the model's\n"
+        "vocabulary.");
     auto options = std::make_shared<Options>();
     command->add_option("--model", options->model, "A checkpoint, or any BERT in Hugging Face's format")
         ->required()
@@ -96,9 +99,7 @@ void add_evaluate(CLI::App& app, CommonOptions& common) {
     command->footer(
         "Examples:\n"
         "  dropforge evaluate --model runs/demo/checkpoints/step-00001000 --data data\n"
-        "  dropforge evaluate --model bert-base-uncased/ --data data --sequence 512 --sequences 1000 --json\n"
-        "No token is dropped, whatever the method that the model was trained with. The data must have the model's\n"
-        "vocabulary.");
+        "  dropforge evaluate --model bert-base-uncased/ --data data --sequence 512 --sequences 1000 --json");
     command->callback([options, &common] {
         use_threads(common);
         evaluate(*options, common);

@@ -39,7 +39,10 @@ void print(const std::vector<std::string>& texts, const FillResult& result) {
 }  // namespace
 
 void add_fill(CLI::App& app, CommonOptions& common) {
-    auto* command = app.add_subcommand("fill", "Predict the most likely words for each [MASK] in a sentence");
+    auto* command = app.add_subcommand(
+        "fill",
+        "Predict the most likely words for each [MASK] in a sentence\n\n"
+        "Prints each sentence and, a line for each of its [MASK], the candidates with their probabilities.");
     struct Options {
         fs::path model;
         std::vector<std::string> texts;

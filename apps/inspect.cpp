@@ -21,7 +21,10 @@ const std::map<std::string, double> kUnits = {{"B", 1},        {"KB", 1e3},     
 
 void add_inspect(CLI::App& app, CommonOptions& common) {
     auto* command = app.add_subcommand(
-        "inspect", "Describe a configuration, data folder, shard, checkpoint or run, and check that it is intact");
+        "inspect",
+        "Describe a configuration, data folder, shard, checkpoint or run, and check that it is intact\n\n"
+        "Of a configuration it prints parameters, FLOPs and memory plans. Of data and checkpoints it reads every byte\n"
+        "that a checksum guards; exit code 1 if anything is damaged or missing.");
     auto what = std::make_shared<std::string>();
     auto options = std::make_shared<InspectOptions>();
     auto memory = std::make_shared<double>(0);
@@ -45,8 +48,7 @@ void add_inspect(CLI::App& app, CommonOptions& common) {
         "  dropforge inspect runs/demo\n"
         "  dropforge inspect data\n"
         "  dropforge inspect bert-base --svg plan.svg\n"
-        "  dropforge inspect bert-large --memory 80GB\n"
-        "Checksums of data and checkpoints are read and compared: exit code 1 if anything is damaged or missing.");
+        "  dropforge inspect bert-large --memory 80GB");
     command->callback([what, options, memory, &common] {
         use_threads(common);
         options->memory = static_cast<int64_t>(*memory);

@@ -102,7 +102,9 @@ void add_method(CLI::App& command, ParityOptions& o) {
 void add_parity(CLI::App& app, CommonOptions& common) {
     auto* command = app.add_subcommand(
         "parity",
-        "Run one training step on a given batch and write every number: states, losses, gradients, updated weights");
+        "Run one training step on a given batch and write every number: states, losses, gradients, updated weights\n\n"
+        "Any other implementation of BERT can be asked for the same numbers; docs/parity.md describes the tensors of\n"
+        "both files.");
     auto options = std::make_shared<ParityOptions>();
     auto device = std::make_shared<std::string>("cpu");
     auto tf32 = std::make_shared<bool>(false);
@@ -142,8 +144,7 @@ void add_parity(CLI::App& app, CommonOptions& common) {
     add_tf32(*command, *tf32);
     add_common(*command, common);
     command->footer(
-        "Example: dropforge parity --model model/ --batch batch.safetensors --method dense --out result.safetensors\n"
-        "The tensors of both files are described in docs/parity.md.");
+        "Example: dropforge parity --model model/ --batch batch.safetensors --method dense --out result.safetensors");
     command->callback([options, device, tf32, &common] {
         use_threads(common);
         const Device chosen = choose_device(*device);

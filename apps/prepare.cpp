@@ -60,7 +60,11 @@ void run(Arguments& arguments, const CommonOptions& common) {
 
 void add_prepare(CLI::App& app, CommonOptions& common) {
     CLI::App* command = app.add_subcommand(
-        "prepare", "Turn text into a data folder for pretraining: shards of token ids, and a vocabulary");
+        "prepare",
+        "Turn text into a data folder for pretraining: shards of token ids, and a vocabulary\n\n"
+        "Reads plain text, Markdown, HTML and JSON Lines, compressed or not; what of a folder is no text is left out,\n"
+        "with the reason and a count in the output and in dataset.json. Does nothing where the folder holds the data\n"
+        "of the same text and options already.");
     auto arguments = std::make_shared<Arguments>();
     data::PrepareOptions& options = arguments->options;
     command

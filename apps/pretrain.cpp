@@ -132,7 +132,13 @@ void run(Options& o, const CommonOptions& common) {
 }  // namespace
 
 void add_pretrain(CLI::App& app, CommonOptions& common) {
-    auto* command = app.add_subcommand("pretrain", "Pretrain a BERT, or go on with a run that was stopped");
+    auto* command = app.add_subcommand(
+        "pretrain",
+        "Pretrain a BERT, or go on with a run that was stopped\n\n"
+        "Reads a data folder and writes a run folder: config.toml with every key, metrics.jsonl, and\n"
+        "checkpoints/step-N, each a model folder that Hugging Face opens. The same command again goes on from the\n"
+        "newest intact checkpoint, to the bit as if the run had not stopped. Ctrl-C ends a run after the step that\n"
+        "it is at, with a checkpoint.");
     auto options = std::make_shared<Options>();
     command
         ->add_option("config", options->config,
@@ -195,9 +201,7 @@ void add_pretrain(CLI::App& app, CommonOptions& common) {
         "Examples:\n"
         "  dropforge pretrain bert-mini --data data --out runs/mini --steps 1000 --batch 32 --set train.lr=5e-4\n"
         "  dropforge pretrain my.toml --data data --out runs/mine --method sctd --init bert-base-uncased/\n"
-        "  dropforge pretrain bert-large --data data --batch 256 --dry-run\n"
-        "The same command again goes on where the run stopped. The run folder gets config.toml with every key,\n"
-        "metrics.jsonl, and checkpoints/step-N, each a model folder that Hugging Face opens.");
+        "  dropforge pretrain bert-large --data data --batch 256 --dry-run");
     command->callback([options, &common] {
         use_threads(common);
         run(*options, common);

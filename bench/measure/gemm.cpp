@@ -151,6 +151,7 @@ void add_gemm(CLI::App& app) {
     add_device(*command, options->device);
     command->add_flag("--tf32", options->tf32, "Measure f32 GEMMs on a GPU's TF32 tensor cores too");
     command->add_flag("--json", options->json, "Print one JSON object on stdout");
+    command->footer(fmt::format("Example: {} gemm --model bert-base --batch 8", app.get_name()));
     command->callback([options] { run(*options); });
 }
 

@@ -244,8 +244,11 @@ void run(const Options& o) {
 }  // namespace
 
 void add_step(CLI::App& app) {
-    auto* command =
-        app.add_subcommand("step", "Measure whole training steps on random data, by the code that pretrain runs");
+    auto* command = app.add_subcommand(
+        "step",
+        "Measure whole training steps on random data, by the code that pretrain runs\n\n"
+        "Prints sequences/s, the time of a step, MFU (the share of the GEMM rate of the device, measured beside it)\n"
+        "and memory.");
     auto o = std::make_shared<Options>();
     add_study_options(*command, o->study);
     command->add_option("--steps", o->steps, "Steps of each kind that are timed")

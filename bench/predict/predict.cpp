@@ -153,8 +153,11 @@ void run(const Options& o) {
 }  // namespace
 
 void add_predict(CLI::App& app) {
-    auto* command =
-        app.add_subcommand("predict", "Predict training steps on a GPU that need not be there; nothing is run");
+    auto* command = app.add_subcommand(
+        "predict",
+        "Predict training steps on a GPU that need not be there; nothing is run\n\n"
+        "Counts the work of each op and divides it by what the GPU's file says that it reaches: measured where a GPU\n"
+        "has run Dropforge, assumed where none has.");
     auto o = std::make_shared<Options>();
     command
         ->add_option(
