@@ -9,6 +9,7 @@ import re
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 PAGES = [Path("README.md"), Path("docs/measured-facts.md")]
 MACHINES = {
@@ -65,21 +66,34 @@ def read_csv(machine: str, kind: str, text: str) -> Figures:
     return figures
 
 
+def speedup(found: dict[str, Any]) -> Figure:
+    """Of the JSON that `bench step --against-dense` prints."""
+    numbers = found["against_dense"]
+    low, median, high = (f"{numbers['speedup_' + which]:.3f}" for which in ("min", "median", "max"))
+    return Figure(low, median, high, f"{numbers['flop_ratio']:.3f}")
+
+
+def throughput(found: dict[str, Any]) -> Figure:
+    """Of a program's JSON with the times of a step."""
+    low, median, high = (f"{1000 * found['batch'] / found['ms_' + which]:.4g}" for which in ("max", "median", "min"))
+    return Figure(low, median, high, f"{100 * found['mfu']:.1f}" if "mfu" in found else "")
+
+
 def read_console(machine: str, text: str) -> Figures:
-    """The speed-up that `bench step --against-dense --json` prints; other output is for readers only."""
+    """What `bench step --json` and lean_pytorch.py print; other output is for readers only."""
     command, _, output = text.partition("\n")
     if not command.startswith("$ "):
         raise fail(MACHINES[machine], f"a console block that begins with `{command}`, not with `$ COMMAND`")
-    if not re.match(r"\$ bench step .*--against-dense.* --json$", command):
+    if not re.match(r"\$ (bench step .*--json$|python3 benchmarks/lean_pytorch.py)", command):
         return {}
     try:
         found = json.loads(output)
-        speedup = found["against_dense"]
-        low, median, high = (f"{speedup['speedup_' + which]:.3f}" for which in ("min", "median", "max"))
-        step = Step(machine, found["model"], found["batch"], found["sequence"], found["precision"], found["method"])
-        return {step: Figure(low, median, high, f"{speedup['flop_ratio']:.3f}")}
+        beside_dense = "against_dense" in found
+        of = found["method"] if beside_dense else found.get("program", "Dropforge")
+        step = Step(machine, found["model"], found["batch"], found["sequence"], found["precision"], of)
+        return {step: speedup(found) if beside_dense else throughput(found)}
     except (json.JSONDecodeError, KeyError) as error:
-        raise fail(MACHINES[machine], f"no JSON of `bench step --against-dense` under {command}: {error}") from error
+        raise fail(MACHINES[machine], f"not the JSON of a step under {command}: {error}") from error
 
 
 def read_machine(machine: str, path: Path) -> Figures:

@@ -50,7 +50,7 @@ docs/measured-facts.md: $stale" "$(tables)"
 expect "renewing" "0 " "$(tables --write)"
 expect "renewed" "0  1" "$(tables) $(grep -c '| 108 / 110 / 118 |' docs/measured-facts.md)"
 printf '\n```console\n$ bench step --model bert-tiny --against-dense --json\nerror: no memory\n```\n' >>benchmarks/h100.md
-expect "output that is no JSON" "1 benchmarks/h100.md: no JSON of \`bench step --against-dense\` under \$ bench step --model bert-tiny --against-dense --json: Expecting value: line 1 column 1 (char 0)" "$(tables)"
+expect "output that is no JSON" "1 benchmarks/h100.md: not the JSON of a step under \$ bench step --model bert-tiny --against-dense --json: Expecting value: line 1 column 1 (char 0)" "$(tables)"
 sed -i 's/figures: dense/figures: fast/' docs/measured-facts.md
 cp "$repository/benchmarks/h100.md" benchmarks/
 expect "a table that is not there" "1 docs/measured-facts.md: there is no table fast, only beside_pytorch, gpu, dense, methods" "$(tables)"
