@@ -46,13 +46,16 @@ void draw(const Options& options, const CommonOptions& common) {
 }  // namespace
 
 void add_curve(CLI::App& app, CommonOptions& common) {
-    auto* command =
-        app.add_subcommand("curve", "How the validation loss of runs fell with the tokens that they were trained on");
+    auto* command = app.add_subcommand(
+        "curve",
+        "Draw how the validation loss of runs fell with the tokens that they were trained on\n\n"
+        "Prints a diagram of the evaluations that metrics.jsonl of each run folder has (eval.every).");
     auto options = std::make_shared<Options>();
     command
         ->add_option("runs", options->runs, "Run folders, each as RUN or LABEL=RUN; those of one label are drawn alike")
-        ->required();
-    command->add_option("--svg", options->svg, "Draw it into this file too");
+        ->required()
+        ->type_name("[LABEL=]RUN");
+    command->add_option("--svg", options->svg, "Draw the diagram into this file too")->type_name("FILE");
     add_common(*command, common);
     command->footer(
         "Examples:\n"

@@ -11,8 +11,8 @@
 namespace dropforge {
 
 void add_common(CLI::App& command, CommonOptions& common) {
-    command.add_flag("--quiet", common.quiet, "No progress and no notes on stderr");
-    command.add_flag("--json", common.json, "The result as JSON on stdout");
+    command.add_flag("--quiet", common.quiet, "Print no progress and no notes on stderr");
+    command.add_flag("--json", common.json, "Print the result as JSON on stdout");
     add_threads(command, common.threads);
 }
 
@@ -24,13 +24,13 @@ void print_notes(const std::vector<std::string>& notes, const CommonOptions& com
 void add_normalization(CLI::App& command, data::Normalization& normalization) {
     static constexpr std::array kSwitch{"off", "on"};
     const auto keep = [&normalization] { normalization.lower_case = normalization.strip_accents = false; };
-    command.add_flag_callback("--cased", keep, "Keep upper case and accents (a cased vocabulary)");
+    command.add_flag_callback("--cased", keep, "Keep upper case and accents, for a cased vocabulary");
     // After --cased, whose effect they change: options act in the order in which they are added.
     add_choice(command, "--strip-accents", normalization.strip_accents, kSwitch,
-               "Without accents; when not given, as without upper case")
+               "Remove accents; by default where upper case is removed too")
         ->default_str("");
     add_choice(command, "--tokenize-chinese-chars", normalization.split_ideographs, kSwitch,
-               "Each Chinese character is a word");
+               "Make each Chinese character a word");
 }
 
 void use_threads(const CommonOptions& common) { omp_set_num_threads(thread_count(common.threads)); }
@@ -41,14 +41,14 @@ int main(int argc, char** argv) {
     using namespace dropforge;
     CommonOptions common{.command_line = {argv, argv + argc}};
     const auto add_subcommands = [&](CLI::App& app) {
-        add_tokenize(app, common);
         add_prepare(app, common);
-        add_parity(app, common);
         add_pretrain(app, common);
-        add_fill(app, common);
-        add_inspect(app, common);
         add_evaluate(app, common);
         add_curve(app, common);
+        add_fill(app, common);
+        add_inspect(app, common);
+        add_tokenize(app, common);
+        add_parity(app, common);
     };
     return run_command_line(
         {.name = "dropforge",

@@ -76,23 +76,34 @@ void evaluate(const Options& o, const CommonOptions& common) {
 }  // namespace
 
 void add_evaluate(CLI::App& app, CommonOptions& common) {
-    auto* command = app.add_subcommand("evaluate", "MLM loss and accuracy on validation shards, with fixed masks");
+    auto* command = app.add_subcommand(
+        "evaluate",
+        "Measure MLM loss and accuracy of a model on validation data, with fixed masks\n\n"
+        "No token is dropped, whatever the method that the model was trained with. The data must have the model's\n"
+        "vocabulary.");
     auto options = std::make_shared<Options>();
-    command->add_option("--model", options->model, "Checkpoint")->required();
-    command->add_option("--data", options->data, "Data folder of prepare")->required();
-    command->add_option("--sequence", options->sequence, "Tokens of a sequence")
+    command->add_option("--model", options->model, "A checkpoint, or any BERT in Hugging Face's format")
+        ->required()
+        ->type_name("FOLDER");
+    command->add_option("--data", options->data, "The data folder that `dropforge prepare` made")
+        ->required()
+        ->type_name("FOLDER");
+    command->add_option("--sequence", options->sequence, "Tokens in a sequence")
         ->transform(whole_number<int64_t>(3, 1 << 16))
         ->capture_default_str();
-    command->add_option("--batch", options->batch, "Sequences at a time")
+    command->add_option("--batch", options->batch, "Sequences computed at a time")
         ->transform(whole_number<int64_t>(1, 1 << 16))
         ->capture_default_str();
-    command->add_option("--sequences", options->sequences, "At most so many sequences (0: all)")
+    command->add_option("--sequences", options->sequences, "Evaluate at most this many sequences; 0: all")
         ->transform(whole_number<int64_t>(0));
-    add_choice(*command, "--precision", options->dtype, kPrecisionNames, "Of weights and activations");
+    add_choice(*command, "--precision", options->dtype, kPrecisionNames, "Precision of weights and activations");
     add_device(*command, options->device);
     add_tf32(*command, options->tf32);
     add_common(*command, common);
-    command->footer("Example: dropforge evaluate --model runs/demo/checkpoints/step-00001000 --data DATA");
+    command->footer(
+        "Examples:\n"
+        "  dropforge evaluate --model runs/demo/checkpoints/step-00001000 --data data\n"
+        "  dropforge evaluate --model bert-base-uncased/ --data data --sequence 512 --sequences 1000 --json");
     command->callback([options, &common] {
         use_threads(common);
         evaluate(*options, common);

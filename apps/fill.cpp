@@ -39,27 +39,35 @@ void print(const std::vector<std::string>& texts, const FillResult& result) {
 }  // namespace
 
 void add_fill(CLI::App& app, CommonOptions& common) {
-    auto* command = app.add_subcommand("fill", "The likeliest words for each [MASK] of a sentence");
+    auto* command = app.add_subcommand(
+        "fill",
+        "Predict the most likely words for each [MASK] in a sentence\n\n"
+        "Prints each sentence and, a line for each of its [MASK], the candidates with their probabilities.");
     struct Options {
         fs::path model;
         std::vector<std::string> texts;
         int top = 5;
     };
     auto options = std::make_shared<Options>();
-    command->add_option("--model", options->model, "A checkpoint, or any BERT in Hugging Face's format")->required();
-    command->add_option("--top", options->top, "Candidates for each [MASK]")
+    command->add_option("--model", options->model, "A checkpoint, or any BERT in Hugging Face's format")
+        ->required()
+        ->type_name("FOLDER");
+    command->add_option("--top", options->top, "Print this many candidates for each [MASK]")
         ->transform(whole_number(1, 1000))
         ->capture_default_str();
     // CLI11 would take "[MASK] … [MASK]" for a list in brackets: it gets the first sentence only, and passes on the
     // rest.
-    command->add_option("text", options->texts, "Sentences with [MASK]")
+    command->add_option("text", options->texts, "Sentences that contain [MASK]; quote each")
+        ->type_name("SENTENCE ...")
         ->required()
         ->expected(1)
         ->allow_extra_args(false);
     command->allow_extras();
     add_common(*command, common);
     command->footer(
-        "Example: dropforge fill --model runs/demo/checkpoints/step-00001000 \"Paris is the [MASK] of France.\"");
+        "Examples:\n"
+        "  dropforge fill --model runs/demo/checkpoints/step-00001000 \"Paris is the [MASK] of France.\"\n"
+        "  dropforge fill --model bert-base-uncased/ --top 10 --json \"She [MASK] to see him.\" \"The [MASK] fell.\"");
     command->callback([command, options, &common] {
         bool all_texts = false;  // after --
         for (const std::string& text : command->remaining()) {

@@ -21,22 +21,32 @@ const std::map<std::string, double> kUnits = {{"B", 1},        {"KB", 1e3},     
 
 void add_inspect(CLI::App& app, CommonOptions& common) {
     auto* command = app.add_subcommand(
-        "inspect", "A configuration, data folder, shard, checkpoint or run: what it is, whether it is whole");
+        "inspect",
+        "Describe a configuration, data folder, shard, checkpoint or run, and check that it is intact\n\n"
+        "Of a configuration it prints parameters, FLOPs and memory plans. Of data and checkpoints it reads every byte\n"
+        "that a checksum guards; exit code 1 if anything is damaged or missing.");
     auto what = std::make_shared<std::string>();
     auto options = std::make_shared<InspectOptions>();
     auto memory = std::make_shared<double>(0);
-    command->add_option("what", *what, "Preset, CONFIG.toml, data folder, shard, checkpoint, run folder")->required();
-    command->add_option("--svg", options->svg, "Draw a configuration's memory plans");
+    command->add_option("what", *what, "A preset, CONFIG.toml, data folder, shard, checkpoint or run folder")
+        ->required()
+        ->type_name("WHAT");
+    command
+        ->add_option("--svg", options->svg,
+                     "Draw the memory plan of each kind of step of a configuration into this file")
+        ->type_name("FILE");
     command
         ->add_option("--memory", *memory,
-                     "What of a configuration fits into so much (8GB, 80GiB): the largest micro-batch for each length "
-                     "and precision")
+                     "For a configuration: the largest micro-batch that fits into this much memory (8GB, 80GiB), for "
+                     "each sequence length and precision")
         ->transform(CLI::AsNumberWithUnit(kUnits, CLI::AsNumberWithUnit::CASE_INSENSITIVE, "SIZE"))
         ->check(CLI::Range(1.0, 1e18))
         ->excludes("--svg");
     add_common(*command, common);
     command->footer(
         "Examples:\n"
+        "  dropforge inspect runs/demo\n"
+        "  dropforge inspect data\n"
         "  dropforge inspect bert-base --svg plan.svg\n"
         "  dropforge inspect bert-large --memory 80GB");
     command->callback([what, options, memory, &common] {

@@ -88,7 +88,7 @@ struct AddOption {
 
 void add_method(CLI::App& command, ParityOptions& o) {
     const std::vector<const char*> names = method_names();
-    command.add_option("--method", o.method, "Method")
+    command.add_option("--method", o.method, "Pretraining method")
         ->check(CLI::IsMember(std::vector<std::string>(names.begin(), names.end())))
         ->capture_default_str();
     for (const MethodEntry& method : methods())
@@ -101,33 +101,51 @@ void add_method(CLI::App& command, ParityOptions& o) {
 }  // namespace
 
 void add_parity(CLI::App& app, CommonOptions& common) {
-    auto* command =
-        app.add_subcommand("parity", "One step on a given batch: states, losses, gradients, updated weights");
+    auto* command = app.add_subcommand(
+        "parity",
+        "Run one training step on a given batch and write every number: states, losses, gradients, updated weights\n\n"
+        "Any other implementation of BERT can be asked for the same numbers; docs/parity.md describes the tensors of\n"
+        "both files.");
     auto options = std::make_shared<ParityOptions>();
     auto device = std::make_shared<std::string>("cpu");
     auto tf32 = std::make_shared<bool>(false);
-    command->add_option("--model", options->model, "Hugging Face directory")->required();
-    command->add_option("--batch", options->batch, "Batch file (safetensors)")->required();
-    command->add_option("--out", options->out, "Result file (safetensors)")->required();
+    command->add_option("--model", options->model, "A model folder in Hugging Face's format")
+        ->required()
+        ->type_name("FOLDER");
+    command->add_option("--batch", options->batch, "The batch, a safetensors file")->required()->type_name("FILE");
+    command->add_option("--out", options->out, "Where the result goes, a safetensors file")
+        ->required()
+        ->type_name("FILE");
     add_method(*command, *options);
-    add_choice(*command, "--precision", options->dtype, kPrecisionNames, "Of weights, activations and their gradients");
-    command->add_option("--steps", options->steps, "Optimizer steps on the batch")->transform(whole_number<int64_t>(0));
+    add_choice(*command, "--precision", options->dtype, kPrecisionNames,
+               "Precision of weights, activations and their gradients");
+    command->add_option("--steps", options->steps, "Optimizer steps on the batch; 0: losses and gradients only")
+        ->transform(whole_number<int64_t>(0));
     static constexpr std::array kOptimizers{"adamw", "lamb"};
-    add_choice(*command, "--optimizer", options->optimizer, kOptimizers, "Optimizer");
-    command->add_option("--lr", options->lr, "Learning rate, constant")->check(in(kNotNegative))->capture_default_str();
-    command->add_option("--weight-decay", options->weight_decay)->check(in(kNotNegative))->capture_default_str();
-    command->add_option("--beta1", options->beta1)->check(in(kBelowOne))->capture_default_str();
-    command->add_option("--beta2", options->beta2)->check(in(kBelowOne))->capture_default_str();
-    command->add_option("--eps", options->epsilon)->check(in(kPositive))->capture_default_str();
-    command->add_option("--clip", options->clip, "Gradient norm, 0 = off")
+    add_choice(*command, "--optimizer", options->optimizer, kOptimizers, "Optimizer of these steps");
+    command->add_option("--lr", options->lr, "Learning rate, the same in every step")
+        ->check(in(kNotNegative))
+        ->capture_default_str();
+    command->add_option("--weight-decay", options->weight_decay, "Weight decay")
+        ->check(in(kNotNegative))
+        ->capture_default_str();
+    command->add_option("--beta1", options->beta1, "Decay of the first moment")
+        ->check(in(kBelowOne))
+        ->capture_default_str();
+    command->add_option("--beta2", options->beta2, "Decay of the second moment")
+        ->check(in(kBelowOne))
+        ->capture_default_str();
+    command->add_option("--eps", options->epsilon, "Added to the root of the second moment")
+        ->check(in(kPositive))
+        ->capture_default_str();
+    command->add_option("--clip", options->clip, "Clip the norm of the gradients to this; 0: do not clip")
         ->check(in(kNotNegative))
         ->capture_default_str();
     add_device(*command, *device);
     add_tf32(*command, *tf32);
     add_common(*command, common);
     command->footer(
-        "Example: dropforge parity --model DIR --batch batch.safetensors --method dense --precision f32 --out "
-        "result.safetensors");
+        "Example: dropforge parity --model model/ --batch batch.safetensors --method dense --out result.safetensors");
     command->callback([options, device, tf32, &common] {
         use_threads(common);
         const Device chosen = choose_device(*device);

@@ -59,52 +59,65 @@ void run(Arguments& arguments, const CommonOptions& common) {
 }  // namespace
 
 void add_prepare(CLI::App& app, CommonOptions& common) {
-    CLI::App* command = app.add_subcommand("prepare", "Text to a data folder: shards, vocab.txt and a receipt");
+    CLI::App* command = app.add_subcommand(
+        "prepare",
+        "Turn text into a data folder for pretraining: shards of token ids, and a vocabulary\n\n"
+        "Reads plain text, Markdown, HTML and JSON Lines, compressed or not; what of a folder is no text is left out,\n"
+        "with the reason and a count in the output and in dataset.json. Does nothing where the folder holds the data\n"
+        "of the same text and options already.");
     auto arguments = std::make_shared<Arguments>();
     data::PrepareOptions& options = arguments->options;
     command
         ->add_option("--text", options.text,
-                     "Files and folders: .txt, .md, .html, .jsonl, also with .gz, .bz2, .xz or .zst")
-        ->required();
-    command->add_flag("--any-ending", options.any_ending, "Files of other endings, and of none, are plain text too");
+                     "Files and folders to read: .txt, .md, .html, .jsonl, each also with .gz, .bz2, .xz or .zst")
+        ->required()
+        ->type_name("PATH");
+    command->add_flag("--any-ending", options.any_ending, "Read files of other endings, and of none, as plain text");
     command
         ->add_option("--json-key", options.read.json_key,
-                     "The key of the text in each line of .jsonl; those without it are left out, and counted")
+                     "Key of the text in each line of .jsonl; lines without it are left out, and counted")
+        ->type_name("KEY")
         ->capture_default_str();
-    command->add_option("--out", options.out, "The data folder")->required();
+    command->add_option("--out", options.out, "The data folder to make")->required()->type_name("FOLDER");
     CLI::Option_group* vocabulary = command->add_option_group("vocabulary");
-    vocabulary->add_option("--vocab", arguments->vocabulary,
-                           "A vocab.txt, or a tokenizer.json of BERT's (its switches are options)");
-    vocabulary->add_option("--train-vocab", options.train_vocabulary, "Make a vocabulary of this size from the text")
+    vocabulary
+        ->add_option("--vocab", arguments->vocabulary,
+                     "Use this vocabulary: a vocab.txt, or a tokenizer.json of a BERT, whose switches are options")
+        ->type_name("FILE");
+    vocabulary
+        ->add_option("--train-vocab", options.train_vocabulary, "Train a vocabulary of this many tokens on the text")
         ->transform(whole_number<int64_t>(1, 1 << 30));
     vocabulary->require_option(1);
     command
         ->add_option(
             "--alphabet", options.alphabet,
-            "Most characters of a trained vocabulary (default: 1000, or more until 99.95 % of the text are covered)")
+            "At most this many characters in a trained vocabulary (default: 1000, or more until 99.95 % of the text "
+            "are covered)")
         ->transform(whole_number<int64_t>(1, 1 << 30))
         ->needs("--train-vocab");
     add_normalization(*command, options.normalization);
     command
-        ->add_option("--validation-fraction", options.validation_fraction, "Share of the documents kept for validation")
+        ->add_option("--validation-fraction", options.validation_fraction,
+                     "Share of the documents that is held back for validation")
         ->check(CLI::Range(0.0, 1.0))
         ->capture_default_str();
     // Paragraphs as documents cost a [SEP] each (about 1 % of the tokens of a novel) and give a validation split that
     // is like the text even if it is one book; books as documents would make the split one book or none. Files made for
     // BERT have a blank line between their documents.
-    command->add_option("--documents", arguments->documents, "What ends a document of plain text: blank-line or file")
+    command->add_option("--documents", arguments->documents, "What ends a document of plain text")
         ->check(CLI::IsMember({"blank-line", "file"}))
         ->capture_default_str();
-    command->add_option("--min-document-tokens", options.min_document_tokens, "Drop documents that are shorter")
+    command->add_option("--min-document-tokens", options.min_document_tokens, "Leave out documents with fewer tokens")
         ->transform(whole_number<uint64_t>(1))
         ->capture_default_str();
-    command->add_option("--shard-tokens", options.shard_tokens, "Tokens of a shard")
+    command->add_option("--shard-tokens", options.shard_tokens, "Tokens in a shard")
         ->transform(whole_number<uint64_t>(1))
         ->capture_default_str();
-    command->add_option("--seed", options.seed, "Decides which documents are for validation")
+    command->add_option("--seed", options.seed, "Seed of the choice of validation documents")
         ->transform(whole_number<uint64_t>(0))
         ->capture_default_str();
-    command->add_flag("--overwrite", options.overwrite, "Replace the data that the folder holds");
+    command->add_flag("--overwrite", options.overwrite,
+                      "Replace the data that the folder holds, once the new data are complete");
     add_common(*command, common);
     command->footer(
         "Examples:\n"

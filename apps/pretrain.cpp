@@ -14,6 +14,7 @@
 #include "base/revision.h"
 #include "devices/choice/choose_device.h"
 #include "kernels/device_lost.h"
+#include "model/methods/registry.h"
 #include "model/run/pretraining.h"
 
 namespace dropforge {
@@ -29,13 +30,15 @@ struct Options {
 };
 
 void add_shorthand(CLI::App& command, const std::shared_ptr<Options>& options, const std::string& flag, const char* key,
-                   const std::string& help) {
-    command.add_option_function<std::string>(
-        flag,
-        [options, flag, key](const std::string& value) {
-            options->shorthands[key] = {.key = key, .value = value, .where = flag};
-        },
-        help);
+                   const char* type, const std::string& help) {
+    command
+        .add_option_function<std::string>(
+            flag,
+            [options, flag, key](const std::string& value) {
+                options->shorthands[key] = {.key = key, .value = value, .where = flag};
+            },
+            help)
+        ->type_name(type);
 }
 
 /// What --set and the options that stand for keys say; they must not contradict each other.
@@ -129,43 +132,76 @@ void run(Options& o, const CommonOptions& common) {
 }  // namespace
 
 void add_pretrain(CLI::App& app, CommonOptions& common) {
-    auto* command = app.add_subcommand("pretrain", "Pretrain BERT on a data folder of prepare");
+    auto* command = app.add_subcommand(
+        "pretrain",
+        "Pretrain a BERT, or go on with a run that was stopped\n\n"
+        "Reads a data folder and writes a run folder: config.toml with every key, metrics.jsonl, and\n"
+        "checkpoints/step-N, each a model folder that Hugging Face opens. The same command again goes on from the\n"
+        "newest intact checkpoint, to the bit as if the run had not stopped. Ctrl-C ends a run after the step that\n"
+        "it is at, with a checkpoint.");
     auto options = std::make_shared<Options>();
     command
-        ->add_option("config", options->config, "CONFIG.toml, or a preset: bert-tiny -mini -small -medium -base -large")
-        ->required();
-    add_shorthand(*command, options, "--data", "data.path", "Data folder of prepare");
-    command->add_option("--out", options->run.out, "Run folder; needed but for --dry-run");
-    add_shorthand(*command, options, "--method", "train.method", "dense, token_dropping, sctd");
-    add_shorthand(*command, options, "--precision", "train.precision", "auto, bf16, fp16, f32");
+        ->add_option("config", options->config,
+                     "A configuration: CONFIG.toml, or a preset (bert-tiny -mini -small -medium -base -large)")
+        ->required()
+        ->type_name("CONFIG");
+    add_shorthand(*command, options, "--data", "data.path", "FOLDER", "The data folder that `dropforge prepare` made");
+    command->add_option("--out", options->run.out, "The run folder, which is made; required except with --dry-run")
+        ->type_name("FOLDER");
+    add_shorthand(*command, options, "--method", "train.method", "METHOD",
+                  fmt::format("{}", fmt::join(method_names(), ", ")));
+    add_shorthand(*command, options, "--precision", "train.precision", "PRECISION",
+                  "auto, bf16, fp16 or f32; auto takes the fastest that the device computes");
     command->add_flag_callback(
         "--tf32",
         [options] {
             options->shorthands["train.tf32"] = {"train.tf32", "true", "--tf32"};
         },
-        "Products of f32 numbers by a GPU's TF32 tensor cores: faster by far, operands rounded to 10 bits");
-    add_shorthand(*command, options, "--steps", "train.steps", "Optimizer steps");
-    add_shorthand(*command, options, "--batch", "train.batch", "Sequences a step");
-    add_shorthand(*command, options, "--sequence", "data.sequence", "Tokens of a sequence");
-    add_shorthand(*command, options, "--seed", "train.seed", "Seed of weights, order, masks and dropout");
+        "Compute f32 GEMMs on a GPU's TF32 tensor cores: much faster, operands rounded to 10 bits of fraction");
+    add_shorthand(*command, options, "--steps", "train.steps", "N", "Optimizer steps in all");
+    add_shorthand(*command, options, "--batch", "train.batch", "N", "Sequences in a step");
+    add_shorthand(*command, options, "--sequence", "data.sequence", "N", "Tokens in a sequence");
+    add_shorthand(*command, options, "--seed", "train.seed", "N",
+                  "Seed of initial weights, order of the data, masks and dropout");
     add_device(*command, options->device);
     command
         ->add_option("--require", options->run.required,
-                     "cuda, cublaslt, cudnn, bf16: an error instead of a substitute")
-        ->delimiter(',');
-    command->add_option("--resume", options->run.resume, "auto, off, or a checkpoint's path")->capture_default_str();
-    command->add_option("--init", options->run.initial, "Checkpoint whose weights a new run starts from");
-    command->add_option("--set", options->settings, "key=value, e.g. train.lr=1e-4")->expected(1)->take_all();
-    command->add_option("--trace", options->run.trace_steps, "Write trace.json of so many steps")
+                     "Stop with an error where one of these would be substituted: cuda, cublaslt, cudnn, bf16")
+        ->delimiter(',')
+        ->type_name("NAME");
+    command
+        ->add_option("--resume", options->run.resume,
+                     "Where to go on: auto (the newest intact checkpoint of the run folder, if it has one), off, or a "
+                     "checkpoint")
+        ->capture_default_str()
+        ->type_name("CHECKPOINT");
+    command
+        ->add_option("--init", options->run.initial,
+                     "Start a new run from the weights of this checkpoint, or of any BERT in Hugging Face's format")
+        ->type_name("FOLDER");
+    command
+        ->add_option("--set", options->settings,
+                     "Set any key of the configuration, such as train.lr=1e-4; may be repeated")
+        ->expected(1)
+        ->take_all()
+        ->type_name("KEY=VALUE");
+    command
+        ->add_option("--trace", options->run.trace_steps,
+                     "Time every op of this many steps and write trace.json, for Perfetto")
         ->transform(whole_number<int64_t>(0));
-    command->add_option_function<std::string>(
-        "--profile-steps", [options](const std::string& text) { take_profile_steps(text, options->run); },
-        "FIRST:LAST, steps for nsys or ncu to see, op by op under their names (docs/profiling.md)");
-    command->add_flag("--dry-run", options->dry_run, "Parameters, FLOPs and memory against what is free; no training");
+    command
+        ->add_option_function<std::string>(
+            "--profile-steps", [options](const std::string& text) { take_profile_steps(text, options->run); },
+            "Let nsys or ncu see these steps, op by op under their names (docs/profiling.md)")
+        ->type_name("FIRST:LAST");
+    command->add_flag("--dry-run", options->dry_run,
+                      "Print parameters, FLOPs and memory beside what is free, and do not train");
     add_common(*command, common);
     command->footer(
-        "Example: dropforge pretrain bert-mini --data DATA --out runs/mini --steps 1000 --batch 32 --set "
-        "train.lr=5e-4");
+        "Examples:\n"
+        "  dropforge pretrain bert-mini --data data --out runs/mini --steps 1000 --batch 32 --set train.lr=5e-4\n"
+        "  dropforge pretrain my.toml --data data --out runs/mine --method sctd --init bert-base-uncased/\n"
+        "  dropforge pretrain bert-large --data data --batch 256 --dry-run");
     command->callback([options, &common] {
         use_threads(common);
         run(*options, common);

@@ -180,19 +180,22 @@ void tokenize(const TokenizeOptions& options, const CommonOptions& common) {
 }  // namespace
 
 void add_tokenize(CLI::App& app, CommonOptions& common) {
-    CLI::App& command = *app.add_subcommand("tokenize", "Lines of text in, lines of WordPiece pieces or ids out");
+    CLI::App& command = *app.add_subcommand(
+        "tokenize",
+        "Read lines of text, and print the WordPiece tokens or ids of each\n\n"
+        "No special tokens are added, and none is recognised in the text. With --json every line is a JSON array.");
     command.footer(
         "Examples:\n"
         "  echo 'Attention is all you need.' | dropforge tokenize --vocab vocab.txt\n"
-        "  dropforge tokenize --vocab vocab.txt --ids < text.txt > ids.txt\n"
-        "No special tokens are added, and none is recognised in the text. With --json every line is a JSON array.");
+        "  dropforge tokenize --vocab vocab.txt --ids < text.txt > ids.txt");
     auto options = std::make_shared<TokenizeOptions>();
     command
         .add_option("--vocab", options->vocabulary,
-                    "vocab.txt: one token a line, the line number is the id; or tokenizer.json")
-        ->required();
+                    "The vocabulary: vocab.txt, a token a line, the line number is the id; or tokenizer.json")
+        ->required()
+        ->type_name("FILE");
     add_normalization(command, options->normalization);
-    command.add_flag("--ids", options->ids, "Ids instead of pieces");
+    command.add_flag("--ids", options->ids, "Print ids instead of tokens");
     add_common(command, common);
     command.callback([options, &common] { tokenize(*options, common); });
 }

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <memory>
 #include <new>
 #include <sstream>
 
@@ -38,12 +39,28 @@ void require_written() {
     require(std::ferror(stdout) == 0, "cannot write to stdout");
 }
 
+/// A description is a line, or a line and a paragraph; a list of subcommands has the line only.
+class HelpFormatter final : public CLI::Formatter {
+    std::string make_description(const CLI::App* command) const override {
+        const std::string text = CLI::Formatter::make_description(command);
+        return text.find("\n\n") == std::string::npos ? text : text + '\n';
+    }
+    std::string make_subcommand(const CLI::App* command) const override {
+        const std::string text = command->get_description();
+        std::ostringstream line;
+        CLI::detail::format_help(line, command->get_name(), text.substr(0, text.find('\n')), column_width_);
+        return line.str();
+    }
+};
+
 int parse(const CommandLine& program, int argc, char** argv) {
     CLI::App app(program.description, program.name);
+    app.formatter(std::make_shared<HelpFormatter>());
     app.require_subcommand(0, 1);  // none is refused below: CLI11 would name it before a misspelt one
     program.add_subcommands(app);
     const auto offer_version = [&](CLI::App& command) {
-        command.set_version_flag("--version", program.version, "What this program was built from and for");
+        command.set_version_flag("--version", program.version,
+                                 "Print what this program was built from and for, and exit");
     };
     offer_version(app);
     for (CLI::App* command : app.get_subcommands({})) offer_version(*command);
@@ -65,7 +82,8 @@ int parse(const CommandLine& program, int argc, char** argv) {
 }  // namespace
 
 void add_threads(CLI::App& command, int& threads) {
-    command.add_option("--threads", threads, "Threads (default: one for each core that it may use)")
+    command
+        .add_option("--threads", threads, "Threads to compute on (default: one for each core that the process may use)")
         ->transform(whole_number(1, 4096));
 }
 

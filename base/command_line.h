@@ -14,8 +14,10 @@ namespace dropforge {
 
 struct CommandLine {
     std::string name, description;
-    std::function<std::string()> version;            // what --version prints
-    std::function<void(CLI::App&)> add_subcommands;  // each with a callback that does its work
+    std::function<std::string()> version;  // what --version prints
+    // Each with a callback that does its work. The first line of a description stands in the program's --help, and is
+    // the NAME of its man page; what follows an empty line is the page's DESCRIPTION.
+    std::function<void(CLI::App&)> add_subcommands;
 };
 
 /// The whole of main: runs the subcommand that argv names, without subnormal numbers. Returns the exit code: 0; 1 after

@@ -138,14 +138,14 @@ void bench_data(const DataOptions& options) {
 }  // namespace
 
 void add_data(CLI::App& app) {
-    CLI::App& command = *app.add_subcommand("data", "Tokenizer MB/s on one thread and on all");
+    CLI::App& command = *app.add_subcommand("data", "Measure the tokenizer in MB/s, on one thread and on all");
     command.footer(fmt::format("Example: {} data --vocab vocab.txt --text corpus/", app.get_name()));
     auto options = std::make_shared<DataOptions>();
-    command.add_option("--vocab", options->vocabulary, "vocab.txt")->required();
-    command.add_option("--text", options->paths, "Text files, or folders of them")->required();
-    command.add_flag("--cased", options->cased, "Keep case and accents");
+    command.add_option("--vocab", options->vocabulary, "The vocabulary, a vocab.txt")->required()->type_name("FILE");
+    command.add_option("--text", options->paths, "Text files, or folders of them")->required()->type_name("PATH");
+    command.add_flag("--cased", options->cased, "Keep upper case and accents, for a cased vocabulary");
     add_threads(command, options->threads);
-    command.add_flag("--json", options->json, "One JSON object on stdout");
+    command.add_flag("--json", options->json, "Print one JSON object on stdout");
     command.callback([options] { bench_data(*options); });
 }
 

@@ -136,18 +136,22 @@ void run(const GemmOptions& o) {
 
 void add_gemm(CLI::App& app) {
     auto options = std::make_shared<GemmOptions>();
-    CLI::App* command = app.add_subcommand("gemm", "A device's best matrix product, and those of a model's step");
-    command->add_option("--model", options->model, "Preset: bert-tiny … bert-large")->capture_default_str();
-    command->add_option("--batch", options->batch, "Sequences")
+    CLI::App* command =
+        app.add_subcommand("gemm", "Measure the fastest GEMM of a device, and the GEMMs of a model's step");
+    command->add_option("--model", options->model, "Preset whose shapes are taken: bert-tiny … bert-large")
+        ->type_name("PRESET")
+        ->capture_default_str();
+    command->add_option("--batch", options->batch, "Sequences in a step")
         ->transform(whole_number<int64_t>(1, 1 << 16))
         ->capture_default_str();
-    command->add_option("--sequence", options->sequence, "Tokens of a sequence")
+    command->add_option("--sequence", options->sequence, "Tokens in a sequence")
         ->transform(whole_number<int64_t>(1, 1 << 16))
         ->capture_default_str();
     add_threads(*command, options->threads);
     add_device(*command, options->device);
-    command->add_flag("--tf32", options->tf32, "Also products of f32 numbers by a GPU's TF32 tensor cores");
-    command->add_flag("--json", options->json, "One JSON object on stdout");
+    command->add_flag("--tf32", options->tf32, "Measure f32 GEMMs on a GPU's TF32 tensor cores too");
+    command->add_flag("--json", options->json, "Print one JSON object on stdout");
+    command->footer(fmt::format("Example: {} gemm --model bert-base --batch 8", app.get_name()));
     command->callback([options] { run(*options); });
 }
 

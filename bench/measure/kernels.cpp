@@ -152,25 +152,27 @@ class KernelBench {
 }  // namespace
 
 void add_kernels(CLI::App& app) {
-    CLI::App& command = *app.add_subcommand("kernels", "Every kernel, forward and backward, at the shapes of a BERT");
+    CLI::App& command =
+        *app.add_subcommand("kernels", "Measure every kernel, forward and backward, at the shapes of a BERT");
     command.footer(
         fmt::format("Examples: {0} kernels --filter layernorm\n"
                     "          {0} kernels --backend cuda --model bert-base --batch 128",
                     app.get_name()));
     auto options = std::make_shared<KernelOptions>();
-    command.add_option("--filter", options->filter, "Only kernels with this in their name");
-    command.add_option("--backend", options->backend, "Whose kernels")
+    command.add_option("--filter", options->filter, "Only kernels whose name contains this")->type_name("NAME");
+    command.add_option("--backend", options->backend, "Backend whose kernels are measured")
         ->check(CLI::IsMember({"reference", "cpu", "cuda"}))
         ->capture_default_str();
-    command.add_option("--model", options->model, "Preset whose shapes are taken (default: bert-mini and bert-base)");
-    command.add_option("--batch", options->batch, "Sequences")
+    command.add_option("--model", options->model, "Preset whose shapes are taken (default: bert-mini and bert-base)")
+        ->type_name("PRESET");
+    command.add_option("--batch", options->batch, "Sequences in a step")
         ->transform(whole_number<int64_t>(1, 1 << 16))
         ->capture_default_str();
-    command.add_option("--sequence", options->sequence, "Tokens of a sequence")
+    command.add_option("--sequence", options->sequence, "Tokens in a sequence")
         ->transform(whole_number<int64_t>(1, 1 << 16))
         ->capture_default_str();
     add_threads(command, options->threads);
-    command.add_flag("--json", options->json, "One JSON object on stdout");
+    command.add_flag("--json", options->json, "Print one JSON object on stdout");
     command.callback([options] {
         omp_set_num_threads(thread_count(options->threads));
         KernelBench(*options).run();

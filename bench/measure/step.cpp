@@ -253,20 +253,25 @@ void run(const Options& o) {
 }  // namespace
 
 void add_step(CLI::App& app) {
-    auto* command = app.add_subcommand("step", "Whole training steps on random data, the same code path as pretrain");
+    auto* command = app.add_subcommand(
+        "step",
+        "Measure whole training steps on random data, by the code that pretrain runs\n\n"
+        "Prints sequences/s, the time of a step, MFU (the share of the GEMM rate of the device, measured beside it)\n"
+        "and memory.");
     auto o = std::make_shared<Options>();
     add_study_options(*command, o->study);
-    command->add_option("--steps", o->steps, "Timed steps of each kind")
+    command->add_option("--steps", o->steps, "Steps of each kind that are timed")
         ->transform(whole_number<int64_t>(1))
         ->capture_default_str();
-    command->add_option("--warmup", o->warmup, "Steps before them")
+    command->add_option("--warmup", o->warmup, "Steps of each kind before those")
         ->transform(whole_number<int64_t>(0))
         ->capture_default_str();
     add_device(*command, o->device);
     add_threads(*command, o->threads);
-    command->add_flag("--against-dense", o->against_dense, "Dense steps in turn with the method's, and the speed-up");
-    command->add_flag("--by-op", o->by_op, "Time by operation, of the mean step");
-    command->add_flag("--json", o->json, "One JSON object on stdout");
+    command->add_flag("--against-dense", o->against_dense,
+                      "Time dense steps in turn with the method's, and print the speed-up");
+    command->add_flag("--by-op", o->by_op, "Print the time of each op in the mean step");
+    command->add_flag("--json", o->json, "Print one JSON object on stdout");
     command->footer(
         fmt::format("Examples: {0} step --model bert-mini --precision bf16 --batch 32 --sequence 128 --by-op\n"
                     "          {0} step --model bert-base --method sctd --batch 8 --sequence 512 --against-dense",

@@ -9,22 +9,31 @@ namespace dropforge {
 void add_study_options(CLI::App& command, Study& study) {
     study.command = fmt::format("{} {}", command.get_parent()->get_name(), command.get_name());
     command.add_option("--model", study.model, "Preset (32 sequences of 128 tokens), or CONFIG.toml")
-        ->capture_default_str();
-    const auto key = [&](const char* flag, const char* name, const std::string& help) {
-        command.add_option_function<std::string>(
-            flag, [&study, name](const std::string& v) { study.given[name] = v; }, help);
+        ->capture_default_str()
+        ->type_name("CONFIG");
+    const auto key = [&](const char* flag, const char* name, const char* type, const std::string& help) {
+        command
+            .add_option_function<std::string>(
+                flag, [&study, name](const std::string& v) { study.given[name] = v; }, help)
+            ->type_name(type);
     };
-    key("--method", "train.method", fmt::format("{}", fmt::join(method_names(), ", ")));
-    key("--keep", "dropping.keep", "Tokens that stay: a count (64), or a share of the sequence (0.5)");
-    key("--precision", "train.precision", "auto, bf16, fp16, f32");
-    key("--batch", "train.batch", "Sequences a step");
-    key("--micro-batch", "train.micro_batch", "Sequences at a time (0: as many as fit into memory)");
-    key("--sequence", "data.sequence", "Tokens a sequence");
-    key("--masked", "data.max_predictions", "Masked positions a sequence (default: 15 %)");
+    key("--method", "train.method", "METHOD", fmt::format("{}", fmt::join(method_names(), ", ")));
+    key("--keep", "dropping.keep", "K", "Tokens of a sequence that are kept: a count (64), or a share (0.5)");
+    key("--precision", "train.precision", "PRECISION",
+        "auto, bf16, fp16 or f32; auto takes the fastest that the device computes");
+    key("--batch", "train.batch", "N", "Sequences in a step");
+    key("--micro-batch", "train.micro_batch", "N", "Sequences computed at a time; 0: as many as fit into memory");
+    key("--sequence", "data.sequence", "N", "Tokens in a sequence");
+    key("--masked", "data.max_predictions", "N", "Masked positions in a sequence (default: 15 %)");
     command.add_flag_callback(
         "--tf32", [&study] { study.given["train.tf32"] = "true"; },
-        "Products of f32 numbers by TF32 tensor cores: faster by far, operands rounded to 10 bits");
-    command.add_option("--set", study.settings, "key=value, e.g. sctd.share_trunk=false")->expected(1)->take_all();
+        "Compute f32 GEMMs on TF32 tensor cores: much faster, operands rounded to 10 bits of fraction");
+    command
+        .add_option("--set", study.settings,
+                    "Set any key of the configuration, such as sctd.share_trunk=false; may be repeated")
+        ->expected(1)
+        ->take_all()
+        ->type_name("KEY=VALUE");
 }
 
 RunConfig run_config(const Study& study) {

@@ -153,17 +153,21 @@ void run(const Options& o) {
 }  // namespace
 
 void add_predict(CLI::App& app) {
-    auto* command =
-        app.add_subcommand("predict", "What a GPU would make of training steps: a prediction, nothing is run");
+    auto* command = app.add_subcommand(
+        "predict",
+        "Predict training steps on a GPU that need not be there; nothing is run\n\n"
+        "Counts the work of each op and divides it by what the GPU's file says that it reaches: measured where a GPU\n"
+        "has run Dropforge, assumed where none has.");
     auto o = std::make_shared<Options>();
     command
         ->add_option(
             "--device", o->gpu,
             fmt::format("{}, or a file like bench/predict/devices/a100.toml", fmt::join(GpuModel::known(), ", ")))
-        ->capture_default_str();
+        ->capture_default_str()
+        ->type_name("GPU");
     add_study_options(*command, o->study);
-    command->add_flag("--by-op", o->by_op, "Time by operation, beside what the device's peaks allow");
-    command->add_flag("--json", o->json, "One JSON object on stdout");
+    command->add_flag("--by-op", o->by_op, "Print the time of each op beside what the device's peaks allow");
+    command->add_flag("--json", o->json, "Print one JSON object on stdout");
     command->footer(
         fmt::format("Examples: {0} predict --device h100 --model bert-base --batch 256 --by-op\n"
                     "          {0} predict --device a100 --model bert-large --method sctd --batch 32 --sequence 512",

@@ -62,7 +62,7 @@ Device choose_device(const std::string& wanted) {
 }
 
 void add_device(CLI::App& command, std::string& name) {
-    command.add_option("--device", name, "cpu, cuda, or auto: a GPU if there is one")
+    command.add_option("--device", name, "Device to compute on; auto takes a GPU if there is one")
         ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
         ->capture_default_str();
 }
@@ -70,7 +70,7 @@ void add_device(CLI::App& command, std::string& name) {
 void add_tf32(CLI::App& command, bool& tf32) {
     command.add_flag(
         "--tf32", tf32,
-        "Products of f32 numbers by a GPU's TF32 tensor cores: faster by far, operands rounded to 10 bits");
+        "Compute f32 GEMMs on a GPU's TF32 tensor cores: much faster, operands rounded to 10 bits of fraction");
 }
 
 }  // namespace dropforge

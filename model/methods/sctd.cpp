@@ -350,12 +350,14 @@ MethodEntry sctd_method() {
             .memory_switches = {"sctd.recompute"},
             .check = [](const RunShape& shape, const OptionTables& options,
                         const NamedKey& key) { check_dropping("sctd", shape, options, key); },
-            .parity_options = {{"--lambda", "sctd.lambda", "Weight of the divergences"},
-                               {"--pooled", "sctd.pooled", "Rows that the divergences compare"},
-                               {"--kl-normalization", "sctd.kl_normalization", "What the divergences are divided by"},
-                               {"--share-trunk", "sctd.share_trunk", "Layers before the first dropped token run once"},
-                               {"--full-mlm", "sctd.full_mlm", "The full pass has MLM and NSP losses too"},
-                               {"--recompute", "sctd.recompute", "The pass with dropped tokens runs forward twice"}},
+            .parity_options =
+                {{"--lambda", "sctd.lambda", "Weight of the divergences in the loss of ScTD"},
+                 {"--pooled", "sctd.pooled", "Rows that the divergences compare: [CLS], or the mean of all"},
+                 {"--kl-normalization", "sctd.kl_normalization", "What the sums of the divergences are divided by"},
+                 {"--share-trunk", "sctd.share_trunk",
+                  "Run the layers before the first dropped token once for both passes"},
+                 {"--full-mlm", "sctd.full_mlm", "Compute MLM and NSP losses in the full pass too"},
+                 {"--recompute", "sctd.recompute", "Run the pass with dropped tokens forward twice, to save memory"}},
             .make_for_parity = [](const ParityCase& given) -> std::shared_ptr<const Method> {
                 check_dropping_for_parity(given);
                 SctdOptions options = given.options.of<SctdOptions>();

@@ -203,9 +203,9 @@ MethodEntry token_dropping_method() {
             .keys = dropping_keys(),
             .check = [](const RunShape& shape, const OptionTables& options,
                         const NamedKey& key) { check_dropping("token_dropping", shape, options, key); },
-            .parity_options = {{"--keep", "dropping.keep", "Tokens of a sequence that stay (default: half)"},
+            .parity_options = {{"--keep", "dropping.keep", "Tokens of a sequence that are kept (default: half)"},
                                {"--importance-beta", "dropping.importance_beta",
-                                "Of the importance table's moving average"}},
+                                "Decay of the importance table's moving average"}},
             .make_for_parity = [](const ParityCase& given) -> std::shared_ptr<const Method> {
                 check_dropping_for_parity(given);
                 return std::make_shared<TokenDropping>(given.shape, given.options.of<DroppingOptions>());

@@ -62,6 +62,8 @@ scripts() {
 }
 
 rooms() { python3 scripts/checks/rooms.py; }
+quotes() { python3 scripts/checks/quotes.py; }
+figures() { python3 scripts/reports/tables.py; }
 
 tidy_file() {
     local mark log status=0
@@ -96,7 +98,7 @@ tidy() {
 }
 
 main() {
-    local status=0 check start output all=(formatting house_rules rooms scripts tidy)
+    local status=0 check start output all=(formatting house_rules rooms quotes figures scripts tidy)
     for check in "$@"; do
         [[ " ${all[*]} " == *" $check "* ]] || { echo "lint: there is no check $check, only ${all[*]}"; return 2; }
     done

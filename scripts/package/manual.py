@@ -37,6 +37,7 @@ class Command:
     name: str
     title: str
     usage: str
+    description: str = ""
     examples: str = ""
     positionals: list[Entry] = field(default_factory=list)
     options: list[Entry] = field(default_factory=list)
@@ -63,7 +64,7 @@ class Program:
         return f"_{self.name.replace('-', '_')}"
 
 
-# ---- Reading --help: a title, "Usage: …", sections of entries (an indented name, then after two blanks or on the next line its text), at last
+# ---- Reading --help: a title, after a blank line a description, "Usage: …", sections of entries (an indented name, then after two blanks or on the next line its text), at last
 # what is not indented: examples.
 
 
@@ -78,7 +79,8 @@ def parse(name: str, text: str) -> Command:
     whole = re.match(r"(.*?)\n+Usage: (.*?)\n(.*)", text, re.DOTALL)
     if not whole:
         sys.exit(f"error: this is no --help: {text}")
-    command = Command(name, whole.group(1), whole.group(2))
+    title, _, description = whole.group(1).partition("\n\n")
+    command = Command(name, title, whole.group(2), description)
     sections = {"Options": command.options, "Positionals": command.positionals, "Subcommands": command.subcommands}
     section: list[Entry] = []
     group: list[Entry] = []  # of which one is required
@@ -147,6 +149,7 @@ def page(program: Program, command: Command) -> str:
     return (
         f'.TH "{name.upper()}" 1 "" "Dropforge {program.version}" "User Commands"\n'
         + f".SH NAME\n{roff(name)} \\- {roff(in_name(command.title))}\n.SH SYNOPSIS\n.B {roff(command.usage)}\n"
+        + (f".SH DESCRIPTION\n{roff(command.description)}\n" if command.description else "")
         + roff_entries("ARGUMENTS", command.positionals)
         + roff_entries("SUBCOMMANDS", [Entry(sub.name, "", sub.title) for sub in program.subcommands if command is program.command])
         + roff_entries("OPTIONS", command.options)

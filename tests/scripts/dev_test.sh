@@ -26,7 +26,7 @@ wrong_use() {
     expect "unknown preset" "1 error: unknown preset 'fast'; the presets are release, debug, asan, tsan, fuzz, cuda, package" "$(outcome ./dev build fast)"
     expect "wrong set-up" "1 error: setup takes nothing, lint, cuda or simt, not 'everything'" "$(outcome ./dev setup everything)"
     expect "unknown package" "1 error: package takes deb, tar, wheel and options of cmake, not 'rpm'" "$(outcome ./dev package deb rpm)"
-    expect "wrong check" "2 lint: there is no check spelling, only formatting house_rules rooms scripts tidy" "$(outcome scripts/checks/lint.sh spelling)"
+    expect "wrong check" "2 lint: there is no check spelling, only formatting house_rules rooms quotes figures scripts tidy" "$(outcome scripts/checks/lint.sh spelling)"
     expect "unknown device" "1 error: --device takes cpu or cuda, not 'tpu'" "$(outcome ./dev test --device tpu)"
     expect "no device" "1 error: there is no NVIDIA driver here, so no test can run on a GPU" \
         "$(outcome bash -c '. ./dev; has_gpu_driver() { false; }; run_all_tests --device cuda')"
