@@ -37,4 +37,11 @@ Json parse_json(const std::string& text, const std::string& where) {
     }
 }
 
+uint64_t count_in(const Json& object, const char* key) {
+    const Json& value = object.at(key);
+    require(value.is_number_unsigned() || (value.is_number_integer() && value.get<int64_t>() >= 0),
+            "{} is {}, expected a whole number", key, value.dump(-1, ' ', true));
+    return value.get<uint64_t>();
+}
+
 }  // namespace dropforge

@@ -3,6 +3,7 @@
 #include <xxhash.h>
 
 #include <charconv>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
@@ -51,8 +52,8 @@ uint64_t from_hex(const std::string& digits) {
 std::vector<ShardEntry> shards_from(const nlohmann::json& list) {
     std::vector<ShardEntry> shards;
     for (const nlohmann::json& entry : list) {
-        ShardEntry shard{entry.at("file"), entry.at("bytes"), entry.at("tokens"), entry.at("documents"),
-                         from_hex(entry.at("checksum"))};
+        ShardEntry shard{entry.at("file"), count_in(entry, "bytes"), count_in(entry, "tokens"),
+                         count_in(entry, "documents"), from_hex(entry.at("checksum"))};
         require(is_file_name(shard.file), "shard '{}' is not a file of this folder", shard.file);
         shards.push_back(std::move(shard));
     }
@@ -70,34 +71,36 @@ Receipt parse(const nlohmann::json& json) {
             kVersion);
     const nlohmann::json &input = json.at("input"), &text = json.at("text"), &vocabulary = json.at("vocabulary");
     Receipt r;
-    r.files = input.at("files");
-    r.file_bytes = input.at("file_bytes");
-    r.bytes = input.at("bytes");
-    r.text_bytes = input.at("text_bytes");
-    r.invalid_bytes = input.at("invalid_bytes");
+    r.files = count_in(input, "files");
+    r.file_bytes = count_in(input, "file_bytes");
+    r.bytes = count_in(input, "bytes");
+    r.text_bytes = count_in(input, "text_bytes");
+    r.invalid_bytes = count_in(input, "invalid_bytes");
     if (input.contains("left_out")) r.left_out = LeftOut::from_json(input["left_out"]);  // older ones have none
-    r.documents = text.at("documents");
-    r.words = text.at("words");
-    r.tokens = text.at("tokens");
-    r.unknown_tokens = text.at("unknown_tokens");
-    r.documents_without_tokens = text.at("documents_without_tokens");
+    r.documents = count_in(text, "documents");
+    r.words = count_in(text, "words");
+    r.tokens = count_in(text, "tokens");
+    r.unknown_tokens = count_in(text, "unknown_tokens");
+    r.documents_without_tokens = count_in(text, "documents_without_tokens");
     for (size_t i = 0; i < kReasonNames.size(); ++i) {
         const nlohmann::json& drop = json.at("drops").at(kReasonNames[i]);
-        r.drops[i] = {drop.at("documents"), drop.at("tokens")};
+        r.drops[i] = {count_in(drop, "documents"), count_in(drop, "tokens")};
     }
     r.train = shards_from(json.at("train").at("shards"));
-    r.train_documents = json.at("train").at("documents");
+    r.train_documents = count_in(json.at("train"), "documents");
     r.unigram_entropy = json.at("train").at("unigram_entropy");
     r.top_token = json.at("train").at("top_token");
     r.top_token_share = json.at("train").at("top_token_share");
     r.validation = shards_from(json.at("validation").at("shards"));
-    r.validation_documents = json.at("validation").at("documents");
-    r.vocabulary_size = vocabulary.at("size");
+    r.validation_documents = count_in(json.at("validation"), "documents");
+    const uint64_t size = count_in(vocabulary, "size");
+    require(size <= std::numeric_limits<int32_t>::max(), "a vocabulary of {} tokens", size);
+    r.vocabulary_size = static_cast<int32_t>(size);
     r.vocabulary_hash = from_hex(vocabulary.at("checksum"));
     r.normalization = normalization_from(vocabulary);
     if (vocabulary.contains("trained")) {
         const nlohmann::json& trained = vocabulary["trained"];
-        r.trained = {trained.at("asked"), trained.at("characters"), trained.at("coverage")};
+        r.trained = {count_in(trained, "asked"), count_in(trained, "characters"), trained.at("coverage")};
     }
     r.made_from = json.at("made_from").get<std::map<std::string, std::string>>();
     return r;

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/json.h"
 #include "data/text/utf8.h"
 
 namespace dropforge::data {
@@ -74,7 +75,7 @@ LeftOut LeftOut::from_json(const nlohmann::json& json) {
     LeftOut left_out;
     for (size_t i = 0; i < kReasons; ++i)
         if (json.contains(kWords[i].name))
-            left_out.entries_[i] = {json.at(kWords[i].name).at("count"), json.at(kWords[i].name).at("examples")};
+            left_out.entries_[i] = {count_in(json.at(kWords[i].name), "count"), json.at(kWords[i].name).at("examples")};
     return left_out;
 }
 

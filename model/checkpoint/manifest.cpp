@@ -46,7 +46,7 @@ Json read_manifest(const fs::path& folder) {
 
 void check_size(const fs::path& path, const Json& entry) {
     require(fs::is_regular_file(path), "{}: missing", path.string());
-    const auto expected = entry.at("size").get<uint64_t>(), found = uint64_t{fs::file_size(path)};
+    const uint64_t expected = count_in(entry, "size"), found = fs::file_size(path);
     require(found == expected, "{}: {} bytes expected, {} found", path.string(), expected, found);
 }
 

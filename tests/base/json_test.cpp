@@ -51,6 +51,21 @@ TEST_CASE("JSON: a key that is there twice, but not in different objects") {
     CHECK(error_of(R"({"b": {"\n": 1, "\n": 2}})") == "file: the key \"\\n\" is there twice");
 }
 
+TEST_CASE("a count: a whole number that is not negative, and nothing that the library would have to convert") {
+    const nlohmann::json json = parse_json(
+        R"({"none": 0, "most": 18446744073709551615, "less": -1, "half": 1.5, "large": 6.66667e+43, "text": "7"})",
+        "a.json");
+    CHECK(count_in(json, "none") == 0);
+    CHECK(count_in(json, "most") == 18446744073709551615u);
+    CHECK(count_in({{"own", 3}}, "own") == 3);
+    const auto refusal = [&](const char* key) { return message_of([&] { count_in(json, key); }); };
+    CHECK(refusal("less") == "less is -1, expected a whole number");
+    CHECK(refusal("half") == "half is 1.5, expected a whole number");
+    CHECK(refusal("large") == "large is 6.66667e+43, expected a whole number");
+    CHECK(refusal("text") == "text is \"7\", expected a whole number");
+    CHECK_THROWS_AS(count_in(json, "other"), nlohmann::json::exception);
+}
+
 TEST_CASE("values by type: numbers out of range, floats for integers, null for a default") {
     const JsonObject json(R"({"big": 18446744073709551615, "huge": 1e30, "float": 2.0, "null": null, "text": "x",
                               "list": [{"a": 1}], "mixed": [{}, 1], "small": -9223372036854775808})",
