@@ -107,8 +107,11 @@ cublasStatus_t GemmPlans::queue(Plan& plan, const Gemm& g) {
         }
     }
     if (g.a_sums && sums_beside(g) == g.scratch) {
-        g.accumulate ? add({g.a_sums, g.scratch, g.m, DType::f32}, context_)
-                     : cast({g.scratch, g.a_sums, g.m, DType::f32, DType::f32}, context_);
+        if (g.accumulate)
+            add({.to = g.a_sums, .x = g.scratch, .n = g.m, .dtype = DType::f32}, context_);
+        else
+            cast({.from = g.scratch, .to = g.a_sums, .n = g.m, .from_dtype = DType::f32, .to_dtype = DType::f32},
+                 context_);
     }
     return CUBLAS_STATUS_SUCCESS;
 }
