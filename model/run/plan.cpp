@@ -155,13 +155,19 @@ double RunPlan::flops_per_sequence() const {
     return sum / static_cast<double>(config.train.steps);
 }
 
-/// "dense 4, token dropping 5, align 7" times 10^9, where there is more than one kind.
+/// " (dense 4.00, dropping 5.00, align 7.00)", times 10^9, where there is more than one kind; of many the first and
+/// last.
 std::string RunPlan::flops_by_kind() const {
-    if (programs->passes.size() == 1) return {};
+    constexpr size_t kShown = 4;
+    const std::vector<StepPrograms::Passes>& passes = programs->passes;
+    if (passes.size() == 1) return {};
     std::string s;
-    for (const StepPrograms::Passes& p : programs->passes)
-        s += fmt::format("{}{} {:.2f}", s.empty() ? " (" : ", ", method->kind_name(p.kind),
-                         flops_per_sequence(p.kind) / 1e9);
+    for (size_t i = 0; i < passes.size(); ++i) {
+        if (passes.size() > kShown && i == 2) s += ", …";
+        if (passes.size() > kShown && i >= 2 && i + 1 < passes.size()) continue;
+        s += fmt::format("{}{} {:.2f}", s.empty() ? " (" : ", ", method->kind_name(passes[i].kind),
+                         flops_per_sequence(passes[i].kind) / 1e9);
+    }
     return s + ')';
 }
 
