@@ -13,7 +13,7 @@ namespace {
 
 const fs::path kOld = fs::path(kTestData) / "old_run";
 
-nlohmann::json expected() { return nlohmann::json::parse(read_text(kOld / "expected.json")); }
+nlohmann::ordered_json expected() { return nlohmann::ordered_json::parse(read_text(kOld / "expected.json")); }
 
 }  // namespace
 

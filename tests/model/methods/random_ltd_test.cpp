@@ -43,14 +43,17 @@ int64_t keep_at(int64_t step, int64_t sequence, int64_t start, int64_t stage, in
 
 TEST_CASE("K of every step is the formula's, and counts are those of the steps") {
     const BertConfig c = five_layers(0);
-    for (const auto& [sequence, start, stage, total, steps] :
-         {std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t>{128, 32, 16, 75, 100},
-          {128, 32, 16, 3, 20},    // fewer steps than stages
-          {100, 30, 7, 50, 60},    // no multiple of anything
-          {128, 128, 16, 50, 60},  // dense from the start
-          {64, 1, 1, 500, 400},    // the run ends before the ramp
-          {64, 16, 100, 30, 40}})  // one stage
+    struct Ramp {
+        int64_t sequence, start, stage, total, steps;
+    };
+    for (const Ramp& ramp : {Ramp{128, 32, 16, 75, 100}, Ramp{128, 32, 16, 3, 20},  // fewer steps than stages
+                             Ramp{100, 30, 7, 50, 60},                              // no multiple of anything
+                             Ramp{128, 128, 16, 50, 60},                            // dense from the start
+                             Ramp{64, 1, 1, 500, 400},                              // the run ends before the ramp
+                             Ramp{64, 16, 100, 30, 40}})                            // one stage
     {
+        const int64_t sequence = ramp.sequence, start = ramp.start, stage = ramp.stage, total = ramp.total,
+                      steps = ramp.steps;
         CAPTURE(sequence);
         CAPTURE(total);
         const auto count = [](int64_t n) { return Keep{static_cast<double>(n), false}; };
