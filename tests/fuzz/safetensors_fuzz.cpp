@@ -30,6 +30,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const fs::path path = fuzzing::write("trainer.safetensors", fuzzing::text_of(data, size));
     fuzzing::taken([&] { read_all(path); });
     fuzzing::taken([&] { load_training_state(fuzzing::folder()); });
-    fuzzing::taken([&] { load_importance(fuzzing::folder()); });
+    fuzzing::taken([&] { load_method_states(fuzzing::folder()); });
     return 0;
 }
