@@ -136,9 +136,31 @@ std::string text_of(const GumboNode& root) {
     return text.take();
 }
 
+/// Numeric references of more digits than any character has, cut to so many that they are none: gumbo's number would
+/// overflow, and its own assertion would end the program.
+std::string with_short_references(const std::string& source) {
+    constexpr size_t kMostDigits = 9;  // fits into 31 bits, in base 10; seven are enough in base 16
+    std::string result;
+    size_t copied = 0;
+    for (size_t at = source.find("&#"); at != std::string::npos; at = source.find("&#", at + 2)) {
+        size_t begin = at + 2;
+        const bool hexadecimal = begin < source.size() && (source[begin] == 'x' || source[begin] == 'X');
+        if (hexadecimal) ++begin;
+        const char* digits = hexadecimal ? "0123456789abcdefABCDEF" : "0123456789";
+        const size_t end = std::min(source.find_first_not_of(digits, begin), source.size());
+        const size_t most = hexadecimal ? kMostDigits - 2 : kMostDigits;
+        const size_t first = std::min(source.find_first_not_of('0', begin), end);
+        if (end - first <= most) continue;
+        result.append(source, copied, first + most - copied);
+        copied = end;
+    }
+    return result.append(source, copied, std::string::npos);
+}
+
 }  // namespace
 
-std::string html_text(const std::string& source) {
+std::string html_text(const std::string& page) {
+    const std::string source = with_short_references(page);
     if (source.size() > kLongestMarkup) throw MarkupLimit("it is longer than {} MB", kLongestMarkup >> 20);
     ParserMemory memory(source.size());
     GumboOptions options = kGumboDefaultOptions;

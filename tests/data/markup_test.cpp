@@ -125,3 +125,11 @@ TEST_CASE("documents that are too long are refused") {
     CHECK(message_of([&] { html_text(longer); }) == "it is longer than 32 MB");
     CHECK(message_of([&] { markdown_text(longer); }) == "it is longer than 32 MB");
 }
+
+TEST_CASE("HTML: numeric references of any length, as many digits as a character has or more") {
+    const std::string replacement = "\xEF\xBF\xBD";
+    CHECK(html_text("a&#65;b&#x00000000000041;c") == "aAbAc");
+    for (const char* number :
+         {"2311111111111111111111111113", "99999999999", "4294967361", "xFFFFFFFFFFFFFFFF41", "x100000041"})
+        CHECK(html_text(std::string("a&#") + number + ";b") == "a" + replacement + "b");
+}
