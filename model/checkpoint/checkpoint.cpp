@@ -17,7 +17,8 @@ namespace dropforge {
 namespace {
 
 constexpr const char* kFile = "trainer.safetensors";
-constexpr const char* kFormat = "2";
+constexpr const char* kFormat = "3";
+constexpr const char* kFormatBefore = "2";  // whose interval is a tensor; read too
 constexpr const char* kInterval = "interval";
 /// What the tensor of that name held, before sums had names in a checkpoint.
 constexpr const char* kOldInterval[] = {"loss",        "count",       "correct",   "steps",    "kept",
@@ -49,34 +50,35 @@ std::string interval_text(const NamedNumbers& interval) {
 
 NamedNumbers read_interval(const SafetensorsFile& file) {
     NamedNumbers interval;
-    if (!file.has(kInterval)) {
-        std::istringstream lines(text(file, kInterval));
-        std::string name;
-        for (double value = 0; lines >> name;) {
-            std::string digits;
-            lines >> digits;
-            const auto [stop, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-            require(error == std::errc() && stop == digits.data() + digits.size(), "{}: {} of the interval is \"{}\"",
-                    file.path().string(), name, digits);
-            interval[name] = value;
-        }
-        return interval;
+    std::istringstream lines(text(file, kInterval));
+    for (std::string name, digits; lines >> name >> digits;) {
+        double& value = interval[name];
+        const char* end = digits.data() + digits.size();
+        const auto [stop, error] = std::from_chars(digits.data(), end, value);
+        require(error == std::errc() && stop == end, "{}: {} of the interval is \"{}\", expected a number",
+                file.path().string(), name, digits);
     }
+    return interval;
+}
+
+NamedNumbers read_old_interval(const SafetensorsFile& file) {
     double values[std::size(kOldInterval)];
     const auto bytes = file.bytes(kInterval);
     require(bytes.size() == sizeof values, "{}: {} must have {} bytes, not {}", file.path().string(), kInterval,
             sizeof values, bytes.size());
     std::memcpy(values, bytes.data(), sizeof values);
+    NamedNumbers interval;
     for (size_t i = 0; i < std::size(values); ++i) interval[kOldInterval[i]] = values[i];
     return interval;
 }
 
 TrainingState read_state(const SafetensorsFile& file) {
     const auto& metadata = file.metadata();
-    const auto format = metadata.find("format_version");
-    require(format != metadata.end() && format->second == kFormat,
-            "{}: a trainer file of format {}, this version reads {}", file.path().string(),
-            format == metadata.end() ? "none" : format->second, kFormat);
+    const auto version = metadata.find("format_version");
+    const std::string format = version == metadata.end() ? "none" : version->second;
+    require(format == kFormat || format == kFormatBefore,
+            "{}: a trainer file of format {}, this version reads {} and {}", file.path().string(), format,
+            kFormatBefore, kFormat);
     TrainingState state;
     state.step = integer(file, "step");
     state.config = text(file, "config");
@@ -85,7 +87,7 @@ TrainingState read_state(const SafetensorsFile& file) {
     for (const auto& [key, value] :
          {std::pair{"kernels", &state.kernels}, {"initial", &state.initial}, {"initial_path", &state.initial_path}})
         if (const auto found = metadata.find(key); found != metadata.end()) *value = found->second;
-    state.interval = read_interval(file);
+    state.interval = format == kFormat ? read_interval(file) : read_old_interval(file);
     return state;
 }
 
