@@ -138,7 +138,7 @@ std::string text_of(const GumboNode& root) {
 
 /// Numeric references of more digits than any character has, cut to so many that they are none: gumbo's number would
 /// overflow, and its own assertion would end the program.
-std::string with_short_references(const std::string& source) {
+std::string with_short_references(std::string source) {
     constexpr size_t kMostDigits = 9;  // fits into 31 bits, in base 10; seven are enough in base 16
     std::string result;
     size_t copied = 0;
@@ -154,14 +154,15 @@ std::string with_short_references(const std::string& source) {
         result.append(source, copied, first + most - copied);
         copied = end;
     }
+    if (copied == 0) return source;
     return result.append(source, copied, std::string::npos);
 }
 
 }  // namespace
 
-std::string html_text(const std::string& page) {
-    const std::string source = with_short_references(page);
+std::string html_text(std::string source) {
     if (source.size() > kLongestMarkup) throw MarkupLimit("it is longer than {} MB", kLongestMarkup >> 20);
+    source = with_short_references(std::move(source));
     ParserMemory memory(source.size());
     GumboOptions options = kGumboDefaultOptions;
     options.userdata = &memory;

@@ -24,7 +24,7 @@ constexpr size_t kLongestMarkup = size_t{32} << 20;
 /// it is one space, but in <pre>; a line ends at <br>, list items and rows of tables, and blank lines part paragraphs.
 /// Scripts, styles, templates, comments and what has the attribute `hidden` go; an image's alternative text stays.
 /// Throws MarkupLimit. (A string with its zero byte: gumbo looks at what follows a character reference at the end.)
-std::string html_text(const std::string& source);
+std::string html_text(std::string source);
 
 /// The text of the page that CommonMark with GitHub's tables, strikethrough and task lists makes of `source`
 /// (cmark-gfm): links leave their text, images their description. Throws MarkupLimit.

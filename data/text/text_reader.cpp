@@ -133,9 +133,9 @@ void make_text(TextPiece& piece) {
     piece.invalid_bytes += replace_invalid_utf8(piece.text);  // before the parsers make of it what they like
     if (piece.page == nullptr) return;
     const TextFile& file = *std::exchange(piece.page, nullptr);
-    const std::string source = std::exchange(piece.text, {});
+    std::string source = std::exchange(piece.text, {});
     try {
-        piece.text = file.format == TextFormat::html ? html_text(source) : markdown_text(source);
+        piece.text = file.format == TextFormat::html ? html_text(std::move(source)) : markdown_text(source);
     } catch (const MarkupLimit& limit) {
         if (file.named) throw Error("{}: {}", file.path.string(), limit.what());
         piece.left_out.add(Reason::too_complex, fmt::format("{} ({})", file.path.string(), limit.what()));
