@@ -2,8 +2,8 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <array>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -29,17 +29,17 @@ void add_normalization(CLI::App& command, data::Normalization& normalization);
 
 inline constexpr std::array kPrecisionNames{"f32", "bf16", "fp16"};  // of DType, as far as a model is computed in it
 
-/// An option whose value is an enum's, by the names that stand in the order of the enum.
+/// An option whose value is one of `names`; `now`: the default's place among them.
+CLI::Option* add_names(CLI::App& command, const std::string& flag, const std::vector<const char*>& names, size_t now,
+                       const std::function<void(size_t chosen)>& assign, const std::string& help);
+
+/// The same for an enum, whose names stand in its order.
 template <typename Enum, size_t n>
 CLI::Option* add_choice(CLI::App& command, const std::string& flag, Enum& value,
                         const std::array<const char*, n>& names, const std::string& help) {
-    const std::vector<std::string> allowed(names.begin(), names.end());
-    const auto assign = [allowed, &value](const std::string& name) {
-        value = static_cast<Enum>(std::ranges::find(allowed, name) - allowed.begin());
-    };
-    return command.add_option_function<std::string>(flag, assign, help)
-        ->check(CLI::IsMember(allowed))
-        ->default_str(allowed[static_cast<size_t>(value)]);
+    return add_names(
+        command, flag, {names.begin(), names.end()}, static_cast<size_t>(value),
+        [&value](size_t chosen) { value = static_cast<Enum>(chosen); }, help);
 }
 
 void add_prepare(CLI::App& app, CommonOptions& common);

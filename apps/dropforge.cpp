@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 #include <omp.h>
 
+#include <algorithm>
+
 #include "apps/commands.h"
 #include "base/command_line.h"
 #include "base/revision.h"
@@ -14,6 +16,17 @@ void add_common(CLI::App& command, CommonOptions& common) {
     command.add_flag("--quiet", common.quiet, "Print no progress and no notes on stderr");
     command.add_flag("--json", common.json, "Print the result as JSON on stdout");
     add_threads(command, common.threads);
+}
+
+CLI::Option* add_names(CLI::App& command, const std::string& flag, const std::vector<const char*>& names, size_t now,
+                       const std::function<void(size_t)>& assign, const std::string& help) {
+    const std::vector<std::string> allowed(names.begin(), names.end());
+    const auto choose = [allowed, assign](const std::string& name) {
+        assign(static_cast<size_t>(std::ranges::find(allowed, name) - allowed.begin()));
+    };
+    return command.add_option_function<std::string>(flag, choose, help)
+        ->check(CLI::IsMember(allowed))
+        ->default_str(allowed[now]);
 }
 
 void print_notes(const std::vector<std::string>& notes, const CommonOptions& common) {

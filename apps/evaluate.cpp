@@ -76,11 +76,12 @@ void evaluate(const Options& o, const CommonOptions& common) {
 }  // namespace
 
 void add_evaluate(CLI::App& app, CommonOptions& common) {
-    auto* command = app.add_subcommand(
-        "evaluate",
-        "Measure MLM loss and accuracy of a model on validation data, with fixed masks\n\n"
-        "No token is dropped, whatever the method that the model was trained with. The data must have the model's\n"
-        "vocabulary.");
+    auto* command =
+        app.add_subcommand("evaluate",
+                           "Measure MLM loss and accuracy of a model on validation data, with fixed masks\n\n"
+                           "No token is dropped, whatever the method that the model was trained with; a model of "
+                           "mask_later leaves [MASK]\n"
+                           "out of its first layers, as in training. The data must have the model's vocabulary.");
     auto options = std::make_shared<Options>();
     command->add_option("--model", options->model, "A checkpoint, or any BERT in Hugging Face's format")
         ->required()

@@ -41,13 +41,14 @@ struct AddOption {
     void operator()(double* slot) const {
         command.add_option(option.flag, *slot, option.help)->check(in(key.range))->capture_default_str();
     }
-    void operator()(const config::Derived<int64_t>& slot) const {
-        add_integer([given = slot.given](int64_t x) { *given = x; });
+    void operator()(int64_t* slot) const {  // what a configuration counts from the end, parity does not
+        const auto low = std::max<int64_t>(0, static_cast<int64_t>(key.range.low));
+        command
+            .add_option_function<int64_t>(
+                option.flag, [slot](int64_t x) { *slot = x; }, option.help)
+            ->transform(whole_number<int64_t>(low, static_cast<int64_t>(key.range.high)));
     }
-    void operator()(int64_t* slot) const {
-        add_integer([slot](int64_t x) { *slot = x; });
-    }
-    void operator()(Keep* slot) const {
+    void operator()(CountOrShare* slot) const {
         command
             .add_option_function<int64_t>(
                 option.flag,
@@ -58,31 +59,15 @@ struct AddOption {
             ->transform(whole_number<int64_t>(1, 65536));
     }
     void operator()(bool* slot) const {
-        add_names({"off", "on"}, *slot ? 1 : 0, [slot](size_t n) { *slot = n == 1; });
+        add_names(
+            command, option.flag, {"off", "on"}, *slot ? 1 : 0, [slot](size_t n) { *slot = n == 1; }, option.help);
     }
-    void operator()(const config::Choice& slot) const { add_names(key.choices, slot.value, slot.assign); }
+    void operator()(const config::Choice& slot) const {
+        add_names(command, option.flag, key.choices, slot.value, slot.assign, option.help);
+    }
     template <typename Other>
     void operator()(const Other&) const {
         throw Error("{}: no option of parity can be of that type", option.key);
-    }
-
-  private:
-    void add_integer(const std::function<void(int64_t)>& assign) const {
-        command.add_option_function<int64_t>(option.flag, assign, option.help)
-            ->transform(whole_number<int64_t>(std::max<int64_t>(0, static_cast<int64_t>(key.range.low)),
-                                              static_cast<int64_t>(key.range.high)));
-    }
-    void add_names(const std::vector<const char*>& names, size_t now, const std::function<void(size_t)>& assign) const {
-        const std::vector<std::string> allowed(names.begin(), names.end());
-        command
-            .add_option_function<std::string>(
-                option.flag,
-                [allowed, assign](const std::string& name) {
-                    assign(static_cast<size_t>(std::ranges::find(allowed, name) - allowed.begin()));
-                },
-                option.help)
-            ->check(CLI::IsMember(allowed))
-            ->default_str(allowed[now]);
     }
 };
 
