@@ -61,7 +61,7 @@ class Assign {
         *slot = node_.as_boolean()->get();
     }
     void operator()(std::string* slot) const { *slot = text("a string"); }
-    void operator()(Keep* slot) const {  // the range is that of a count
+    void operator()(CountOrShare* slot) const {  // the range is that of a count
         const double value = node_.is_number() ? *node_.value<double>() : -1;
         const bool is_share = node_.is_floating_point();
         if (is_share ? !(value > 0 && value <= 1) : !field_.range.holds(value))
@@ -131,7 +131,7 @@ struct Print {
         text << toml::value<std::string>(value);
         return text.str();
     }
-    std::string operator()(const Keep* slot) const { return slot->text(); }
+    std::string operator()(const CountOrShare* slot) const { return slot->text(); }
     std::string operator()(const Choice& slot) const { return fmt::format("\"{}\"", field.choices[slot.value]); }
     std::string operator()(const Preset&) const { return {}; }
 };

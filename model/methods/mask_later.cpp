@@ -7,8 +7,6 @@
 
 #include "base/error.h"
 #include "model/network/bert.h"
-#include "model/network/embeddings.h"
-#include "model/network/loss_heads.h"
 #include "model/network/names.h"
 
 namespace dropforge {
@@ -17,46 +15,23 @@ MaskLater::MaskLater(const RunShape& shape, int64_t layer, int64_t masks, double
     : Method(shape), layer_(layer), masks_(masks), share_(share) {}
 
 std::string MaskLater::text() const {
-    if (!leaves()) return "mask_later: no layer leaves [MASK] out, so it is dense training";
+    if (!leaves()) return fmt::format("{}: no layer leaves [MASK] out, so it is dense training", name());
     return fmt::format("{}: layers 0 … {} work on {} of {} tokens, without [MASK]", name(), layer_ - 1, rows(),
                        shape_.sequence);
 }
 
-struct MaskLater::Passed {
-    LossRows rows;
-    ops::Embedding embeddings;
-    Bypass without_masks;
-    LayerStack all;
-    EncoderLayer last;
-    LossHeads heads;
-};
-
-MaskLater::Passed MaskLater::forward(Builder& builder) const {
-    const int64_t last = builder.config.layers - 1;
-    TokenSubset kept{.index = builder.input(names::kKeptPositions, DType::i32, {builder.options.batch, rows()})};
-    if (builder.lengths) kept.lengths = builder.input(names::kKeptLengths, DType::i32, {builder.options.batch});
-    Passed p{.rows = loss_rows(builder, {.cls = builder.options.next_sentence}),
-             .embeddings = embeddings_forward(builder),
-             .without_masks = {},
-             .all = {},
-             .last = {},
-             .heads = {}};
-    // Where [MASK] joins the last layer alone, the layers before it are all that leave it out.
-    p.without_masks = bypass_forward(builder, 0, layer_, p.embeddings.y, kept);
-    p.all = layers_forward(builder, layer_, last, p.without_masks.y, builder.lengths);
-    p.last = encoder_layer_forward(builder, last, p.all.y, {builder.lengths, p.rows.queries});
-    p.heads = loss_heads_forward(builder, p.last.y, p.rows, PassName::main);
-    return p;
+std::vector<LayerSpan> MaskLater::spans(Builder& builder) const {
+    const int64_t sequences = builder.options.batch;
+    TokenSubset others{.index = builder.input(names::kKeptPositions, DType::i32, {sequences, rows()})};
+    if (builder.lengths) others.lengths = builder.input(names::kKeptLengths, DType::i32, {sequences});
+    return {{.begin = 0, .end = layer_, .rows = others}, {.begin = layer_, .end = builder.config.layers - 1}};
 }
 
 Program MaskLater::program(StepKind kind, const Parameters& parameters, const BuildOptions& options) const {
     if (kind == StepKind::dense) return dense_step(parameters, options);
     Program program(options.accumulate ? "mask-later step, accumulating" : "mask-later step");
     Builder builder(program, parameters, options);
-    const Passed p = forward(builder);
-    Tensor dy = encoder_layer_backward(builder, p.last, loss_heads_backward(builder, p.heads));
-    dy = layers_backward(builder, p.all, dy);
-    embeddings_backward(builder, p.embeddings, bypass_backward(builder, p.without_masks, dy));
+    add_training_step(builder, spans(builder));
     return program;
 }
 
@@ -64,7 +39,7 @@ Program MaskLater::evaluation_program(const Parameters& parameters, const BuildO
     if (!leaves()) return evaluation(parameters, options);
     Program program("evaluation, mask later");
     Builder builder(program, parameters, options);
-    forward(builder);
+    add_evaluation(builder, spans(builder));
     return program;
 }
 
@@ -81,8 +56,8 @@ void MaskLater::fill_inputs(const StepInfo&, const MicroBatch& batch, const Inpu
         const auto ids =
             batch.input_ids.subspan(static_cast<size_t>(s * batch.length), static_cast<size_t>(batch.length));
         const int64_t masks = std::ranges::count(ids, mask);
-        require(masks == masks_, "mask_later: sequence {} of the batch has {} [MASK], the others have {}",
-                batch.first + s, masks, masks_);
+        require(masks == masks_, "mask_later: sequence {} of the batch has {} [MASK], it must have {}", batch.first + s,
+                masks, masks_);
         for (int64_t i = 0; i < batch.length; ++i)
             if (ids[static_cast<size_t>(i)] != mask) *next++ = static_cast<int32_t>(i);
         if (!lengths.empty())
@@ -95,17 +70,12 @@ std::vector<ChosenRows> MaskLater::chosen(StepKind kind) const {
     return {{names::kKeptPositions, rows()}};
 }
 
-void MaskLater::add_up(const StepInfo& info, const NamedNumbers& results, NamedNumbers& interval) const {
-    Method::add_up(info, results, interval);
-    interval["kept"] += leaves() ? static_cast<double>(rows()) / static_cast<double>(shape_.sequence) : 1;
-}
-
-NamedNumbers MaskLater::metrics(int64_t, const NamedNumbers& interval) const {
-    return {{"kept_fraction", interval["kept"] / interval["steps"]}};
+std::optional<double> MaskLater::kept_share(StepKind) const {
+    return leaves() ? static_cast<double>(rows()) / static_cast<double>(shape_.sequence) : 1;
 }
 
 std::string MaskLater::note_on_filling() const {
-    if (!leaves()) return {};
+    if (layer_ == 0 || share_ == 0) return {};  // whatever number of masks there is here
     return fmt::format(
         "trained with mask_later: layers 0 … {} have never seen [MASK], so what it fills in here, where all "
         "layers see it, is not what it learned (evaluate leaves it out as training does)",

@@ -34,17 +34,14 @@ class MaskLater final : public Method {
     /// Throws Error for a sequence with another number of [MASK].
     void fill_inputs(const StepInfo& info, const MicroBatch& batch, const InputPlace& place) const override;
     std::vector<ChosenRows> chosen(StepKind kind) const override;
-    void add_up(const StepInfo& info, const NamedNumbers& results, NamedNumbers& interval) const override;
-    NamedNumbers metrics(int64_t step, const NamedNumbers& interval) const override;
+    std::optional<double> kept_share(StepKind kind) const override;
     std::optional<double> mask_token_share() const override { return share_; }
     std::string note_on_filling() const override;
 
   private:
     bool leaves() const { return layer_ > 0 && masks_ > 0; }
     int64_t rows() const { return shape_.sequence - masks_; }
-    /// What the forward pass leaves for the backward pass.
-    struct Passed;
-    Passed forward(Builder& builder) const;
+    std::vector<LayerSpan> spans(Builder& builder) const;
 
     const int64_t layer_, masks_;
     const double share_;

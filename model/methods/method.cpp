@@ -43,7 +43,9 @@ Program Method::evaluation_program(const Parameters& parameters, const BuildOpti
 }
 
 NamedNumbers Method::inputs(const StepInfo& info) const {
-    return {{names::kMlmScale, 1 / std::max(info.masked, 1.0)}, {names::kNspScale, 1 / info.sequences}};
+    NamedNumbers inputs{{names::kMlmScale, 1 / std::max(info.masked, 1.0)}};
+    if (info.next_sentence) inputs[names::kNspScale] = 1 / info.sequences;
+    return inputs;
 }
 
 std::vector<StepResultSource> Method::sources() const {
@@ -59,11 +61,17 @@ double Method::loss(const StepInfo& info, NamedNumbers& results) const {
     return r["mlm_loss"] / std::max(r["mlm_count"], 1.0) + r["nsp_loss"] / info.sequences;
 }
 
-void Method::add_up(const StepInfo&, const NamedNumbers& results, NamedNumbers& interval) const {
+void Method::add_up(const StepInfo& info, const NamedNumbers& results, NamedNumbers& interval) const {
     interval["loss"] += results["mlm_loss"];
     interval["count"] += results["mlm_count"];
     interval["correct"] += results["mlm_correct"];
     interval["steps"] += 1;
+    if (const auto share = kept_share(info.kind)) interval["kept"] += *share;
+}
+
+NamedNumbers Method::metrics(int64_t, const NamedNumbers& interval) const {
+    if (!interval.has("kept") || !kept_share(StepKind::dense)) return {};
+    return {{"kept_fraction", interval["kept"] / interval["steps"]}};
 }
 
 std::vector<float> Method::initial_state(std::string_view name, const TokenCounts&) const {

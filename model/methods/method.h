@@ -59,8 +59,9 @@ class NamedNumbers {
 struct StepInfo {
     int64_t step = 0;  // counts from 1
     StepKind kind = StepKind::dense;
-    double masked = 0;     // masked positions of the whole batch
-    double sequences = 0;  // of the whole batch
+    double masked = 0;           // masked positions of the whole batch
+    double sequences = 0;        // of the whole batch
+    bool next_sentence = false;  // whether it has labels for the NSP head
 };
 
 /// What a Program is about to read of a batch.
@@ -123,7 +124,8 @@ class Method {
     /// The Program of an evaluation (evaluation(), model/network/bert.h): by default all tokens go through all layers.
     virtual Program evaluation_program(const Parameters& parameters, const BuildOptions& options) const;
 
-    /// Values of the Program's f32 [1] inputs: by default mlm_scale and nsp_scale, for means of the heads' losses.
+    /// Values of the Program's f32 [1] inputs: by default mlm_scale and, with labels, nsp_scale, for means of the
+    /// heads' losses.
     virtual NamedNumbers inputs(const StepInfo& info) const;
     /// The i32 inputs that fill_inputs() gives a Program of that kind, and that of an evaluation.
     virtual std::vector<std::string> input_names(StepKind) const { return {}; }
@@ -134,11 +136,15 @@ class Method {
     /// What is differentiated. `results`: of sources(); what is better reported divided is divided here.
     virtual double loss(const StepInfo& info, NamedNumbers& results) const;
 
+    /// Share of a sequence's tokens that a step of that kind works on in the layers that leave any out; absent for a
+    /// method that leaves none out, whose metrics then don't say so.
+    virtual std::optional<double> kept_share(StepKind) const { return {}; }
     /// Adds a step's results to those of the steps since the last line of metrics.jsonl, which are part of a
-    /// checkpoint: by default loss, count and correct of the masked positions, and steps.
+    /// checkpoint: by default loss, count and correct of the masked positions, steps, and kept, the sum of the shares.
     virtual void add_up(const StepInfo& info, const NamedNumbers& results, NamedNumbers& interval) const;
-    /// What a line of metrics.jsonl says of them beside loss and accuracy; `step` is the last of them.
-    virtual NamedNumbers metrics(int64_t, const NamedNumbers&) const { return {}; }
+    /// What a line of metrics.jsonl says of them beside loss and accuracy: by default kept_fraction, the mean of the
+    /// shares. `step` is the last of them.
+    virtual NamedNumbers metrics(int64_t step, const NamedNumbers& interval) const;
 
     /// If set, masks are made in fixed counts, for training and evaluation (data::MaskingOptions::mask_token_share).
     virtual std::optional<double> mask_token_share() const { return {}; }

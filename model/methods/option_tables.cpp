@@ -6,13 +6,13 @@
 
 namespace dropforge {
 
-int64_t Keep::of(int64_t sequence) const {
+int64_t CountOrShare::of(int64_t whole) const {
     if (!is_share) return static_cast<int64_t>(value);
     // 0.29 · 100 is 28.999999999999996 in double precision: a product within rounding of an integer is that integer.
-    return static_cast<int64_t>(std::floor(value * static_cast<double>(sequence) * (1 + 1e-12)));
+    return static_cast<int64_t>(std::floor(value * static_cast<double>(whole) * (1 + 1e-12)));
 }
 
-std::string Keep::text() const {
+std::string CountOrShare::text() const {
     if (!is_share) return std::to_string(static_cast<int64_t>(value));
     return value == 1 ? "1.0" : fmt::format("{}", value);  // 1 would be a count
 }

@@ -36,15 +36,15 @@ class OptionTables {
 };
 
 /// A count, or a share of a whole, rounded down.
-struct Keep {
+struct CountOrShare {
     double value = 0.5;
     bool is_share = true;
 
-    /// Tokens out of `sequence`; may be out of range, which the method's check refuses.
-    int64_t of(int64_t sequence) const;
+    /// Out of `whole`; may be out of range, which the method's check refuses.
+    int64_t of(int64_t whole) const;
     /// As in a configuration: "0.5", "1.0" (a share), "64" (a count).
     std::string text() const;
-    friend bool operator==(const Keep&, const Keep&) = default;
+    friend bool operator==(const CountOrShare&, const CountOrShare&) = default;
 };
 
 namespace config {
@@ -85,8 +85,8 @@ struct Preset {
     BertConfig* model;
 };
 /// Where a key's value lives, by its type.
-using Slot = std::variant<int64_t*, Derived<int64_t>, double*, Derived<double>, float*, bool*, std::string*, Keep*,
-                          Choice, Preset>;
+using Slot = std::variant<int64_t*, Derived<int64_t>, double*, Derived<double>, float*, bool*, std::string*,
+                          CountOrShare*, Choice, Preset>;
 
 template <typename Enum>
 Choice choice(Enum& value) {

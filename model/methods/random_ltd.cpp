@@ -5,11 +5,9 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "model/methods/routing.h"
 #include "model/network/bert.h"
-#include "model/network/bypass.h"
 #include "model/network/dropping_ops.h"
-#include "model/network/embeddings.h"
-#include "model/network/loss_heads.h"
 #include "model/network/names.h"
 
 namespace dropforge {
@@ -80,27 +78,26 @@ double RandomLtd::share(StepKind kind) const {
 }
 
 /// The positions of one layer. Drawn, the K with the largest of S uniform numbers stay: every set is as likely, and
-/// follows from seed, step, sequence and layer alone.
-TokenSubset RandomLtd::choose(Builder& builder, const LtdStage& stage, int64_t layer) const {
-    const Shape shape{builder.options.batch, stage.keep};
-    TokenSubset subset;
-    if (!stage.positions.empty()) {
-        subset.index = builder.input(given_name(names::kKeptPositions, stage, layer), DType::i32, shape);
-        if (builder.lengths)
-            subset.lengths =
-                builder.input(given_name(names::kKeptLengths, stage, layer), DType::i32, {builder.options.batch});
-        return subset;
-    }
+/// follows from seed, step, sequence and layer alone. `zeros` f32 [V] are what the tokens add to their numbers.
+TokenSubset RandomLtd::draw(Builder& builder, const LtdStage& stage, int64_t layer, Tensor zeros) const {
     const std::string name = fmt::format("random_ltd/layer{}", layer);
     Program& program = builder.program;
-    const Tensor zeros = program.planned(name + ".zeros", DType::f32, {builder.config.vocabulary}),
-                 drawn = program.planned(name + ".drawn", DType::f32, builder.input_ids.shape);
-    ops::clear(program, name + ".zeros", zeros);
+    const Tensor drawn = program.planned(name + ".drawn", DType::f32, builder.input_ids.shape);
     ops::token_values(program, name + ".drawn", builder.input_ids, zeros, builder.dropout_state,
                       kRoutingDraw - static_cast<uint32_t>(layer), drawn);
-    subset.index = program.planned(name + ".kept", DType::i32, shape);
-    if (builder.lengths) subset.lengths = program.planned(name + ".lengths", DType::i32, {builder.options.batch});
+    const int64_t sequences = builder.options.batch;
+    TokenSubset subset{.index = program.planned(name + ".kept", DType::i32, {sequences, stage.keep})};
+    if (builder.lengths) subset.lengths = program.planned(name + ".lengths", DType::i32, {sequences});
     ops::top_k(program, name + ".kept", drawn, builder.lengths, subset.index, subset.lengths);
+    return subset;
+}
+
+TokenSubset RandomLtd::given(Builder& builder, const LtdStage& stage, int64_t layer) const {
+    const int64_t sequences = builder.options.batch;
+    TokenSubset subset{
+        .index = builder.input(given_name(names::kKeptPositions, stage, layer), DType::i32, {sequences, stage.keep})};
+    if (builder.lengths)
+        subset.lengths = builder.input(given_name(names::kKeptLengths, stage, layer), DType::i32, {sequences});
     return subset;
 }
 
@@ -109,21 +106,15 @@ Program RandomLtd::program(StepKind kind, const Parameters& parameters, const Bu
     const LtdStage& s = stage(kind);
     Program program(fmt::format("random-LTD step, {} tokens{}", s.keep, options.accumulate ? ", accumulating" : ""));
     Builder builder(program, parameters, options);
-    const int64_t last_index = builder.config.layers - 1;
-    const LossRows rows = loss_rows(builder, {.cls = options.next_sentence});
-    const ops::Embedding embeddings = embeddings_forward(builder);
-    const LayerStack first = layers_forward(builder, 0, 1, embeddings.y, builder.lengths);
-    Tensor x = first.y;
-    std::vector<Bypass> middle;
-    for (int64_t i = 1; i < last_index; ++i) {
-        middle.push_back(bypass_forward(builder, i, i + 1, x, choose(builder, s, i)));
-        x = middle.back().y;
+    std::vector<LayerSpan> spans = {{.begin = 0, .end = 1}};
+    Tensor zeros;
+    if (s.positions.empty()) {
+        zeros = program.planned("random_ltd/zeros", DType::f32, {builder.config.vocabulary});
+        ops::clear(program, "random_ltd/zeros", zeros);
     }
-    const EncoderLayer last = encoder_layer_forward(builder, last_index, x, {builder.lengths, rows.queries});
-    Tensor dy = loss_heads_backward(builder, loss_heads_forward(builder, last.y, rows, PassName::main));
-    dy = encoder_layer_backward(builder, last, dy);
-    for (auto layer = middle.rbegin(); layer != middle.rend(); ++layer) dy = bypass_backward(builder, *layer, dy);
-    embeddings_backward(builder, embeddings, layers_backward(builder, first, dy));
+    for (int64_t i = 1; i < builder.config.layers - 1; ++i)
+        spans.push_back({.begin = i, .end = i + 1, .rows = zeros ? draw(builder, s, i, zeros) : given(builder, s, i)});
+    add_training_step(builder, spans);
     return program;
 }
 
@@ -149,14 +140,9 @@ void RandomLtd::fill_inputs(const StepInfo& info, const MicroBatch& batch, const
     }
 }
 
-void RandomLtd::add_up(const StepInfo& info, const NamedNumbers& results, NamedNumbers& interval) const {
-    Method::add_up(info, results, interval);
-    const int64_t keep = info.kind == StepKind::dense ? shape_.sequence : stage(info.kind).keep;
-    interval["kept"] += static_cast<double>(keep) / static_cast<double>(shape_.sequence);
-}
-
-NamedNumbers RandomLtd::metrics(int64_t, const NamedNumbers& interval) const {
-    return {{"kept_fraction", interval["kept"] / interval["steps"]}};
+std::optional<double> RandomLtd::kept_share(StepKind kind) const {
+    const int64_t keep = kind == StepKind::dense ? shape_.sequence : stage(kind).keep;
+    return static_cast<double>(keep) / static_cast<double>(shape_.sequence);
 }
 
 namespace {

@@ -5,15 +5,15 @@
 #include <vector>
 
 #include "model/methods/registry.h"
-#include "model/network/encoder.h"
+#include "model/network/bypass.h"
 
 namespace dropforge {
 
 /// The table [random_ltd].
 struct RandomLtdOptions {
-    Keep start = {.value = 0.25};  // tokens of a sequence that a layer works on at first
-    Keep steps = {.value = 0.75};  // of the run, after which all layers work on all tokens
-    int64_t stage = 16;            // tokens by which they grow at a time
+    CountOrShare start = {.value = 0.25};  // tokens of a sequence that a layer works on at first
+    CountOrShare steps = {.value = 0.75};  // of the run, after which all layers work on all tokens
+    int64_t stage = 16;                    // tokens by which they grow at a time
 };
 
 /// Steps whose middle layers work on the same number of tokens.
@@ -41,14 +41,14 @@ class RandomLtd final : public Method {
     Program program(StepKind kind, const Parameters& parameters, const BuildOptions& options) const override;
     std::vector<std::string> input_names(StepKind kind) const override;
     void fill_inputs(const StepInfo& info, const MicroBatch& batch, const InputPlace& place) const override;
-    void add_up(const StepInfo& info, const NamedNumbers& results, NamedNumbers& interval) const override;
-    NamedNumbers metrics(int64_t step, const NamedNumbers& interval) const override;
+    std::optional<double> kept_share(StepKind kind) const override;
 
   private:
     const LtdStage& stage(StepKind kind) const { return stages_[static_cast<size_t>(kind) - 1]; }
     /// The last step of the stage of that number, at most the run's last.
     int64_t end(size_t stage) const;
-    TokenSubset choose(Builder& builder, const LtdStage& stage, int64_t layer) const;
+    TokenSubset draw(Builder& builder, const LtdStage& stage, int64_t layer, Tensor zeros) const;
+    TokenSubset given(Builder& builder, const LtdStage& stage, int64_t layer) const;
 
     const std::vector<LtdStage> stages_;  // the last one's keep may be S: it is dense unless its positions are given
 };

@@ -248,8 +248,8 @@ NamedNumbers Sctd::inputs(const StepInfo& info) const {
     NamedNumbers inputs = TokenDropping::inputs(info);
     if (info.kind != kAlignStep) return inputs;
     if (options_.full_mlm) {
-        inputs[names::kMlmScale] = 0.5 / std::max(info.masked, 1.0);
-        inputs[names::kNspScale] = 0.5 / info.sequences;
+        inputs[names::kMlmScale] *= 0.5;
+        if (info.next_sentence) inputs[names::kNspScale] *= 0.5;
     }
     inputs[names::kKlScale] = lambda(info.step) / divisor(info, info.masked);
     return inputs;

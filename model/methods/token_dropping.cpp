@@ -40,6 +40,12 @@ Tensor values_of(Builder& builder, const std::string& name, Tensor values, Tenso
     return picked;
 }
 
+/// Of the layers' rows, the last one's not counted, the first that are not all.
+int64_t first_subset(const std::vector<int64_t>& rows, int64_t sequence) {
+    const auto found = std::find_if(rows.begin(), rows.end() - 1, [&](int64_t r) { return r != sequence; });
+    return found == rows.end() - 1 ? sequence : *found;
+}
+
 }  // namespace
 
 DroppedTokens drop_tokens(Builder& builder, const Routing& routing, int64_t keep) {
@@ -73,6 +79,7 @@ TokenDropping::TokenDropping(const RunShape& shape, const DroppingOptions& optio
       options_(options),
       routing_(routing ? std::move(routing) : make_routing(options.routing)),
       keep_(options.keep.of(shape.sequence)),
+      kept_(first_subset(routing_->rows(shape.model.layers, shape.sequence, keep_), shape.sequence)),
       fixed_(routing_->learns() && shape.model.special ? fixed_values(*shape.model.special)
                                                        : std::vector<kernels::FixedValue>()) {}
 
@@ -110,25 +117,13 @@ Program TokenDropping::program(StepKind kind, const Parameters& parameters, cons
     return program;
 }
 
-void TokenDropping::add_up(const StepInfo& info, const NamedNumbers& results, NamedNumbers& interval) const {
-    Method::add_up(info, results, interval);
-    const int64_t rows = info.kind == StepKind::dense ? shape_.sequence : kept();
-    interval["kept"] += static_cast<double>(rows) / static_cast<double>(shape_.sequence);
-}
-
-int64_t TokenDropping::kept() const {
-    const std::vector<int64_t> rows = routing_->rows(shape_.model.layers, shape_.sequence, keep_);
-    const auto first = std::find_if(rows.begin(), rows.end() - 1, [&](int64_t r) { return r != shape_.sequence; });
-    return first == rows.end() - 1 ? shape_.sequence : *first;
+std::optional<double> TokenDropping::kept_share(StepKind kind) const {
+    return kind == StepKind::dense ? 1 : static_cast<double>(kept_) / static_cast<double>(shape_.sequence);
 }
 
 std::vector<ChosenRows> TokenDropping::chosen(StepKind kind) const {
     if (kind == StepKind::dense) return {};
-    return {{names::kKeptPositions, kept()}};
-}
-
-NamedNumbers TokenDropping::metrics(int64_t, const NamedNumbers& interval) const {
-    return {{"kept_fraction", interval["kept"] / interval["steps"]}};
+    return {{names::kKeptPositions, kept_}};
 }
 
 std::vector<MethodState> TokenDropping::states() const { return {{names::kImportance, shape_.model.vocabulary}}; }

@@ -10,7 +10,7 @@ namespace dropforge {
 
 /// The table [dropping]; docs/algorithms.md, "Token dropping".
 struct DroppingOptions {
-    Keep keep = {};                      // how many tokens of a sequence stay
+    CountOrShare keep = {};              // how many tokens of a sequence stay
     std::string routing = "importance";  // how the tokens that stay are chosen: a name of model/methods/routing.h
     double importance_beta = 0.995;      // of the table's moving average; 0.995: the authors' code (0.95: ScTD's)
     int64_t start_step = 0;              // the first so many steps are dense
@@ -34,8 +34,7 @@ class TokenDropping : public Method {
     /// In a step with dropped tokens inputs and outputs are those of dense_step() and drop_tokens(). Where keep is the
     /// whole sequence it is the dense step.
     Program program(StepKind kind, const Parameters& parameters, const BuildOptions& options) const override;
-    void add_up(const StepInfo& info, const NamedNumbers& results, NamedNumbers& interval) const override;
-    NamedNumbers metrics(int64_t step, const NamedNumbers& interval) const override;
+    std::optional<double> kept_share(StepKind kind) const override;
     std::vector<MethodState> states() const override;
     std::vector<MethodState> accumulators() const override;
     std::vector<float> initial_state(std::string_view name, const TokenCounts& counts) const override;
@@ -52,12 +51,9 @@ class TokenDropping : public Method {
     BuildOptions with_importance(BuildOptions options) const;
 
   private:
-    /// Tokens of a sequence in the first layer that drops any; S if none does.
-    int64_t kept() const;
-
     const DroppingOptions options_;
     const std::shared_ptr<const Routing> routing_;
-    const int64_t keep_;
+    const int64_t keep_, kept_;                     // kept_: in the first layer that drops any; S if none does
     const std::vector<kernels::FixedValue> fixed_;  // of the importance table, if it learns
 };
 

@@ -1,19 +1,22 @@
-// Layers that work on some of the rows alone, queries, keys and values, while the others pass them by.
+// Steps in which layers work on some of the rows alone, queries, keys and values, while the others pass them by.
 #pragma once
+
+#include <vector>
 
 #include "model/network/encoder.h"
 
 namespace dropforge {
 
-struct Bypass {
-    Tensor index = {};       // i32 [B,R] the rows that take part, ascending
-    LayerStack layers = {};  // on these
-    Tensor y = {};           // [B*S,h] the layers' output at these rows, x at the others
+/// Layers begin … end-1, and the rows that they work on; `rows.lengths`: real ones among them.
+struct LayerSpan {
+    int64_t begin = 0, end = 0;
+    TokenSubset rows = {};  // of all rows; absent: all
 };
 
-/// Adds layers begin … end-1 on the rows of x [B*S,h] that `subset` names; its lengths are the real ones among them.
-Bypass bypass_forward(Builder& builder, int64_t begin, int64_t end, Tensor x, const TokenSubset& subset);
-/// The gradient at x; dy is overwritten.
-Tensor bypass_backward(Builder& builder, const Bypass& bypass, Tensor dy);
+/// Adds forward and backward of a micro-batch as dense_step() has them (model/network/bert.h). `spans` are the layers
+/// before the last, which sees all rows, in their order; rows that a span leaves out come out of it as they went in.
+void add_training_step(Builder& builder, const std::vector<LayerSpan>& spans);
+/// Adds the forward pass of evaluation() likewise.
+void add_evaluation(Builder& builder, const std::vector<LayerSpan>& spans);
 
 }  // namespace dropforge

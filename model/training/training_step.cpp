@@ -86,12 +86,11 @@ void TrainingStep::check_bindings() {
         const Program& program = passes.first.program;
         std::set<std::string_view> given = batch_names();
         given.insert(names::kDropoutState);
-        const NamedNumbers inputs =
-            options_.method->inputs({.step = 1, .kind = passes.kind, .masked = 1, .sequences = 1});
+        const NamedNumbers inputs = options_.method->inputs(
+            {.step = 1, .kind = passes.kind, .masked = 1, .sequences = 1, .next_sentence = options_.next_sentence});
         for (const auto& [name, value] : inputs) {
-            const bool has_no_use = name == names::kNspScale && !options_.next_sentence;
-            require(program.has(name) || has_no_use, "{}: it takes no {}, which the method {} gives", program.name(),
-                    name, options_.method->name());
+            require(program.has(name), "{}: it takes no {}, which the method {} gives", program.name(), name,
+                    options_.method->name());
             given.insert(name);
         }
         const std::vector<std::string> own = options_.method->input_names(passes.kind);
@@ -166,7 +165,11 @@ std::vector<Executor*> TrainingStep::executors() {
 
 StepInfo TrainingStep::info_of(const data::Batch& batch, const StepSettings& settings) const {
     const auto masked = std::ranges::count_if(batch.masked_weights, [](float w) { return w > 0; });
-    return {settings.step, settings.kind, static_cast<double>(masked), static_cast<double>(options_.batch)};
+    return {.step = settings.step,
+            .kind = settings.kind,
+            .masked = static_cast<double>(masked),
+            .sequences = static_cast<double>(options_.batch),
+            .next_sentence = options_.next_sentence};
 }
 
 /// The inputs of the micro-batch that begins at sequence `first`.

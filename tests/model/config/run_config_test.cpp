@@ -255,7 +255,7 @@ TEST_CASE("dropping.keep: a float is a share, an integer a count, printed as giv
         CHECK(config.method_options.of<DroppingOptions>().keep.text() == value);
         CHECK(config.to_toml().find(fmt::format("\nkeep = {}\n", value)) != std::string::npos);
     }
-    CHECK(keep("64") == Keep{64, false});
+    CHECK(keep("64") == CountOrShare{64, false});
     const std::string expected =
         "dropping.keep: expected a share, a float in (0, 1], or a count, an integer in [2, "
         "65536], got ";

@@ -5,7 +5,9 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
+#include <iterator>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "tests/support/count_allocations.h"
@@ -56,7 +58,7 @@ TEST_CASE("K of every step is the formula's, and counts are those of the steps")
                       steps = ramp.steps;
         CAPTURE(sequence);
         CAPTURE(total);
-        const auto count = [](int64_t n) { return Keep{static_cast<double>(n), false}; };
+        const auto count = [](int64_t n) { return CountOrShare{static_cast<double>(n), false}; };
         const RandomLtd method({c, sequence, steps, 5, false}, {count(start), count(total), stage});
         const std::vector<std::string> names = method.kinds();
         std::vector<int64_t> counts(names.size());
@@ -113,38 +115,57 @@ TEST_CASE("1 x 12, 3 x 4 and 12 x 1 give the same gradients, to f32 rounding: wh
         check_same(parameters, gradients(micro_batch), whole, {rounded, shown}, 12);
 }
 
-TEST_CASE("another step, layer or sequence draws other tokens; each position is drawn as often as another") {
+/// What layers 1 … 3 draw at a step: of each sequence the K tokens with the largest numbers of the layer's stream.
+LtdStage drawn_stage(const data::Batch& batch, uint32_t step) {
+    const auto context = kernels::cpu().create_context();
+    const std::vector<float> zeros(static_cast<size_t>(small_config(0).vocabulary));
+    const uint32_t noise[] = {3, 0, step, 0};  // 3: the seed of options_for()
+    LtdStage stage{.first_step = 1, .keep = kKeep};
+    for (uint32_t layer = 1; layer <= 3; ++layer) {
+        std::vector<float> values(batch.input_ids.size());
+        kernels::cpu().token_values({batch.input_ids.data(), zeros.data(), noise, values.data(), batch.sequences,
+                                     batch.length, kRoutingDraw - layer},
+                                    *context);
+        auto& positions = stage.positions.emplace_back();
+        for (auto sequence = values.begin(); sequence != values.end(); sequence += batch.length)
+            std::ranges::copy(sorted_choice({sequence, sequence + batch.length}, batch.length, kKeep),
+                              std::back_inserter(positions));
+    }
+    return stage;
+}
+
+TEST_CASE("a step draws what the streams of its layers give: the step with those positions given, bit for bit") {
     const data::Batch batch = random_batch(small_config(0), 8, kSequence, 5);
     const BertConfig c = five_layers(0);
     const Parameters parameters(c, {});
-    const StepPrograms programs(parameters, ltd_options(c, batch, 8));
-    // The choices are planned tensors: they are read where an executor leaves them, behind the op that makes them.
-    const auto kernels_of = kernels::cpu().create_context();
+    const StepOptions drawn = ltd_options(c, batch, 8);
+    const auto with = [&](LtdStage stage) {
+        StepOptions o = drawn;
+        o.method = std::make_shared<RandomLtd>(RunShape{c, kSequence, 1000, 5, false}, std::vector{std::move(stage)});
+        o.kinds = {kStage};
+        return backward(parameters, o, batch, kStage);
+    };
+    const Backward got = backward(parameters, drawn, batch, kStage);  // step 5
+    CHECK(got.gradients == with(drawn_stage(batch, 5)).gradients);
+    CHECK(got.gradients != with(drawn_stage(batch, 6)).gradients);
+    LtdStage exchanged = drawn_stage(batch, 5);
+    std::swap(exchanged.positions[0], exchanged.positions[2]);
+    CHECK(got.gradients != with(exchanged).gradients);
+}
+
+TEST_CASE("another step, layer or sequence draws other tokens; each position is drawn as often as another") {
+    const data::Batch batch = random_batch(small_config(0), 8, kSequence, 5);
     std::vector<int> drawn(static_cast<size_t>(batch.length));
     std::set<std::vector<int32_t>> seen;
     for (uint32_t step = 1; step <= 20; ++step)
-        for (uint32_t layer = 1; layer <= 3; ++layer) {
-            std::vector<float> values(static_cast<size_t>(batch.sequences * kSequence)), zeros(203);
-            const uint32_t noise[] = {3, 0, step, 0};
-            kernels::cpu().token_values({batch.input_ids.data(), zeros.data(), noise, values.data(), batch.sequences,
-                                         kSequence, kRoutingDraw - layer},
-                                        *kernels_of);
-            for (int64_t s = 0; s < batch.sequences; ++s) {
-                const auto begin = values.begin() + s * batch.length;
-                const std::vector<int32_t> kept = sorted_choice({begin, begin + batch.length}, batch.length, kKeep);
-                seen.insert(kept);
-                for (const int32_t p : kept) ++drawn[static_cast<size_t>(p)];
-            }
+        for (const std::vector<int32_t>& positions : drawn_stage(batch, step).positions) {
+            for (const int32_t p : positions) ++drawn[static_cast<size_t>(p)];
+            for (auto kept = positions.begin(); kept != positions.end(); kept += kKeep)
+                seen.emplace(kept, kept + kKeep);
         }
     CHECK(seen.size() >= 478);  // of 480, out of 1.3 million choices: 0.09 are expected to be equal by chance
     // 480 draws of probability 9/24: 5 standard deviations of a binomial distribution are 53.
     for (const int n : drawn) CHECK(std::abs(n - 180) < 54);
-    // The Program of the step makes the same draws: sites of its layers, in their order.
-    std::vector<std::string> names;
-    for (const Op& op : programs.of(kStage).first.program.ops())
-        if (op.name.ends_with(".drawn")) names.push_back(op.name);
-    CHECK(names ==
-          std::vector<std::string>{"random_ltd/layer1.drawn", "random_ltd/layer2.drawn", "random_ltd/layer3.drawn"});
 }
 
 TEST_CASE("given positions of all tokens are the dense step, to f32 rounding") {
@@ -163,7 +184,7 @@ TEST_CASE("given positions of all tokens are the dense step, to f32 rounding") {
     const Backward got = backward(parameters, o, batch, kStage),
                    dense = backward(parameters, options_for(batch, 3), batch),
                    rounded = backward(parameters, options_for(batch, 3), reversed(batch));
-    CHECK(got.result.loss == doctest::Approx(dense.result.loss).epsilon(1e-6));
+    CHECK(got.result.loss == dense.result.loss);  // the same sums in the same order
     check_same(parameters, got.gradients, dense.gradients, {rounded.gradients, dense.gradients}, 3);
 }
 
