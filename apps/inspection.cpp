@@ -129,18 +129,19 @@ Inspection inspect_model(const fs::path& folder) {
     }
     const Model model = load_model(folder);
     const BertConfig& c = model.parameters.config();
-    const Heads& heads = model.parameters.heads();
+    std::string heads;
+    for (const HeadPointer& head : all_heads())
+        heads += fmt::format("{}{} {}", heads.empty() ? "" : ", ", head->title(),
+                             model.parameters.heads().has(head) ? "yes" : "no");
     int64_t count = 0;
     for (const HfTensor& t : model.parameters.tensors()) count += t.shape.size();
     Inspection result;
     result.text = fmt::format(
         "{}  {}\nmodel       {} layers, hidden {}, {} heads, vocabulary {}, {} positions, {}\ntensors     {} with "
-        "{:.2f} M "
-        "values; MLM head {}, pooler {}, NSP head {}\n",
+        "{:.2f} M values; {}\n",
         checkpoint ? "checkpoint" : "model     ", folder.string(), c.layers, c.hidden, c.heads, c.vocabulary,
         c.max_positions, c.gelu == kernels::Gelu::erf ? "gelu" : "gelu_new", model.parameters.tensors().size(),
-        static_cast<double>(count) / 1e6, heads.mlm ? "yes" : "no", heads.pooler ? "yes" : "no",
-        heads.next_sentence ? "yes" : "no");
+        static_cast<double>(count) / 1e6, heads);
     result.json = {{"kind", checkpoint ? "checkpoint" : "model"},
                    {"layers", c.layers},
                    {"hidden", c.hidden},

@@ -11,6 +11,7 @@
 #include "model/checkpoint/huggingface.h"
 #include "model/checkpoint/manifest.h"
 #include "model/network/names.h"
+#include "model/training/bindings.h"
 #include "model/training/forward_pass.h"
 #include "model/training/training_step.h"
 
@@ -97,13 +98,15 @@ void add_hidden(const Parameters& parameters, const float* values, const data::B
 }
 
 /// Means of what was summed up: mlm_loss and its like over masked positions, nsp_loss and its like over sequences.
-void add_losses(const StepResult& r, Results& results) {
+/// Losses as means; what a method gives beside them is divided already.
+void add_losses(const StepResult& r, std::span<const LossHeadPointer> heads, Results& results) {
     results.add("loss", r.loss);
-    for (const auto& [name, value] : r.numbers) {
-        if (name.ends_with("_count") || name.ends_with("_correct")) continue;
-        const bool mlm = name.starts_with("mlm_loss"), nsp = name.starts_with("nsp_loss");
-        results.add(name, value / (mlm ? std::max(r["mlm_count"], 1.0) : nsp ? r["nsp_count"] : 1.0));
-    }
+    NamedNumbers divisors;
+    for (const LossHeadPointer& head : heads)
+        for (const char* loss : head->names().loss) divisors[loss] = std::max(r[head->names().count], 1.0);
+    for (const auto& [name, value] : r.numbers)
+        if (!name.ends_with("_count") && !name.ends_with("_correct"))
+            results.add(name, divisors.has(name) ? value / divisors[name] : value);
 }
 
 /// Rows that the step has chosen; where it had no choice to make, all.
@@ -119,11 +122,11 @@ void add_chosen(const TrainingStep& step, StepKind kind, const data::Batch& batc
 /// `scale`: the loss scale, which is not in what is written.
 void add_step(const StepResult& result, StepKind kind, TrainingStep& step, float scale, const Parameters& parameters,
               const data::Batch& batch, Results& results) {
-    add_losses(result, results);
+    add_losses(result, step.programs().options.heads, results);
     add_chosen(step, kind, batch, results);
     results.add(names::kPositionLoss, step.output<float>(names::kPositionLoss), {batch.sequences, batch.masked});
     for (const HfTensor& t : parameters.tensors()) {
-        if (!step.programs().options.next_sentence && Parameters::next_sentence_only(t)) continue;
+        if (!Parameters::learns(t, step.programs().options.heads)) continue;
         std::vector<float> gradient(step.gradients() + t.offset, step.gradients() + t.offset + t.shape.size());
         for (float& x : gradient) x /= scale;
         results.add(names::gradient(t.name), std::move(gradient), t.shape.dimensions());
@@ -145,7 +148,7 @@ StepOptions step_options(const ParityOptions& o, const BertConfig& model, const 
             .masked = batch.masked,
             .types = !batch.token_type_ids.empty(),
             .lengths = !batch.lengths.empty(),
-            .next_sentence = !batch.next_sentence_labels.empty(),
+            .heads = heads_of(batch),
             .dtype = o.dtype,
             .keep_gelu = o.kernels != &kernels::cpu(),  // as a GPU with room trains
             .optimizer = o.optimizer,
@@ -186,7 +189,7 @@ void add_training(const ParityOptions& o, const Parameters& parameters, const fl
     if (o.steps == 0) return;
     results.add("losses", losses, {o.steps});
     for (const HfTensor& t : parameters.tensors())
-        if (step.programs().options.next_sentence || !Parameters::next_sentence_only(t))
+        if (Parameters::learns(t, step.programs().options.heads))
             results.add(names::master(t.name), step.values() + t.offset, t.shape);
 }
 
@@ -213,19 +216,20 @@ void parity(const ParityOptions& options) {
     require_whole(options.model);
     const Model model = load_model(options.model);
     const Heads& heads = model.parameters.heads();
+    const bool mlm = heads.has(mlm_head());
     BertConfig config = model.parameters.config();
     config.hidden_dropout = config.attention_dropout = 0;
     const Parameters parameters(config, heads);
-    const data::Batch batch = read_batch(options.batch, config, heads.mlm);
-    require(!heads.mlm || batch.next_sentence_labels.empty() || (heads.pooler && heads.next_sentence),
+    const data::Batch batch = read_batch(options.batch, config, mlm);
+    require(!mlm || batch.next_sentence_labels.empty() || heads.has(nsp_head()),
             "{}: next_sentence_labels are given, but {} has no pooler and NSP classifier", options.batch.string(),
             options.model.string());
-    require(heads.mlm || options.steps == 0, "{}: --steps wants a model with an MLM head", options.model.string());
-    require(heads.mlm || options.method == "dense", "{}: --method {} wants a model with an MLM head",
-            options.model.string(), options.method);
+    require(mlm || options.steps == 0, "{}: --steps wants a model with an MLM head", options.model.string());
+    require(mlm || options.method == "dense", "{}: --method {} wants a model with an MLM head", options.model.string(),
+            options.method);
     Results results;
     add_hidden(parameters, model.values.as<float>(), batch, options.dtype, *options.kernels, results);
-    if (heads.mlm) add_training(options, parameters, model.values.as<float>(), batch, results);
+    if (mlm) add_training(options, parameters, model.values.as<float>(), batch, results);
     results.write(options.out);
 }
 

@@ -218,12 +218,10 @@ bool has_more_tokens(const HfTensor& there, const HfTensor& here) {
 }
 
 void add_head_notes(const fs::path& folder, const Heads& there, const Heads& here, std::vector<std::string>& notes) {
-    for (const auto& [name, has, wants] : {std::tuple{"MLM head", there.mlm, here.mlm},
-                                           {"pooler", there.pooler, here.pooler},
-                                           {"NSP head", there.next_sentence, here.next_sentence}})
-        if (has != wants)
-            notes.push_back(
-                fmt::format("{}: {} {}", folder.string(), has ? "left out:" : "starts anew, as there is no", name));
+    for (const HeadPointer& head : all_heads())
+        if (there.has(head) != here.has(head))
+            notes.push_back(fmt::format("{}: {} {}", folder.string(),
+                                        there.has(head) ? "left out:" : "starts anew, as there is no", head->title()));
 }
 
 }  // namespace
@@ -237,7 +235,7 @@ std::vector<std::string> load_initial_weights(const fs::path& folder, const Para
     for (const HfTensor& t : model.parameters.tensors()) there.emplace(t.name, &t);
     for (const HfTensor& t : parameters.tensors()) {
         const auto found = there.find(t.name);
-        if (found == there.end() && (t.name.starts_with("cls.") || Parameters::next_sentence_only(t))) continue;
+        if (found == there.end() && t.head != nullptr) continue;
         require(found != there.end(), "{}: the tensor {} of this run's model is missing", folder.string(), t.name);
         const HfTensor& own = *found->second;
         const bool cut = has_more_tokens(own, t);
@@ -250,8 +248,7 @@ std::vector<std::string> load_initial_weights(const fs::path& folder, const Para
         there.erase(found);
     }
     for (const auto& [name, tensor] : there)
-        require(name.starts_with("cls.") || name.starts_with("bert.pooler."),
-                "{}: the tensor {} is no part of this run's model", folder.string(), name);
+        require(tensor->head != nullptr, "{}: the tensor {} is no part of this run's model", folder.string(), name);
     add_head_notes(folder, model.parameters.heads(), parameters.heads(), notes);
     step.store_states();
     return notes;

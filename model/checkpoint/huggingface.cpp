@@ -35,10 +35,7 @@ bool is_buffer(const std::string& full) {
     return full == "bert.embeddings.position_ids" || full == "bert.embeddings.token_type_ids";
 }
 
-bool is_read(const std::string& full) {
-    return full.starts_with(kPrefix) || full.starts_with("cls.predictions.") ||
-           full.starts_with("cls.seq_relationship.");
-}
+bool is_read(const std::string& full) { return full.starts_with(kPrefix) || head_of_tensor(full) != nullptr; }
 
 /// Throws Error if a value is NaN or infinite, as an F64 is that f32 has no number for.
 void require_finite(const std::string& file, const std::string& tensor, std::span<const float> values) {
@@ -126,9 +123,17 @@ class Contents {
         const char* why = "";
         if (!config.tied_decoder && name.starts_with("cls.predictions.decoder."))
             why = ", and nothing else stands for it where tie_word_embeddings is false";
-        if (name.starts_with("bert.pooler.") && any("cls.seq_relationship."))
-            why = ", which cls.seq_relationship reads";
-        throw Error("{}: the tensor {} is missing{}", files_.where(), name, why);
+        throw Error("{}: the tensor {} is missing{}{}", files_.where(), name, why, reader_of(name));
+    }
+
+    /// For a tensor that only another head wants.
+    std::string reader_of(std::string_view name) const {
+        for (const HeadPointer& head : all_heads()) {
+            const std::string prefix = head->hf_prefix();
+            if (head->base() && name.starts_with(head->base()->hf_prefix()) && any(prefix))
+                return fmt::format(", which {} reads", prefix.substr(0, prefix.size() - 1));
+        }
+        return "";
     }
 
     const TensorFiles& files_;
@@ -147,10 +152,10 @@ Model load_model(const fs::path& folder) {
     const fs::path config_path = folder / "config.json";
     BertConfig config = BertConfig::from_json(read_text(config_path), config_path.string());
     Contents contents(files);
-    const Heads heads{.mlm = contents.any("cls.predictions."),
-                      .pooler = contents.any("bert.pooler.") || contents.any("cls.seq_relationship."),
-                      .next_sentence = contents.any("cls.seq_relationship.")};
-    if (heads.mlm) contents.settle_decoder(config.tied_decoder);
+    Heads heads;
+    for (const HeadPointer& head : all_heads())
+        if (contents.any(head->hf_prefix())) heads.add(head);
+    if (heads.has(mlm_head())) contents.settle_decoder(config.tied_decoder);
     Model model{Parameters(config, heads), Buffer(), contents.others()};
     contents.require_all_of(model.parameters);
     model.values = Buffer(model.parameters.size() * static_cast<int64_t>(sizeof(float)));
@@ -170,8 +175,9 @@ std::string weights_fingerprint(const fs::path& folder) {
 }
 
 void require_mlm_head(const Model& model, const fs::path& folder) {
-    require(model.parameters.heads().mlm, "{}: the model has no MLM head: no tensor is named cls.predictions.…{}",
-            folder.string(), model.others.empty() ? "" : fmt::format(", but {}", model.others.front()));
+    require(model.parameters.heads().has(mlm_head()),
+            "{}: the model has no MLM head: no tensor is named cls.predictions.…{}", folder.string(),
+            model.others.empty() ? "" : fmt::format(", but {}", model.others.front()));
 }
 
 std::vector<std::string> notes_on(const Model& model, const fs::path& folder) {
@@ -181,17 +187,14 @@ std::vector<std::string> notes_on(const Model& model, const fs::path& folder) {
 
 void save_model(const fs::path& folder, const Parameters& parameters, const float* values) {
     const Heads& heads = parameters.heads();
-    const std::string architecture = heads.next_sentence ? "BertForPreTraining"
-                                     : heads.mlm         ? "BertForMaskedLM"
-                                                         : "BertModel";
     SafetensorsWriter writer;
     writer.metadata("format", "pt");
     for (const HfTensor& t : parameters.tensors()) {
-        const std::string name = heads.mlm ? t.name : t.name.substr(kPrefix.size());
+        const std::string name = heads.any_loss() ? t.name : t.name.substr(kPrefix.size());
         writer.add(name, {values + t.offset, static_cast<size_t>(t.shape.size())}, t.shape.dimensions());
     }
     writer.write(folder / "model.safetensors");
-    write_text(folder / "config.json", parameters.config().to_json(architecture));
+    write_text(folder / "config.json", parameters.config().to_json(heads.architecture()));
 }
 
 }  // namespace dropforge

@@ -43,22 +43,31 @@ Program Method::evaluation_program(const Parameters& parameters, const BuildOpti
 }
 
 NamedNumbers Method::inputs(const StepInfo& info) const {
-    NamedNumbers inputs{{names::kMlmScale, 1 / std::max(info.masked, 1.0)}};
-    if (info.next_sentence) inputs[names::kNspScale] = 1 / info.sequences;
+    NamedNumbers inputs;
+    for (const LossHeadPointer& head : info.heads) inputs[head->names().scale] = 1 / info.count(head->rows());
     return inputs;
 }
 
-std::vector<StepResultSource> Method::sources() const {
-    return {{"mlm_loss", names::kMlmTotals, 0},
-            {"mlm_count", names::kMlmTotals, 1},
-            {"mlm_correct", names::kMlmTotals, 2},
-            {"nsp_loss", names::kNspTotals, 0},
-            {"nsp_count", names::kNspTotals, 1}};
+std::vector<StepResultSource> Method::sources(std::span<const LossHeadPointer> heads) const {
+    std::vector<StepResultSource> sources;
+    for (const LossHeadPointer& head : heads) {
+        const LossHead::Names& n = head->names();
+        const char* totals = n.totals_of(PassName::main);
+        sources.insert(sources.end(),
+                       {{n.loss_of(PassName::main), totals, 0}, {n.count, totals, 1}, {n.correct, totals, 2}});
+    }
+    return sources;
+}
+
+double Method::mean_losses(const StepInfo& info, const NamedNumbers& results, PassName pass) {
+    double sum = 0;
+    for (const LossHeadPointer& head : info.heads)
+        sum += results[head->names().loss_of(pass)] / info.count(head->rows());
+    return sum;
 }
 
 double Method::loss(const StepInfo& info, NamedNumbers& results) const {
-    const NamedNumbers& r = results;
-    return r["mlm_loss"] / std::max(r["mlm_count"], 1.0) + r["nsp_loss"] / info.sequences;
+    return mean_losses(info, results, PassName::main);
 }
 
 void Method::add_up(const StepInfo& info, const NamedNumbers& results, NamedNumbers& interval) const {

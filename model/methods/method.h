@@ -3,6 +3,7 @@
 // model/methods/registry.cpp has the list of those that there are.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <functional>
@@ -59,9 +60,12 @@ class NamedNumbers {
 struct StepInfo {
     int64_t step = 0;  // counts from 1
     StepKind kind = StepKind::dense;
-    double masked = 0;           // masked positions of the whole batch
-    double sequences = 0;        // of the whole batch
-    bool next_sentence = false;  // whether it has labels for the NSP head
+    double masked = 0;                            // masked positions of the whole batch
+    double sequences = 0;                         // of the whole batch
+    std::span<const LossHeadPointer> heads = {};  // whose labels the batch has
+
+    /// Losses that a head's mean is over.
+    double count(HeadRows rows) const { return rows == HeadRows::masked ? std::max(masked, 1.0) : sequences; }
 };
 
 /// What a Program is about to read of a batch.
@@ -124,15 +128,14 @@ class Method {
     /// The Program of an evaluation (evaluation(), model/network/bert.h): by default all tokens go through all layers.
     virtual Program evaluation_program(const Parameters& parameters, const BuildOptions& options) const;
 
-    /// Values of the Program's f32 [1] inputs: by default mlm_scale and, with labels, nsp_scale, for means of the
-    /// heads' losses.
+    /// Values of the Program's f32 [1] inputs: by default the heads' scales, for the means of their losses.
     virtual NamedNumbers inputs(const StepInfo& info) const;
     /// The i32 inputs that fill_inputs() gives a Program of that kind, and that of an evaluation.
     virtual std::vector<std::string> input_names(StepKind) const { return {}; }
     /// Fills them for the sequences of a micro-batch.
     virtual void fill_inputs(const StepInfo&, const MicroBatch&, const InputPlace&) const {}
-    /// By default the heads' mlm_loss, mlm_count, mlm_correct, nsp_loss, nsp_count.
-    virtual std::vector<StepResultSource> sources() const;
+    /// By default losses, counts and hits of the heads: mlm_loss, mlm_count, mlm_correct …
+    virtual std::vector<StepResultSource> sources(std::span<const LossHeadPointer> heads) const;
     /// What is differentiated. `results`: of sources(); what is better reported divided is divided here.
     virtual double loss(const StepInfo& info, NamedNumbers& results) const;
 
@@ -165,6 +168,9 @@ class Method {
     virtual void add_update(Program&, Tensor /*norm*/) const {}
 
   protected:
+    /// The sum of the means of the heads' losses in that pass.
+    static double mean_losses(const StepInfo& info, const NamedNumbers& results, PassName pass);
+
     const RunShape shape_;
 };
 

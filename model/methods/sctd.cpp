@@ -50,7 +50,7 @@ Pass pass_forward(Builder& builder, Tensor x, const DroppedTokens& dropped, cons
 
 /// Losses and at once their backward: the logits, a step's largest tensors, are gone before the other pass.
 void add_losses(Builder& builder, Pass& p, PassName name) {
-    p.dy = loss_heads_backward(builder, loss_heads_forward(builder, p.last.y, p.rows, name));
+    p.dy = losses_backward(builder, losses_forward(builder, p.last.y, p.rows, name));
 }
 
 /// What the divergences read of a pass, f32 [B,h]: behind layer L-2 and behind the last one.
@@ -98,13 +98,15 @@ class AlignStep {
 
   private:
     /// [CLS] rows for the divergence of [CLS], all rows for that of means.
-    Readers readers(bool mlm) const {
-        const bool mean = options_.pooled == Pooling::mean;
-        return {.mlm = mlm, .cls = !mean || builder_.options.next_sentence, .all = mean};
+    Readers readers(std::span<const LossHeadPointer> losses) const {
+        Readers readers(losses);
+        readers.all = options_.pooled == Pooling::mean;
+        readers.cls |= !readers.all;
+        return readers;
     }
 
     Pass main_forward(const Trunk& trunk) {
-        Pass p = pass_forward(builder_, trunk.layers.y, dropped_, readers(true));
+        Pass p = pass_forward(builder_, trunk.layers.y, dropped_, readers(builder_.options.heads));
         add_losses(builder_, p, PassName::main);
         record_importance(builder_);
         return p;
@@ -114,7 +116,7 @@ class AlignStep {
     /// until then nothing of it is kept.
     Pooled pooled_ahead(const Trunk& trunk) {
         const Program::Scope scope(builder_.program, "ahead");
-        return pooled(pass_forward(builder_, trunk.layers.y, dropped_, readers(true)));
+        return pooled(pass_forward(builder_, trunk.layers.y, dropped_, readers(builder_.options.heads)));
     }
 
     Pass full_forward(const Trunk& trunk, std::optional<Trunk>& second) {
@@ -123,8 +125,8 @@ class AlignStep {
             builder_.dropout_of_pass(1);
             second = trunk_forward(builder_, everything_);
         }
-        Pass p =
-            pass_forward(builder_, second ? second->layers.y : trunk.layers.y, everything_, readers(options_.full_mlm));
+        Pass p = pass_forward(builder_, second ? second->layers.y : trunk.layers.y, everything_,
+                              readers(options_.full_mlm ? builder_.options.heads : LossHeads()));
         if (options_.full_mlm) add_losses(builder_, p, PassName::full);
         builder_.dropout_of_pass(0);
         return p;
@@ -240,26 +242,25 @@ Program Sctd::program(StepKind kind, const Parameters& parameters, const BuildOp
     return program;
 }
 
-double Sctd::divisor(const StepInfo& info, double masked) const {
-    return options_.kl_normalization == KlNormalization::tokens ? std::max(masked, 1.0) : info.sequences;
+double Sctd::divisor(const StepInfo& info) const {
+    return info.count(options_.kl_normalization == KlNormalization::tokens ? HeadRows::masked : HeadRows::cls);
 }
 
 NamedNumbers Sctd::inputs(const StepInfo& info) const {
     NamedNumbers inputs = TokenDropping::inputs(info);
     if (info.kind != kAlignStep) return inputs;
     if (options_.full_mlm) {
-        inputs[names::kMlmScale] *= 0.5;
-        if (info.next_sentence) inputs[names::kNspScale] *= 0.5;
+        for (const LossHeadPointer& head : info.heads) inputs[head->names().scale] *= 0.5;
     }
-    inputs[names::kKlScale] = lambda(info.step) / divisor(info, info.masked);
+    inputs[names::kKlScale] = lambda(info.step) / divisor(info);
     return inputs;
 }
 
-std::vector<StepResultSource> Sctd::sources() const {
-    std::vector<StepResultSource> sources = TokenDropping::sources();
-    sources.insert(sources.end(), {{"mlm_loss_full", names::kMlmTotalsFull, 0},
-                                   {"nsp_loss_full", names::kNspTotalsFull, 0},
-                                   {"kl_local", names::kKlLocal, StepResultSource::kAll},
+std::vector<StepResultSource> Sctd::sources(std::span<const LossHeadPointer> heads) const {
+    std::vector<StepResultSource> sources = TokenDropping::sources(heads);
+    for (const LossHeadPointer& head : heads)
+        sources.push_back({head->names().loss_of(PassName::full), head->names().totals_of(PassName::full), 0});
+    sources.insert(sources.end(), {{"kl_local", names::kKlLocal, StepResultSource::kAll},
                                    {"kl_global", names::kKlGlobal, StepResultSource::kAll}});
     return sources;
 }
@@ -268,12 +269,9 @@ double Sctd::loss(const StepInfo& info, NamedNumbers& results) const {
     const double main = TokenDropping::loss(info, results);
     if (info.kind != kAlignStep) return main;
     const NamedNumbers& r = results;
-    const double masked = r["mlm_count"];
-    results["kl_local"] /= divisor(info, masked);
-    results["kl_global"] /= divisor(info, masked);
-    double loss = main;
-    if (options_.full_mlm)
-        loss = 0.5 * main + 0.5 * (r["mlm_loss_full"] / std::max(masked, 1.0) + r["nsp_loss_full"] / info.sequences);
+    results["kl_local"] /= divisor(info);
+    results["kl_global"] /= divisor(info);
+    const double loss = options_.full_mlm ? 0.5 * main + 0.5 * mean_losses(info, results, PassName::full) : main;
     return loss + lambda(info.step) * (r["kl_local"] + r["kl_global"]);
 }
 

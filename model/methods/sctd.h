@@ -58,7 +58,7 @@ class Sctd final : public TokenDropping {
     /// both passes alike.
     Program program(StepKind kind, const Parameters& parameters, const BuildOptions& options) const override;
     NamedNumbers inputs(const StepInfo& info) const override;
-    std::vector<StepResultSource> sources() const override;
+    std::vector<StepResultSource> sources(std::span<const LossHeadPointer> heads) const override;
     double loss(const StepInfo& info, NamedNumbers& results) const override;
     void add_up(const StepInfo& info, const NamedNumbers& results, NamedNumbers& interval) const override;
     NamedNumbers metrics(int64_t step, const NamedNumbers& interval) const override;
@@ -69,7 +69,7 @@ class Sctd final : public TokenDropping {
   private:
     /// How many of the steps 1 … `step` are due to align, wherever dropping begins and ends.
     int64_t aligned_through(int64_t step) const;
-    double divisor(const StepInfo& info, double masked) const;
+    double divisor(const StepInfo& info) const;
 
     const SctdOptions options_;
 };

@@ -5,6 +5,7 @@
 #include "model/network/embeddings.h"
 #include "model/network/encoder.h"
 #include "model/network/loss_heads.h"
+#include "model/network/mlm_head.h"
 #include "model/network/names.h"
 
 namespace dropforge {
@@ -42,11 +43,11 @@ DroppedTokens none(const Builder& builder) { return {.first = builder.config.lay
 }  // namespace
 
 void add_training_step(Builder& builder, const DroppedTokens& dropped) {
-    const LossRows rows = loss_rows(builder, {.cls = builder.options.next_sentence});
+    const LossRows rows = loss_rows(builder, Readers(builder.options.heads));
     const Encoder encoder = encoder_forward(builder, rows, dropped);
-    const LossHeads heads = loss_heads_forward(builder, encoder.last.y, rows, PassName::main);
+    const Losses losses = losses_forward(builder, encoder.last.y, rows, PassName::main);
     record_importance(builder);
-    encoder_backward(builder, encoder, loss_heads_backward(builder, heads));
+    encoder_backward(builder, encoder, losses_backward(builder, losses));
 }
 
 Program dense_step(const Parameters& parameters, const BuildOptions& options) {
@@ -59,8 +60,8 @@ Program dense_step(const Parameters& parameters, const BuildOptions& options) {
 Program evaluation(const Parameters& parameters, const BuildOptions& options) {
     Program program("evaluation");
     Builder builder(program, parameters, options);
-    const LossRows rows = loss_rows(builder, {.cls = options.next_sentence});
-    loss_heads_forward(builder, encoder_forward(builder, rows, none(builder)).last.y, rows, PassName::main);
+    const LossRows rows = loss_rows(builder, Readers(options.heads));
+    losses_forward(builder, encoder_forward(builder, rows, none(builder)).last.y, rows, PassName::main);
     return program;
 }
 
@@ -76,11 +77,11 @@ Program hidden_states(const Parameters& parameters, const BuildOptions& options)
     keep(x, 0);
     for (int64_t i = 0; i < builder.config.layers; ++i)
         keep(x = encoder_layer_forward(builder, i, x, {builder.lengths}).y, i + 1);
-    if (!parameters.heads().mlm || options.masked == 0) return program;
+    if (!parameters.heads().has(mlm_head()) || options.masked == 0) return program;
     const Tensor index = program.bound(names::kMaskedPositions, DType::i32, {options.batch, options.masked});
     const Tensor rows = builder.activation("mlm/rows", {index.shape.size(), h});
     ops::gather_rows(program, "mlm/rows", x, index, rows);
-    const Tensor logits = mlm_logits(builder, rows).logits;
+    const Tensor logits = mlm_logits(builder, rows);
     ops::cast(program, "keep logits", logits, program.bound(names::kLogits, DType::f32, logits.shape));
     return program;
 }

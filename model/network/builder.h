@@ -19,7 +19,7 @@ struct BuildOptions {
     bool keep_gelu = false;                       // GELU's outputs stay for backward, instead of being made again
     bool accumulate = false;                      // add to gradients and totals (all micro-batches but the first)
     bool types = false, lengths = false;          // the batch has token_type_ids, lengths
-    bool next_sentence = false;                   // the batch has next_sentence_labels
+    LossHeads heads = {mlm_head()};               // whose labels the batch has
     bool importance = false;                      // MLM losses are summed up by token id, for the importance table
 };
 

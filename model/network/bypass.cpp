@@ -47,16 +47,15 @@ struct Passed {
     ops::Embedding embeddings;
     std::vector<PassedSpan> spans = {};
     EncoderLayer last = {};
-    LossHeads heads = {};
+    Losses losses = {};
 };
 
 Passed forward(Builder& builder, const std::vector<LayerSpan>& spans) {
-    Passed p{.rows = loss_rows(builder, {.cls = builder.options.next_sentence}),
-             .embeddings = embeddings_forward(builder)};
+    Passed p{.rows = loss_rows(builder, Readers(builder.options.heads)), .embeddings = embeddings_forward(builder)};
     Tensor x = p.embeddings.y;
     for (const LayerSpan& span : spans) x = p.spans.emplace_back(span_forward(builder, span, x)).y;
     p.last = encoder_layer_forward(builder, builder.config.layers - 1, x, {builder.lengths, p.rows.queries});
-    p.heads = loss_heads_forward(builder, p.last.y, p.rows, PassName::main);
+    p.losses = losses_forward(builder, p.last.y, p.rows, PassName::main);
     return p;
 }
 
@@ -64,7 +63,7 @@ Passed forward(Builder& builder, const std::vector<LayerSpan>& spans) {
 
 void add_training_step(Builder& builder, const std::vector<LayerSpan>& spans) {
     const Passed p = forward(builder, spans);
-    Tensor dy = encoder_layer_backward(builder, p.last, loss_heads_backward(builder, p.heads));
+    Tensor dy = encoder_layer_backward(builder, p.last, losses_backward(builder, p.losses));
     for (auto span = p.spans.rbegin(); span != p.spans.rend(); ++span) dy = span_backward(builder, *span, dy);
     embeddings_backward(builder, p.embeddings, dy);
 }

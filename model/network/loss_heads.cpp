@@ -1,5 +1,7 @@
 #include "model/network/loss_heads.h"
 
+#include <algorithm>
+
 #include "model/network/dropping_ops.h"
 #include "model/network/names.h"
 
@@ -14,50 +16,54 @@ Tensor gathered(Builder& builder, const std::string& name, Tensor y, Tensor inde
     return rows;
 }
 
-Tensor position_loss(Builder& builder, PassName name) {
-    const Shape slots{builder.options.batch * builder.options.masked};
-    return name == PassName::main ? builder.input(names::kPositionLoss, DType::f32, slots)
-                                  : builder.program.planned("position_loss", DType::f32, slots);
-}
-
-Tensor totals(Builder& builder, const char* name) { return builder.input(name, DType::f32, {3}); }
-
 }  // namespace
+
+Readers::Readers(std::span<const LossHeadPointer> losses)
+    : masked(std::ranges::count(losses, HeadRows::masked, &LossHead::rows) > 0),
+      cls(std::ranges::count(losses, HeadRows::cls, &LossHead::rows) > 0) {}
 
 LossRows loss_rows(Builder& builder, const Readers& readers) {
     const int64_t b = builder.options.batch, m = builder.options.masked;
     const auto index = [&](const char* name, int64_t rows) { return builder.input(name, DType::i32, {b, rows}); };
-    if (readers.all) return {.mlm = index(names::kMaskedPositions, m), .cls = index(names::kClsRow, 1)};
+    if (readers.all) return {.masked = index(names::kMaskedPositions, m), .cls = index(names::kClsRow, 1)};
     if (!readers.cls) return {.queries = index(names::kMaskedPositions, m)};
-    if (!readers.mlm) return {.queries = index(names::kClsRow, 1)};
+    if (!readers.masked) return {.queries = index(names::kClsRow, 1)};
     return {index(names::kLossRows, m + 1), index(names::kMaskedRows, m), index(names::kClsRow, 1)};
 }
 
-LossHeads loss_heads_forward(Builder& builder, Tensor y, const LossRows& rows, PassName name) {
-    const bool main = name == PassName::main;
-    LossHeads heads{.rows = rows, .shape = y.shape};
-    heads.mlm = mlm_forward(builder, gathered(builder, "mlm/rows", y, rows.mlm), position_loss(builder, name),
-                            totals(builder, main ? names::kMlmTotals : names::kMlmTotalsFull));
-    if (builder.options.next_sentence)
-        heads.nsp = nsp_forward(builder, gathered(builder, "nsp/rows", y, rows.cls),
-                                totals(builder, main ? names::kNspTotals : names::kNspTotalsFull));
-    return heads;
+Losses losses_forward(Builder& builder, Tensor y, const LossRows& rows, PassName pass) {
+    Losses losses{.shape = y.shape};
+    for (const LossHeadPointer& head : builder.options.heads) {
+        const std::string name = head->names().head;
+        const Tensor index = rows.of(head->rows());
+        losses.heads.push_back(
+            {name, index, head->forward(builder, gathered(builder, name + "/rows", y, index), pass)});
+    }
+    return losses;
 }
 
-Tensor loss_heads_backward(Builder& builder, const LossHeads& heads) {
-    const Tensor dmlm = mlm_backward(builder, heads.mlm);
-    if (!heads.rows.mlm) return dmlm;
-    const Tensor dy = builder.activation("loss_rows.gradient", heads.shape);
-    ops::scatter_rows(builder.program, "mlm/rows.backward", dmlm, heads.rows.mlm, dy,
-                      ops::Scatter::clear_and_accumulate);
-    if (!builder.options.next_sentence) return dy;
-    const Tensor dnsp = nsp_backward(builder, heads.nsp);
-    ops::scatter_rows(builder.program, "nsp/rows.backward", dnsp, heads.rows.cls, dy, ops::Scatter::accumulate);
+Tensor losses_backward(Builder& builder, const Losses& losses) {
+    Tensor dy;
+    for (const Losses::OfHead& head : losses.heads) {
+        const std::string name = head.name + "/rows.backward";
+        const Tensor drows = head.backward(builder);
+        const bool first = !dy;
+        if (!head.index && first) {
+            dy = drows;
+        } else if (!head.index) {
+            ops::add(builder.program, name, dy, drows);
+        } else {
+            if (first) dy = builder.activation("loss_rows.gradient", losses.shape);
+            ops::scatter_rows(builder.program, name, drows, head.index, dy,
+                              first ? ops::Scatter::clear_and_accumulate : ops::Scatter::accumulate);
+        }
+    }
     return dy;
 }
 
 void record_importance(Builder& builder) {
-    if (!builder.options.importance) return;
+    const LossHeads& heads = builder.options.heads;
+    if (!builder.options.importance || std::ranges::count(heads, mlm_head()) == 0) return;
     const int64_t slots = builder.options.batch * builder.options.masked, v = builder.config.vocabulary;
     ops::importance_sums(builder.program, "importance", builder.input(names::kMaskedLabels, DType::i32, {slots}),
                          builder.input(names::kMaskedWeights, DType::f32, {slots}),

@@ -2,9 +2,10 @@
 // rows.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "model/network/builder.h"
-#include "model/network/mlm_head.h"
-#include "model/network/nsp_head.h"
 
 namespace dropforge {
 
@@ -12,41 +13,43 @@ namespace dropforge {
 /// (docs/algorithms.md, "Last-layer subset").
 struct LossRows {
     Tensor queries = {};  // i32 [B,R]: rows that the last layer computes; absent: all
-    Tensor mlm = {};      // i32 [B,M]: masked positions among the rows computed; absent: they are all
+    Tensor masked = {};   // i32 [B,M]: masked positions among the rows computed; absent: they are all
     Tensor cls = {};      // i32 [B,1]: [CLS] among them; absent: as above
+
+    Tensor of(HeadRows rows) const { return rows == HeadRows::masked ? masked : cls; }
 };
 
 /// Who reads the last layer's output.
 struct Readers {
-    bool mlm = true;   // at the masked positions
-    bool cls = false;  // at [CLS]: NSP, ScTD's divergence
-    bool all = false;  // everywhere: ScTD's divergence of mean rows
+    bool masked = false, cls = false;  // HeadRows of losses; ScTD's divergence of [CLS]
+    bool all = false;                  // ScTD's divergence of mean rows
+
+    explicit Readers(std::span<const LossHeadPointer> losses);
 };
 
 /// Binds the inputs that these readers need: masked_positions [B,M] of the sequence where all rows are computed or only
-/// MLM reads; else loss_rows [B,M+1] ([CLS], then the masked positions), masked_rows [B,M] (1 … M); cls_row [B,1] (0).
+/// these are read; else loss_rows [B,M+1] ([CLS], then the masked positions), masked_rows [B,M] (1 … M); cls_row [B,1]
+/// (0).
 LossRows loss_rows(Builder& builder, const Readers& readers);
 
-/// Names of a pass's results.
-enum class PassName : uint8_t {
-    main,  // outputs position_loss [B*M], mlm_totals [3], nsp_totals [3]
-    full   // ScTD's pass without dropping: mlm_totals_full, nsp_totals_full
-};
-
-struct LossHeads {
-    LossRows rows;
+/// The losses of a pass, to be differentiated.
+struct Losses {
+    struct OfHead {
+        std::string name;
+        Tensor index;  // of its rows in the last layer's output; absent: they are all of it
+        HeadBackward backward;
+    };
+    std::vector<OfHead> heads = {};
     Shape shape;  // of the last layer's output
-    MlmHead mlm = {};
-    NspHead nsp = {};  // if builder.options.next_sentence
 };
 
-/// MLM and, with next-sentence labels, NSP on the last layer's output y.
-LossHeads loss_heads_forward(Builder& builder, Tensor y, const LossRows& rows, PassName name);
+/// The losses of builder.options.heads on the last layer's output y.
+Losses losses_forward(Builder& builder, Tensor y, const LossRows& rows, PassName pass);
 /// The gradient at y.
-Tensor loss_heads_backward(Builder& builder, const LossHeads& heads);
+Tensor losses_backward(Builder& builder, const Losses& losses);
 
 /// Sums up the main pass's MLM losses by token id into importance_sums, importance_counts [V], where the options ask
-/// for it.
+/// for it and there are such.
 void record_importance(Builder& builder);
 
 }  // namespace dropforge

@@ -1,18 +1,34 @@
-#include "model/network/nsp_head.h"
+// Next-sentence prediction: pooler over [CLS], two-way classifier, cross-entropy (Devlin et al. 2019, section 3.1).
 
+#include "model/network/builder.h"
 #include "model/network/names.h"
+#include "model/network/pooler.h"
 
 namespace dropforge {
 
-NspHead nsp_forward(Builder& builder, Tensor rows, Tensor totals) {
-    const Program::Scope scope(builder.program, "nsp");
+namespace {
+
+constexpr const char* kClassifier = "next_sentence";
+
+constexpr LossHead::Names kNames = {.head = "nsp",
+                                    .scale = names::kNspScale,
+                                    .totals = {names::kNspTotals, names::kNspTotalsFull},
+                                    .loss = {"nsp_loss", "nsp_loss_full"},
+                                    .count = "nsp_count",
+                                    .correct = "nsp_correct"};
+
+/// What the forward pass leaves for the backward pass.
+struct Classified {
+    PoolerPass pooled;
+    Tensor logits = {};  // [B,2]; in training overwritten by their own gradient
+};
+
+Classified nsp_forward(Builder& builder, Tensor rows, Tensor totals) {
+    const Program::Scope scope(builder.program, kNames.head);
     const int64_t b = rows.shape[0];
-    NspHead n{.rows = rows};
-    const Tensor dense = builder.linear("pooler", rows, builder.parameters.pooler);
-    n.pooled = builder.activation("pooled", dense.shape);
-    ops::tanh_forward(builder.program, "tanh", dense, n.pooled);
-    n.logits = builder.linear("classifier", n.pooled, builder.parameters.next_sentence);
-    ops::CrossEntropy loss{.logits = n.logits,
+    Classified c{.pooled = pooler_forward(builder, rows)};
+    c.logits = builder.linear("classifier", c.pooled.y, builder.parameters.linear(kClassifier));
+    ops::CrossEntropy loss{.logits = c.logits,
                            .labels = builder.input(names::kNextSentenceLabels, DType::i32, {b}),
                            .loss_scale = builder.loss_scale,
                            .loss = builder.program.planned("loss", DType::f32, {b}),
@@ -20,23 +36,42 @@ NspHead nsp_forward(Builder& builder, Tensor rows, Tensor totals) {
                            .totals = totals,
                            .columns = 2,
                            .accumulate = builder.options.accumulate};
-    if (builder.options.training) loss.gradient_scale = builder.input(names::kNspScale, DType::f32, {1});
+    if (builder.options.training) loss.gradient_scale = builder.input(kNames.scale, DType::f32, {1});
     ops::cross_entropy(builder.program, "loss", loss);
-    return n;
+    return c;
 }
 
-Tensor nsp_backward(Builder& builder, const NspHead& n) {
-    const Program::Scope scope(builder.program, "nsp");
-    const Parameters& p = builder.parameters;
-    const Tensor dpooled = builder.activation("pooled.gradient", n.pooled.shape);
-    builder.weight_and_bias_gradient("classifier", n.logits, n.pooled, p.next_sentence);
-    builder.input_gradient("classifier", n.logits, p.next_sentence, dpooled);
-    const Tensor ddense = builder.activation("pooler.gradient", n.pooled.shape);
-    ops::tanh_backward(builder.program, "tanh.backward", dpooled, n.pooled, ddense, builder.gradient(p.pooler.bias),
-                       builder.adds(p.pooler.bias));
-    const Tensor drows = builder.activation("rows.gradient", n.rows.shape);
-    builder.linear_backward("pooler", ddense, n.rows, p.pooler, drows);
-    return drows;
+Tensor nsp_backward(Builder& builder, const Classified& c) {
+    const Program::Scope scope(builder.program, kNames.head);
+    const Parameters::Linear classifier = builder.parameters.linear(kClassifier);
+    const Tensor dpooled = builder.activation("pooled.gradient", c.pooled.y.shape);
+    builder.weight_and_bias_gradient("classifier", c.logits, c.pooled.y, classifier);
+    builder.input_gradient("classifier", c.logits, classifier, dpooled);
+    return pooler_backward(builder, c.pooled, dpooled);
+}
+
+class NspHead : public LossHead {
+  public:
+    const char* title() const override { return "NSP head"; }
+    const char* hf_prefix() const override { return "cls.seq_relationship."; }
+    const char* architecture() const override { return "BertForNextSentencePrediction"; }
+    HeadPointer base() const override { return pooler(); }
+    void add_parameters(ParameterAdder& add) const override {
+        add.linear(kClassifier, "cls.seq_relationship", 2, add.config().hidden);
+    }
+    const Names& names() const override { return kNames; }
+    HeadRows rows() const override { return HeadRows::cls; }
+    HeadBackward forward(Builder& builder, Tensor rows, PassName pass) const override {
+        const Tensor totals = builder.input(kNames.totals_of(pass), DType::f32, {3});
+        return [c = nsp_forward(builder, rows, totals)](Builder& b) { return nsp_backward(b, c); };
+    }
+};
+
+}  // namespace
+
+const LossHeadPointer& nsp_head() {
+    static const LossHeadPointer head = std::make_shared<NspHead>();
+    return head;
 }
 
 }  // namespace dropforge

@@ -1,5 +1,9 @@
 #include "model/network/parameters.h"
 
+#include <algorithm>
+
+#include "base/error.h"
+
 namespace dropforge {
 
 namespace {
@@ -13,90 +17,91 @@ bool is_bias_or_norm(const std::string& hf) {
 }  // namespace
 
 Parameters::Parameters(const BertConfig& config, const Heads& heads) : config_(config), heads_(heads) {
-    const int64_t h = config.hidden;
-    const std::string embeddings = "bert.embeddings.";
-    word = add("embeddings/word", {config.padded_vocabulary(), h});
-    name(word, embeddings + "word_embeddings.weight", {config.vocabulary, h});
-    position = add("embeddings/position", {config.max_positions, h});
-    name(position, embeddings + "position_embeddings.weight", {config.max_positions, h});
-    type = add("embeddings/type", {config.types, h});
-    name(type, embeddings + "token_type_embeddings.weight", {config.types, h});
-    embedding_norm = add_norm("embeddings/norm", embeddings + "LayerNorm");
-    for (int64_t i = 0; i < config.layers; ++i) add_layer(i);
-    if (heads.pooler) pooler = add_linear("pooler", "bert.pooler.dense", h, h);
-    if (heads.mlm) {
-        add_decoder();
-        transform = add_linear("mlm/transform", "cls.predictions.transform.dense", h, h);
-        transform_norm = add_norm("mlm/norm", "cls.predictions.transform.LayerNorm");
+    ParameterAdder encoder(*this, nullptr);
+    add_embeddings(encoder);
+    for (int64_t i = 0; i < config.layers; ++i) add_layer(encoder, i);
+    for (const HeadPointer& head : heads) {
+        ParameterAdder own(*this, head.get());
+        head->add_parameters(own);
     }
-    if (heads.next_sentence) next_sentence = add_linear("next_sentence", "cls.seq_relationship", 2, h);
 }
 
-void Parameters::add_decoder() {
-    const std::string own = "cls.predictions.decoder.";
-    decoder = word;
-    if (!config_.tied_decoder) {
-        decoder = add("mlm/decoder/weight", {config_.padded_vocabulary(), config_.hidden});
-        name(decoder, own + "weight", {config_.vocabulary, config_.hidden});
-    }
-    decoder_bias = add("mlm/decoder/bias", {config_.padded_vocabulary()});
-    name(decoder_bias, config_.tied_decoder ? "cls.predictions.bias" : own + "bias", {config_.vocabulary});
-}
-
-void Parameters::add_layer(int64_t index) {
+void Parameters::add_embeddings(ParameterAdder& add) {
     const int64_t h = config_.hidden;
-    const std::string own = "layer" + std::to_string(index) + "/",
+    const std::string hf = "bert.embeddings.";
+    word = add.add("embeddings/word", {config_.padded_vocabulary(), h});
+    add.hf_tensor(word, hf + "word_embeddings.weight", {config_.vocabulary, h});
+    position = add.add("embeddings/position", {config_.max_positions, h});
+    add.hf_tensor(position, hf + "position_embeddings.weight", {config_.max_positions, h});
+    type = add.add("embeddings/type", {config_.types, h});
+    add.hf_tensor(type, hf + "token_type_embeddings.weight", {config_.types, h});
+    embedding_norm = add.norm("embeddings/norm", hf + "LayerNorm");
+}
+
+void Parameters::add_layer(ParameterAdder& add, int64_t index) {
+    const int64_t h = config_.hidden;
+    const std::string name = "layer" + std::to_string(index) + "/",
                       hf = "bert.encoder.layer." + std::to_string(index) + ".";
     Layer layer;
-    layer.qkv = {add(own + "qkv/weight", {3 * h, h}), add(own + "qkv/bias", {3 * h})};
-    int64_t part = 0;
+    layer.qkv = {add.add(name + "qkv/weight", {3 * h, h}), add.add(name + "qkv/bias", {3 * h})};
+    int64_t third = 0;
     for (const char* which : {"query", "key", "value"}) {
-        name(layer.qkv.weight, hf + "attention.self." + which + ".weight", {h, h}, part * h * h);
-        name(layer.qkv.bias, hf + "attention.self." + which + ".bias", {h}, part * h);
-        ++part;
+        add.hf_tensor(layer.qkv.weight, hf + "attention.self." + which + ".weight", {h, h}, third * h * h);
+        add.hf_tensor(layer.qkv.bias, hf + "attention.self." + which + ".bias", {h}, third * h);
+        ++third;
     }
-    layer.projection = add_linear(own + "projection", hf + "attention.output.dense", h, h);
-    layer.attention_norm = add_norm(own + "attention_norm", hf + "attention.output.LayerNorm");
-    layer.fc1 = add_linear(own + "fc1", hf + "intermediate.dense", config_.intermediate, h);
-    layer.fc2 = add_linear(own + "fc2", hf + "output.dense", h, config_.intermediate);
-    layer.output_norm = add_norm(own + "output_norm", hf + "output.LayerNorm");
+    layer.projection = add.linear(name + "projection", hf + "attention.output.dense", h, h);
+    layer.attention_norm = add.norm(name + "attention_norm", hf + "attention.output.LayerNorm");
+    layer.fc1 = add.linear(name + "fc1", hf + "intermediate.dense", config_.intermediate, h);
+    layer.fc2 = add.linear(name + "fc2", hf + "output.dense", h, config_.intermediate);
+    layer.output_norm = add.norm(name + "output_norm", hf + "output.LayerNorm");
     layers.push_back(layer);
 }
 
-Parameters::Index Parameters::add(const std::string& own, const Shape& shape) {
-    entries_.push_back({own, shape, size_});
-    size_ += (shape.size() + kAlignment - 1) / kAlignment * kAlignment;
-    return static_cast<Index>(entries_.size()) - 1;
+Parameters::Index Parameters::index(const std::string& name) const {
+    const auto found = std::ranges::find(entries_, name, &Entry::name);
+    require(found != entries_.end(), "there is no parameter {}", name);
+    return static_cast<Index>(found - entries_.begin());
 }
 
-void Parameters::name(Index parameter, const std::string& hf, const Shape& shape, int64_t first) {
-    tensors_.push_back({hf, shape, entries_[static_cast<size_t>(parameter)].offset + first, !is_bias_or_norm(hf)});
+bool Parameters::learns(const HfTensor& tensor, std::span<const LossHeadPointer> losses) {
+    return tensor.head == nullptr || std::ranges::any_of(losses, [&](const LossHeadPointer& loss) {
+               return loss.get() == tensor.head || loss->base().get() == tensor.head;
+           });
 }
 
-Parameters::Linear Parameters::add_linear(const std::string& own, const std::string& hf, int64_t out, int64_t in) {
-    const Linear linear{add(own + "/weight", {out, in}), add(own + "/bias", {out})};
-    name(linear.weight, hf + ".weight", {out, in});
-    name(linear.bias, hf + ".bias", {out});
+std::vector<kernels::Segment> Parameters::segments(std::span<const LossHeadPointer> losses) const {
+    std::vector<kernels::Segment> segments;
+    for (const HfTensor& t : tensors_)
+        if (learns(t, losses)) segments.push_back({.offset = t.offset, .size = t.shape.size(), .decay = t.decay});
+    return segments;
+}
+
+Parameters::Index ParameterAdder::add(const std::string& name, const Shape& shape) {
+    Parameters& p = parameters_;
+    p.entries_.push_back({name, shape, p.size_});
+    p.size_ += (shape.size() + kAlignment - 1) / kAlignment * kAlignment;
+    return static_cast<Parameters::Index>(p.entries_.size()) - 1;
+}
+
+void ParameterAdder::hf_tensor(Parameters::Index parameter, const std::string& hf, const Shape& shape, int64_t first) {
+    const int64_t offset = parameters_.entries_[static_cast<size_t>(parameter)].offset + first;
+    parameters_.tensors_.push_back({hf, shape, offset, !is_bias_or_norm(hf), head_});
+}
+
+Parameters::Linear ParameterAdder::linear(const std::string& name, const std::string& hf, int64_t out, int64_t in) {
+    const Parameters::Linear linear{add(name + "/weight", {out, in}), add(name + "/bias", {out})};
+    hf_tensor(linear.weight, hf + ".weight", {out, in});
+    hf_tensor(linear.bias, hf + ".bias", {out});
     return linear;
 }
 
-Parameters::Norm Parameters::add_norm(const std::string& own, const std::string& hf) {
-    const Norm norm{add(own + "/gain", {config_.hidden}), add(own + "/bias", {config_.hidden})};
-    name(norm.gain, hf + ".weight", {config_.hidden});
-    name(norm.bias, hf + ".bias", {config_.hidden});
+Parameters::Norm ParameterAdder::norm(const std::string& name, const std::string& hf) {
+    const int64_t h = config().hidden;
+    const Parameters::Norm norm{add(name + "/gain", {h}), add(name + "/bias", {h})};
+    hf_tensor(norm.gain, hf + ".weight", {h});
+    hf_tensor(norm.bias, hf + ".bias", {h});
     return norm;
-}
-
-bool Parameters::next_sentence_only(const HfTensor& tensor) {
-    return tensor.name.starts_with("bert.pooler.") || tensor.name.starts_with("cls.seq_relationship.");
-}
-
-std::vector<kernels::Segment> Parameters::segments(bool with_next_sentence) const {
-    std::vector<kernels::Segment> segments;
-    for (const HfTensor& t : tensors_)
-        if (with_next_sentence || !next_sentence_only(t))
-            segments.push_back({.offset = t.offset, .size = t.shape.size(), .decay = t.decay});
-    return segments;
 }
 
 }  // namespace dropforge

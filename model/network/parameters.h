@@ -9,6 +9,7 @@
 #include "engine/tensor.h"
 #include "kernels/kernels.h"
 #include "model/network/bert_config.h"
+#include "model/network/head.h"
 
 namespace dropforge {
 
@@ -17,13 +18,9 @@ namespace dropforge {
 struct HfTensor {
     std::string name;
     Shape shape;
-    int64_t offset;  // elements into the arena
-    bool decay;      // not biases and LayerNorm parameters (docs/algorithms.md, "Optimizers")
-};
-
-/// Which parts a model has besides embeddings and encoder.
-struct Heads {
-    bool mlm = true, pooler = false, next_sentence = false;  // next_sentence wants the pooler
+    int64_t offset;              // elements into the arena
+    bool decay;                  // not biases and LayerNorm parameters (docs/algorithms.md, "Optimizers")
+    const Head* head = nullptr;  // whose it is; nullptr: of the embeddings or the encoder
 };
 
 class Parameters {
@@ -55,10 +52,15 @@ class Parameters {
     const std::vector<HfTensor>& tensors() const { return tensors_; }
     /// Elements of the arena, padding included. The gradient, moment and bf16 arenas have the same layout.
     int64_t size() const { return size_; }
-    /// The pieces that the optimizer updates: all, or all but pooler and NSP head, which MLM alone does not touch.
-    std::vector<kernels::Segment> segments(bool with_next_sentence) const;
-    /// Whether MLM alone leaves this tensor untouched.
-    static bool next_sentence_only(const HfTensor& tensor);
+    /// Of that name. Throws Error if there is none.
+    Index index(const std::string& name) const;
+    Linear linear(const std::string& name) const { return {index(name + "/weight"), index(name + "/bias")}; }
+    Norm norm(const std::string& name) const { return {index(name + "/gain"), index(name + "/bias")}; }
+
+    /// Whether a step with these losses has a gradient for the tensor: not if it belongs to another head.
+    static bool learns(const HfTensor& tensor, std::span<const LossHeadPointer> losses);
+    /// The pieces that the optimizer updates in such a step.
+    std::vector<kernels::Segment> segments(std::span<const LossHeadPointer> losses) const;
 
     /// Initial weights as config().init says (docs/algorithms.md, "Initial weights"): zero biases, unit gains, and
     /// tensor by tensor from `seed` what is drawn, so that a tensor's values do not depend on the others. `arena` is
@@ -68,25 +70,39 @@ class Parameters {
     Index word = -1, position = -1, type = -1;  // word [padded vocabulary, h]
     Norm embedding_norm;
     std::vector<Layer> layers;
-    Linear transform;  // of the MLM head
-    Norm transform_norm;
-    Index decoder = -1;       // [padded V, h]: the word table, unless config().tied_decoder is off
-    Index decoder_bias = -1;  // [padded V]
-    Linear pooler, next_sentence;
 
   private:
-    Index add(const std::string& name, const Shape& shape);
-    Linear add_linear(const std::string& name, const std::string& hf, int64_t out, int64_t in);
-    Norm add_norm(const std::string& name, const std::string& hf);
-    void add_layer(int64_t index);
-    void add_decoder();
-    void name(Index parameter, const std::string& hf, const Shape& shape, int64_t first = 0);
+    friend class ParameterAdder;
+
+    void add_embeddings(ParameterAdder& add);
+    void add_layer(ParameterAdder& add, int64_t index);
 
     BertConfig config_;
     Heads heads_;
     std::vector<Entry> entries_;
     std::vector<HfTensor> tensors_;
     int64_t size_ = 0;
+};
+
+/// Adds parameters to an arena in the making.
+class ParameterAdder {
+  public:
+    /// Those of `head`; nullptr: of the embeddings and the encoder.
+    ParameterAdder(Parameters& parameters, const Head* head) : parameters_(parameters), head_(head) {}
+
+    const Parameters& parameters() const { return parameters_; }
+    const BertConfig& config() const { return parameters_.config(); }
+    Parameters::Index add(const std::string& name, const Shape& shape);
+    /// Elements of the parameter from `first` on are Hugging Face's tensor `hf`.
+    void hf_tensor(Parameters::Index parameter, const std::string& hf, const Shape& shape, int64_t first = 0);
+    /// name/weight and name/bias; in Hugging Face's files hf.weight and hf.bias.
+    Parameters::Linear linear(const std::string& name, const std::string& hf, int64_t out, int64_t in);
+    /// name/gain and name/bias; in Hugging Face's files hf.weight and hf.bias.
+    Parameters::Norm norm(const std::string& name, const std::string& hf);
+
+  private:
+    Parameters& parameters_;
+    const Head* head_;
 };
 
 }  // namespace dropforge

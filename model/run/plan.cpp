@@ -88,7 +88,7 @@ RunPlan::RunPlan(const RunConfig& given, Device on, std::vector<StepKind> wanted
       device(std::move(on)),
       precision(resolve_precision(config.train.precision, device, config.kept.contains("train.precision"))),
       automatic_micro_batch(config.train.micro_batch == 0),
-      parameters(config.model, {}),
+      parameters(config.model, {mlm_head()}),
       method(config.method()),
       kinds(wanted.empty() ? kinds_of(*method) : std::move(wanted)),
       programs(std::make_shared<const StepPrograms>(planned_steps())),

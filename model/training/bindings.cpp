@@ -89,4 +89,10 @@ void check_batch(const Program& program, const data::Batch& b, int64_t sequences
     same(names::kNextSentenceLabels, !b.next_sentence_labels.empty());
 }
 
+LossHeads heads_of(const data::Batch& batch) {
+    LossHeads heads = {mlm_head()};
+    if (!batch.next_sentence_labels.empty()) heads.push_back(nsp_head());
+    return heads;
+}
+
 }  // namespace dropforge

@@ -38,4 +38,7 @@ void stage_method_inputs(const Staging& staging, const Method& method, const Ste
 /// them in all.
 void check_batch(const Program& program, const data::Batch& batch, int64_t sequences, int64_t length, int64_t masked);
 
+/// The heads whose labels the batch has.
+LossHeads heads_of(const data::Batch& batch);
+
 }  // namespace dropforge

@@ -18,7 +18,7 @@ BuildOptions build_options(const StepOptions& o, bool accumulate) {
             .accumulate = accumulate,
             .types = o.types,
             .lengths = o.lengths,
-            .next_sentence = o.next_sentence};
+            .heads = o.heads};
 }
 
 StepOptions checked(const StepOptions& o) {
@@ -44,7 +44,7 @@ std::vector<StepPrograms::Passes> passes_of(const Parameters& parameters, const 
 
 StepPrograms::StepPrograms(const Parameters& parameters, const StepOptions& o)
     : options(checked(o)),
-      segments(parameters.segments(o.next_sentence)),
+      segments(parameters.segments(o.heads)),
       passes(passes_of(parameters, o)),
       update(optimizer_step(parameters, o.dtype, o.optimizer, segments,
                             [&o](Program& program, Tensor norm) { o.method->add_update(program, norm); })) {}

@@ -14,9 +14,10 @@
 namespace dropforge {
 
 struct StepOptions {
-    int64_t batch = 0, micro_batch = 0;  // sequences an optimizer step, sequences at a time (divides batch)
-    int64_t sequence = 0, masked = 0;    // S, M
-    bool types = false, lengths = false, next_sentence = false;  // what the batches have
+    int64_t batch = 0, micro_batch = 0;   // sequences an optimizer step, sequences at a time (divides batch)
+    int64_t sequence = 0, masked = 0;     // S, M
+    bool types = false, lengths = false;  // what the batches have
+    LossHeads heads = {mlm_head()};       // whose labels they have
     DType dtype = DType::f32;
     bool keep_gelu = false;  // BuildOptions::keep_gelu
     ops::Optimizer optimizer = ops::Optimizer::adamw;

@@ -87,7 +87,7 @@ void TrainingStep::check_bindings() {
         std::set<std::string_view> given = batch_names();
         given.insert(names::kDropoutState);
         const NamedNumbers inputs = options_.method->inputs(
-            {.step = 1, .kind = passes.kind, .masked = 1, .sequences = 1, .next_sentence = options_.next_sentence});
+            {.step = 1, .kind = passes.kind, .masked = 1, .sequences = 1, .heads = options_.heads});
         for (const auto& [name, value] : inputs) {
             require(program.has(name), "{}: it takes no {}, which the method {} gives", program.name(), name,
                     options_.method->name());
@@ -169,7 +169,7 @@ StepInfo TrainingStep::info_of(const data::Batch& batch, const StepSettings& set
             .kind = settings.kind,
             .masked = static_cast<double>(masked),
             .sequences = static_cast<double>(options_.batch),
-            .next_sentence = options_.next_sentence};
+            .heads = options_.heads};
 }
 
 /// The inputs of the micro-batch that begins at sequence `first`.

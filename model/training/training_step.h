@@ -145,7 +145,7 @@ class TrainingStep {
     std::unique_ptr<kernels::Context> context_;
     Mirrored values_, gradients_, moment1_, moment2_, loss_scale_;
     std::vector<NamedState> method_states_;
-    const std::vector<StepResultSource> sources_ = options_.method->sources();
+    const std::vector<StepResultSource> sources_ = options_.method->sources(options_.heads);
     std::vector<NamedBuffer> accumulators_;
     Buffer copy_, arena_;
     Staging pass_io_, update_io_;

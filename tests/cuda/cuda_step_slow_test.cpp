@@ -39,7 +39,7 @@ class Trainings {
   public:
     Trainings(StepKind kind, float dropout)
         : kind_(kind),
-          parameters_(config(kind, dropout), {.mlm = true, .pooler = true, .next_sentence = true}),
+          parameters_(config(kind, dropout), {mlm_head(), nsp_head()}),
           batch_(
               random_batch(parameters_.config(), 6, 24, 5, {.lengths = true, .types = true, .next_sentence = true})) {}
 

@@ -14,6 +14,7 @@
 #include "base/philox.h"
 #include "model/methods/sctd.h"
 #include "model/network/names.h"
+#include "model/training/bindings.h"
 #include "model/training/training_step.h"
 
 namespace dropforge::test {
@@ -87,7 +88,7 @@ inline StepOptions options_for(const data::Batch& b, int64_t micro_batch, DType 
             .masked = b.masked,
             .types = !b.token_type_ids.empty(),
             .lengths = !b.lengths.empty(),
-            .next_sentence = !b.next_sentence_labels.empty(),
+            .heads = heads_of(b),
             .dtype = dtype,
             .seed = 3};
 }
@@ -111,8 +112,9 @@ inline std::span<float> importance_of(TrainingStep& step) {
 
 /// Heads for such batches.
 inline Heads heads_for(const data::Batch& b) {
-    const bool next_sentence = !b.next_sentence_labels.empty();
-    return {.mlm = true, .pooler = next_sentence, .next_sentence = next_sentence};
+    Heads heads;
+    for (const LossHeadPointer& head : heads_of(b)) heads.add(head);
+    return heads;
 }
 
 /// Values of few different kinds, so that many are equal; the special ids' are fixed.

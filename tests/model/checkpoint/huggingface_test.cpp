@@ -55,7 +55,7 @@ TEST_CASE("names without the prefix are read, and an encoder without heads is wr
     bare.write(folder / "model.safetensors");
     fs::copy_file(kCases / "a" / "config.json", folder / "config.json");
     const Model model = load_model(folder.path());
-    CHECK(!model.parameters.heads().mlm);
+    CHECK(!model.parameters.heads().has(mlm_head()));
     const TemporaryFolder again;
     save_model(again.path(), model.parameters, model.values.as<float>());
     const SafetensorsFile written(again / "model.safetensors");

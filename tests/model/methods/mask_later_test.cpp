@@ -60,7 +60,7 @@ TEST_CASE("the gradient of the whole step is that of its loss, by finite differe
 
 TEST_CASE("layer 0, and no [MASK] at all, are dense training, bit for bit") {
     const data::Batch batch = masked_batch(6);
-    const Parameters parameters(four_layers(0.1f), {});
+    const Parameters parameters(four_layers(0.1f), {mlm_head()});
     const Backward dense = backward(parameters, options_for(batch, 3), batch);
     for (const auto& [layer, masks] : {std::pair<int64_t, int64_t>{0, kMasks}, {2, 0}}) {
         const StepOptions o = later_options(parameters.config(), batch, 3, layer, masks);
@@ -74,7 +74,7 @@ TEST_CASE("layer 0, and no [MASK] at all, are dense training, bit for bit") {
 
 TEST_CASE("FLOPs are the formula's") {
     const BertConfig c = BertConfig::preset("bert-mini");
-    const Parameters parameters(c, {});
+    const Parameters parameters(c, {mlm_head()});
     StepOptions o{.batch = 8, .micro_batch = 8, .sequence = 128, .masked = 19};
     o.method = std::make_shared<MaskLater>(RunShape{c, 128, 1000, 19, false}, 2, 19);
     o.kinds = {kMaskLaterStep};
@@ -89,11 +89,11 @@ TEST_CASE("FLOPs are the formula's") {
 
 TEST_CASE("12 x 1 gives the gradients of 1 x 12, to f32 rounding; the rows that take part are those without [MASK]") {
     const data::Batch batch = masked_batch(12, {.lengths = true});
-    const Parameters parameters(four_layers(0.1f), {});
+    const Parameters parameters(four_layers(0.1f), {mlm_head()});
     const auto of = [&](int64_t micro_batch, const data::Batch& b) {
         return backward(parameters, later_options(parameters.config(), b, micro_batch, 2), b, kMaskLaterStep).gradients;
     };
-    const Parameters plain(four_layers(0), {});
+    const Parameters plain(four_layers(0), {mlm_head()});
     const auto dense = [&](const data::Batch& b) { return backward(plain, options_for(b, 12), b).gradients; };
     check_same(parameters, of(1, batch), of(12, batch), {dense(reversed(batch)), dense(batch)}, 12);
 
@@ -109,7 +109,7 @@ TEST_CASE("12 x 1 gives the gradients of 1 x 12, to f32 rounding; the rows that 
 TEST_CASE("a sequence with another number of [MASK] is refused by its number") {
     data::Batch batch = masked_batch(4);
     batch.input_ids[2 * kSequence + 7] = 60;
-    const Parameters parameters(four_layers(0), {});
+    const Parameters parameters(four_layers(0), {mlm_head()});
     ReadyStep step(parameters, later_options(parameters.config(), batch, 2, 2));
     CHECK_THROWS_WITH_AS(step.backward(batch, 1, kMaskLaterStep),
                          "mask_later: sequence 2 of the batch has 3 [MASK], it must have 4", Error);
@@ -118,7 +118,7 @@ TEST_CASE("a sequence with another number of [MASK] is refused by its number") {
 TEST_CASE("an evaluation leaves [MASK] out as training does: the loss of a step without dropout") {
     const data::Batch batch = masked_batch(6);
     const BertConfig c = four_layers(0);
-    const Parameters parameters(c, {});
+    const Parameters parameters(c, {mlm_head()});
     const StepOptions o = later_options(c, batch, 6, 2);
     ReadyStep step(parameters, o);
     const StepResult trained = step.backward(batch, 1, kMaskLaterStep);
@@ -138,7 +138,7 @@ TEST_CASE("an evaluation leaves [MASK] out as training does: the loss of a step 
 
 TEST_CASE("no step allocates after the first, and training lowers the loss") {
     const data::Batch batch = masked_batch(8);
-    const Parameters parameters(small_config(0, 4), {});
+    const Parameters parameters(small_config(0, 4), {mlm_head()});
     ReadyStep step(parameters, later_options(parameters.config(), batch, 4, 2));
     const double first = step.backward(batch, 1, kMaskLaterStep).loss;
     int64_t before = 0;

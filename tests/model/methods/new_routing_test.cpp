@@ -46,7 +46,7 @@ TEST_CASE("docs/new-routing.md shows this very file") {
 TEST_CASE("every layer works on as many tokens as asked: FLOPs are the formula's with these rows") {
     const data::Batch batch = random_batch(small_config(0), 4, kSequence, 5);
     const BertConfig c = six_layers(0);
-    const Parameters parameters(c, {});
+    const Parameters parameters(c, {mlm_head()});
     const StepPrograms p(parameters, pyramid_options(c, batch, 2));
     CHECK(p.options.method->chosen(kDroppingStep)[0].count == kRows[1]);
     // docs/algorithms.md, "FLOPs": R query rows over the rows of the layer before as keys.
@@ -67,7 +67,7 @@ TEST_CASE("every layer works on as many tokens as asked: FLOPs are the formula's
 
 TEST_CASE("what stays in a layer stayed in all before it: the largest values, of the real tokens first") {
     const data::Batch batch = random_batch(small_config(0), 6, kSequence, 5, {.lengths = true});
-    const Parameters parameters(six_layers(0), {});
+    const Parameters parameters(six_layers(0), {mlm_head()});
     // A Program of the routing alone; every position's number goes through the choices.
     Program program("routing");
     Builder g(program, parameters, {.batch = 6, .sequence = kSequence, .lengths = true});
@@ -115,7 +115,7 @@ TEST_CASE("what stays in a layer stayed in all before it: the largest values, of
 
 TEST_CASE("the gradient through nested choices is that of the loss, by finite differences") {
     const data::Batch batch = random_batch(small_config(0), 4, kSequence, 5, {.lengths = true});
-    const Parameters parameters(six_layers(0.1f), {});
+    const Parameters parameters(six_layers(0.1f), {mlm_head()});
     ReadyStep step(parameters, pyramid_options(parameters.config(), batch, 2));
     const double limit = gradient_error_limit(parameters, batch);
     CHECK(limit < 1e-3);  // far below a term left out, which is of the gradient's own size
@@ -125,7 +125,7 @@ TEST_CASE("the gradient through nested choices is that of the loss, by finite di
 
 TEST_CASE("1 x 12, 3 x 4 and 12 x 1 give the same gradients, to f32 rounding, with dropout") {
     const data::Batch batch = random_batch(small_config(0), 12, kSequence, 5, {.lengths = true});
-    const Parameters plain(six_layers(0), {}), dropped(six_layers(0.1f), {});
+    const Parameters plain(six_layers(0), {mlm_head()}), dropped(six_layers(0.1f), {mlm_head()});
     const auto gradients = [&](const Parameters& p, const data::Batch& b, int64_t micro_batch) {
         return backward(p, pyramid_options(p.config(), b, micro_batch), b, kDroppingStep).gradients;
     };
@@ -140,7 +140,7 @@ TEST_CASE("1 x 12, 3 x 4 and 12 x 1 give the same gradients, to f32 rounding, wi
 
 TEST_CASE("training with it lowers the loss of the whole model, and the table learns") {
     const data::Batch batch = random_batch(small_config(0), 8, kSequence, 5);
-    const Parameters parameters(small_config(0.1f, 6), {});
+    const Parameters parameters(small_config(0.1f, 6), {mlm_head()});
     ReadyStep step(parameters, pyramid_options(parameters.config(), batch, 8, 0.05));
     const std::vector<float> before = step.programs().options.method->initial_state(names::kImportance, {});
     std::ranges::copy(before, importance_of(step).begin());
@@ -171,7 +171,7 @@ class GivenRouting final : public Routing {
 
 TEST_CASE("impossible numbers of tokens are refused by layer; those at the edge are not") {
     const data::Batch batch = random_batch(small_config(0), 2, kSequence, 5);
-    const Parameters parameters(small_config(0, 4), {});
+    const Parameters parameters(small_config(0, 4), {mlm_head()});
     const auto build = [&](std::vector<int64_t> rows) {
         const StepOptions o =
             pyramid_options(parameters.config(), batch, 2, kLambda, std::make_shared<GivenRouting>(std::move(rows)));
@@ -193,7 +193,7 @@ TEST_CASE("tokens dropped in the first layer or in the last but one: the gradien
     const data::Batch batch = random_batch(small_config(0), 4, kSequence, 5);
     BertConfig c = small_config(0.1f, 4);
     c.initializer_range = 0.15f;
-    const Parameters parameters(c, {});
+    const Parameters parameters(c, {mlm_head()});
     const double limit = gradient_error_limit(parameters, batch);
     for (const std::vector<int64_t>& rows : {std::vector<int64_t>{9, 9, 5, 0}, {24, 24, 9, 0}}) {
         CAPTURE(rows[0]);

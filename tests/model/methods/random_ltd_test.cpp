@@ -75,7 +75,7 @@ TEST_CASE("K of every step is the formula's, and counts are those of the steps")
 
 TEST_CASE("FLOPs are the formula's, and the step needs less memory than the dense one") {
     const BertConfig c = BertConfig::preset("bert-mini");
-    const Parameters parameters(c, {});
+    const Parameters parameters(c, {mlm_head()});
     StepOptions o{.batch = 8, .micro_batch = 8, .sequence = 128, .masked = 19};
     o.method = std::make_shared<RandomLtd>(RunShape{c, 128, 1000, 19, false}, RandomLtdOptions{.start = {32, false}});
     o.kinds = {StepKind::dense, kStage};
@@ -104,11 +104,11 @@ TEST_CASE("the gradient of the whole step is that of its loss, by finite differe
 
 TEST_CASE("1 x 12, 3 x 4 and 12 x 1 give the same gradients, to f32 rounding: what is drawn does not depend on it") {
     const data::Batch batch = random_batch(small_config(0), 12, kSequence, 5, {.lengths = true});
-    const Parameters parameters(five_layers(0.1f), {});
+    const Parameters parameters(five_layers(0.1f), {mlm_head()});
     const auto gradients = [&](int64_t micro_batch) {
         return backward(parameters, ltd_options(parameters.config(), batch, micro_batch), batch, kStage).gradients;
     };
-    const Parameters plain(five_layers(0), {});
+    const Parameters plain(five_layers(0), {mlm_head()});
     const auto dense = [&](const data::Batch& b) { return backward(plain, options_for(b, 12), b).gradients; };
     const std::vector<float> whole = gradients(12), shown = dense(batch), rounded = dense(reversed(batch));
     for (const int64_t micro_batch : {4, 1})
@@ -137,7 +137,7 @@ LtdStage drawn_stage(const data::Batch& batch, uint32_t step) {
 TEST_CASE("a step draws what the streams of its layers give: the step with those positions given, bit for bit") {
     const data::Batch batch = random_batch(small_config(0), 8, kSequence, 5);
     const BertConfig c = five_layers(0);
-    const Parameters parameters(c, {});
+    const Parameters parameters(c, {mlm_head()});
     const StepOptions drawn = ltd_options(c, batch, 8);
     const auto with = [&](LtdStage stage) {
         StepOptions o = drawn;
@@ -171,7 +171,7 @@ TEST_CASE("another step, layer or sequence draws other tokens; each position is 
 TEST_CASE("given positions of all tokens are the dense step, to f32 rounding") {
     const data::Batch batch = random_batch(small_config(0), 6, kSequence, 5, {.lengths = true});
     const BertConfig c = five_layers(0);
-    const Parameters parameters(c, {});
+    const Parameters parameters(c, {mlm_head()});
     LtdStage stage{.first_step = 1, .keep = kSequence, .positions = {}};
     for (int layer = 1; layer <= 3; ++layer) {
         auto& positions = stage.positions.emplace_back();
@@ -190,7 +190,7 @@ TEST_CASE("given positions of all tokens are the dense step, to f32 rounding") {
 
 TEST_CASE("no step allocates after the first of its kind, and training lowers the loss of the whole model") {
     const data::Batch batch = random_batch(small_config(0), 8, kSequence, 5);
-    const Parameters parameters(small_config(0, 5), {});
+    const Parameters parameters(small_config(0, 5), {mlm_head()});
     ReadyStep step(parameters, ltd_options(parameters.config(), batch, 4));
     const double first = step.backward(batch, 1).loss;
     int64_t before = 0;

@@ -63,7 +63,7 @@ TEST_CASE("keep = S is the dense step, bit for bit, with dropout") {
 
 TEST_CASE("routing picks what a sort picks, with ties and padding") {
     const data::Batch batch = random_batch(small_config(0), 6, 24, 5, {.lengths = true});
-    const Parameters parameters(small_config(0, 4), {});
+    const Parameters parameters(small_config(0, 4), {mlm_head()});
     for (const int64_t keep : {2, 7, 12, 23}) {
         CAPTURE(keep);
         ReadyStep step(parameters, dropping_options_for(parameters.config(), batch, 3, keep));
@@ -84,7 +84,7 @@ TEST_CASE("routing picks what a sort picks, with ties and padding") {
 TEST_CASE("1 x 16, 4 x 4 and 16 x 1 give the same gradients and importance, to f32 rounding") {
     const BatchParts parts{.lengths = true};
     const data::Batch batch = random_batch(small_config(0), 16, 24, 5, parts);
-    const Parameters plain(small_config(0, 4), {}), dropped(small_config(0.1f, 4), {});
+    const Parameters plain(small_config(0, 4), {mlm_head()}), dropped(small_config(0.1f, 4), {mlm_head()});
     struct Pass : Backward {
         std::vector<float> importance;
     };
@@ -157,7 +157,7 @@ TEST_CASE("every kind of step, a dense one too, records importance: the formula'
     batch.masked_labels[0] = kSpecial.unk;                                           // of weight 1: it must not move
     batch.masked_labels[5] = batch.masked_labels[6] = batch.masked_labels[10] = 77;  // in both micro-batches,
     batch.masked_labels[35] = 77;                                                    // more than once
-    const Parameters parameters(small_config(0.1f, 4), {});
+    const Parameters parameters(small_config(0.1f, 4), {mlm_head()});
     for (const double beta : {0.995, 0.5}) {
         CAPTURE(beta);
         const StepOptions options =
@@ -172,7 +172,7 @@ TEST_CASE("every kind of step, a dense one too, records importance: the formula'
 
 TEST_CASE("a gradient that is not finite leaves the importance table as it was") {
     const data::Batch batch = random_batch(small_config(0), 4, 24, 5);
-    const Parameters parameters(small_config(0, 4), {});
+    const Parameters parameters(small_config(0, 4), {mlm_head()});
     ReadyStep step(parameters, dropping_options_for(parameters.config(), batch, 4, 12));
     const std::vector<float> before(importance_of(step).begin(), importance_of(step).end());
     step.backward(batch, 1, kDroppingStep);
@@ -183,7 +183,7 @@ TEST_CASE("a gradient that is not finite leaves the importance table as it was")
 
 TEST_CASE("random routing: other tokens at every step, the same at the same step; special ones always stay") {
     const data::Batch batch = random_batch(small_config(0), 8, 24, 5);
-    const Parameters parameters(small_config(0, 4), {});
+    const Parameters parameters(small_config(0, 4), {mlm_head()});
     ReadyStep step(parameters,
                    dropping_options_for(parameters.config(), batch, 4, 12, DType::f32, {.routing = "random"}));
     std::ranges::fill(importance_of(step), 0.0f);
@@ -224,7 +224,7 @@ TEST_CASE("a routing that there is not is refused by name") {
 
 TEST_CASE("frequency routing: rarer ids stay, and the table does not learn") {
     const data::Batch batch = random_batch(small_config(0), 8, 24, 5);
-    const Parameters parameters(small_config(0, 4), {});
+    const Parameters parameters(small_config(0, 4), {mlm_head()});
     ReadyStep step(parameters,
                    dropping_options_for(parameters.config(), batch, 4, 12, DType::f32, {.routing = "frequency"}));
     std::vector<int64_t> counts;
@@ -255,7 +255,7 @@ TEST_CASE("frequency routing: rarer ids stay, and the table does not learn") {
 
 TEST_CASE("no step of any kind allocates after the first of its kind") {
     const data::Batch batch = random_batch(small_config(0), 32, 24, 5);
-    const Parameters parameters(small_config(0.1f, 4), {});
+    const Parameters parameters(small_config(0.1f, 4), {mlm_head()});
     for (const DType dtype : {DType::f32, DType::bf16}) {
         CAPTURE(std::string(name_of(dtype)));
         ReadyStep step(parameters, dropping_options_for(parameters.config(), batch, 16, 12, dtype));
@@ -273,7 +273,7 @@ TEST_CASE("no step of any kind allocates after the first of its kind") {
 
 TEST_CASE("training with dropped tokens lowers the loss of the whole model on a batch it sees again") {
     const data::Batch batch = random_batch(small_config(0), 8, 24, 5);
-    const Parameters parameters(small_config(0, 4), {});
+    const Parameters parameters(small_config(0, 4), {mlm_head()});
     ReadyStep step(parameters, dropping_options_for(parameters.config(), batch, 8, 12));
     const double first = step.backward(batch, 1).loss;
     for (int64_t i = 1; i <= 60; ++i) {

@@ -88,8 +88,7 @@ const std::string kPositions = "bert.embeddings.position_embeddings.weight";
 }  // namespace
 
 TEST_CASE("normal: the bits that every earlier run started from") {
-    const Parameters parameters(config_of(kSmall, InitialWeights::normal),
-                                {.mlm = true, .pooler = true, .next_sentence = true});
+    const Parameters parameters(config_of(kSmall, InitialWeights::normal), {mlm_head(), nsp_head()});
     const std::vector<float> arena = initial(parameters, 7);
     CHECK(XXH64(arena.data(), arena.size() * sizeof(float), 0) == 1111302388982753091u);
 }
@@ -97,7 +96,7 @@ TEST_CASE("normal: the bits that every earlier run started from") {
 TEST_CASE("mimetic: query and key of a layer are the same bits, with the standard deviation 0.08·√(128/hidden)") {
     for (const Sizes& sizes : {kSmall, Sizes{128, 2, 2, 128}, Sizes{256, 1, 4, 512}, Sizes{512, 1, 1, 33}}) {
         CAPTURE(sizes.hidden);
-        const Parameters parameters(config_of(sizes, InitialWeights::mimetic), {});
+        const Parameters parameters(config_of(sizes, InitialWeights::mimetic), {mlm_head()});
         const std::vector<float> arena = initial(parameters, 7);
         const double deviation = 0.08 * std::sqrt(128.0 / static_cast<double>(sizes.hidden));
         std::vector<std::vector<float>> seen;
@@ -122,7 +121,7 @@ TEST_CASE("mimetic: position embeddings are centred sinusoids with a standard de
         CAPTURE(sizes.hidden);
         BertConfig config = config_of(sizes, InitialWeights::mimetic);
         config.initializer_range = 0.03f;
-        const Parameters parameters(config, {});
+        const Parameters parameters(config, {mlm_head()});
         const std::vector<float> rows = tensor(parameters, initial(parameters, 7), kPositions);
         const std::vector<double> expected = centred_sinusoids(sizes.positions, sizes.hidden, 3.0 * 0.03f);
         REQUIRE(rows.size() == expected.size());
@@ -135,7 +134,7 @@ TEST_CASE("mimetic: position embeddings are centred sinusoids with a standard de
 }
 
 TEST_CASE("mimetic: everything else is as normal has it; the seed decides what is drawn, and nothing but it") {
-    const Heads heads{.mlm = true, .pooler = true, .next_sentence = true};
+    const Heads heads{mlm_head(), nsp_head()};
     const Parameters mimetic(config_of(kSmall, InitialWeights::mimetic), heads),
         normal(config_of(kSmall, InitialWeights::normal), heads);
     const std::vector<float> first = initial(mimetic, 7), other = initial(mimetic, 8), plain = initial(normal, 7);

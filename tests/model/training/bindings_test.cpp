@@ -50,7 +50,7 @@ class Further final : public Method {
 };
 
 std::string trouble_with(std::vector<std::string> takes, std::vector<std::string> gives, std::string moves = "") {
-    const Parameters parameters(small_config(0), {});
+    const Parameters parameters(small_config(0), {mlm_head()});
     const data::Batch batch = random_batch(parameters.config(), 4, 16, 3);
     StepOptions options = options_for(batch, 2);
     options.method = std::make_shared<Further>(std::move(takes), std::move(gives), std::move(moves));
@@ -69,7 +69,7 @@ TEST_CASE("a training step wants memory for all that its update moves") {
 }
 
 TEST_CASE("a forward pass wants every input given") {
-    const Parameters parameters(small_config(0), {});
+    const Parameters parameters(small_config(0), {mlm_head()});
     const std::vector<float> values(static_cast<size_t>(parameters.size()));
     const auto trouble = [&](const std::string& further) {
         Program program = evaluation(parameters, {.batch = 2, .sequence = 16, .masked = 3});
@@ -84,7 +84,7 @@ TEST_CASE("a forward pass wants every input given") {
 }
 
 TEST_CASE("a tensor that two parts of a Program ask for is one, of one type and shape") {
-    const Parameters parameters(small_config(0), {});
+    const Parameters parameters(small_config(0), {mlm_head()});
     Program program("step");
     Builder builder(program, parameters, {.batch = 2, .sequence = 16, .masked = 3});
     builder.input("labels", DType::i32, {6});

@@ -81,7 +81,7 @@ TEST_CASE("a run that goes on: what it began with, not what was asked for; a not
 }
 
 TEST_CASE("the CPU's kernels refuse fp16 themselves") {
-    const Parameters parameters(small_config(0), {});
+    const Parameters parameters(small_config(0), {mlm_head()});
     const data::Batch batch = random_batch(parameters.config(), 4, 24, 5);
     ReadyStep f32(parameters, options_for(batch, 4));
     CHECK(f32.loss_scale() == nullptr);
@@ -91,7 +91,7 @@ TEST_CASE("the CPU's kernels refuse fp16 themselves") {
 }
 
 TEST_CASE("a step of the reference in fp16: an overflow halves the scale, the next update is the first") {
-    const Parameters parameters(small_config(0), {});
+    const Parameters parameters(small_config(0), {mlm_head()});
     const data::Batch batch = random_batch(parameters.config(), 4, 24, 5);
     TrainingStep step(parameters, StepPrograms(parameters, options_for(batch, 2, DType::fp16)), kernels::reference());
     parameters.initialize(step.values(), 1);

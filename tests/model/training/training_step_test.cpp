@@ -36,7 +36,7 @@ TEST_CASE("an evaluation has the losses of a step without dropout, of next sente
                                                        .masked = 5,
                                                        .types = parts.types,
                                                        .lengths = parts.lengths,
-                                                       .next_sentence = parts.next_sentence}));
+                                                       .heads = heads_of(batch)}));
         ForwardPass pass(parameters, std::move(program), step.values(), DType::f32, kernels::cpu());
         pass.run(batch);
         const auto sum = [&](const char* totals) { return static_cast<double>(pass.output<float>(totals)[0]); };
@@ -51,7 +51,7 @@ std::vector<float> gradients(const Parameters& parameters, const data::Batch& ba
 }
 
 TEST_CASE("1 x 64, 8 x 8 and 64 x 1 give the same gradients, to f32 rounding, with unequal masked counts and dropout") {
-    const Parameters plain(small_config(0), {}), dropped(small_config(0.1f), {});
+    const Parameters plain(small_config(0), {mlm_head()}), dropped(small_config(0.1f), {mlm_head()});
     const data::Batch batch = random_batch(plain.config(), 64, 24, 5);
     const std::vector<float> whole = gradients(plain, batch, 64), rounded = gradients(plain, reversed(batch), 64);
     const std::vector<float> whole_dropped = gradients(dropped, batch, 64);
@@ -65,7 +65,7 @@ TEST_CASE("1 x 64, 8 x 8 and 64 x 1 give the same gradients, to f32 rounding, wi
 }
 
 TEST_CASE("dropout is drawn anew at every step, and the same step twice gives the same bits") {
-    const Parameters parameters(small_config(0.1f), {});
+    const Parameters parameters(small_config(0.1f), {mlm_head()});
     const data::Batch batch = random_batch(parameters.config(), 8, 24, 5);
     TrainingStep step(parameters, StepPrograms(parameters, options_for(batch, 4)), kernels::cpu());
     parameters.initialize(step.values(), 1);
@@ -75,7 +75,7 @@ TEST_CASE("dropout is drawn anew at every step, and the same step twice gives th
 }
 
 TEST_CASE("a step allocates nothing after the first, and all of it runs on one thread pool") {
-    const Parameters parameters(small_config(0.1f), {});
+    const Parameters parameters(small_config(0.1f), {mlm_head()});
     const data::Batch batch =
         random_batch(parameters.config(), 32, 24, 5);  // large enough for the kernels to share out
     for (const DType dtype : {DType::f32, DType::bf16}) {
@@ -97,7 +97,7 @@ TEST_CASE("a step allocates nothing after the first, and all of it runs on one t
 }
 
 TEST_CASE("GELU's outputs, kept or made again: the same gradients, all but a bias's to the bit") {
-    const Parameters parameters(small_config(0.1f), {});
+    const Parameters parameters(small_config(0.1f), {mlm_head()});
     const data::Batch batch = random_batch(parameters.config(), 8, 24, 5);
     std::vector<const kernels::KernelTable*> backends = {&kernels::cpu()};
 #if DROPFORGE_CUDA_EMULATED  // on a GPU, a library may take GELU, kept, of what is not rounded yet
@@ -139,7 +139,7 @@ TEST_CASE("GELU's outputs, kept or made again: the same gradients, all but a bia
 }
 
 TEST_CASE("GELU's outputs, kept, cost a quarter of the memory") {
-    const Parameters base(BertConfig::preset("bert-base"), {});
+    const Parameters base(BertConfig::preset("bert-base"), {mlm_head()});
     StepOptions options{.batch = 32, .micro_batch = 32, .sequence = 128, .masked = 19, .dtype = DType::bf16};
     const auto bytes = [&] { return static_cast<double>(StepPrograms(base, options).arena_bytes()); };
     const double again = bytes();
@@ -152,7 +152,7 @@ TEST_CASE("GELU's outputs, kept, cost a quarter of the memory") {
 }
 
 TEST_CASE("training lowers the loss on a batch it sees again") {
-    const Parameters parameters(small_config(0.1f), {});
+    const Parameters parameters(small_config(0.1f), {mlm_head()});
     const data::Batch batch = random_batch(parameters.config(), 8, 24, 5);
     for (const ops::Optimizer optimizer : {ops::Optimizer::adamw, ops::Optimizer::lamb}) {
         StepOptions options = options_for(batch, 8);
@@ -173,7 +173,7 @@ TEST_CASE("every preset's plans are proved, near their lower bound, and its coun
     for (const char* name : {"bert-tiny", "bert-mini", "bert-small", "bert-medium", "bert-base", "bert-large"}) {
         CAPTURE(name);
         const BertConfig c = BertConfig::preset(name);
-        const Parameters parameters(c, {});
+        const Parameters parameters(c, {mlm_head()});
         for (const DType dtype : {DType::f32, DType::bf16}) {
             const int64_t b = 8, s = 128, m = 19;
             const StepPrograms p(parameters,
@@ -196,7 +196,7 @@ TEST_CASE("every preset's plans are proved, near their lower bound, and its coun
 }
 
 TEST_CASE("batches that the step was not built for are refused") {
-    const Parameters parameters(small_config(0), {});
+    const Parameters parameters(small_config(0), {mlm_head()});
     data::Batch batch = random_batch(parameters.config(), 8, 24, 5);
     CHECK_THROWS_WITH_AS(StepPrograms(parameters, options_for(batch, 3)), doctest::Contains("3 does not divide 8"),
                          Error);
