@@ -53,17 +53,23 @@ std::string sealed(const std::string& toml) {
     return fmt::format("{}{:016x}\n{}", kSeal, XXH64(toml.data(), toml.size(), 0), toml);
 }
 
-RunConfig read_record(const fs::path& file) {
-    const std::string text = read_text(file);
-    const bool whole = text.starts_with('#') ? text == sealed(text.substr(text.find('\n') + 1)) : !text.empty();
-    require(whole,
+std::string read_record(const fs::path& file) {
+    std::string text = read_text(file);
+    const bool intact = text.starts_with('#') ? text == sealed(text.substr(text.find('\n') + 1)) : !text.empty();
+    require(intact,
             "{}: damaged, or changed by hand: its checksum is another (without its first line it counts as it is)",
             file.string());
-    return RunConfig::from_toml(text, file.string());
+    return text;
+}
+
+RunRecord record_of(const RunConfig& config) {
+    return {.toml = config.to_toml(), .difference = [config](const std::string& recorded, const std::string& where) {
+                return config.difference(RunConfig::from_toml(recorded, where));
+            }};
 }
 
 /// Throws Error unless the folder is absent, empty but for what a run killed at its start leaves, or holds this run.
-void require_own_folder(const fs::path& path, const RunConfig& config, bool resume) {
+void require_own_folder(const fs::path& path, const RunRecord& record, bool resume) {
     if (!fs::exists(path)) return;
     const std::string name = path.string();
     require(fs::is_directory(path), "{}: exists and is not a folder; choose another --out", name);
@@ -76,7 +82,8 @@ void require_own_folder(const fs::path& path, const RunConfig& config, bool resu
         return;
     }
     require(resume, "{}: holds a run already; go on with --resume auto, or choose another --out", name);
-    const std::string difference = config.difference(read_record(path / kConfig));
+    const fs::path config = path / kConfig;
+    const std::string difference = record.difference(read_record(config), config.string());
     require(difference.empty(), "{}: holds another run: {}; choose another --out", name, difference);
 }
 
@@ -123,16 +130,20 @@ std::optional<Checkpoint> find_checkpoint(const fs::path& run, const std::string
 }
 
 std::optional<RunConfig> recorded_config(const fs::path& run) {
-    if (!fs::is_regular_file(run / kConfig)) return {};
-    return read_record(run / kConfig);
+    const fs::path file = run / kConfig;
+    if (!fs::is_regular_file(file)) return {};
+    return RunConfig::from_toml(read_record(file), file.string());
 }
 
 RunFolder::RunFolder(const fs::path& path, const RunConfig& config, bool resume)
-    : path_(path), config_(sealed(config.to_toml())) {
-    require_own_folder(path, config, resume);
+    : RunFolder(path, record_of(config), resume) {}
+
+RunFolder::RunFolder(const fs::path& path, const RunRecord& record, bool resume)
+    : path_(path), config_(sealed(record.toml)) {
+    require_own_folder(path, record, resume);
     for (const fs::path& folder : make_folders(path)) changes_.add([folder] { fs::remove(folder); });
     lock();
-    require_own_folder(path, config, resume);  // again, as nobody else can change it now
+    require_own_folder(path, record, resume);  // again, as nobody else can change it now
 }
 
 void RunFolder::lock() {

@@ -33,13 +33,23 @@ std::optional<Checkpoint> find_checkpoint(const fs::path& run, const std::string
 /// The configuration that a run folder was last used with; none if it holds no run yet. Throws Error if it was damaged.
 std::optional<RunConfig> recorded_config(const fs::path& run);
 
+/// The configuration of a run, as its folder keeps it in config.toml.
+struct RunRecord {
+    std::string toml;
+    /// "" if `recorded`, what the file `where` keeps, is of the same run, else where the two differ. Throws Error if it
+    /// is no configuration.
+    std::function<std::string(const std::string& recorded, const std::string& where)> difference;
+};
+
 /// Held while a process trains into a run folder. Before begin(), nothing of what the folder holds is changed, and an
 /// object that goes without it takes back what it has made: the folder itself, if there was none.
 class RunFolder {
   public:
     /// Makes the folder, or opens that of the same run if `resume`, and locks it. Throws Error if the folder holds a
-    /// run and resume is off, another run (its first key that differs), or something else, or if another process holds
-    /// the lock (its process id).
+    /// run and resume is off, another run (RunRecord::difference), or something else, or if another process holds the
+    /// lock (its process id).
+    RunFolder(const fs::path& path, const RunRecord& record, bool resume);
+    /// The same for the run of a RunConfig.
     RunFolder(const fs::path& path, const RunConfig& config, bool resume);
 
     const fs::path& path() const { return path_; }

@@ -54,6 +54,29 @@ RunInputs::RunInputs(RunConfig config, const Device& device)
             config.data.sequence);
 }
 
+RunSchedule RunInputs::schedule() const {
+    const RunConfig& c = plan.config;
+    return {.steps = c.train.steps,
+            .log_every = c.log.every,
+            .evaluate_every = has_validation() ? c.eval.every : 0,
+            .checkpoint_every = c.checkpoint.every,
+            .keep_last = c.checkpoint.keep_last,
+            .keep_every = c.checkpoint.keep_every,
+            .tensorboard = c.log.tensorboard};
+}
+
+data::LoaderOptions RunInputs::loader_options() const {
+    const RunConfig& c = plan.config;
+    return {.seed = static_cast<uint64_t>(c.train.seed),
+            .batch = c.train.batch,
+            .length = c.data.sequence,
+            .max_predictions = c.data.predictions(),
+            .mask_probability = c.data.mask_probability,
+            .mask_token_share = plan.method->mask_token_share(),
+            .dynamic = c.data.masking == Masking::dynamic,
+            .whole_word = c.data.whole_word};
+}
+
 RunInputs open_inputs(const PretrainOptions& options) {
     check_initial(options);
     RunInputs inputs(resumed_config(options), options.device);
@@ -62,14 +85,6 @@ RunInputs open_inputs(const PretrainOptions& options) {
     check_profile(options, inputs.plan);
     inputs.plan.require_fit();
     return inputs;
-}
-
-void check_profiled_steps(const PretrainOptions& options, int64_t step) {
-    if (options.profile_first == 0) return;
-    require(options.profile_first > step, "--profile-steps begins at step {}, this run goes on with step {}",
-            options.profile_first, step + 1);
-    require(options.profile_first - step > options.trace_steps,
-            "--profile-steps begins at step {}, which --trace clocks", options.profile_first);
 }
 
 }  // namespace dropforge

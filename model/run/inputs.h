@@ -1,6 +1,7 @@
 // What a pretraining run is made of, opened and checked before anything is written.
 #pragma once
 
+#include "data/batches/loader.h"
 #include "data/shards/dataset.h"
 #include "model/run/plan.h"
 #include "model/run/pretraining.h"
@@ -15,13 +16,15 @@ struct RunInputs {
 
     /// `config` with data.path.
     RunInputs(RunConfig config, const Device& device);
+
+    /// Whether the validation split has a sequence to evaluate on.
+    bool has_validation() const { return validation.sequences(plan.config.data.sequence) > 0; }
+    RunSchedule schedule() const;
+    data::LoaderOptions loader_options() const;
 };
 
 /// Those of a run that may go on from a checkpoint, said on stderr unless it is quiet. Throws Error for options that
 /// contradict them or each other, and if the run does not fit.
 RunInputs open_inputs(const PretrainOptions& options);
-
-/// Throws Error unless the steps of --profile-steps come after `step`, the last one done, and after those of --trace.
-void check_profiled_steps(const PretrainOptions& options, int64_t step);
 
 }  // namespace dropforge

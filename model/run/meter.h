@@ -1,42 +1,42 @@
-// What the steps since the last line of metrics.jsonl gave, and how long they took.
+// How fast a run trains: the time of the steps since the last line of metrics.jsonl.
 #pragma once
 
-#include "model/run/metrics.h"
-#include "model/run/plan.h"
+#include <cstdint>
+#include <functional>
+#include <optional>
 
 namespace dropforge {
 
-/// What a step leaves beside its result.
-struct StepReport {
-    double learning_rate = 0, gradient_norm = 0;
-    std::optional<double> loss_scale = {};
-    double seconds_waited = 0;  // for data, since the process began
+/// Of the steps since the last line of metrics.jsonl.
+struct TrainingSpeed {
+    double steps_per_second = 0;
+    std::optional<double> mfu = {};  // share of the measured GEMM peak; none where that is not known
+    double seconds_waited = 0;       // for data
 };
 
-class StepMeter {
+class SpeedMeter {
   public:
-    /// `plan` and `interval` must outlive the meter. Its clock starts; steps after `step` are counted.
-    StepMeter(const RunPlan& plan, NamedNumbers& interval, int64_t step);
+    /// Its clock starts. `gemm_peak` measures the FLOP/s that GEMMs reach on the run's device; 0 where that is not
+    /// known.
+    explicit SpeedMeter(std::function<double()> gemm_peak);
 
     /// A finished step, `flops` executed in it.
-    void count(const StepOutcome& step, double flops);
-    /// These seconds were not the training's: evaluation, a checkpoint.
-    void leave_out(double seconds) { since_ += seconds; }
-    /// Of the steps since the last next_interval(), the last being `step`. The first call measures the GEMM peak, which
-    /// takes a moment: not before the first step is done, so that a run starts at once.
-    StepMetrics metrics(int64_t step, const StepReport& report);
-    /// Seconds that the rest of the run takes at the rate of these steps.
-    double seconds_left(const StepMetrics& metrics) const;
-    void next_interval(int64_t step, const StepReport& report);
+    void count(double flops);
+    /// Does what is not the training's, such as an evaluation or a checkpoint, and leaves its seconds out.
+    void leave_out(const std::function<void()>& work);
+    /// `seconds_waited`: for data, since the process began. The first call measures the GEMM peak, which takes a
+    /// moment: not before the first step is done, so that a run starts at once.
+    TrainingSpeed speed(double seconds_waited);
+    /// The steps from now on are those of the next line.
+    void next_interval(double seconds_waited);
 
   private:
     void measure_peak();
 
-    const RunPlan& plan_;
-    NamedNumbers& interval_;
-    double gemm_peak_ = 0;  // FLOP/s
+    std::function<double()> gemm_peak_;
+    double peak_ = 0;  // FLOP/s
     double flops_ = 0, since_ = 0, waited_ = 0;
-    int64_t first_ = 0;
+    int64_t steps_ = 0;
 };
 
 /// Seconds of a clock that never jumps.

@@ -14,53 +14,10 @@ namespace dropforge {
 
 namespace {
 
-using Json =
-    nlohmann::ordered_json;  // prints a double as the shortest decimal that reads back as the same, and NaN as null
+using Json = nlohmann::json;
 
 [[noreturn]] void fail(const fs::path& path, const char* what) {
     throw Error("{}: {}: {}", path.string(), what, std::strerror(errno));
-}
-
-Json to_json(const StepMetrics& m) {
-    Json json = {{"step", m.step},
-                 {"time", m.time},
-                 {"tokens", m.tokens},
-                 {"loss", m.loss},
-                 {"mlm_accuracy", m.mlm_accuracy},
-                 {"lr", m.lr},
-                 {"grad_norm", m.grad_norm}};
-    for (const auto& [name, value] : m.further) json[name] = value;
-    json["sequences_per_second"] = m.sequences_per_second;
-    json["tokens_per_second"] = m.tokens_per_second;
-    json["mfu"] = m.mfu ? Json(*m.mfu) : Json();
-    json["seconds_waiting_for_data"] = m.seconds_waiting_for_data;
-    return json;
-}
-
-Json to_json(const EvalMetrics& m) {
-    return {{"step", m.step},
-            {"time", m.time},
-            {"eval_loss", m.eval_loss},
-            {"eval_accuracy", m.eval_accuracy},
-            {"eval_seconds", m.eval_seconds}};
-}
-
-/// Where each metric stands in TensorBoard: curves of a kind side by side, speeds apart.
-std::vector<EventFile::Scalar> scalars(const StepMetrics& m) {
-    std::vector<EventFile::Scalar> values = {{"train/loss", m.loss},
-                                             {"train/mlm_accuracy", m.mlm_accuracy},
-                                             {"train/lr", m.lr},
-                                             {"train/grad_norm", m.grad_norm},
-                                             {"speed/sequences_per_second", m.sequences_per_second},
-                                             {"speed/tokens_per_second", m.tokens_per_second},
-                                             {"speed/seconds_waiting_for_data", m.seconds_waiting_for_data}};
-    if (m.mfu) values.emplace_back("speed/mfu", *m.mfu);
-    for (const auto& [name, value] : m.further) values.emplace_back("train/" + name, value);
-    return values;
-}
-
-std::vector<EventFile::Scalar> scalars(const EvalMetrics& m) {
-    return {{"eval/loss", m.eval_loss}, {"eval/accuracy", m.eval_accuracy}};
 }
 
 struct Lines {
@@ -119,14 +76,9 @@ MetricsLog::MetricsLog(const fs::path& run_folder, int64_t resumed_from, bool te
 
 MetricsLog::~MetricsLog() { close(descriptor_); }
 
-void MetricsLog::write(const StepMetrics& metrics) {
-    append(to_json(metrics).dump() + "\n");
-    if (events_) events_->scalars(metrics.step, metrics.time, scalars(metrics));
-}
-
-void MetricsLog::write(const EvalMetrics& metrics) {
-    append(to_json(metrics).dump() + "\n");
-    if (events_) events_->scalars(metrics.step, metrics.time, scalars(metrics));
+void MetricsLog::write(const MetricsLine& line) {
+    append(line.json + "\n");
+    if (events_) events_->scalars(line.step, line.time, line.scalars);
 }
 
 void MetricsLog::append(const std::string& line) {

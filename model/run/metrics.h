@@ -9,34 +9,8 @@
 #include <vector>
 
 #include "base/file.h"
-#include "model/methods/method.h"
 
 namespace dropforge {
-
-/// A logged training step. The first block is the same, bit for bit, in a run that was killed and resumed and in one
-/// that never was; the second depends on the clock.
-struct StepMetrics {
-    int64_t step = 0, tokens = 0;  // tokens since the start of the run
-    double loss = 0;               // nats a masked token; NaN if none could be masked
-    double mlm_accuracy = 0;       // share of masked tokens, as every accuracy here
-    double lr = 0, grad_norm = 0;  // the norm before clipping
-    // What only some precisions and methods have: loss_scale in fp16 (after a norm that is not finite the update is
-    // skipped), and Method::metrics(). Where tokens are dropped, loss and accuracy above are of the pass without them.
-    NamedNumbers further = {};
-
-    double time = 0;  // seconds since 1970
-    double sequences_per_second = 0, tokens_per_second = 0;
-    std::optional<double> mfu = {};  // share of the measured GEMM peak; none where that is not known
-    double seconds_waiting_for_data = 0;
-};
-
-/// An evaluation on the validation shards after a step.
-struct EvalMetrics {
-    int64_t step = 0;
-    double eval_loss = 0, eval_accuracy = 0;
-
-    double time = 0, eval_seconds = 0;
-};
 
 /// Writes TensorBoard's event files (scalar summaries): TFRecord frames of hand-encoded protobuf, formats in
 /// event_file.cpp.
@@ -65,8 +39,15 @@ class EventFile {
 /// CRC-32C (Castagnoli), the checksum of TFRecord frames.
 uint32_t crc32c(std::string_view bytes);
 
-/// metrics.jsonl of a run folder, one JSON object a line, numbers printed so that they read back exactly (not finite:
-/// null), and the same as scalars of an EventFile.
+/// A line of metrics.jsonl, and the numbers of it that TensorBoard shows.
+struct MetricsLine {
+    int64_t step = 0;
+    double time = 0;   // seconds since 1970
+    std::string json;  // an object with that step; numbers read back exactly, those that are not finite are null
+    std::vector<EventFile::Scalar> scalars = {};
+};
+
+/// metrics.jsonl of a run folder, one JSON object a line, and an EventFile beside it.
 class MetricsLog {
   public:
     /// Goes on after step `resumed_from` (0: from the start): lines of later steps go to the end of
@@ -78,8 +59,7 @@ class MetricsLog {
     MetricsLog& operator=(const MetricsLog&) = delete;
 
     /// One write() each: a killed process leaves at most one torn line. Throws Error.
-    void write(const StepMetrics& metrics);
-    void write(const EvalMetrics& metrics);
+    void write(const MetricsLine& line);
     /// Makes the lines durable; call before a checkpoint is committed, so that none before it is lost with the
     /// machine's power.
     void sync();
@@ -97,7 +77,8 @@ struct StepProgress {
     int64_t step = 0, steps = 0;
     double loss = 0;                             // NaN: no token was masked
     std::optional<double> unigram_entropy = {};  // nats: the loss of a model that knows word frequencies only
-    double accuracy = 0, lr = 0, sequences_per_second = 0;
+    std::optional<double> accuracy = {};
+    double lr = 0, sequences_per_second = 0;
     std::optional<double> mfu = {};
     double seconds_left = 0;
 

@@ -1,28 +1,20 @@
-// A pretraining run from its configuration to its last checkpoint: data, steps, metrics, evaluation, resume, signals.
+// A pretraining run from its configuration to its last checkpoint.
 #pragma once
 
-#include <cstdio>
 #include <string>
-#include <vector>
 
 #include "base/file.h"
 #include "model/config/config.h"
 #include "model/run/plan.h"
+#include "model/run/training_run.h"
 
 namespace dropforge {
 
-struct PretrainOptions {
+struct PretrainOptions : RunOptions {
     RunConfig config;  // with data.path
     Device device = cpu_device();
-    fs::path out;  // run folder
-    std::string resume =
-        "auto";  // "auto": go on from the newest whole checkpoint if the folder has one; "off"; a checkpoint's path
-    fs::path initial;  // checkpoint whose weights the run starts from, or did when it was new; empty: random
-    std::vector<std::string> required = {};  // of requirement_names(): a run that would do without is an error
-    bool quiet = false;
-    std::string revision;                         // of the program's source, for the checkpoints
-    int64_t trace_steps = 0;                      // steps from the first one on whose ops go into trace.json
-    int64_t profile_first = 0, profile_last = 0;  // steps that a profiler is to see, of a device; 0: none
+    fs::path initial;      // checkpoint whose weights the run starts from, or did when it was new; empty: random
+    std::string revision;  // of the program's source, for the checkpoints
 };
 
 struct PretrainResult {

@@ -35,7 +35,8 @@ std::string StepProgress::text() const {
     } else {
         line += fmt::format("loss {:.2f}", loss);
         if (unigram_entropy) line += fmt::format(" (unigram {:.2f})", *unigram_entropy);
-        line += fmt::format("  acc {:.2f}  ", accuracy);
+        if (accuracy) line += fmt::format("  acc {:.2f}", *accuracy);
+        line += "  ";
     }
     line += fmt::format("lr {:.1e}  ", lr);
     line += fmt::format("{:.{}f} seq/s", sequences_per_second, sequences_per_second < 10 ? 2 : 0);

@@ -5,7 +5,7 @@
 #include <map>
 
 #include "base/error.h"
-#include "model/run/metrics.h"
+#include "model/run/pretraining_metrics.h"
 #include "tests/support/temporary_folder.h"
 
 using namespace dropforge;

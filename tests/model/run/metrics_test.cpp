@@ -1,4 +1,4 @@
-#include "model/run/metrics.h"
+#include "model/run/pretraining_metrics.h"
 
 #include <doctest/doctest.h>
 #include <unistd.h>
@@ -52,7 +52,7 @@ TEST_CASE("metrics.jsonl: every field, numbers that read back bit for bit") {
         MetricsLog log(folder.path(), 0, false);
         log.write(metrics);
         metrics.mfu = 0.41;
-        metrics.further["loss_scale"] = 32768;
+        metrics.extras["loss_scale"] = 32768;
         log.write(metrics);
         EvalMetrics eval{.step = 12, .eval_loss = 0.1 + 0.2, .eval_accuracy = 0.25, .time = 1.7e9, .eval_seconds = 3};
         log.write(eval);
