@@ -3,16 +3,15 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <cmath>
+#include <utility>
 
 #include "base/error.h"
-#include "base/philox.h"
 #include "base/progress.h"
+#include "data/prepare/document_sink.h"
 #include "data/prepare/pipeline.h"
 #include "data/prepare/unknown_words.h"
 #include "data/shards/data_folder.h"
 #include "data/shards/dataset.h"
-#include "data/shards/split_writer.h"
 #include "data/tokenizer/tokenizer_json.h"
 #include "data/tokenizer/vocab_trainer.h"
 #include "data/tokenizer/wordpiece.h"
@@ -20,8 +19,6 @@
 namespace dropforge::data {
 
 namespace {
-
-constexpr uint64_t kValidationKey = 0x56414c4944415445;  // "VALIDATE"
 
 void check(const PrepareOptions& options) {
     require(options.vocabulary.has_value() != (options.train_vocabulary > 0),
@@ -66,6 +63,8 @@ std::map<std::string, std::string> made_from(const PrepareOptions& options, cons
     if (options.alphabet > 0) made["alphabet"] = fmt::format("{} characters", options.alphabet);
     if (how.strip_accents != how.lower_case) made["strip_accents"] = how.strip_accents ? "yes" : "no";
     if (!how.split_ideographs) made["tokenize_chinese_chars"] = "no";
+    if (options.sentences != SentenceBreak::none)
+        made["sentences"] = options.sentences == SentenceBreak::line ? "line" : "punctuation";
     return made;
 }
 
@@ -132,103 +131,51 @@ struct Slot {
     struct Part {
         size_t tokens;
         bool has_text, ends;
+        bool ends_sentence;  // what follows the last token, or the part before if there is none, begins a sentence
     };
     TextPiece piece;
     std::vector<int32_t> ids;
-    std::vector<uint8_t> word_starts;
+    std::vector<uint8_t> word_starts, sentence_starts;  // sentence_starts: empty if not asked for
     std::vector<DocumentPart> texts;
+    std::vector<SentencePart> sentences;
     std::vector<Part> parts;
+
+    TokenRun tokens() const { return {ids, word_starts, sentence_starts}; }
 };
 
-void tokenize(WordPiece& tokenizer, Slot& slot) {
+/// Encodes a part of a document and marks where sentences begin. Returns whether its end is also a sentence's.
+bool tokenize_sentences(WordPiece& tokenizer, std::string_view text, SentenceBreak how, Slot& slot) {
+    split_sentences(text, how, slot.sentences);
+    bool ended = false;
+    for (const SentencePart& sentence : slot.sentences) {
+        const size_t before = slot.ids.size();
+        tokenizer.encode(sentence.text, slot.ids, &slot.word_starts);
+        slot.sentence_starts.resize(slot.ids.size(), 0);
+        if (slot.ids.size() > before) slot.sentence_starts[before] = std::exchange(ended, false) ? 1 : 0;
+        ended |= sentence.ends;
+    }
+    return ended;
+}
+
+void tokenize(WordPiece& tokenizer, SentenceBreak sentences, Slot& slot) {
     make_text(slot.piece);
     split_documents(slot.piece, slot.texts);
     slot.ids.clear();
     slot.word_starts.clear();
+    slot.sentence_starts.clear();
     slot.parts.clear();
     for (const DocumentPart& part : slot.texts) {
         const size_t before = slot.ids.size();
-        tokenizer.encode(part.text, slot.ids, &slot.word_starts);
+        bool ends_sentence = false;
+        if (sentences == SentenceBreak::none) {
+            tokenizer.encode(part.text, slot.ids, &slot.word_starts);
+        } else {
+            ends_sentence = tokenize_sentences(tokenizer, part.text, sentences, slot);
+        }
         const bool has_text = part.text.find_first_not_of(" \t\r\n") != std::string_view::npos;
-        slot.parts.push_back({slot.ids.size() - before, has_text, part.ends});
+        slot.parts.push_back({slot.ids.size() - before, has_text, part.ends, ends_sentence});
     }
 }
-
-/// Numbers the documents, drops the short ones, and gives each of the others to its split.
-class DocumentSink {
-  public:
-    DocumentSink(const PrepareOptions& options, const ShardVocabulary& vocabulary, Receipt& receipt)
-        : options_(options),
-          receipt_(receipt),
-          train_(options.out, Split::train, vocabulary, options.shard_tokens),
-          validation_(options.out, Split::validation, vocabulary, options.shard_tokens) {}
-
-    void append(std::span<const int32_t> ids, std::span<const uint8_t> word_starts, bool has_text) {
-        has_text_ |= has_text;
-        if (started_) {
-            split().append(ids, word_starts);
-            return;
-        }
-        held_ids_.insert(held_ids_.end(), ids.begin(), ids.end());
-        held_starts_.insert(held_starts_.end(), word_starts.begin(), word_starts.end());
-        if (held_ids_.size() < options_.min_document_tokens) return;
-        split().append(held_ids_, held_starts_);
-        started_ = true;
-        held_ids_.clear();
-        held_starts_.clear();
-    }
-
-    void end_document() {
-        if (started_) {
-            split().end_document();
-        } else if (!held_ids_.empty()) {
-            split().count_drop(DropReason::short_document, held_ids_.size());
-            Drop& drop = receipt_.drops[static_cast<size_t>(DropReason::short_document)];
-            ++drop.documents;
-            drop.tokens += held_ids_.size();
-        } else if (has_text_) {
-            ++receipt_.documents_without_tokens;
-        }
-        if (started_ || !held_ids_.empty()) ++receipt_.documents;
-        held_ids_.clear();
-        held_starts_.clear();
-        started_ = has_text_ = false;
-    }
-
-    void finish(const Vocabulary& vocabulary) {
-        train_.finish();
-        validation_.finish();
-        receipt_.train = train_.shards();
-        receipt_.validation = validation_.shards();
-        receipt_.train_documents = train_.documents();
-        receipt_.validation_documents = validation_.documents();
-        describe_frequencies(vocabulary);
-    }
-
-  private:
-    SplitWriter& split() {
-        return in_validation(receipt_.documents, options_.validation_fraction, options_.seed) ? validation_ : train_;
-    }
-
-    void describe_frequencies(const Vocabulary& vocabulary) {
-        std::vector<uint64_t> counts(train_.counts().begin(), train_.counts().end());
-        counts[static_cast<size_t>(vocabulary.special().unk)] = 0;
-        receipt_.unigram_entropy = unigram_entropy(counts, vocabulary.special().unk);
-        const auto top = std::ranges::max_element(counts);
-        uint64_t total = 0;
-        for (const uint64_t count : counts) total += count;
-        if (total == 0) return;
-        receipt_.top_token = vocabulary.token(static_cast<int32_t>(top - counts.begin()));
-        receipt_.top_token_share = static_cast<double>(*top) / static_cast<double>(total);
-    }
-
-    const PrepareOptions& options_;
-    Receipt& receipt_;  // documents: the current one's number
-    SplitWriter train_, validation_;
-    bool started_ = false, has_text_ = false;  // started: the current document is long enough
-    std::vector<int32_t> held_ids_;            // of a document that is not
-    std::vector<uint8_t> held_starts_;
-};
 
 /// Returns the notes of the files.
 std::vector<std::string> write_shards(const PrepareOptions& options, const std::vector<TextFile>& files,
@@ -238,9 +185,13 @@ std::vector<std::string> write_shards(const PrepareOptions& options, const std::
     const WordPiece tokenizer(vocabulary, options.normalization);
     TextReader reader(files, options.read);
     Progress progress("tokenize", receipt.file_bytes, ProgressUnit::bytes, options.quiet);
+    bool sentence_ended = true;  // the next token begins one
     run_pipeline<Slot>(
         options.threads, [&](Slot& slot) { return reader.next(slot.piece); },
-        [&] { return [own = WordPiece(tokenizer)](Slot& slot) mutable { tokenize(own, slot); }; },
+        [&] {
+            return
+                [own = WordPiece(tokenizer), how = options.sentences](Slot& slot) mutable { tokenize(own, how, slot); };
+        },
         [&](Slot& slot) {
             receipt.bytes += slot.piece.bytes;
             receipt.text_bytes += slot.piece.text.size();
@@ -251,8 +202,10 @@ std::vector<std::string> write_shards(const PrepareOptions& options, const std::
             receipt.unknown_tokens += static_cast<uint64_t>(std::ranges::count(slot.ids, unk));
             size_t begin = 0;
             for (const Slot::Part& part : slot.parts) {
-                sink.append(std::span(slot.ids).subspan(begin, part.tokens),
-                            std::span(slot.word_starts).subspan(begin, part.tokens), part.has_text);
+                const bool marks = !slot.sentence_starts.empty() && part.tokens > 0;
+                if (marks && std::exchange(sentence_ended, false)) slot.sentence_starts[begin] = 1;
+                sentence_ended |= part.ends_sentence || part.ends;
+                sink.append(slot.tokens().part(begin, part.tokens), part.has_text);
                 if (part.ends) sink.end_document();
                 begin += part.tokens;
             }
@@ -278,12 +231,6 @@ void check_unknown(const PrepareOptions& options, const std::vector<TextFile>& f
 }
 
 }  // namespace
-
-bool in_validation(uint64_t index, double fraction, uint64_t seed) {
-    const Philox4 drawn =
-        philox4x32({static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32), 0, 0}, seed ^ kValidationKey);
-    return static_cast<double>(drawn[0]) < fraction * 0x1p32;
-}
 
 PrepareResult prepare(const PrepareOptions& options) {
     check(options);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "data/shards/receipt.h"
+#include "data/text/sentences.h"
 #include "data/text/text_reader.h"
 #include "data/tokenizer/normalization.h"
 
@@ -21,7 +22,8 @@ struct PrepareOptions {
     uint64_t seed = 0;                  // decides which documents
     bool any_ending = false;            // of files in folders: those without a known ending are plain text
     ReadOptions read;
-    uint64_t min_document_tokens = 1;  // shorter documents are dropped
+    SentenceBreak sentences = SentenceBreak::none;  // if any, the shards say where sentences begin
+    uint64_t min_document_tokens = 1;               // shorter documents are dropped
     uint64_t shard_tokens = uint64_t{1} << 26;
     int threads = 1;         // that tokenize
     bool overwrite = false;  // what `out` holds
@@ -41,9 +43,5 @@ struct PrepareResult {
 /// no word is in the vocabulary, a bad vocabulary or option, too little disk, an `out` that holds something else, or
 /// that another process is writing.
 PrepareResult prepare(const PrepareOptions& options);
-
-/// Whether document number `index` goes to the validation split: a pure function, so it does not depend on how the work
-/// is cut.
-bool in_validation(uint64_t index, double fraction, uint64_t seed);
 
 }  // namespace dropforge::data

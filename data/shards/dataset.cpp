@@ -35,10 +35,14 @@ Dataset::Dataset(const fs::path& folder, Split split) : folder_(folder), split_(
                 header.vocabulary_hash, vocabulary_hash);
         require_size(shard.path(), header.vocabulary_size);
         const bool open = shards_.size() > 1 && shards_[shards_.size() - 2].header().open();
+        require(header.has_sentences() == shards_.front().header().has_sentences(),
+                "{}: one of this shard and {} has sentence borders, the other not", shard.path().string(),
+                shards_.front().path().string());
         require(header.continues() == open, "{}: does not continue the shard before it in dataset.json",
                 shard.path().string());
         tokens_ += shard.tokens();
         documents_ += shard.ends();
+        ends_.push_back(documents_);
         starts_.push_back(starts_.back() + shard.tokens() + shard.ends());
     }
     require(shards_.empty() || !shards_.back().header().open(),
@@ -88,6 +92,30 @@ void Dataset::read(uint64_t begin, std::span<int32_t> ids, std::span<uint8_t> wo
                    word_starts.empty() ? word_starts : word_starts.subspan(done, count));
         done += count;
     }
+}
+
+bool Dataset::has_sentences() const { return !shards_.empty() && shards_.front().header().has_sentences(); }
+
+uint64_t Dataset::document_end(uint64_t d) const {
+    require(d < documents_, "{}: {} document {} of {}", folder_.string(), name_of(split_), d, documents_);
+    const auto shard = static_cast<size_t>(std::upper_bound(ends_.begin(), ends_.end(), d) - ends_.begin()) - 1;
+    const uint64_t here = d - ends_[shard];
+    return starts_[shard] + shards_[shard].document_start(here + 1) + here;
+}
+
+void Dataset::sentences(uint64_t d, std::vector<uint64_t>& starts) const {
+    starts.clear();
+    const uint64_t begin = document_begin(d), end = document_end(d);
+    for (size_t s = static_cast<size_t>(std::upper_bound(starts_.begin(), starts_.end(), begin) - starts_.begin()) - 1;
+         s < shards_.size() && starts_[s] < end; ++s) {
+        // In a shard, as many separators stand before the document's tokens as documents have ended there before.
+        const uint64_t separators = d - std::min(d, ends_[s]), first = starts_[s] + separators;
+        shards_[s].each_sentence(std::max(begin, first) - first, std::min(end - first, shards_[s].tokens()),
+                                 [&](uint64_t position) { starts.push_back(first + position); });
+    }
+    require(!starts.empty() && starts.front() == begin, "{}: {} document {} does not begin with a sentence",
+            folder_.string(), name_of(split_), d);
+    starts.push_back(end);
 }
 
 uint64_t Dataset::sequences(int64_t length) const {

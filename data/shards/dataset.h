@@ -49,6 +49,16 @@ class Dataset {
     /// at separators) or is empty.
     void read(uint64_t begin, std::span<int32_t> ids, std::span<uint8_t> word_starts) const;
 
+    /// Whether the shards say where sentences begin (`prepare --sentences`).
+    bool has_sentences() const;
+    /// Stream position of the separator after document d < documents().
+    uint64_t document_end(uint64_t d) const;
+    /// Stream position of the first token of document d.
+    uint64_t document_begin(uint64_t d) const { return d == 0 ? 0 : document_end(d - 1) + 1; }
+    /// Sets `starts` to the stream positions where the sentences of document d begin, and that of its end. Needs
+    /// has_sentences().
+    void sentences(uint64_t d, std::vector<uint64_t>& starts) const;
+
     /// Whole sequences of `length` ≥ 3 tokens in an epoch.
     uint64_t sequences(int64_t length) const;
     /// Tokens at the stream's end that fill no whole sequence: the one thing that an epoch drops.
@@ -66,6 +76,7 @@ class Dataset {
     double unigram_entropy_ = 0, top_token_share_ = 0;
     std::deque<Shard> shards_;
     std::vector<uint64_t> starts_{0};  // [shards + 1] stream position of each shard's first token
+    std::vector<uint64_t> ends_{0};    // [shards + 1] documents that end before each shard
 };
 
 /// How often each token id [vocabulary size] is in the split; reads all of it.

@@ -93,6 +93,8 @@ Receipt parse(const nlohmann::json& json) {
     r.top_token_share = json.at("train").at("top_token_share");
     r.validation = shards_from(json.at("validation").at("shards"));
     r.validation_documents = count_in(json.at("validation"), "documents");
+    if (json.at("train").contains("sentences"))
+        r.sentences = {count_in(json["train"], "sentences"), count_in(json.at("validation"), "sentences")};
     const uint64_t size = count_in(vocabulary, "size");
     require(size <= std::numeric_limits<int32_t>::max(), "a vocabulary of {} tokens", size);
     r.vocabulary_size = static_cast<int32_t>(size);
@@ -147,34 +149,39 @@ nlohmann::json Receipt::json() const {
     for (size_t i = 0; i < kReasonNames.size(); ++i) {
         dropped[kReasonNames[i]] = {{"documents", drops[i].documents}, {"tokens", drops[i].tokens}};
     }
-    return {{"version", kVersion},
-            {"made_from", made_from},
-            {"input",
-             {{"files", files},
-              {"file_bytes", file_bytes},
-              {"bytes", bytes},
-              {"text_bytes", text_bytes},
-              {"invalid_bytes", invalid_bytes},
-              {"left_out", left_out.json()}}},
-            {"text",
-             {{"documents", documents},
-              {"words", words},
-              {"tokens", tokens},
-              {"unknown_tokens", unknown_tokens},
-              {"documents_without_tokens", documents_without_tokens}}},
-            {"drops", dropped},
-            {"train",
-             {{"shards", shards_json(train)},
-              {"documents", train_documents},
-              {"tokens", shard_tokens(Split::train)},
-              {"unigram_entropy", unigram_entropy},
-              {"top_token", top_token},
-              {"top_token_share", top_token_share}}},
-            {"validation",
-             {{"shards", shards_json(validation)},
-              {"documents", validation_documents},
-              {"tokens", shard_tokens(Split::validation)}}},
-            {"vocabulary", vocabulary}};
+    nlohmann::json all = {{"version", kVersion},
+                          {"made_from", made_from},
+                          {"input",
+                           {{"files", files},
+                            {"file_bytes", file_bytes},
+                            {"bytes", bytes},
+                            {"text_bytes", text_bytes},
+                            {"invalid_bytes", invalid_bytes},
+                            {"left_out", left_out.json()}}},
+                          {"text",
+                           {{"documents", documents},
+                            {"words", words},
+                            {"tokens", tokens},
+                            {"unknown_tokens", unknown_tokens},
+                            {"documents_without_tokens", documents_without_tokens}}},
+                          {"drops", dropped},
+                          {"train",
+                           {{"shards", shards_json(train)},
+                            {"documents", train_documents},
+                            {"tokens", shard_tokens(Split::train)},
+                            {"unigram_entropy", unigram_entropy},
+                            {"top_token", top_token},
+                            {"top_token_share", top_token_share}}},
+                          {"validation",
+                           {{"shards", shards_json(validation)},
+                            {"documents", validation_documents},
+                            {"tokens", shard_tokens(Split::validation)}}},
+                          {"vocabulary", vocabulary}};
+    if (sentences) {
+        all["train"]["sentences"] = sentences->train;
+        all["validation"]["sentences"] = sentences->validation;
+    }
+    return all;
 }
 
 std::string Receipt::text() const {
@@ -191,6 +198,9 @@ std::string Receipt::text() const {
                            split == Split::train ? train_documents : validation_documents, shard_tokens(split),
                            shards(split).size());
     }
+    if (sentences)
+        out +=
+            fmt::format("sentences    {} for training, {} for validation\n", sentences->train, sentences->validation);
     const Drop& short_documents = drops[static_cast<size_t>(DropReason::short_document)];
     out += fmt::format("dropped      {} tokens in {} short documents\n", short_documents.tokens,
                        short_documents.documents);

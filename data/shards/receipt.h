@@ -32,6 +32,11 @@ struct TrainedFacts {
     double coverage = 0;  // the share of the text's characters that these are
 };
 
+/// Sentences that begin in the shards of each split.
+struct SentenceFacts {
+    uint64_t train = 0, validation = 0;
+};
+
 struct Receipt {
     static constexpr const char* kFile = "dataset.json";
 
@@ -47,6 +52,7 @@ struct Receipt {
     // Shards. documents: those that end in them.
     std::vector<ShardEntry> train, validation;
     uint64_t train_documents = 0, validation_documents = 0;
+    std::optional<SentenceFacts> sentences;  // if the shards know them
     // The training tokens other than [UNK], which is never a masked label.
     double unigram_entropy = 0;  // nats: the loss of a model that knows only how frequent each token is
     std::string top_token;       // the most frequent

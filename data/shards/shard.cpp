@@ -35,8 +35,9 @@ double unigram_entropy(std::span<const uint64_t> counts, int32_t without) {
     return total > 0 ? std::max(0.0, std::log(total) - sum / total) : 0;
 }
 
-ShardWriter::ShardWriter(const fs::path& path, const ShardVocabulary& vocabulary, bool continues)
+ShardWriter::ShardWriter(const fs::path& path, const ShardVocabulary& vocabulary, bool continues, bool sentences)
     : file_(path), vocabulary_(vocabulary), counts_(static_cast<size_t>(vocabulary.size)) {
+    header_.version = sentences ? ShardHeader::kSentencesVersion : ShardHeader::kVersion;
     header_.flags = continues ? ShardHeader::kContinues : 0;
     header_.vocabulary_size = static_cast<uint64_t>(vocabulary.size);
     header_.vocabulary_hash = vocabulary.hash;
@@ -60,28 +61,31 @@ void ShardWriter::write(const void* data, size_t size) {
     }
 }
 
-void ShardWriter::align() {
+// Returns where it begins: at the next multiple of 8.
+uint64_t ShardWriter::write_section(const void* data, size_t size) {
     constexpr uint64_t kZero = 0;
-    const uint64_t here = file_.size() + block_.size();
-    write(&kZero, aligned(here) - here);
+    const uint64_t end = file_.size() + block_.size();
+    write(&kZero, aligned(end) - end);
+    write(data, size);
+    return aligned(end);
 }
 
-void ShardWriter::append(std::span<const int32_t> ids, std::span<const uint8_t> word_starts) {
-    require(ids.size() == word_starts.size(), "ShardWriter: {} ids but {} word starts", ids.size(), word_starts.size());
+void ShardWriter::append(const TokenRun& run) {
+    const std::span<const int32_t> ids = run.ids;
+    require(ids.size() == run.word_starts.size(), "ShardWriter: {} ids but {} word starts", ids.size(),
+            run.word_starts.size());
+    const size_t sentence_starts = header_.has_sentences() ? ids.size() : 0;
+    require(run.sentence_starts.size() == sentence_starts, "ShardWriter: {} sentence starts, expected {}",
+            run.sentence_starts.size(), sentence_starts);
     if (ids.empty()) return;
+    for (const int32_t id : ids) {
+        if (id < 0 || id >= vocabulary_.size)
+            throw Error("ShardWriter: id {}, but the vocabulary has {}", id, vocabulary_.size);
+        ++counts_[static_cast<size_t>(id)];
+    }
+    mark_starts(run);
     if (!document_open_) offsets_.push_back(header_.tokens);
     document_open_ = true;
-    borders_.resize((header_.tokens + ids.size() + 7) / 8);
-    for (size_t i = 0; i < ids.size(); ++i) {
-        if (ids[i] < 0 || ids[i] >= vocabulary_.size) {
-            throw Error("ShardWriter: id {}, but the vocabulary has {}", ids[i], vocabulary_.size);
-        }
-        ++counts_[static_cast<size_t>(ids[i])];
-        const uint64_t position = header_.tokens + i;
-        const unsigned start = word_starts[i] != 0 ? 1 : 0;
-        borders_[position / 8] = static_cast<uint8_t>(borders_[position / 8] | start << position % 8);
-        header_.words += start;
-    }
     header_.tokens += ids.size();
     if (header_.id_bytes == 2) {
         narrow_.assign(ids.begin(), ids.end());
@@ -91,20 +95,37 @@ void ShardWriter::append(std::span<const int32_t> ids, std::span<const uint8_t> 
     }
 }
 
+// The bits of words and sentences.
+void ShardWriter::mark_starts(const TokenRun& run) {
+    const auto mark = [&](std::vector<uint8_t>& bits, std::span<const uint8_t> starts) {
+        uint64_t marked = 0;
+        bits.resize((header_.tokens + starts.size() + 7) / 8);
+        for (size_t i = 0; i < starts.size(); ++i) {
+            const uint64_t position = header_.tokens + i;
+            const unsigned start = starts[i] != 0 ? 1 : 0;
+            bits[position / 8] = static_cast<uint8_t>(bits[position / 8] | start << position % 8);
+            marked += start;
+        }
+        return marked;
+    };
+    header_.words += mark(borders_, run.word_starts);
+    if (header_.has_sentences()) header_.sentences += mark(sentence_borders_, run.sentence_starts);
+}
+
 void ShardWriter::end_document() {
     require(document_open_, "ShardWriter: end_document() without tokens");
     document_open_ = false;
 }
 
 ShardHeader ShardWriter::close(const Drops& drops) {
-    align();
-    header_.borders_offset = file_.size() + block_.size();
-    write(borders_.data(), borders_.size());
-    align();
-    header_.documents_offset = file_.size() + block_.size();
+    header_.borders_offset = write_section(borders_.data(), borders_.size());
+    if (header_.has_sentences()) {
+        sentence_borders_.resize(aligned(sentence_borders_.size()));  // read in words of 64 bits
+        header_.sentences_offset = write_section(sentence_borders_.data(), sentence_borders_.size());
+    }
     header_.documents = offsets_.size();
     offsets_.push_back(header_.tokens);
-    write(offsets_.data(), offsets_.size() * sizeof(uint64_t));
+    header_.documents_offset = write_section(offsets_.data(), offsets_.size() * sizeof(uint64_t));
     if (!block_.empty()) {
         checksums_.push_back(hash_of(block_.data(), block_.size()));
         file_.write(block_.data(), block_.size());
@@ -131,9 +152,9 @@ Shard::Shard(const fs::path& path) : file_(path) {
             size, sizeof(ShardHeader));
     std::memcpy(&header_, file_.bytes().data(), sizeof header_);
     require(header_.magic == ShardHeader::kMagic, "{}: offset 0: not a shard of dropforge", name);
-    require(header_.version == ShardHeader::kVersion,
-            "{}: offset 8: shard version {}, but this program reads version {}", name, header_.version,
-            ShardHeader::kVersion);
+    require(header_.version == ShardHeader::kVersion || header_.has_sentences(),
+            "{}: offset 8: shard version {}, but this program reads versions {} and {}", name, header_.version,
+            ShardHeader::kVersion, ShardHeader::kSentencesVersion);
     const uint64_t found = header_checksum(header_);
     require(found == header_.header_checksum,
             "{}: offset 0: header checksum: expected {:016x}, found {:016x}: the file is damaged", name,
@@ -171,12 +192,16 @@ void Shard::check_header() const {
     require((h.tokens > 0) == (h.documents > 0) && (h.documents > 0 || h.flags == 0),
             "{}: header: {} tokens, {} documents, flags {}", name, h.tokens, h.documents, h.flags);
     const uint64_t borders = aligned(sizeof(ShardHeader) + h.tokens * id_bytes);
-    const uint64_t documents = aligned(borders + (h.tokens + 7) / 8);
+    const uint64_t bits = aligned((h.tokens + 7) / 8), sentences = h.has_sentences() ? borders + bits : 0;
+    const uint64_t documents = borders + bits + (h.has_sentences() ? bits : 0);
     const uint64_t checksums = documents + (h.documents + 1) * sizeof(uint64_t);
     require(h.ids_offset == sizeof(ShardHeader) && h.borders_offset == borders && h.documents_offset == documents &&
                 h.checksums_offset == checksums && checksums <= h.file_bytes,
             "{}: header: sections at {}, {}, {}, {}; expected {}, {}, {}, {}", name, h.ids_offset, h.borders_offset,
             h.documents_offset, h.checksums_offset, sizeof(ShardHeader), borders, documents, checksums);
+    require(h.sentences_offset == sentences && h.sentences <= h.tokens && (h.has_sentences() || h.sentences == 0),
+            "{}: header: {} sentences of {} tokens at {}, expected at {}", name, h.sentences, h.tokens,
+            h.sentences_offset, sentences);
 }
 
 void Shard::touch(uint64_t begin, uint64_t size) const {
@@ -265,6 +290,13 @@ void Shard::read(uint64_t begin, std::span<int32_t> ids, std::span<uint8_t> word
         const uint64_t position = begin + i;
         word_starts[i] = static_cast<uint8_t>(bits[position / 8] >> position % 8 & 1);
     }
+}
+
+// Bits of tokens [64·word, 64·word + 64).
+uint64_t Shard::sentence_bits(uint64_t word) const {
+    const uint64_t offset = header_.sentences_offset + word * sizeof(uint64_t);
+    touch(offset, sizeof(uint64_t));
+    return *at<uint64_t>(offset);
 }
 
 void Shard::verify() const {

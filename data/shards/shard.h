@@ -1,9 +1,11 @@
-// A shard: a memory-mapped file of token ids, word borders and document offsets, guarded by a checksum a block.
+// A shard: a memory-mapped file of token ids, word borders and document offsets, and where they were asked for sentence
+// borders, guarded by a checksum a block.
 // docs/file-formats.md has the layout byte by byte.
 #pragma once
 
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -26,9 +28,9 @@ using Drops = std::array<Drop, kDropReasons>;
 /// The first 512 bytes of the file, little-endian, as they are.
 struct ShardHeader {
     static constexpr std::array<char, 8> kMagic = {'D', 'F', 'S', 'H', 'A', 'R', 'D', '\n'};
-    static constexpr uint32_t kVersion = 1;
-    static constexpr uint32_t kContinues = 1;  // the first document began in the shard before
-    static constexpr uint32_t kOpen = 2;       // the last document goes on in the next shard
+    static constexpr uint32_t kVersion = 1, kSentencesVersion = 2;  // without and with sentence borders
+    static constexpr uint32_t kContinues = 1;                       // the first document began in the shard before
+    static constexpr uint32_t kOpen = 2;                            // the last document goes on in the next shard
     static constexpr uint64_t kBlock = uint64_t{1} << 20;
 
     std::array<char, 8> magic = kMagic;
@@ -38,11 +40,13 @@ struct ShardHeader {
     uint64_t tokens = 0, documents = 0, words = 0, unknown_tokens = 0;
     double unigram_entropy = 0;  // nats, of this shard's tokens other than [UNK]
     uint64_t ids_offset = 0, borders_offset = 0, documents_offset = 0, checksums_offset = 0, file_bytes = 0;
-    Drops drops{};  // what was left out since the shard before
-    std::array<uint64_t, 30> reserved{};
+    Drops drops{};                                 // what was left out since the shard before
+    uint64_t sentences_offset = 0, sentences = 0;  // version 2; sentences: those that begin here
+    std::array<uint64_t, 28> reserved{};
     uint64_t table_checksum = 0;   // xxhash64 of the checksum table
     uint64_t header_checksum = 0;  // xxhash64 of all bytes before it
 
+    bool has_sentences() const { return version == kSentencesVersion; }
     bool continues() const { return (flags & kContinues) != 0; }
     bool open() const { return (flags & kOpen) != 0; }
 };
@@ -54,18 +58,31 @@ struct ShardVocabulary {
     uint64_t hash = 0;
 };
 
+/// Consecutive tokens of one document, with a flag for each: 1 where a word begins, and where a sentence begins (empty:
+/// sentences are not known).
+struct TokenRun {
+    std::span<const int32_t> ids;
+    std::span<const uint8_t> word_starts, sentence_starts = {};
+
+    TokenRun part(size_t begin, size_t count) const {
+        return {ids.subspan(begin, count), word_starts.subspan(begin, count),
+                sentence_starts.empty() ? sentence_starts : sentence_starts.subspan(begin, count)};
+    }
+};
+
 /// Entropy in nats of the distribution that `counts` describes, without the entry `without`; 0 if nothing is left.
 double unigram_entropy(std::span<const uint64_t> counts, int32_t without);
 
-/// Writes one shard; it exists once close() has returned. Memory: 1 bit a token and 8 bytes a document.
+/// Writes one shard; it exists once close() has returned. Memory: 1 bit a token (2 with sentences) and 8 bytes a
+/// document.
 class ShardWriter {
   public:
     /// `continues`: the first document is the rest of the one that the shard before left open.
-    ShardWriter(const fs::path& path, const ShardVocabulary& vocabulary, bool continues);
+    ShardWriter(const fs::path& path, const ShardVocabulary& vocabulary, bool continues, bool sentences = false);
 
-    /// More tokens of the current document. word_starts[i] is 1 where a word begins. Throws Error for an id outside the
-    /// vocabulary.
-    void append(std::span<const int32_t> ids, std::span<const uint8_t> word_starts);
+    /// More tokens of the current document, whose first one begins a sentence. Throws Error for an id outside the
+    /// vocabulary, or sentence starts that are missing or not expected.
+    void append(const TokenRun& run);
     /// The current document, which has at least one token in this shard, is complete.
     void end_document();
     uint64_t tokens() const { return header_.tokens; }
@@ -79,14 +96,15 @@ class ShardWriter {
 
   private:
     void write(const void* data, size_t size);
-    void align();
+    uint64_t write_section(const void* data, size_t size);
+    void mark_starts(const TokenRun& run);
 
     AtomicFile file_;
     ShardVocabulary vocabulary_;
     ShardHeader header_;
     bool document_open_ = false;
     std::vector<uint64_t> offsets_, counts_, checksums_;
-    std::vector<uint8_t> borders_;
+    std::vector<uint8_t> borders_, sentence_borders_;
     std::vector<uint16_t> narrow_;  // ids on their way to the file
     std::vector<std::byte> block_;  // bytes of the block that is not yet full
 };
@@ -109,11 +127,22 @@ class Shard {
     uint64_t document_start(uint64_t d) const;
     /// Copies tokens [begin, begin + ids.size()); word_starts has the same size or is empty.
     void read(uint64_t begin, std::span<int32_t> ids, std::span<uint8_t> word_starts) const;
+    /// Calls sink(position) for each token of [begin, end) that begins a sentence, in order. Needs has_sentences().
+    template <typename Sink>
+    void each_sentence(uint64_t begin, uint64_t end, Sink&& sink) const {
+        for (uint64_t word = begin / 64; word * 64 < end; ++word) {
+            for (uint64_t bits = sentence_bits(word); bits != 0; bits &= bits - 1) {
+                const uint64_t position = word * 64 + static_cast<uint64_t>(std::countr_zero(bits));
+                if (position >= begin && position < end) sink(position);
+            }
+        }
+    }
     /// Checks every block.
     void verify() const;
 
   private:
     void check_header() const;
+    uint64_t sentence_bits(uint64_t word) const;
     void touch(uint64_t begin, uint64_t size) const;
     void check_block(uint64_t block) const;
     void check_ids(uint64_t begin, uint64_t end) const;

@@ -16,30 +16,31 @@ constexpr uint64_t kShardDocuments = uint64_t{1} << 22;  // 32 MB of offsets whi
 
 std::string shard_name(Split split, size_t number) { return fmt::format("{}-{:05}.shard", name_of(split), number); }
 
-SplitWriter::SplitWriter(const fs::path& folder, Split split, const ShardVocabulary& vocabulary, uint64_t shard_tokens)
+SplitWriter::SplitWriter(const fs::path& folder, Split split, const ShardVocabulary& vocabulary, uint64_t shard_tokens,
+                         bool sentences)
     : folder_(folder),
       split_(split),
       vocabulary_(vocabulary),
       shard_tokens_(shard_tokens),
+      with_sentences_(sentences),
       counts_(static_cast<size_t>(vocabulary.size)) {
     require(shard_tokens >= 1, "shard tokens {}: expected at least 1", shard_tokens);
 }
 
-void SplitWriter::append(std::span<const int32_t> ids, std::span<const uint8_t> word_starts) {
-    while (!ids.empty()) {
+void SplitWriter::append(TokenRun run) {
+    while (!run.ids.empty()) {
         bool continues = false;
         if (writer_ != nullptr && (writer_->tokens() == shard_tokens_ || writer_->documents() == kShardDocuments)) {
             continues = writer_->document_open();
             close_shard();
         }
         if (writer_ == nullptr) {
-            writer_ =
-                std::make_unique<ShardWriter>(folder_ / shard_name(split_, shards_.size()), vocabulary_, continues);
+            writer_ = std::make_unique<ShardWriter>(folder_ / shard_name(split_, shards_.size()), vocabulary_,
+                                                    continues, with_sentences_);
         }
-        const size_t part = std::min<uint64_t>(ids.size(), shard_tokens_ - writer_->tokens());
-        writer_->append(ids.first(part), word_starts.first(part));
-        ids = ids.subspan(part);
-        word_starts = word_starts.subspan(part);
+        const size_t part = std::min<uint64_t>(run.ids.size(), shard_tokens_ - writer_->tokens());
+        writer_->append(run.part(0, part));
+        run = run.part(part, run.ids.size() - part);
     }
 }
 
@@ -60,6 +61,7 @@ void SplitWriter::finish() {
 
 void SplitWriter::close_shard() {
     const ShardHeader header = writer_->close(std::exchange(drops_, {}));
+    sentences_ += header.sentences;
     std::ranges::transform(counts_, writer_->counts(), counts_.begin(), std::plus<>());
     shards_.push_back({shard_name(split_, shards_.size()), header.file_bytes, header.tokens, header.documents,
                        header.header_checksum});

@@ -13,10 +13,11 @@ namespace dropforge::data {
 /// memory grows with the input.
 class SplitWriter {
   public:
-    SplitWriter(const fs::path& folder, Split split, const ShardVocabulary& vocabulary, uint64_t shard_tokens);
+    SplitWriter(const fs::path& folder, Split split, const ShardVocabulary& vocabulary, uint64_t shard_tokens,
+                bool sentences);
 
     /// More tokens of the current document; the first ones begin it.
-    void append(std::span<const int32_t> ids, std::span<const uint8_t> word_starts);
+    void append(TokenRun run);
     /// The current document, which has tokens, is complete.
     void end_document();
     /// A document left out of this split: counted in the header of the shard that is being written.
@@ -25,6 +26,8 @@ class SplitWriter {
     void finish();
 
     uint64_t documents() const { return documents_; }
+    /// Of closed shards.
+    uint64_t sentences() const { return sentences_; }
     const std::vector<ShardEntry>& shards() const { return shards_; }
     /// Of closed shards.
     std::span<const uint64_t> counts() const { return counts_; }
@@ -35,7 +38,8 @@ class SplitWriter {
     fs::path folder_;
     Split split_;
     ShardVocabulary vocabulary_;
-    uint64_t shard_tokens_, documents_ = 0;
+    uint64_t shard_tokens_, documents_ = 0, sentences_ = 0;
+    bool with_sentences_;
     std::unique_ptr<ShardWriter> writer_;
     std::vector<ShardEntry> shards_;
     std::vector<uint64_t> counts_;

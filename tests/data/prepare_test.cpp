@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "data/prepare/document_sink.h"
 #include "data/prepare/pipeline.h"
 #include "data/shards/dataset.h"
 #include "data/shards/split_writer.h"

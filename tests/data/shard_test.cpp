@@ -20,9 +20,10 @@ namespace {
 /// One shard of all documents; the last stays open if asked.
 ShardHeader write_shard(const fs::path& path, const std::vector<Document>& documents, int32_t vocabulary_size,
                         bool open = false) {
-    ShardWriter writer(path, {vocabulary_size, kSpecial.unk, 77}, false);
+    const bool sentences = !documents.empty() && !documents.front().sentence_starts.empty();
+    ShardWriter writer(path, {vocabulary_size, kSpecial.unk, 77}, false, sentences);
     for (size_t d = 0; d < documents.size(); ++d) {
-        writer.append(documents[d].ids, documents[d].word_starts);
+        writer.append(documents[d].tokens());
         if (!open || d + 1 < documents.size()) writer.end_document();
     }
     return writer.close({});
@@ -92,6 +93,35 @@ TEST_CASE("a shard costs 2 bytes and 1 bit a token, 8 bytes a document") {
     const ShardHeader header = write_shard(folder / "a.shard", documents, 300);
     const uint64_t sections = header.tokens * 2 + (header.tokens + 7) / 8 + (documents.size() + 1) * 8;
     CHECK(header.file_bytes <= sections + sizeof(ShardHeader) + 8 + 2 * 7);  // one block's checksum, padding
+}
+
+TEST_CASE("sentence borders cost 1 bit a token and come back; a damaged one is found; the writer wants all or none") {
+    TemporaryFolder folder;
+    std::vector<Document> documents = random_documents(50, 200, 300, 6);
+    for (Document& document : documents) document.sentence_starts = document.word_starts;
+    const ShardHeader without = write_shard(folder / "without.shard", random_documents(50, 200, 300, 6), 300);
+    const ShardHeader header = write_shard(folder / "a.shard", documents, 300);
+    CHECK(header.sentences == header.words);
+    CHECK(header.file_bytes - without.file_bytes == (header.tokens + 63) / 64 * 8);
+    const Shard shard(folder / "a.shard");
+    check_equal(shard, documents);
+    std::vector<uint64_t> found, expected;
+    shard.each_sentence(0, shard.tokens(), [&](uint64_t position) { found.push_back(position); });
+    for (uint64_t position = 0; const Document& document : documents)
+        for (const uint8_t start : document.word_starts) {
+            if (start != 0) expected.push_back(position);
+            ++position;
+        }
+    CHECK(found == expected);
+    std::string bytes = read_text(folder / "a.shard");
+    bytes[header.sentences_offset + 3] = static_cast<char>(bytes[header.sentences_offset + 3] ^ 4);
+    write_text(folder / "a.shard", bytes);
+    CHECK(contains(error_of([&] { Shard(folder / "a.shard").each_sentence(0, 1, [](uint64_t) {}); }), "checksum"));
+    ShardWriter writer(folder / "b.shard", {300, kSpecial.unk, 77}, false, true);
+    CHECK(contains(error_of([&] {
+                       writer.append({documents[0].ids, documents[0].word_starts});
+                   }),
+                   "0 sentence starts, expected"));
 }
 
 TEST_CASE("an empty shard and an open last document") {
@@ -201,7 +231,9 @@ TEST_CASE("content that no checksum can excuse: ids outside the vocabulary, offs
     CHECK(contains(refusal_of(set_offset(0, 1)), "document 0 begins at token 1"));
     CHECK(contains(refusal_of(set_offset(20, 0)), "document 19 has tokens"));
     CHECK(contains(refusal_of(set_offset(50, uint64_t{1} << 40)), "document 49 has tokens"));
-    CHECK(contains(refusal_of([](std::string&, ShardHeader& h) { h.version = 2; }), "shard version 2"));
+    CHECK(contains(refusal_of([](std::string&, ShardHeader& h) { h.version = 3; }), "shard version 3"));
+    CHECK(contains(refusal_of([](std::string&, ShardHeader& h) { h.version = 2; }), "sections at"));
+    CHECK(contains(refusal_of([](std::string&, ShardHeader& h) { h.sentences = 1; }), "1 sentences of"));
     CHECK(contains(refusal_of([](std::string&, ShardHeader& h) { h.tokens += 8; }), "sections at"));
     CHECK(contains(refusal_of([](std::string&, ShardHeader& h) { h.tokens = ~uint64_t{0}; }), "documents with"));
     CHECK(contains(refusal_of([](std::string&, ShardHeader& h) { h.id_bytes = 4; }), "ids of 4 bytes"));
@@ -213,8 +245,8 @@ TEST_CASE("the writer refuses ids outside the vocabulary, and leaves no file unl
     {
         ShardWriter writer(folder / "a.shard", {300, kSpecial.unk, 77}, false);
         const std::vector<uint8_t> start = {1};
-        CHECK(contains(error_of([&] { writer.append(std::vector<int32_t>{300}, start); }), "id 300"));
-        CHECK(contains(error_of([&] { writer.append(std::vector<int32_t>{-1}, start); }), "id -1"));
+        CHECK(contains(error_of([&] { writer.append({std::vector<int32_t>{300}, start}); }), "id 300"));
+        CHECK(contains(error_of([&] { writer.append({std::vector<int32_t>{-1}, start}); }), "id -1"));
     }
     CHECK(fs::is_empty(folder.path()));
     CHECK(contains(error_of([&] { ShardWriter(folder / "no/a.shard", {300, 1, 77}, false); }), "No such file"));
@@ -293,7 +325,7 @@ TEST_CASE("a data folder is refused unless it is whole and of one piece") {
     ShardWriter writer(data / "train-00000.shard", {300, kSpecial.unk, hash}, false);
     const std::vector<int32_t> ids{7};
     const std::vector<uint8_t> starts{1};
-    writer.append(ids, starts);
+    writer.append({ids, starts});
     writer.end_document();
     const ShardHeader header = writer.close({});
     resave([&](data::Receipt& r) {

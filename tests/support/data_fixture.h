@@ -35,7 +35,9 @@ inline constexpr data::SpecialIds kSpecial{0, 1, 2, 3, 4};
 
 struct Document {
     std::vector<int32_t> ids;
-    std::vector<uint8_t> word_starts;
+    std::vector<uint8_t> word_starts, sentence_starts = {};  // sentence_starts: of all documents or of none
+
+    data::TokenRun tokens() const { return {ids, word_starts, sentence_starts}; }
 };
 
 /// Documents of 1 … longest random tokens other than the special ones.
@@ -76,11 +78,11 @@ inline void write_dataset(const fs::path& folder, const std::vector<Document>& d
                 const bool continues = writer != nullptr && writer->document_open();
                 if (writer != nullptr) close();
                 name = fmt::format("train-{:05}.shard", receipt.train.size());
-                writer = std::make_unique<data::ShardWriter>(folder / name, common, continues);
+                writer = std::make_unique<data::ShardWriter>(folder / name, common, continues,
+                                                             !document.sentence_starts.empty());
             }
             const size_t part = std::min<uint64_t>(document.ids.size() - done, shard_tokens - writer->tokens());
-            writer->append(std::span(document.ids).subspan(done, part),
-                           std::span(document.word_starts).subspan(done, part));
+            writer->append(document.tokens().part(done, part));
             done += part;
         }
         writer->end_document();
