@@ -14,7 +14,7 @@ struct Batch {
     std::vector<int32_t> masked_positions = {};      // [B,M]
     std::vector<int32_t> masked_labels = {};         // [B,M]
     std::vector<float> masked_weights = {};          // [B,M] 1, or 0 for an unused slot (any valid position and label)
-    std::vector<int32_t> next_sentence_labels = {};  // [B]; empty: no NSP
+    std::vector<int32_t> next_sentence_labels = {};  // [B] 0: B follows A, else 1; empty: no NSP
 };
 
 }  // namespace dropforge::data

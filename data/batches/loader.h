@@ -1,16 +1,18 @@
-// Batches: packed, shuffled, masked, and made ahead of time. The step alone decides what a batch holds, so a position
-// in the data is one number and a resumed run goes on at once with what it would have seen.
+// Batches: packed or paired, shuffled, masked, and made ahead of time. The step alone decides what a batch holds, so a
+// position in the data is one number and a resumed run goes on at once with what it would have seen.
 #pragma once
 
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
 #include "data/batches/batch.h"
 #include "data/batches/masking.h"
+#include "data/batches/pairs.h"
 #include "data/shards/dataset.h"
 
 namespace dropforge::data {
@@ -27,34 +29,60 @@ struct LoaderOptions {
     int64_t max_predictions = 0;  // M, masked slots of a sequence
     double mask_probability = 0.15;
     std::optional<double> mask_token_share = {};  // MaskingOptions
-    bool dynamic = true;                          // masks drawn anew at every epoch; else those of epoch 0
-    bool whole_word = false;                      // mask all pieces of a word or none
-    int rank = 0, ranks = 1;  // this process makes sequences [rank, rank + 1) · batch / ranks of each step
-    int prefetch = 4;         // batches made ahead
+    bool dynamic = true;      // masks drawn anew at every epoch; else those of epoch 0 (of pairs: of 10 epochs in turn)
+    bool whole_word = false;  // mask all pieces of a word or none
+    Pairs pairs = Pairs::none;
+    double short_sequences = 0.1;  // PairOptions
+    int rank = 0, ranks = 1;       // this process makes sequences [rank, rank + 1) · batch / ranks of each step
+    int prefetch = 4;              // batches made ahead
     std::vector<SampleRange> skipped = {};  // ascending, disjoint: never shown, later samples move up
+};
+
+/// Makes the samples of a split, each a row of a batch: a packed sequence (dataset.h), or a pair [CLS] A [SEP] B [SEP]
+/// and padding, with token types, its length and its label. Not thread-safe (scratch memory).
+class SampleMaker {
+  public:
+    /// Throws Error for options out of range, a vocabulary of another size, or a dataset without a sample.
+    SampleMaker(const Dataset& dataset, const SpecialIds& special, const LoaderOptions& options);
+
+    const LoaderOptions& options() const { return options_; }
+    /// Samples of an epoch.
+    uint64_t samples(uint32_t epoch) const { return pairs_ ? pairs_->samples(epoch) : packed_; }
+    /// The epoch of a run's sample g, and g becomes its place in that epoch.
+    uint32_t epoch_of(uint64_t& g) const;
+    /// Sizes the arrays for `rows` samples.
+    void reserve(Batch& batch, int64_t rows) const;
+    /// Writes sample number `sample` of an epoch, in the order of the data.
+    void make(uint32_t epoch, uint64_t sample, Batch& batch, int64_t row);
+
+  private:
+    size_t make_pair(uint32_t epoch, uint64_t sample, Batch& batch, int64_t row);
+
+    const Dataset& dataset_;
+    SpecialIds special_;
+    LoaderOptions options_;
+    Masker masker_;
+    std::optional<PairPlan> pairs_;
+    uint64_t packed_ = 0;               // sequences of an epoch without pairs
+    std::vector<uint8_t> word_starts_;  // [S]; empty without whole_word
 };
 
 /// Makes the batch of any step. Not thread-safe (scratch memory).
 ///
-/// Sample g = step · batch + i of the run, after skipping, is position g % n in the order of epoch g / n, where n =
-/// dataset.sequences(S).
+/// Sample g = step · batch + i of the run, after skipping, has a place in the order of an epoch: without pairs g % n in
+/// epoch g / n, where n = dataset.sequences(S); with pairs n is that epoch's own.
 class BatchMaker {
   public:
-    /// Throws Error for options out of range, a vocabulary of another size, or a dataset with less than one sequence.
+    /// Throws Error as SampleMaker does.
     BatchMaker(const Dataset& dataset, const SpecialIds& special, const LoaderOptions& options);
 
-    const LoaderOptions& options() const { return options_; }
-    int64_t sequences_per_rank() const { return options_.batch / options_.ranks; }
+    const LoaderOptions& options() const { return maker_.options(); }
+    int64_t sequences_per_rank() const { return options().batch / options().ranks; }
     /// Fills this rank's part; allocates nothing if `batch` has been filled before.
     void fill(uint64_t step, Batch& batch);
 
   private:
-    const Dataset& dataset_;
-    SpecialIds special_;
-    LoaderOptions options_;
-    uint64_t samples_;  // an epoch
-    Masker masker_;
-    std::vector<uint8_t> word_starts_;  // [S]; empty without whole_word
+    SampleMaker maker_;
 };
 
 /// A thread that makes the batches of steps first_step, first_step + 1, … into a ring of reused arrays. One thread is
@@ -86,25 +114,20 @@ class Loader {
     std::thread thread_;  // last: starts when all else is there
 };
 
-/// All sequences of a split in order, with the masks of one seed: an evaluation of two models, or of one at two steps,
-/// sees the same.
+/// All samples of a split's first epoch in the order of the data, with the draws of one seed: an evaluation of two
+/// models, or of one at two steps, sees the same.
 class EvaluationBatches {
   public:
-    /// options: batch, length, max_predictions, mask_probability, mask_token_share, whole_word and seed are used.
+    /// options: ranks, prefetch, dynamic and skipped are not used.
     EvaluationBatches(const Dataset& dataset, const SpecialIds& special, const LoaderOptions& options);
 
-    uint64_t sequences() const { return sequences_; }
+    uint64_t sequences() const { return maker_.samples(0); }
     uint64_t batches() const;
     /// Batch `index` < batches(). Rows of the last one past the split's end repeat its first row with all weights 0.
     void fill(uint64_t index, Batch& batch);
 
   private:
-    const Dataset& dataset_;
-    SpecialIds special_;
-    LoaderOptions options_;
-    uint64_t sequences_;
-    Masker masker_;
-    std::vector<uint8_t> word_starts_;
+    SampleMaker maker_;
 };
 
 }  // namespace dropforge::data
