@@ -25,6 +25,7 @@ struct Options {
     DType dtype = DType::f32;
     std::string device = "auto";
     bool tf32 = false;
+    data::Pairs pairs = data::Pairs::none;
 };
 
 void evaluate(const Options& o, const CommonOptions& common) {
@@ -32,6 +33,8 @@ void evaluate(const Options& o, const CommonOptions& common) {
     const Model model = load_model(o.model);
     const BertConfig& config = model.parameters.config();
     require_mlm_head(model, o.model);
+    require(o.pairs == data::Pairs::none || model.parameters.heads().has(nsp_head()),
+            "{}: the model has no NSP head, which --pairs measures", o.model.string());
     require(o.sequence <= config.max_positions, "--sequence {}: the model has {} positions", o.sequence,
             config.max_positions);
     const data::Dataset dataset(o.data, data::Split::validation);
@@ -44,6 +47,7 @@ void evaluate(const Options& o, const CommonOptions& common) {
     const EvaluationOptions options{.batch = o.batch,
                                     .sequence = o.sequence,
                                     .max_predictions = masked,
+                                    .pairs = o.pairs,
                                     .sequences = o.sequences,
                                     .dtype = o.dtype,
                                     .method = trained_by(o.model, with_ids, o.sequence, masked)};
@@ -55,14 +59,18 @@ void evaluate(const Options& o, const CommonOptions& common) {
                      *device.kernels, options.method.get());
     const EvaluationResult r = evaluator.run(pass);
     if (common.json) {
-        const nlohmann::ordered_json json = {{"mlm_loss", r.loss},
-                                             {"perplexity", std::exp(r.loss)},
-                                             {"mlm_accuracy", r.accuracy},
-                                             {"masked", r.masked},
-                                             {"sequences", r.sequences},
-                                             {"sequence", o.sequence},
-                                             {"unigram_entropy", dataset.unigram_entropy()},
-                                             {"top_token_share", dataset.top_token_share()}};
+        nlohmann::ordered_json json = {{"mlm_loss", r.loss},
+                                       {"perplexity", std::exp(r.loss)},
+                                       {"mlm_accuracy", r.accuracy},
+                                       {"masked", r.masked},
+                                       {"sequences", r.sequences},
+                                       {"sequence", o.sequence},
+                                       {"unigram_entropy", dataset.unigram_entropy()},
+                                       {"top_token_share", dataset.top_token_share()}};
+        if (r.pairs) {
+            json["nsp_loss"] = r.pairs->loss;
+            json["nsp_accuracy"] = r.pairs->accuracy;
+        }
         fmt::print("{}\n", json.dump());
         return;
     }
@@ -70,6 +78,8 @@ void evaluate(const Options& o, const CommonOptions& common) {
     fmt::print("perplexity    {:.2f}\n", std::exp(r.loss));
     fmt::print("MLM accuracy  {:.2f} % (always the most frequent token: {:.2f} %)\n", 100 * r.accuracy,
                100 * dataset.top_token_share());
+    if (r.pairs)
+        fmt::print("pairs         loss {:.4f} nats, accuracy {:.2f} %\n", r.pairs->loss, 100 * r.pairs->accuracy);
     fmt::print("on            {} masked positions of {} sequences of {} tokens\n", r.masked, r.sequences, o.sequence);
 }
 
@@ -97,6 +107,8 @@ void add_evaluate(CLI::App& app, CommonOptions& common) {
         ->capture_default_str();
     command->add_option("--sequences", options->sequences, "Evaluate at most this many sequences; 0: all")
         ->transform(whole_number<int64_t>(0));
+    add_choice(*command, "--pairs", options->pairs, data::kPairsNames,
+               "Evaluate on sentence pairs instead of packed sequences, and the model's NSP head too");
     add_choice(*command, "--precision", options->dtype, kPrecisionNames, "Precision of weights and activations");
     add_device(*command, options->device);
     add_tf32(*command, options->tf32);

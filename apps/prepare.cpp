@@ -17,16 +17,13 @@ namespace {
 
 struct Arguments {
     data::PrepareOptions options;
-    std::string vocabulary, documents = "blank-line", sentences = "none";
+    std::string vocabulary, documents = "blank-line";
 };
 
 void run(Arguments& arguments, const CommonOptions& common) {
     data::PrepareOptions& options = arguments.options;
     if (!arguments.vocabulary.empty()) options.vocabulary = arguments.vocabulary;
     options.read.breaks = arguments.documents == "file" ? data::DocumentBreak::file : data::DocumentBreak::blank_line;
-    if (arguments.sentences != "none")
-        options.sentences =
-            arguments.sentences == "line" ? data::SentenceBreak::line : data::SentenceBreak::punctuation;
     options.threads = thread_count(common.threads);
     options.quiet = common.quiet;
     const auto begin = std::chrono::steady_clock::now();
@@ -110,11 +107,8 @@ void add_prepare(CLI::App& app, CommonOptions& common) {
     command->add_option("--documents", arguments->documents, "What ends a document of plain text")
         ->check(CLI::IsMember({"blank-line", "file"}))
         ->capture_default_str();
-    command
-        ->add_option("--sentences", arguments->sentences,
-                     "Store where sentences begin, for sentence pairs: after a line's end, or after punctuation")
-        ->check(CLI::IsMember({"none", "line", "punctuation"}))
-        ->capture_default_str();
+    add_choice(*command, "--sentences", options.sentences, data::kSentenceBreakNames,
+               "Store where sentences begin, for sentence pairs: behind line ends or punctuation");
     command->add_option("--min-document-tokens", options.min_document_tokens, "Leave out documents with fewer tokens")
         ->transform(whole_number<uint64_t>(1))
         ->capture_default_str();

@@ -34,7 +34,6 @@ struct Options {
     std::string device = "auto";
 };
 
-/// Uniform ids, distinct ascending masked positions.
 /// [MASK] in so many of the masked positions of each sequence, and nowhere else.
 void set_masks(data::Batch& b, int32_t mask, int64_t count) {
     for (int32_t& id : b.input_ids) id += id == mask ? 1 : 0;
@@ -45,6 +44,7 @@ void set_masks(data::Batch& b, int32_t mask, int64_t count) {
         }
 }
 
+/// Uniform ids, distinct ascending masked positions; pairs of two halves without padding.
 data::Batch random_batch(const RunConfig& c, const Method& method) {
     const int64_t m = c.data.predictions();
     data::Batch b{.sequences = c.train.batch, .length = c.data.sequence, .masked = m};
@@ -56,6 +56,12 @@ data::Batch random_batch(const RunConfig& c, const Method& method) {
         b.masked_positions.push_back(static_cast<int32_t>(i % m * b.length / m));
         b.masked_labels.push_back(static_cast<int32_t>(random.below(vocabulary)));
         b.masked_weights.push_back(1);
+    }
+    if (c.data.pairs != data::Pairs::none) {
+        b.lengths.assign(static_cast<size_t>(b.sequences), static_cast<int32_t>(b.length));
+        for (int64_t i = 0; i < b.sequences * b.length; ++i)
+            b.token_type_ids.push_back(2 * (i % b.length) < b.length ? 0 : 1);
+        for (int64_t s = 0; s < b.sequences; ++s) b.next_sentence_labels.push_back(static_cast<int32_t>(s % 2));
     }
     if (const auto share = method.mask_token_share())
         set_masks(b, c.model.special->mask, std::llround(*share * static_cast<double>(m)));

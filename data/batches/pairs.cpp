@@ -14,11 +14,16 @@ namespace {
 constexpr uint64_t kWalkKey = 0x57414c4b50414952;   // "WALKPAIR"
 constexpr uint64_t kPlaceKey = 0x504c414345504149;  // "PLACEPAI"
 
-void check(const Dataset& dataset, const PairOptions& options) {
-    const std::string data = fmt::format("{}: the {} split", dataset.folder().string(), name_of(dataset.split()));
+void check(const PairOptions& options) {
     require(options.length >= 5, "sequence length {}: a pair with [CLS] and two [SEP] needs 5", options.length);
     require(options.short_sequences >= 0 && options.short_sequences <= 1, "short sequences {}: expected 0 to 1",
             options.short_sequences);
+}
+
+}  // namespace
+
+void require_pairs(const Dataset& dataset) {
+    const std::string data = fmt::format("{}: the {} split", dataset.folder().string(), name_of(dataset.split()));
     require(dataset.documents() >= 2, "{} has {} documents, but sentence pairs need 2 or more", data,
             dataset.documents());
     require(dataset.documents() <= std::numeric_limits<uint32_t>::max(), "{} has {} documents, more than {}", data,
@@ -28,8 +33,6 @@ void check(const Dataset& dataset, const PairOptions& options) {
             "--sentences line (or punctuation)",
             data);
 }
-
-}  // namespace
 
 /// What a walk makes one pair of: sentences [first, end) of a document.
 struct PairPlan::Chunk {
@@ -60,7 +63,8 @@ void PairPlan::walk(uint64_t document, uint32_t number, Sink&& sink) const {
 
 PairPlan::PairPlan(const Dataset& dataset, const PairOptions& options)
     : dataset_(dataset), options_(options), most_tokens_(static_cast<uint64_t>(options.length) - 3) {
-    check(dataset, options);
+    check(options);
+    require_pairs(dataset);
     uint64_t block_begin = 0;
     for (uint64_t document = 0; document < dataset.documents(); ++document) {
         dataset.sentences(document, starts_);

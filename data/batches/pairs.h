@@ -16,7 +16,11 @@
 
 namespace dropforge::data {
 
-enum class Pairs { none, next_sentence, sentence_order };
+enum class Pairs : uint8_t { none, next_sentence, sentence_order };
+inline constexpr std::array kPairsNames{"none", "next_sentence", "sentence_order"};
+
+/// Throws Error unless pairs can be made of the data: sentence borders, 2 documents or more.
+void require_pairs(const Dataset& dataset);
 
 struct PairOptions {
     Pairs pairs = Pairs::next_sentence;
@@ -49,7 +53,7 @@ class PairPlan {
     static constexpr uint32_t kWalks = 10;  // BERT's dupe_factor
     static constexpr uint64_t kBlockTokens = 16384;
 
-    /// Throws Error for options out of range, shards without sentence borders, or fewer than 2 documents.
+    /// Throws Error for options out of range, and as require_pairs() does.
     PairPlan(const Dataset& dataset, const PairOptions& options);
 
     /// Pairs of an epoch.

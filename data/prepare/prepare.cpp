@@ -64,7 +64,7 @@ std::map<std::string, std::string> made_from(const PrepareOptions& options, cons
     if (how.strip_accents != how.lower_case) made["strip_accents"] = how.strip_accents ? "yes" : "no";
     if (!how.split_ideographs) made["tokenize_chinese_chars"] = "no";
     if (options.sentences != SentenceBreak::none)
-        made["sentences"] = options.sentences == SentenceBreak::line ? "line" : "punctuation";
+        made["sentences"] = kSentenceBreakNames[static_cast<size_t>(options.sentences)];
     return made;
 }
 

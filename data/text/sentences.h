@@ -1,17 +1,20 @@
 // Where sentences end in a text.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <string_view>
 #include <vector>
 
 namespace dropforge::data {
 
 /// What ends a sentence, beside its document's end.
-enum class SentenceBreak {
+enum class SentenceBreak : uint8_t {
     none,        // sentences are not asked for
     line,        // a line's end: text with one sentence a line, as BERT's own preparation takes it
     punctuation  // a blank line, or punctuation followed by white space and no small letter
 };
+inline constexpr std::array kSentenceBreakNames{"none", "line", "punctuation"};
 
 /// Part of a text that belongs to one sentence.
 struct SentencePart {

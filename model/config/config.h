@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "data/batches/pairs.h"
 #include "model/methods/registry.h"
 #include "model/network/bert_config.h"
 #include "model/training/learning_rate.h"
@@ -24,7 +25,7 @@ enum class OptimizerKind : uint8_t { adamw, lamb };
 
 // The defaults are the recipe of Devlin et al. 2019, appendix A.2, and of its code (github.com/google-research/bert:
 // run_pretraining.py, optimization.py), with RoBERTa's input (Liu et al. 2019: dynamic masking, full sequences, no
-// NSP). Other choices give their reason.
+// NSP); configs/bert-original.toml has theirs. Other choices give their reason.
 
 struct DataOptions {
     std::string path;        // folder of `dropforge prepare`; may be given later
@@ -33,6 +34,8 @@ struct DataOptions {
     double mask_probability = 0.15;
     Masking masking = Masking::dynamic;
     bool whole_word = false;
+    data::Pairs pairs = data::Pairs::none;  // what BERT and ALBERT learn beside masked tokens
+    double short_sequences = 0.1;           // create_pretraining_data.py: short_seq_prob
 
     /// Masked slots of a sequence: max_predictions, by default max(1, round(mask_probability · sequence)).
     int64_t predictions() const;

@@ -50,6 +50,8 @@ std::vector<Field> model_and_data() {
         {"data", "mask_probability", [](Config& c) -> Slot { return &c.data.mask_probability; }, kProbability},
         {"data", "masking", [](Config& c) -> Slot { return choice(c.data.masking); }, kAny, {"dynamic", "static"}},
         {"data", "whole_word", [](Config& c) -> Slot { return &c.data.whole_word; }},
+        {"data", "pairs", [](Config& c) -> Slot { return choice(c.data.pairs); }, kAny, all(data::kPairsNames)},
+        {"data", "short_sequences", [](Config& c) -> Slot { return &c.data.short_sequences; }, {0, 1}},
     };
 }
 

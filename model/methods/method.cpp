@@ -76,11 +76,18 @@ void Method::add_up(const StepInfo& info, const NamedNumbers& results, NamedNumb
     interval["correct"] += results["mlm_correct"];
     interval["steps"] += 1;
     if (const auto share = kept_share(info.kind)) interval["kept"] += *share;
+    if (!results.has("nsp_count")) return;
+    for (const char* name : {"nsp_loss", "nsp_count", "nsp_correct"}) interval[name] += results[name];
 }
 
 NamedNumbers Method::metrics(int64_t, const NamedNumbers& interval) const {
-    if (!interval.has("kept") || !kept_share(StepKind::dense)) return {};
-    return {{"kept_fraction", interval["kept"] / interval["steps"]}};
+    NamedNumbers m;
+    if (const double pairs = interval["nsp_count"]; pairs > 0) {
+        m["nsp_loss"] = interval["nsp_loss"] / pairs;
+        m["nsp_accuracy"] = interval["nsp_correct"] / pairs;
+    }
+    if (interval.has("kept") && kept_share(StepKind::dense)) m["kept_fraction"] = interval["kept"] / interval["steps"];
+    return m;
 }
 
 std::vector<float> Method::initial_state(std::string_view name, const TokenCounts&) const {

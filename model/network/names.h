@@ -30,6 +30,9 @@ inline constexpr const char* kDropoutState = "dropout_state";  // i32 [4], kerne
 inline constexpr const char* kPositionLoss = "position_loss";  // f32 [B*M]
 inline constexpr const char* kMlmTotals = "mlm_totals";        // f32 [3]
 inline constexpr const char* kNspTotals = "nsp_totals";        // f32 [3]
+// Of an evaluation, since its last batch may be longer than what is left.
+inline constexpr const char* kSequenceLoss = "sequence_loss";        // f32 [B], of the NSP head
+inline constexpr const char* kSequenceCorrect = "sequence_correct";  // f32 [B] 1 or 0
 
 // ---------------------------------------------------------------------------------------------------------- the update
 // Arenas of all parameters.

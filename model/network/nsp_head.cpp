@@ -27,12 +27,16 @@ Classified nsp_forward(Builder& builder, Tensor rows, Tensor totals) {
     const Program::Scope scope(builder.program, kNames.head);
     const int64_t b = rows.shape[0];
     Classified c{.pooled = pooler_forward(builder, rows)};
+    const auto result = [&](const char* name, const char* bound) {
+        return builder.options.training ? builder.program.planned(name, DType::f32, {b})
+                                        : builder.input(bound, DType::f32, {b});
+    };
     c.logits = builder.linear("classifier", c.pooled.y, builder.parameters.linear(kClassifier));
     ops::CrossEntropy loss{.logits = c.logits,
                            .labels = builder.input(names::kNextSentenceLabels, DType::i32, {b}),
                            .loss_scale = builder.loss_scale,
-                           .loss = builder.program.planned("loss", DType::f32, {b}),
-                           .correct = builder.program.planned("correct", DType::f32, {b}),
+                           .loss = result("loss", names::kSequenceLoss),
+                           .correct = result("correct", names::kSequenceCorrect),
                            .totals = totals,
                            .columns = 2,
                            .accumulate = builder.options.accumulate};

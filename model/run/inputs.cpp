@@ -49,9 +49,18 @@ RunInputs::RunInputs(RunConfig config, const Device& device)
       validation(config.data.path, data::Split::validation),
       vocabulary(data::Vocabulary::load(training.vocabulary_path())),
       plan((take_vocabulary(config, training, vocabulary), config), device) {
-    const auto sequences = training.sequences(config.data.sequence);
-    require(sequences > 0, "{}: the training split has less than one sequence of {} tokens", config.data.path,
-            config.data.sequence);
+    if (config.data.pairs != data::Pairs::none) {
+        data::require_pairs(training);
+    } else {
+        require(training.sequences(config.data.sequence) > 0,
+                "{}: the training split has less than one sequence of {} tokens", config.data.path,
+                config.data.sequence);
+    }
+}
+
+bool RunInputs::has_validation() const {
+    const DataOptions& o = plan.config.data;
+    return o.pairs != data::Pairs::none ? validation.documents() >= 2 : validation.sequences(o.sequence) > 0;
 }
 
 RunSchedule RunInputs::schedule() const {
@@ -74,7 +83,9 @@ data::LoaderOptions RunInputs::loader_options() const {
             .mask_probability = c.data.mask_probability,
             .mask_token_share = plan.method->mask_token_share(),
             .dynamic = c.data.masking == Masking::dynamic,
-            .whole_word = c.data.whole_word};
+            .whole_word = c.data.whole_word,
+            .pairs = c.data.pairs,
+            .short_sequences = c.data.short_sequences};
 }
 
 RunInputs open_inputs(const PretrainOptions& options) {

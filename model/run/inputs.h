@@ -17,8 +17,8 @@ struct RunInputs {
     /// `config` with data.path.
     RunInputs(RunConfig config, const Device& device);
 
-    /// Whether the validation split has a sequence to evaluate on.
-    bool has_validation() const { return validation.sequences(plan.config.data.sequence) > 0; }
+    /// Whether the validation split has a sequence, or a pair, to evaluate on.
+    bool has_validation() const;
     RunSchedule schedule() const;
     data::LoaderOptions loader_options() const;
 };

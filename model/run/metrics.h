@@ -77,7 +77,7 @@ struct StepProgress {
     int64_t step = 0, steps = 0;
     double loss = 0;                             // NaN: no token was masked
     std::optional<double> unigram_entropy = {};  // nats: the loss of a model that knows word frequencies only
-    std::optional<double> accuracy = {};
+    std::optional<double> accuracy = {}, nsp_accuracy = {};  // nsp_accuracy: of sentence pairs
     double lr = 0, sequences_per_second = 0;
     std::optional<double> mfu = {};
     double seconds_left = 0;

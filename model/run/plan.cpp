@@ -24,6 +24,25 @@ std::vector<StepKind> kinds_of(const Method& method) {
     return kinds;
 }
 
+bool has_pairs(const RunConfig& config) { return config.data.pairs != data::Pairs::none; }
+
+LossHeads loss_heads(const RunConfig& config) {
+    return has_pairs(config) ? LossHeads{mlm_head(), nsp_head()} : LossHeads{mlm_head()};
+}
+
+Heads heads_of(const RunConfig& config) {
+    Heads heads;
+    for (const LossHeadPointer& head : loss_heads(config)) heads.add(head);
+    return heads;
+}
+
+/// Values of all parameters.
+int64_t value_count(const Parameters& parameters) {
+    int64_t count = 0;
+    for (const HfTensor& t : parameters.tensors()) count += t.shape.size();
+    return count;
+}
+
 StepOptions step_options(const RunPlan& plan) {
     const RunConfig& c = plan.config;
     const TrainOptions& t = c.train;
@@ -31,6 +50,9 @@ StepOptions step_options(const RunPlan& plan) {
             .micro_batch = t.micro_batch,
             .sequence = c.data.sequence,
             .masked = c.data.predictions(),
+            .types = has_pairs(c),
+            .lengths = has_pairs(c),
+            .heads = loss_heads(c),
             .dtype = plan.precision.dtype,
             .optimizer = t.optimizer == OptimizerKind::lamb ? ops::Optimizer::lamb : ops::Optimizer::adamw,
             .weight_decay = static_cast<float>(t.weight_decay),
@@ -48,10 +70,11 @@ RunConfig validated(RunConfig config) {
     return config;
 }
 
-/// Ids, labels, positions and weights of the batches that the loader keeps.
+/// Ids, labels, positions and weights of the batches that the loader keeps; of pairs types, lengths and labels too.
 int64_t batch_bytes(const RunConfig& c) {
     constexpr int64_t kBatches = 6;  // the loader's ring and an evaluation's
-    return kBatches * c.train.batch * (c.data.sequence + 3 * c.data.predictions()) * 4;
+    const int64_t of_pairs = has_pairs(c) ? c.data.sequence + 2 : 0;
+    return kBatches * c.train.batch * (c.data.sequence + 3 * c.data.predictions() + of_pairs) * 4;
 }
 
 /// The one that asks for it.
@@ -88,7 +111,7 @@ RunPlan::RunPlan(const RunConfig& given, Device on, std::vector<StepKind> wanted
       device(std::move(on)),
       precision(resolve_precision(config.train.precision, device, config.kept.contains("train.precision"))),
       automatic_micro_batch(config.train.micro_batch == 0),
-      parameters(config.model, {mlm_head()}),
+      parameters(config.model, heads_of(config)),
       method(config.method()),
       kinds(wanted.empty() ? kinds_of(*method) : std::move(wanted)),
       programs(std::make_shared<const StepPrograms>(planned_steps())),
@@ -131,6 +154,8 @@ EvaluationOptions RunPlan::evaluation_options() const {
             .sequence = config.data.sequence,
             .max_predictions = config.data.predictions(),
             .mask_probability = config.data.mask_probability,
+            .pairs = config.data.pairs,
+            .short_sequences = config.data.short_sequences,
             .sequences = config.eval.sequences,
             .dtype = precision.dtype,
             .method = method};
@@ -184,13 +209,17 @@ std::string RunPlan::text() const {
     const TrainOptions& t = config.train;
     std::string s;
     s += fmt::format("model      {} layers, hidden {}, {} heads, vocabulary {}: {:.2f} M parameters\n", m.layers,
-                     m.hidden, m.heads, m.vocabulary, static_cast<double>(m.parameter_count()) / kMega);
+                     m.hidden, m.heads, m.vocabulary, static_cast<double>(value_count(parameters)) / kMega);
     s += fmt::format("device     {}: {}\n", device.kind, device.text);
     s += fmt::format("precision  {}\n", precision.reason);
     s += fmt::format("step       {} sequences of {} tokens, {} masked each, {} at a time{}; {} steps, {}, lr {}\n",
                      t.batch, config.data.sequence, config.data.predictions(), t.micro_batch,
                      automatic_micro_batch && t.micro_batch < t.batch ? ", as many as fit into memory" : "", t.steps,
                      t.optimizer == OptimizerKind::lamb ? "LAMB" : "AdamW", t.lr);
+    if (has_pairs(config))
+        s += fmt::format("pairs      {}\n", config.data.pairs == data::Pairs::next_sentence
+                                                ? "half with a random next sentence"
+                                                : "half of them swapped");
     s += fmt::format("method     {}\n", method->text());
     s += fmt::format("FLOPs      {:.2f} G a sequence{}, {:.1f} G a step\n", flops_per_sequence() / 1e9, flops_by_kind(),
                      flops_per_sequence() * static_cast<double>(t.batch) / 1e9);
@@ -204,7 +233,7 @@ std::string RunPlan::text() const {
 }
 
 nlohmann::ordered_json RunPlan::json() const {
-    return {{"parameters", config.model.parameter_count()},
+    return {{"parameters", value_count(parameters)},
             {"precision", precision_name()},
             {"micro_batch", config.train.micro_batch},
             {"flops_per_sequence", flops_per_sequence()},

@@ -152,8 +152,10 @@ void Pretraining::start() {
                            plan_.evaluation_options());
         evaluation_.emplace(plan_.parameters, plan_.evaluation, step_.resources(), plan_.method.get());
     } else if (config_.eval.every > 0) {
-        line_.note(fmt::format("no evaluation: the validation split has less than one sequence of {} tokens",
-                               config_.data.sequence));
+        line_.note(config_.data.pairs != data::Pairs::none
+                       ? "no evaluation: the validation split has fewer than 2 documents"
+                       : fmt::format("no evaluation: the validation split has less than one sequence of {} tokens",
+                                     config_.data.sequence));
     }
     loader_.emplace(inputs_.training, inputs_.vocabulary.special(), inputs_.loader_options(),
                     static_cast<uint64_t>(state_.step));
@@ -179,6 +181,7 @@ StepProgress Pretraining::progress(const TrainingSpeed& speed) const {
     return {.loss = m.loss,
             .unigram_entropy = inputs_.training.unigram_entropy(),
             .accuracy = m.mlm_accuracy,
+            .nsp_accuracy = m.extras.has("nsp_accuracy") ? std::optional(m.extras["nsp_accuracy"]) : std::nullopt,
             .lr = m.lr,
             .sequences_per_second = m.sequences_per_second};
 }
@@ -205,10 +208,13 @@ void Pretraining::evaluate(MetricsLog& log) {
     log.write(EvalMetrics{.step = state_.step,
                           .eval_loss = r.loss,
                           .eval_accuracy = r.accuracy,
+                          .pairs = r.pairs,
                           .time = unix_seconds(),
                           .eval_seconds = monotonic_seconds() - start});
-    line_.note(fmt::format("step {}  validation: loss {:.4f}, accuracy {:.4f} (most frequent token: {:.4f})",
-                           state_.step, r.loss, r.accuracy, inputs_.validation.top_token_share()));
+    line_.note(fmt::format(
+        "step {}  validation: loss {:.4f}, accuracy {:.4f} (most frequent token: {:.4f}){}", state_.step, r.loss,
+        r.accuracy, inputs_.validation.top_token_share(),
+        r.pairs ? fmt::format("; pairs: loss {:.4f}, accuracy {:.4f}", r.pairs->loss, r.pairs->accuracy) : ""));
     last_evaluation_ = r;
 }
 

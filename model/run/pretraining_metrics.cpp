@@ -28,11 +28,13 @@ Json to_json(const StepMetrics& m) {
 }
 
 Json to_json(const EvalMetrics& m) {
-    return {{"step", m.step},
-            {"time", m.time},
-            {"eval_loss", m.eval_loss},
-            {"eval_accuracy", m.eval_accuracy},
-            {"eval_seconds", m.eval_seconds}};
+    Json json = {{"step", m.step}, {"time", m.time}, {"eval_loss", m.eval_loss}, {"eval_accuracy", m.eval_accuracy}};
+    if (m.pairs) {
+        json["eval_nsp_loss"] = m.pairs->loss;
+        json["eval_nsp_accuracy"] = m.pairs->accuracy;
+    }
+    json["eval_seconds"] = m.eval_seconds;
+    return json;
 }
 
 /// Where each metric stands in TensorBoard: curves of a kind side by side, speeds apart.
@@ -50,7 +52,10 @@ std::vector<EventFile::Scalar> scalars(const StepMetrics& m) {
 }
 
 std::vector<EventFile::Scalar> scalars(const EvalMetrics& m) {
-    return {{"eval/loss", m.eval_loss}, {"eval/accuracy", m.eval_accuracy}};
+    std::vector<EventFile::Scalar> values = {{"eval/loss", m.eval_loss}, {"eval/accuracy", m.eval_accuracy}};
+    if (m.pairs)
+        values.insert(values.end(), {{"eval/nsp_loss", m.pairs->loss}, {"eval/nsp_accuracy", m.pairs->accuracy}});
+    return values;
 }
 
 template <typename Metrics>

@@ -18,8 +18,9 @@ struct StepMetrics {
     double loss = 0;               // nats a masked token; NaN if none could be masked
     double mlm_accuracy = 0;       // share of masked tokens, as every accuracy here
     double lr = 0, grad_norm = 0;  // the norm before clipping
-    // What only some precisions and methods have: loss_scale in fp16 (after a norm that is not finite the update is
-    // skipped), and Method::metrics(). Where tokens are dropped, loss and accuracy above are of the pass without them.
+    // What only some runs have: loss_scale in fp16 (after a norm that is not finite the update is skipped), and
+    // Method::metrics(), such as nsp_loss and nsp_accuracy of sentence pairs. Where tokens are dropped, loss and
+    // accuracy above are of the pass without them.
     NamedNumbers extras = {};
 
     double time = 0;  // seconds since 1970
@@ -39,6 +40,7 @@ StepMetrics step_metrics(const RunPlan& plan, const StepOutcome& last, const Nam
 struct EvalMetrics {
     int64_t step = 0;
     double eval_loss = 0, eval_accuracy = 0;
+    std::optional<EvaluationResult::OfPairs> pairs = {};
 
     double time = 0, eval_seconds = 0;
 

@@ -38,6 +38,7 @@ std::string StepProgress::text() const {
         if (accuracy) line += fmt::format("  acc {:.2f}", *accuracy);
         line += "  ";
     }
+    if (nsp_accuracy) line += fmt::format("pairs {:.2f}  ", *nsp_accuracy);
     line += fmt::format("lr {:.1e}  ", lr);
     line += fmt::format("{:.{}f} seq/s", sequences_per_second, sequences_per_second < 10 ? 2 : 0);
     if (mfu) line += fmt::format("  MFU {:.0f} %", *mfu * 100);

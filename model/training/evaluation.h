@@ -1,6 +1,8 @@
-// MLM loss and accuracy of the full model on validation shards, with the same masks whenever and on whatever model it
-// is asked.
+// Losses and accuracies of the full model on validation shards, with the same masks and pairs whenever and on whatever
+// model it is asked.
 #pragma once
+
+#include <optional>
 
 #include "data/batches/loader.h"
 #include "model/methods/dense.h"
@@ -14,6 +16,8 @@ struct EvaluationOptions {
     int64_t sequence = 128;       // S
     int64_t max_predictions = 0;  // M
     double mask_probability = 0.15;
+    data::Pairs pairs = data::Pairs::none;  // if any, the model has an NSP head
+    double short_sequences = 0.1;
     int64_t sequences = 0;  // at most so many, from the split's beginning; 0: all
     DType dtype = DType::f32;
     std::shared_ptr<const Method> method = dense();  // whose evaluation it is
@@ -22,6 +26,10 @@ struct EvaluationOptions {
 struct EvaluationResult {
     double loss = 0;      // mean over masked positions, nats
     double accuracy = 0;  // share of masked positions whose label has the largest logit
+    struct OfPairs {
+        double loss = 0, accuracy = 0;  // mean over pairs, nats; share of right answers
+    };
+    std::optional<OfPairs> pairs = {};
     int64_t masked = 0, sequences = 0;
 };
 

@@ -42,7 +42,8 @@ TEST_CASE("kernels: every rate comes with its share of what the device can do") 
 
 TEST_CASE("step: operations of runs with several kinds are those of the mean step") {
     for (const char* more : {"", " --set sctd.interval=1", " --set sctd.interval=4 --against-dense",
-                             " --set dropping.start_step=5 --set train.steps=5 --set sctd.interval_end=3"}) {
+                             " --set dropping.start_step=5 --set train.steps=5 --set sctd.interval_end=3",
+                             " --set data.pairs=next_sentence"}) {
         CAPTURE(more);
         const auto report =
             bench_json(std::string("step --model bert-mini --method sctd --batch 4 --sequence 32 --steps 3 "

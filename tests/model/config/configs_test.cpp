@@ -30,7 +30,7 @@ TEST_CASE("configs/: every file loads and is valid") {
         CHECK(config.data.sequence <= config.model.max_positions);
         ++files;
     }
-    CHECK(files == 13);
+    CHECK(files == 14);
 }
 
 TEST_CASE("configs/: those named after a preset are that preset with the default recipe, written out") {
@@ -71,4 +71,11 @@ TEST_CASE("configs/: the papers' recipes differ from their preset in what they s
         CHECK(changes("token-dropping") == dropping);
         CHECK(changes("sctd") == sctd);
     }
+}
+
+TEST_CASE("configs/bert-original.toml: BERT-Base with pairs and fixed masks") {
+    RunConfig base = RunConfig::load("bert-base");
+    for (const char* setting : {"data.pairs=next_sentence", "data.masking=static", "data.max_predictions=20"})
+        base.set(setting);
+    CHECK(RunConfig::load((kConfigs / "bert-original.toml").string()).to_toml() == base.to_toml());
 }

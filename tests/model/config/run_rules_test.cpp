@@ -29,6 +29,12 @@ TEST_CASE("rules between keys") {
           "data.max_predictions (--set) is 9: it must be at most data.sequence (--set) − 2 = 8, the positions that may "
           "be masked");
     CHECK(rule_error({"data.sequence=10", "data.max_predictions=8"}).empty());
+    CHECK(rule_error({"data.sequence=10", "data.max_predictions=8", "data.pairs=next_sentence"}) ==
+          "data.max_predictions (--set) is 8: it must be at most data.sequence (--set) − 3 = 7, the positions that may "
+          "be masked");
+    CHECK(rule_error({"data.sequence=4", "data.pairs=sentence_order"}).starts_with("data.sequence (--set) is 4: with"));
+    CHECK(rule_error({"train.method=mask_later", "data.pairs=next_sentence"})
+              .starts_with("train.method (--set) is \"mask_later\", for which every sequence has as many"));
     CHECK(rule_error({"train.batch=100", "train.micro_batch=64"}) ==
           "train.batch (--set) is 100: it must be a multiple of train.micro_batch (--set) = 64");
     CHECK(rule_error({"train.micro_batch=512"}).starts_with("train.batch is 256: it must be a multiple of"));
