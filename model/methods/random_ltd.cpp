@@ -7,8 +7,8 @@
 #include "base/error.h"
 #include "model/methods/routing.h"
 #include "model/network/bert.h"
-#include "model/network/dropping_ops.h"
 #include "model/network/names.h"
+#include "model/ops/dropping_ops.h"
 
 namespace dropforge {
 

@@ -5,8 +5,8 @@
 #include <iterator>
 
 #include "base/error.h"
-#include "model/network/dropping_ops.h"
 #include "model/network/names.h"
+#include "model/ops/dropping_ops.h"
 
 namespace dropforge {
 

@@ -6,10 +6,10 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "model/network/dropping_ops.h"
 #include "model/network/embeddings.h"
 #include "model/network/loss_heads.h"
 #include "model/network/names.h"
+#include "model/ops/dropping_ops.h"
 
 namespace dropforge {
 

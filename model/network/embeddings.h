@@ -2,7 +2,7 @@
 #pragma once
 
 #include "model/network/builder.h"
-#include "model/network/embedding_ops.h"
+#include "model/ops/embedding_ops.h"
 
 namespace dropforge {
 

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "model/network/dropping_ops.h"
 #include "model/network/names.h"
+#include "model/ops/dropping_ops.h"
 
 namespace dropforge {
 

@@ -6,7 +6,7 @@
 #include <array>
 
 #include "engine/ops.h"
-#include "model/network/embedding_ops.h"
+#include "model/ops/embedding_ops.h"
 #include "model/training/optimizer_step.h"
 #include "tests/simt_checks/measured_op.h"
 #include "tests/simt_checks/traffic_kernels.h"

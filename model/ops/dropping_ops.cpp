@@ -1,4 +1,4 @@
-#include "model/network/dropping_ops.h"
+#include "model/ops/dropping_ops.h"
 
 #include "base/error.h"
 #include "engine/op_shapes.h"

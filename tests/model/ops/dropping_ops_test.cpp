@@ -12,7 +12,7 @@
 #include "engine/executor.h"
 #include "engine/ops.h"
 #include "kernels/reference/loops.h"
-#include "model/network/dropping_ops.h"
+#include "model/ops/dropping_ops.h"
 #include "tests/support/count_allocations.h"
 #include "tests/support/message_of.h"
 #include "tests/support/touches.h"

@@ -1,4 +1,4 @@
-#include "model/network/embedding_ops.h"
+#include "model/ops/embedding_ops.h"
 
 #include "engine/op_shapes.h"
 

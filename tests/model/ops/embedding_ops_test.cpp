@@ -1,5 +1,5 @@
 // The builders of BERT's embeddings refuse tensors that do not fit, with what was expected and what came.
-#include "model/network/embedding_ops.h"
+#include "model/ops/embedding_ops.h"
 
 #include <doctest/doctest.h>
 
