@@ -81,20 +81,23 @@ Inspection inspect_shard(const fs::path& path) {
     const data::Shard shard(path);
     shard.verify();
     const data::ShardHeader& h = shard.header();
-    return {fmt::format("shard      {}\nversion    {}\ntokens     {} ({} bytes each), {} words\ndocuments  "
-                        "{}\nvocabulary {} tokens, hash "
-                        "{}\nbytes      {}\nevery block's checksum is right\n",
-                        path.string(), h.version, h.tokens, h.id_bytes, h.words, h.documents, h.vocabulary_size,
-                        data::hex(h.vocabulary_hash), h.file_bytes),
-            {{"kind", "shard"},
-             {"version", h.version},
-             {"tokens", h.tokens},
-             {"words", h.words},
-             {"documents", h.documents},
-             {"id_bytes", h.id_bytes},
-             {"vocabulary_size", h.vocabulary_size},
-             {"bytes", h.file_bytes},
-             {"unigram_entropy", h.unigram_entropy}}};
+    const std::string sentences = h.has_sentences() ? fmt::format(", {} sentences", h.sentences) : "";
+    Inspection result{fmt::format("shard      {}\nversion    {}\ntokens     {} ({} bytes each), {} words{}\ndocuments  "
+                                  "{}\nvocabulary {} tokens, hash "
+                                  "{}\nbytes      {}\nevery block's checksum is right\n",
+                                  path.string(), h.version, h.tokens, h.id_bytes, h.words, sentences, h.documents,
+                                  h.vocabulary_size, data::hex(h.vocabulary_hash), h.file_bytes),
+                      {{"kind", "shard"},
+                       {"version", h.version},
+                       {"tokens", h.tokens},
+                       {"words", h.words},
+                       {"documents", h.documents},
+                       {"id_bytes", h.id_bytes},
+                       {"vocabulary_size", h.vocabulary_size},
+                       {"bytes", h.file_bytes},
+                       {"unigram_entropy", h.unigram_entropy}}};
+    if (h.has_sentences()) result.json["sentences"] = h.sentences;
+    return result;
 }
 
 /// A method's table of values of token ids in words: what stays first, and what is dropped first.
