@@ -67,6 +67,7 @@ constexpr OtherName kOtherNames[] = {
     {"max_predictions_per_seq", "data.max_predictions"},
     {"whole_word_mask", "data.whole_word"},
     {"do_whole_word_mask", "data.whole_word"},
+    {"short_seq_prob", "data.short_sequences"},
     {"data_dir", "data.path"},
     {"hidden_size", "model.hidden"},
     {"d_model", "model.hidden"},

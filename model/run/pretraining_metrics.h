@@ -14,7 +14,7 @@ namespace dropforge {
 /// Training steps, up to `step`. The first block is the same, bit for bit, in a run that was killed and resumed and in
 /// one that never was; the second depends on the clock.
 struct StepMetrics {
-    int64_t step = 0, tokens = 0;  // tokens since the start of the run
+    int64_t step = 0, tokens = 0;  // tokens since the start of the run, the padding of pairs included
     double loss = 0;               // nats a masked token; NaN if none could be masked
     double mlm_accuracy = 0;       // share of masked tokens, as every accuracy here
     double lr = 0, grad_norm = 0;  // the norm before clipping

@@ -177,6 +177,29 @@ TEST_CASE("every pair of every epoch is that of BERT's and ALBERT's preparation,
     }
 }
 
+TEST_CASE("a small corpus: how many pairs, random ones and full ones each walk has, to the pair") {
+    // Pinned: other numbers would be other data for a run that goes on.
+    const Data data(documents_with_sentences(20, 120, 12, 8));
+    const PairOptions options{.pairs = Pairs::next_sentence, .length = 32, .short_sequences = 0.1, .seed = 2};
+    PairPlan plan(data.dataset, options);
+    std::string counts, expected;
+    for (uint32_t epoch = 0; epoch < PairPlan::kWalks; ++epoch) {
+        int random = 0, full = 0;
+        for (uint64_t i = 0; i < plan.samples(epoch); ++i) {
+            const SentencePair pair = plan.pair(epoch, i);
+            random += pair.label;
+            full += pair.a.size() + pair.b.size() == 29 ? 1 : 0;
+        }
+        counts += fmt::format("{}/{}/{} ", plan.samples(epoch), random, full);
+        const std::vector<Example> lists = Lists(data.documents, options, epoch).examples();
+        expected +=
+            fmt::format("{}/{}/{} ", lists.size(), std::ranges::count(lists, 1, &Example::label),
+                        std::ranges::count_if(lists, [](const Example& e) { return e.a.size() + e.b.size() == 29; }));
+    }
+    CHECK(counts == "72/33/55 93/59/41 79/46/54 82/49/53 81/45/50 90/63/60 76/40/53 84/50/57 75/37/51 78/42/50 ");
+    CHECK(counts == expected);
+}
+
 TEST_CASE("two documents of one sentence: each pair is theirs, worked out by hand") {
     const Data data({document_of({3}, 100), document_of({4}, 200)});
     LoaderOptions options = loader_options(Pairs::next_sentence, 14, 2);

@@ -47,6 +47,9 @@ void read_all(const Shard& shard) {
     for (const int32_t id : ids)
         fuzzing::hold(id >= 0 && static_cast<uint64_t>(id) < shard.header().vocabulary_size,
                       "ids are of the vocabulary");
+    if (!shard.header().has_sentences()) return;
+    shard.each_sentence(0, shard.tokens(),
+                        [&](uint64_t token) { fuzzing::hold(token < shard.tokens(), "sentences begin at tokens"); });
 }
 
 }  // namespace
