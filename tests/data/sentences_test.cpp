@@ -76,6 +76,11 @@ TEST_CASE("prepare stores where sentences begin, whatever the pieces and shards,
     options.threads = 2;
     CHECK(prepare(options).receipt.sentences->train == expected.size());
 
+    options.out = folder / "by one thread";
+    options.threads = 1;
+    prepare(options);
+    CHECK(contents(folder / "data") == contents(options.out));
+
     const Dataset dataset(folder / "data", Split::train), plain(folder / "plain", Split::train);
     CHECK(!plain.has_sentences());
     CHECK(!Receipt::load(folder / "plain").sentences.has_value());
