@@ -126,7 +126,7 @@ void RunConfig::set(const std::vector<Setting>& settings) {
 
 void RunConfig::go_on_from(const RunConfig& record, const std::string& where) {
     for (const Field& field : fields())
-        if (field.stays && take_derived(field, *this, record)) {
+        if (field.kept_on_resume && take_derived(field, *this, record)) {
             origins[field.key()] = where;
             kept.insert(field.key());
         }
@@ -144,12 +144,12 @@ std::string RunConfig::to_toml() const {
     return text;
 }
 
-std::string RunConfig::difference(const RunConfig& there) const {
+std::string RunConfig::difference(const RunConfig& other) const {
     for (const Field& field : fields()) {
-        const std::string mine = value_text(field, *this), other = value_text(field, there);
-        if (!field.defines(method_entry(train.method)) || mine == other) continue;
-        if (field.stays && is_automatic(field, there)) continue;  // a record that does not say what it came to
-        return fmt::format("{} is {} there and {} here", field.key(), other, mine);
+        const std::string own_value = value_text(field, *this), other_value = value_text(field, other);
+        if (!field.defines(method_entry(train.method)) || own_value == other_value) continue;
+        if (field.kept_on_resume && is_automatic(field, other)) continue;  // a record without the value it resolved to
+        return fmt::format("{} is {} there and {} here", field.key(), other_value, own_value);
     }
     return {};
 }

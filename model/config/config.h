@@ -128,9 +128,9 @@ struct RunConfig {
     /// Every key with its value, also of those that were derived; reads back as an equal configuration.
     std::string to_toml() const;
     /// "" if both define the same run, else the first key that differs and both values: "train.lr is 0.0001 there and
-    /// 0.0002 here" ("here" is *this). Keys that a resumed run may change don't count (data.path, train.steps, eval,
-    /// checkpoint, log), nor those that the method does not read.
-    std::string difference(const RunConfig& there) const;
+    /// 0.0002 here" ("here" is *this, "there" `other`). Keys that a resumed run may change don't count (data.path,
+    /// train.steps, eval, checkpoint, log), nor those that the method does not read.
+    std::string difference(const RunConfig& other) const;
 
     /// Key → "file:line", "--set" or the option, for the keys that were given.
     std::map<std::string, std::string> origins;

@@ -69,12 +69,12 @@ std::vector<Field> training() {
          .name = "micro_batch",
          .slot = [](Config& c) -> Slot { return &c.train.micro_batch; },
          .range = {0, kMany},
-         .stays = true},
+         .kept_on_resume = true},
         {.table = "train",
          .name = "precision",
          .slot = [](Config& c) -> Slot { return choice(c.train.precision); },
          .choices = all(kPrecisionNames),
-         .stays = true},
+         .kept_on_resume = true},
         {.table = "train",
          .name = "gelu_output",
          .slot = [](Config& c) -> Slot { return choice(c.train.gelu_output); },
@@ -90,7 +90,7 @@ std::vector<Field> training() {
              return Derived{&c.train.warmup_steps, c.train.warmup()};
          },
          .range = {0, kMany},
-         .stays = true},
+         .kept_on_resume = true},
         {"train",
          "schedule",
          [](Config& c) -> Slot { return choice(c.train.schedule); },
@@ -106,7 +106,7 @@ std::vector<Field> training() {
     };
 }
 
-/// Keys that methods brought.
+/// The keys of methods.
 std::vector<Field> method_fields() {
     std::vector<Field> fields;
     for (const MethodEntry& method : methods())
@@ -123,7 +123,7 @@ std::vector<Field> method_fields() {
     return fields;
 }
 
-/// What a resumed run may change.
+/// The keys of evaluation, checkpoints and log, which a resumed run may change.
 std::vector<Field> reports() {
     std::vector<Field> fields;
     const auto add = [&](const char* table, const char* name, Slot (*slot)(Config&), Range range) {
@@ -140,7 +140,7 @@ std::vector<Field> reports() {
     return fields;
 }
 
-/// Those of a table that is there already stand at its end.
+/// Adds the field at the end of its table, which may exist already.
 void add_field(std::vector<Field>& fields, const Field& field) {
     const auto last = std::ranges::find_if(fields.rbegin(), fields.rend(),
                                            [&](const Field& f) { return std::string_view(f.table) == field.table; });

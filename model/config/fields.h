@@ -1,4 +1,4 @@
-// The table of a run's keys: parsing, checks, printing and --set of run_config.cpp all come from it.
+// The table of a run's keys: parsing, checks, printing and --set of RunConfig all come from it.
 #pragma once
 
 #include <fmt/format.h>
@@ -22,8 +22,8 @@ struct Field {
     std::vector<const char*> choices = {};  // in the order of the enum
     bool defines_run = true;                // must not change when a run is resumed
     bool of_method = false;                 // it defines the runs of the methods that read its table
-    bool stays = false;                     // a resumed run has its first value: Derived from a key that may change, a
-                                            // choice, the first of which is "auto", or an integer, where 0 is automatic
+    bool kept_on_resume = false;            // a resumed run has the value that it began with: of a Derived key, of a
+                                            // choice whose first is "auto", of an integer whose 0 is automatic
     std::function<void(RunConfig&)> after = {};  // what follows from the new value
 
     std::string key() const { return fmt::format("{}.{}", table, name); }

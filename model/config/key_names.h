@@ -1,4 +1,4 @@
-// What a key that there is not may have been meant as.
+// The key that an unknown one was probably meant to be.
 #pragma once
 
 #include <string>

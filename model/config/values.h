@@ -16,7 +16,7 @@ toml::table parse_value(const Field& field, const RunConfig& config, const std::
 /// Sets the field, what follows from it, and its origin. Throws Error: "where: key: expected …, got …".
 void assign(const Field& field, RunConfig& config, const toml::node& node, const std::string& where);
 
-/// Whether the field is a choice that is "auto" or an integer that is 0, which for fields that stay means: not yet
+/// Whether the field is a choice that is "auto" or an integer that is 0: for fields that are kept on resume, not yet
 /// decided.
 bool is_automatic(const Field& field, const RunConfig& config);
 
@@ -24,7 +24,7 @@ bool is_automatic(const Field& field, const RunConfig& config);
 /// it did.
 bool take_derived(const Field& field, RunConfig& config, const RunConfig& source);
 
-/// As in TOML; "" for a shorthand.
+/// The value as TOML has it; "" for a shorthand.
 std::string value_text(const Field& field, const RunConfig& config);
 
 }  // namespace dropforge::config

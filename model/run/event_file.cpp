@@ -57,8 +57,8 @@ std::string message(uint64_t field, const std::string& bytes) {
     return key(field, kBytes) + varint(bytes.size()) + bytes;
 }
 
-std::string event(double wall_time, int64_t step, const std::string& what) {
-    return key(1, kEightBytes) + raw(wall_time) + key(2, kVarint) + varint(static_cast<uint64_t>(step)) + what;
+std::string event(double wall_time, int64_t step, const std::string& content) {
+    return key(1, kEightBytes) + raw(wall_time) + key(2, kVarint) + varint(static_cast<uint64_t>(step)) + content;
 }
 
 }  // namespace

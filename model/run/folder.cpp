@@ -87,14 +87,15 @@ void require_own_folder(const fs::path& path, const RunRecord& record, bool resu
     require(difference.empty(), "{}: holds another run: {}; choose another --out", name, difference);
 }
 
-/// The newest whole checkpoint before `step`, as advice.
-std::string older_whole(const fs::path& run, int64_t step) {
+/// The newest intact checkpoint before `step`, as advice.
+std::string older_intact(const fs::path& run, int64_t step) {
     auto all = list_checkpoints(run);
     std::erase_if(all, [&](const Checkpoint& checkpoint) { return checkpoint.step >= step; });
     for (auto checkpoint = all.rbegin(); checkpoint != all.rend(); ++checkpoint)
         if (damage(checkpoint->path).empty())
-            return fmt::format("the one of step {} is whole: --resume {}", checkpoint->step, checkpoint->path.string());
-    return "there is no older whole one; start again with another --out";
+            return fmt::format("the one of step {} is intact: --resume {}", checkpoint->step,
+                               checkpoint->path.string());
+    return "there is no older intact one; start again with another --out";
 }
 
 }  // namespace
@@ -125,7 +126,7 @@ std::optional<Checkpoint> find_checkpoint(const fs::path& run, const std::string
     }
     const std::string fault = damage(checkpoint.path);
     require(fault.empty(), "checkpoint of step {} is damaged: {}; {}", checkpoint.step, fault,
-            fault.empty() ? "" : older_whole(run, checkpoint.step));
+            fault.empty() ? "" : older_intact(run, checkpoint.step));
     return checkpoint;
 }
 
@@ -218,13 +219,13 @@ void RunFolder::remove_unfinished(const fs::path& folder) {
 
 void RunFolder::prune(int64_t keep_last, int64_t keep_every) {
     const auto all = list_checkpoints(path_);
-    const auto whole = std::find_if(all.rbegin(), all.rend(),
-                                    [](const Checkpoint& checkpoint) { return missing_part(checkpoint.path).empty(); });
-    const int64_t newest_whole = whole == all.rend() ? -1 : whole->step;
+    const auto complete = std::find_if(
+        all.rbegin(), all.rend(), [](const Checkpoint& checkpoint) { return missing_part(checkpoint.path).empty(); });
+    const int64_t newest_complete = complete == all.rend() ? -1 : complete->step;
     for (size_t i = 0; i < all.size(); ++i) {
         const bool among_last = static_cast<int64_t>(all.size() - i) <= keep_last;
         const bool for_good = keep_every > 0 && all[i].step % keep_every == 0;
-        if (among_last || for_good || all[i].step == newest_whole) continue;
+        if (among_last || for_good || all[i].step == newest_complete) continue;
         // Gone at once under its own name, so that a kill in the middle leaves no half checkpoint.
         const fs::path hidden = hidden_name(path_ / kCheckpoints, all[i].step);
         try {
@@ -240,13 +241,13 @@ void RunFolder::prune(int64_t keep_last, int64_t keep_every) {
 CheckpointWriter::CheckpointWriter(const RunFolder& run, int64_t step)
     : checkpoint_{step, run.path() / kCheckpoints / step_name(step)},
       temporary_(hidden_name(run.path() / kCheckpoints, step)) {
-    std::error_code ignored;  // what stays makes mkdir fail, which never takes a folder that is there
+    std::error_code ignored;  // mkdir fails if the folder still exists
     fs::remove_all(temporary_, ignored);
     require(mkdir(temporary_.c_str(), 0777) == 0, "{}: cannot create: {}", temporary_.string(), std::strerror(errno));
 }
 
 CheckpointWriter::~CheckpointWriter() {
-    std::error_code ignored;  // the next start removes what stays
+    std::error_code ignored;  // the next start removes the rest
     if (!temporary_.empty()) fs::remove_all(temporary_, ignored);
 }
 

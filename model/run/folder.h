@@ -1,4 +1,4 @@
-// The folder of a run: one run, one process, and checkpoints that are whole or absent.
+// The folder of a run: one run, one process, and checkpoints that are intact or absent.
 //   config.toml   metrics.jsonl   events.out.tfevents.*   .lock
 //   checkpoints/step-00001000/   checkpoints/.step-00002000.tmp<pid>/   checkpoints/set-aside-step-00003000/
 #pragma once
@@ -26,8 +26,8 @@ struct Checkpoint {
 std::vector<Checkpoint> list_checkpoints(const fs::path& run);
 
 /// The checkpoint to go on from. `which`: "auto" is the newest of the run, none if there is none yet; else the path of
-/// a checkpoint. Every byte is checked: a damaged one throws Error with file, offset, checksums, and the newest whole
-/// older one as --resume PATH.
+/// a checkpoint. Every byte is checked: a damaged one throws Error with file, offset, checksums, and the newest intact
+/// one before it as --resume PATH.
 std::optional<Checkpoint> find_checkpoint(const fs::path& run, const std::string& which);
 
 /// The configuration that a run folder was last used with; none if it holds no run yet. Throws Error if it was damaged.
@@ -62,7 +62,7 @@ class RunFolder {
     /// Removes all but the newest `keep_last` checkpoints and those at multiples of `keep_every` (0: none). The newest
     /// that has all its parts always stays.
     void prune(int64_t keep_last, int64_t keep_every);
-    /// What could not be removed, once each: the run goes on without.
+    /// Texts of what could not be removed, once each: no reason for the run to stop.
     std::vector<std::string> take_notes() { return std::exchange(notes_, {}); }
 
   private:

@@ -28,64 +28,70 @@ RunConfig resumed_config(const PretrainOptions& options) {
 }
 
 /// The weights come from one place.
-void check_initial(const PretrainOptions& o) {
-    require(o.initial.empty() || o.config.model.init == InitialWeights::normal,
+void check_initial(const PretrainOptions& options) {
+    require(options.initial.empty() || options.config.model.init == InitialWeights::normal,
             "{} is \"mimetic\", but --init takes the weights of {}: with --init, --set model.init=normal",
-            o.config.named("model.init"), o.initial.string());
+            options.config.named("model.init"), options.initial.string());
 }
 
-void check_profile(const PretrainOptions& o, const RunPlan& plan) {
-    if (o.profile_first == 0) return;
+RunConfig completed(RunConfig config, const data::Dataset& dataset, const data::Vocabulary& vocabulary) {
+    take_vocabulary(config, dataset, vocabulary);
+    return config;
+}
+
+void check_profile(const PretrainOptions& options, const RunPlan& plan) {
+    if (options.profile_first == 0) return;
     require(plan.device.kind == "cuda",
             "--profile-steps needs --device cuda: it is for the profilers of GPUs (--trace is for the CPU too)");
-    require(o.profile_last <= plan.config.train.steps, "--profile-steps {}:{}: the run has {} steps", o.profile_first,
-            o.profile_last, plan.config.train.steps);
+    require(options.profile_last <= plan.config.train.steps, "--profile-steps {}:{}: the run has {} steps",
+            options.profile_first, options.profile_last, plan.config.train.steps);
 }
 
 }  // namespace
 
-RunInputs::RunInputs(RunConfig config, const Device& device)
+RunInputs::RunInputs(const RunConfig& config, const Device& device)
     : training(data_folder(config), data::Split::train),
       validation(config.data.path, data::Split::validation),
       vocabulary(data::Vocabulary::load(training.vocabulary_path())),
-      plan((take_vocabulary(config, training, vocabulary), config), device) {
+      plan(completed(config, training, vocabulary), device) {
     if (config.data.pairs != data::Pairs::none) {
         data::require_pairs(training);
     } else {
         require(training.sequences(config.data.sequence) > 0,
-                "{}: the training split has less than one sequence of {} tokens", config.data.path,
+                "{}: the training split has less than one sequence of {} tokens", plan.config.data.path,
                 config.data.sequence);
     }
 }
 
 bool RunInputs::has_validation() const {
-    const DataOptions& o = plan.config.data;
-    return o.pairs != data::Pairs::none ? validation.documents() >= 2 : validation.sequences(o.sequence) > 0;
+    const DataOptions& options = plan.config.data;
+    if (options.pairs != data::Pairs::none) return validation.documents() >= 2;
+    return validation.sequences(options.sequence) > 0;
 }
 
 RunSchedule RunInputs::schedule() const {
-    const RunConfig& c = plan.config;
-    return {.steps = c.train.steps,
-            .log_every = c.log.every,
-            .evaluate_every = has_validation() ? c.eval.every : 0,
-            .checkpoint_every = c.checkpoint.every,
-            .keep_last = c.checkpoint.keep_last,
-            .keep_every = c.checkpoint.keep_every,
-            .tensorboard = c.log.tensorboard};
+    const RunConfig& config = plan.config;
+    return {.steps = config.train.steps,
+            .log_every = config.log.every,
+            .evaluate_every = has_validation() ? config.eval.every : 0,
+            .checkpoint_every = config.checkpoint.every,
+            .keep_last = config.checkpoint.keep_last,
+            .keep_every = config.checkpoint.keep_every,
+            .tensorboard = config.log.tensorboard};
 }
 
 data::LoaderOptions RunInputs::loader_options() const {
-    const RunConfig& c = plan.config;
-    return {.seed = static_cast<uint64_t>(c.train.seed),
-            .batch = c.train.batch,
-            .length = c.data.sequence,
-            .max_predictions = c.data.predictions(),
-            .mask_probability = c.data.mask_probability,
+    const RunConfig& config = plan.config;
+    return {.seed = static_cast<uint64_t>(config.train.seed),
+            .batch = config.train.batch,
+            .length = config.data.sequence,
+            .max_predictions = config.data.predictions(),
+            .mask_probability = config.data.mask_probability,
             .mask_token_share = plan.method->mask_token_share(),
-            .dynamic = c.data.masking == Masking::dynamic,
-            .whole_word = c.data.whole_word,
-            .pairs = c.data.pairs,
-            .short_sequences = c.data.short_sequences};
+            .dynamic = config.data.masking == Masking::dynamic,
+            .whole_word = config.data.whole_word,
+            .pairs = config.data.pairs,
+            .short_sequences = config.data.short_sequences};
 }
 
 RunInputs open_inputs(const PretrainOptions& options) {

@@ -15,7 +15,7 @@ struct RunInputs {
     RunPlan plan;
 
     /// `config` with data.path.
-    RunInputs(RunConfig config, const Device& device);
+    RunInputs(const RunConfig& config, const Device& device);
 
     /// Whether the validation split has a sequence, or a pair, to evaluate on.
     bool has_validation() const;

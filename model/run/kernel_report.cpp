@@ -23,7 +23,7 @@ constexpr std::array kLibraries = {Library{"cublaslt", "gemm", "cuBLASLt"}, Libr
 
 std::vector<std::string> requirement_names() {
     std::vector<std::string> names = {"cuda", "bf16"};
-    for (const Library& l : kLibraries) names.emplace_back(l.name);
+    for (const Library& library : kLibraries) names.emplace_back(library.name);
     return names;
 }
 
@@ -42,19 +42,19 @@ void check_requirements(const std::vector<std::string>& required, const RunPlan&
 }
 
 void check_requirements(const std::vector<std::string>& required, const std::vector<kernels::KernelChoice>& choices) {
-    for (const Library& l : kLibraries) {
-        if (std::ranges::count(required, l.name) == 0) continue;
-        for (const kernels::KernelChoice& c : choices)
-            require(!c.operation.starts_with(l.operations) || c.library.starts_with(l.library),
-                    "--require {}: {} is served by {}: {}", l.name, c.operation, c.library, c.reason);
+    for (const auto& [name, operations, library] : kLibraries) {
+        if (std::ranges::count(required, name) == 0) continue;
+        for (const kernels::KernelChoice& choice : choices)
+            require(!choice.operation.starts_with(operations) || choice.library.starts_with(library),
+                    "--require {}: {} is served by {}: {}", name, choice.operation, choice.library, choice.reason);
     }
 }
 
 std::string kernel_table(std::vector<kernels::KernelChoice> choices) {
     std::ranges::sort(choices, {}, &kernels::KernelChoice::operation);
     std::string text = "operation\tlibrary\tkernel\treason\n";
-    for (const kernels::KernelChoice& c : choices)
-        text += fmt::format("{}\t{}\t{}\t{}\n", c.operation, c.library, c.kernel, c.reason);
+    for (const auto& [operation, library, kernel, reason] : choices)
+        text += fmt::format("{}\t{}\t{}\t{}\n", operation, library, kernel, reason);
     return text;
 }
 

@@ -30,7 +30,7 @@ bool is_valid(const RunConfig& config) {
     }
 }
 
-/// One sequence at a time.
+/// Whether the run of a plan fits with that setting and one sequence at a time.
 bool fits(const RunPlan& plan, const std::string& setting) {
     RunConfig config = plan.config;
     config.set({Setting::parse(setting), {.key = "train.micro_batch", .value = "1"}});
@@ -41,11 +41,11 @@ bool fits(const RunPlan& plan, const std::string& setting) {
 
 std::set<int64_t> lengths(const RunConfig& config) {
     std::set<int64_t> lengths{config.data.sequence};
-    for (int64_t s = kShortest; s <= config.model.max_positions; s *= 2) lengths.insert(s);
+    for (int64_t length = kShortest; length <= config.model.max_positions; length *= 2) lengths.insert(length);
     return lengths;
 }
 
-MemoryRow row(RunConfig config, const std::vector<bool>& switches, int64_t memory) {
+MemoryRow memory_row(RunConfig config, const std::vector<bool>& switches, int64_t memory) {
     config.train.micro_batch = 0;
     const RunPlan plan(config, imaginary_device(memory));
     const bool fits = plan.memory_bytes() <= memory;
@@ -69,11 +69,12 @@ std::vector<int64_t> divisors(int64_t number) {
 }
 
 std::string what_would_fit(const RunPlan& plan) {
-    const RunConfig& c = plan.config;
+    const RunConfig& config = plan.config;
     std::vector<std::string> ways;
     /// The first that fits of settings that become smaller and smaller.
     const auto offer = [&](const std::vector<std::string>& settings) {
-        const auto found = std::ranges::find_if(settings, [&](const std::string& s) { return fits(plan, s); });
+        const auto found =
+            std::ranges::find_if(settings, [&](const std::string& setting) { return fits(plan, setting); });
         if (found != settings.end()) ways.push_back(*found);
     };
     const auto halves = [](const char* key, int64_t from, int64_t to) {
@@ -83,10 +84,10 @@ std::string what_would_fit(const RunPlan& plan) {
     };
     std::vector<std::string> presets;
     for (const std::string& name : BertConfig::preset_names())
-        if (BertConfig::preset(name).parameter_count() < c.model.parameter_count())
+        if (BertConfig::preset(name).parameter_count() < config.model.parameter_count())
             presets.insert(presets.begin(), "model.preset=" + name);
-    offer(halves("data.sequence", c.data.sequence, 8));
-    offer(halves("train.batch", c.train.batch, 1));
+    offer(halves("data.sequence", config.data.sequence, 8));
+    offer(halves("train.batch", config.train.batch, 1));
     offer(presets);
     return fmt::format("{}", fmt::join(ways, " or "));
 }
@@ -107,7 +108,7 @@ std::vector<MemoryRow> memory_table(const RunConfig& given, int64_t memory) {
                         switches.push_back((chosen >> i & 1) != 0);
                         config.set({{.key = keys[i], .value = switches[i] ? "true" : "false"}});
                     }
-                    if (is_valid(config)) rows.push_back(row(config, switches, memory));
+                    if (is_valid(config)) rows.push_back(memory_row(config, switches, memory));
                 }
     return rows;
 }
@@ -116,36 +117,36 @@ std::string memory_text(const RunConfig& config, const std::vector<MemoryRow>& r
     std::string names;
     for (const char* key : method_entry(config.train.method).memory_switches)
         names += fmt::format("  {:<9}", std::string_view(key).substr(std::string_view(key).find('.') + 1));
-    std::string s = fmt::format(
+    std::string text = fmt::format(
         "Largest micro-batch of a batch of {} in {:.0f} MB (a GPU holds some 540 MB of kernels and their scratch "
         "beside it)\n"
         "{:>8}  {:<9}  {:<11}{}  {:>11}  {:>9}\n",
         config.train.batch, static_cast<double>(memory) / 1e6, "sequence", "precision", "gelu_output", names,
         "micro_batch", "MB");
-    for (const MemoryRow& r : rows) {
+    for (const MemoryRow& row : rows) {
         std::string switches;
-        for (const bool on : r.switches) switches += fmt::format("  {:<9}", on);
-        s += fmt::format("{:>8}  {:<9}  {:<11}{}  {:>11}  {:>9.0f}\n", r.sequence, name_of(r.precision),
-                         r.keep_gelu ? "keep" : "recompute", switches,
-                         r.micro_batch == 0 ? "none fits" : std::to_string(r.micro_batch),
-                         static_cast<double>(r.memory_bytes) / 1e6);
+        for (const bool on : row.switches) switches += fmt::format("  {:<9}", on);
+        text += fmt::format("{:>8}  {:<9}  {:<11}{}  {:>11}  {:>9.0f}\n", row.sequence, name_of(row.precision),
+                            row.keep_gelu ? "keep" : "recompute", switches,
+                            row.micro_batch == 0 ? "none fits" : std::to_string(row.micro_batch),
+                            static_cast<double>(row.memory_bytes) / 1e6);
     }
-    return s;
+    return text;
 }
 
 nlohmann::ordered_json memory_json(const RunConfig& config, const std::vector<MemoryRow>& rows) {
     auto list = nlohmann::ordered_json::array();
-    for (const MemoryRow& r : rows) {
-        nlohmann::ordered_json json = {{"sequence", r.sequence},
-                                       {"precision", name_of(r.precision)},
-                                       {"gelu_output", r.keep_gelu ? "keep" : "recompute"}};
-        for (size_t i = 0; i < r.switches.size(); ++i) {
+    for (const MemoryRow& row : rows) {
+        nlohmann::ordered_json json = {{"sequence", row.sequence},
+                                       {"precision", name_of(row.precision)},
+                                       {"gelu_output", row.keep_gelu ? "keep" : "recompute"}};
+        for (size_t i = 0; i < row.switches.size(); ++i) {
             std::string key = method_entry(config.train.method).memory_switches[i];  // sctd.recompute
             std::ranges::replace(key, '.', '_');
-            json[key] = static_cast<bool>(r.switches[i]);
+            json[key] = static_cast<bool>(row.switches[i]);
         }
-        json["micro_batch"] = r.micro_batch;
-        json["memory_bytes"] = r.memory_bytes;
+        json["micro_batch"] = row.micro_batch;
+        json["memory_bytes"] = row.memory_bytes;
         list.push_back(std::move(json));
     }
     return list;

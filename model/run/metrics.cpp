@@ -24,8 +24,8 @@ struct Lines {
     std::string kept, later;
 };
 
-/// The lines of `text` up to and with step `last`, and those of later steps. The last line may be torn, by a kill in
-/// the middle of its write: it is neither.
+/// The lines of `text` up to and with step `last`, and those of later steps. A last line that a kill in the middle of
+/// its write cut short is neither.
 Lines split(std::string_view text, int64_t last, const std::string& where) {
     Lines lines;
     for (int64_t line_number = 1; !text.empty(); ++line_number) {
@@ -33,9 +33,9 @@ Lines split(std::string_view text, int64_t last, const std::string& where) {
         const std::string_view line = text.substr(0, end);
         text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
         const Json json = Json::parse(line, nullptr, false);
-        const bool whole = json.is_object() && json.contains("step") && json["step"].is_number_integer();
-        if (!whole && text.empty()) break;
-        require(whole, "{}:{}: expected a JSON object with a step, got {}", where, line_number, line.substr(0, 80));
+        const bool valid = json.is_object() && json.contains("step") && json["step"].is_number_integer();
+        if (!valid && text.empty()) break;
+        require(valid, "{}:{}: expected a JSON object with a step, got {}", where, line_number, line.substr(0, 80));
         std::string& part = json["step"].get<int64_t>() <= last ? lines.kept : lines.later;
         part.append(line).append("\n");
     }

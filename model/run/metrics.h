@@ -97,7 +97,7 @@ class ProgressLine {
 
     /// On a terminal each call is shown, elsewhere only those at a log interval.
     void show(const StepProgress& progress, bool log_interval);
-    /// A line of its own, e.g. an evaluation or a saved checkpoint; a progress line on a terminal stays whole.
+    /// A line of its own, e.g. an evaluation or a saved checkpoint; it begins below the progress line of a terminal.
     void note(const std::string& text);
     /// Ends the line on a terminal.
     void finish();

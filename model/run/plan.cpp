@@ -16,7 +16,7 @@ constexpr double kMega = 1e6;
 
 double mega(int64_t bytes) { return static_cast<double>(bytes) / kMega; }
 
-/// Those that the run has.
+/// The kinds of step that the run has.
 std::vector<StepKind> kinds_of(const Method& method) {
     std::vector<StepKind> kinds;
     for (uint32_t i = 0; i < method.kinds().size(); ++i)
@@ -39,28 +39,28 @@ Heads heads_of(const RunConfig& config) {
 /// Values of all parameters.
 int64_t value_count(const Parameters& parameters) {
     int64_t count = 0;
-    for (const HfTensor& t : parameters.tensors()) count += t.shape.size();
+    for (const HfTensor& tensor : parameters.tensors()) count += tensor.shape.size();
     return count;
 }
 
 StepOptions step_options(const RunPlan& plan) {
-    const RunConfig& c = plan.config;
-    const TrainOptions& t = c.train;
-    return {.batch = t.batch,
-            .micro_batch = t.micro_batch,
-            .sequence = c.data.sequence,
-            .masked = c.data.predictions(),
-            .types = has_pairs(c),
-            .lengths = has_pairs(c),
-            .heads = loss_heads(c),
+    const RunConfig& config = plan.config;
+    const TrainOptions& train = config.train;
+    return {.batch = train.batch,
+            .micro_batch = train.micro_batch,
+            .sequence = config.data.sequence,
+            .masked = config.data.predictions(),
+            .types = has_pairs(config),
+            .lengths = has_pairs(config),
+            .heads = loss_heads(config),
             .dtype = plan.precision.dtype,
-            .optimizer = t.optimizer == OptimizerKind::lamb ? ops::Optimizer::lamb : ops::Optimizer::adamw,
-            .weight_decay = static_cast<float>(t.weight_decay),
-            .beta1 = static_cast<float>(t.beta1),
-            .beta2 = static_cast<float>(t.beta2),
-            .epsilon = static_cast<float>(t.epsilon),
-            .clip = static_cast<float>(t.clip),
-            .seed = static_cast<uint64_t>(t.seed),
+            .optimizer = train.optimizer == OptimizerKind::lamb ? ops::Optimizer::lamb : ops::Optimizer::adamw,
+            .weight_decay = static_cast<float>(train.weight_decay),
+            .beta1 = static_cast<float>(train.beta1),
+            .beta2 = static_cast<float>(train.beta2),
+            .epsilon = static_cast<float>(train.epsilon),
+            .clip = static_cast<float>(train.clip),
+            .seed = static_cast<uint64_t>(train.seed),
             .method = plan.method,
             .kinds = plan.kinds};
 }
@@ -71,13 +71,13 @@ RunConfig validated(RunConfig config) {
 }
 
 /// Ids, labels, positions and weights of the batches that the loader keeps; of pairs types, lengths and labels too.
-int64_t batch_bytes(const RunConfig& c) {
+int64_t batch_bytes(const RunConfig& config) {
     constexpr int64_t kBatches = 6;  // the loader's ring and an evaluation's
-    const int64_t of_pairs = has_pairs(c) ? c.data.sequence + 2 : 0;
-    return kBatches * c.train.batch * (c.data.sequence + 3 * c.data.predictions() + of_pairs) * 4;
+    const int64_t of_pairs = has_pairs(config) ? config.data.sequence + 2 : 0;
+    return kBatches * config.train.batch * (config.data.sequence + 3 * config.data.predictions() + of_pairs) * 4;
 }
 
-/// The one that asks for it.
+/// The precision that asks for a dtype.
 Precision precision_of(DType dtype) {
     return dtype == DType::f32 ? Precision::f32 : dtype == DType::bf16 ? Precision::bf16 : Precision::fp16;
 }
@@ -175,8 +175,8 @@ double RunPlan::flops_per_sequence(StepKind kind) const {
 
 double RunPlan::flops_per_sequence() const {
     double sum = 0;
-    for (const StepPrograms::Passes& p : programs->passes)
-        sum += flops_per_sequence(p.kind) * static_cast<double>(method->count(p.kind));
+    for (const StepPrograms::Passes& passes : programs->passes)
+        sum += flops_per_sequence(passes.kind) * static_cast<double>(method->count(passes.kind));
     return sum / static_cast<double>(config.train.steps);
 }
 
@@ -186,14 +186,14 @@ std::string RunPlan::flops_by_kind() const {
     constexpr size_t kShown = 4;
     const std::vector<StepPrograms::Passes>& passes = programs->passes;
     if (passes.size() == 1) return {};
-    std::string s;
+    std::string list;
     for (size_t i = 0; i < passes.size(); ++i) {
-        if (passes.size() > kShown && i == 2) s += ", …";
+        if (passes.size() > kShown && i == 2) list += ", …";
         if (passes.size() > kShown && i >= 2 && i + 1 < passes.size()) continue;
-        s += fmt::format("{}{} {:.2f}", s.empty() ? " (" : ", ", method->kind_name(passes[i].kind),
-                         flops_per_sequence(passes[i].kind) / 1e9);
+        list += fmt::format("{}{} {:.2f}", list.empty() ? " (" : ", ", method->kind_name(passes[i].kind),
+                            flops_per_sequence(passes[i].kind) / 1e9);
     }
-    return s + ')';
+    return list + ')';
 }
 
 std::string RunPlan::precision_note() const {
@@ -205,31 +205,32 @@ std::string RunPlan::precision_note() const {
 }
 
 std::string RunPlan::text() const {
-    const BertConfig& m = config.model;
-    const TrainOptions& t = config.train;
-    std::string s;
-    s += fmt::format("model      {} layers, hidden {}, {} heads, vocabulary {}: {:.2f} M parameters\n", m.layers,
-                     m.hidden, m.heads, m.vocabulary, static_cast<double>(value_count(parameters)) / kMega);
-    s += fmt::format("device     {}: {}\n", device.kind, device.text);
-    s += fmt::format("precision  {}\n", precision.reason);
-    s += fmt::format("step       {} sequences of {} tokens, {} masked each, {} at a time{}; {} steps, {}, lr {}\n",
-                     t.batch, config.data.sequence, config.data.predictions(), t.micro_batch,
-                     automatic_micro_batch && t.micro_batch < t.batch ? ", as many as fit into memory" : "", t.steps,
-                     t.optimizer == OptimizerKind::lamb ? "LAMB" : "AdamW", t.lr);
+    const BertConfig& model = config.model;
+    const TrainOptions& train = config.train;
+    std::string lines;
+    lines +=
+        fmt::format("model      {} layers, hidden {}, {} heads, vocabulary {}: {:.2f} M parameters\n", model.layers,
+                    model.hidden, model.heads, model.vocabulary, static_cast<double>(value_count(parameters)) / kMega);
+    lines += fmt::format("device     {}: {}\n", device.kind, device.text);
+    lines += fmt::format("precision  {}\n", precision.reason);
+    lines += fmt::format("step       {} sequences of {} tokens, {} masked each, {} at a time{}; {} steps, {}, lr {}\n",
+                         train.batch, config.data.sequence, config.data.predictions(), train.micro_batch,
+                         automatic_micro_batch && train.micro_batch < train.batch ? ", as many as fit into memory" : "",
+                         train.steps, train.optimizer == OptimizerKind::lamb ? "LAMB" : "AdamW", train.lr);
     if (has_pairs(config))
-        s += fmt::format("pairs      {}\n", config.data.pairs == data::Pairs::next_sentence
-                                                ? "half with a random next sentence"
-                                                : "half of them swapped");
-    s += fmt::format("method     {}\n", method->text());
-    s += fmt::format("FLOPs      {:.2f} G a sequence{}, {:.1f} G a step\n", flops_per_sequence() / 1e9, flops_by_kind(),
-                     flops_per_sequence() * static_cast<double>(t.batch) / 1e9);
-    s += fmt::format(
+        lines += fmt::format("pairs      {}\n", config.data.pairs == data::Pairs::next_sentence
+                                                    ? "half with a random next sentence"
+                                                    : "half of them swapped");
+    lines += fmt::format("method     {}\n", method->text());
+    lines += fmt::format("FLOPs      {:.2f} G a sequence{}, {:.1f} G a step\n", flops_per_sequence() / 1e9,
+                         flops_by_kind(), flops_per_sequence() * static_cast<double>(train.batch) / 1e9);
+    lines += fmt::format(
         "memory     parameters and optimizer {:.1f} MB, activations {:.1f} MB (lower bound {:.1f}), batches {:.1f} "
         "MB{}; {} available\n",
         mega(state_bytes(parameters, precision.dtype)), mega(arena_bytes()),
         mega(std::max(programs->arena_lower_bound(), evaluation.plan.lower_bound)), mega(batch_bytes(config)),
         reserve_text(), available_text());
-    return s;
+    return lines;
 }
 
 nlohmann::ordered_json RunPlan::json() const {

@@ -86,7 +86,7 @@ PlateauWatch::PlateauWatch(const TrainOptions& train, double unigram_entropy, in
       since_(std::max(train.warmup(), step)) {}
 
 bool PlateauWatch::stands(int64_t step, double loss) {
-    if (!(loss >= line_)) since_ = std::max(since_, step);  // nor does it stand where there is none
+    if (!(loss >= line_)) since_ = std::max(since_, step);  // also for a loss that is NaN
     return step - since_ >= patience_;
 }
 
@@ -103,7 +103,8 @@ std::string plateau_text(const TrainOptions& train, double loss, double unigram_
                          const DataSigns& signs) {
     std::vector<std::string> causes, ruled_out;
     const auto weigh = [&](bool is_cause, std::string text) {
-        (is_cause ? causes : ruled_out).push_back(std::move(text));
+        std::vector<std::string>& list = is_cause ? causes : ruled_out;
+        list.push_back(std::move(text));
     };
     weigh(signs.unknown > kMuchUnknown, fmt::format("unknown tokens ({:.1f} % are [UNK])", 100 * signs.unknown));
     weigh(signs.repeated > kMuchRepeated, fmt::format("repeated documents ({:.0f} %)", 100 * signs.repeated));

@@ -17,7 +17,7 @@ class PlateauWatch {
     /// `unigram_entropy`: nats, Dataset::unigram_entropy(). `step`: the last one done before.
     PlateauWatch(const TrainOptions& train, double unigram_entropy, int64_t step);
 
-    /// The mean loss of the steps up to `step` since the call before.
+    /// Whether it is to be said now. `loss`: the mean of the steps since the call before, up to `step`.
     bool stands(int64_t step, double loss);
     /// The step from which on it stood.
     int64_t since() const { return since_; }
@@ -27,10 +27,10 @@ class PlateauWatch {
     int64_t patience_, since_;
 };
 
-/// What a split's beginning (up to 2^21 tokens) says of the causes that lie in data.
+/// What the first tokens (up to 2^21) of a split say of causes that lie in the data.
 struct DataSigns {
     double unknown = 0;   // share of [UNK], of all the data
-    double repeated = 0;  // share of the tokens that are in documents, of 4 tokens or more, that were there before
+    double repeated = 0;  // share of the tokens that are in documents, of 4 tokens or more, that had occurred before
     /// Nats that a word's last token tells of the next word's first: mutual information, less what chance gives (that
     /// of the same tokens shuffled). English has more than ½, shuffled words have none.
     double order = 0;

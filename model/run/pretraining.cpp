@@ -48,7 +48,7 @@ class Pretraining : public TrainingTask {
     std::vector<Executor*> executors() override { return step_.executors(); }
     void profile(bool on) override { step_.profile(on); }
 
-    /// After the last step; NaN if there was none.
+    /// The last one of this process; NaN if there was none.
     const EvaluationResult& last_evaluation() const { return last_evaluation_; }
 
   private:
@@ -135,7 +135,7 @@ void Pretraining::require_tokenizer(const fs::path& model) {
     note(require_same_tokenizer(model, config_.data.path, inputs_.vocabulary, inputs_.training.normalization()));
 }
 
-/// As they are before the first step.
+/// Sets the states of the method to what they are before the first step.
 void Pretraining::set_method_states() {
     const TokenCounts counts = [this] { return data::token_counts(inputs_.training); };
     for (const MethodState& state : plan_.method->states())
@@ -177,20 +177,21 @@ StepOutcome Pretraining::collect() {
 }
 
 StepProgress Pretraining::progress(const TrainingSpeed& speed) const {
-    const StepMetrics m = step_metrics(plan_, last_, state_.interval, speed);
-    return {.loss = m.loss,
+    const StepMetrics metrics = step_metrics(plan_, last_, state_.interval, speed);
+    return {.loss = metrics.loss,
             .unigram_entropy = inputs_.training.unigram_entropy(),
-            .accuracy = m.mlm_accuracy,
-            .nsp_accuracy = m.extras.has("nsp_accuracy") ? std::optional(m.extras["nsp_accuracy"]) : std::nullopt,
-            .lr = m.lr,
-            .sequences_per_second = m.sequences_per_second};
+            .accuracy = metrics.mlm_accuracy,
+            .nsp_accuracy =
+                metrics.extras.has("nsp_accuracy") ? std::optional(metrics.extras["nsp_accuracy"]) : std::nullopt,
+            .lr = metrics.lr,
+            .sequences_per_second = metrics.sequences_per_second};
 }
 
 MetricsLine Pretraining::end_interval(const TrainingSpeed& speed) {
-    const StepMetrics m = step_metrics(plan_, last_, state_.interval, speed);
+    const StepMetrics metrics = step_metrics(plan_, last_, state_.interval, speed);
     state_.interval = {};
-    if (plateau_ && plateau_->stands(m.step, m.loss)) explain_plateau(m.loss);
-    return m;
+    if (plateau_ && plateau_->stands(metrics.step, metrics.loss)) explain_plateau(metrics.loss);
+    return metrics;
 }
 
 /// Reads some of the data.
@@ -204,18 +205,19 @@ void Pretraining::explain_plateau(double loss) {
 
 void Pretraining::evaluate(MetricsLog& log) {
     const double start = monotonic_seconds();
-    const EvaluationResult r = evaluator_->run(*evaluation_);
+    const EvaluationResult result = evaluator_->run(*evaluation_);
     log.write(EvalMetrics{.step = state_.step,
-                          .eval_loss = r.loss,
-                          .eval_accuracy = r.accuracy,
-                          .pairs = r.pairs,
+                          .eval_loss = result.loss,
+                          .eval_accuracy = result.accuracy,
+                          .pairs = result.pairs,
                           .time = unix_seconds(),
                           .eval_seconds = monotonic_seconds() - start});
     line_.note(fmt::format(
-        "step {}  validation: loss {:.4f}, accuracy {:.4f} (most frequent token: {:.4f}){}", state_.step, r.loss,
-        r.accuracy, inputs_.validation.top_token_share(),
-        r.pairs ? fmt::format("; pairs: loss {:.4f}, accuracy {:.4f}", r.pairs->loss, r.pairs->accuracy) : ""));
-    last_evaluation_ = r;
+        "step {}  validation: loss {:.4f}, accuracy {:.4f} (most frequent token: {:.4f}){}", state_.step, result.loss,
+        result.accuracy, inputs_.validation.top_token_share(),
+        result.pairs ? fmt::format("; pairs: loss {:.4f}, accuracy {:.4f}", result.pairs->loss, result.pairs->accuracy)
+                     : ""));
+    last_evaluation_ = result;
 }
 
 double Pretraining::measure_gemm_peak() const {

@@ -26,9 +26,8 @@ struct PretrainResult {
 /// The plan of such a run, for a report; nothing is written. `config` with data.path. Throws Error for bad input.
 RunPlan plan_pretraining(const RunConfig& config, const Device& device);
 
-/// Runs to config.train.steps; says so if the run is there already. Notes and progress go to stderr. Throws Error for
-/// bad input, a run that does not fit (a new folder is not left behind), a loss that is not finite (naming the step;
-/// the last checkpoint stays); Interrupted after a signal, when the step is finished and a checkpoint written.
+/// Trains to config.train.steps, or notes that the run has done them. Notes and progress go to stderr. Throws Error for
+/// bad input, a run that does not fit (a new folder is removed again), and whatever TrainingRun::train() throws for.
 PretrainResult pretrain(const PretrainOptions& options);
 
 }  // namespace dropforge

@@ -84,7 +84,7 @@ void TrainingRun::require_finite(const char* what, double value, int64_t step) c
             last_checkpoint_text());
 }
 
-/// Of a run that stops.
+/// For errors that end the run: whether there is a checkpoint to go on from.
 std::string TrainingRun::last_checkpoint_text() const {
     return checkpoint_.empty() ? "has no checkpoint" : "its last checkpoint stays: " + checkpoint_.string();
 }
@@ -163,10 +163,10 @@ void TrainingRun::trace() {
     const std::vector<Executor*> executors = task_.executors();
     const int64_t done = step_ - first_;
     if (done == 0)
-        for (Executor* e : executors) e->clock(true, true);
+        for (Executor* executor : executors) executor->clock(true, true);
     if (done < options_.trace_steps) return;
     write_trace(folder_.path() / "trace.json", std::vector<const Executor*>(executors.begin(), executors.end()));
-    for (Executor* e : executors) e->clock(false);
+    for (Executor* executor : executors) executor->clock(false);
 }
 
 /// Turns the profiler on before the first step it is to see, and off after the last.

@@ -201,7 +201,7 @@ TEST_CASE("a run's data are known by what they are, wherever they lie and howeve
         succeed(pretrain_arguments(moved, place.folder / "caf\xe9", 2) + Arguments{"--json"}).out));
 }
 
-TEST_CASE("a damaged checkpoint is refused; the older whole one that is offered goes on") {
+TEST_CASE("a damaged checkpoint is refused; the older intact one that is offered goes on") {
     const Place place;
     const auto command = place.command(6, {"--set", "checkpoint.every=2"});
     succeed(place.command(4, {"--set", "checkpoint.every=2"}));
@@ -227,7 +227,7 @@ TEST_CASE("a damaged checkpoint is refused; the older whole one that is offered 
 
     flip_bit(place.checkpoint(4) / "config.json", 5);
     flip_bit(place.checkpoint(6) / "config.json", 5);
-    check_refused(place.command(8), 1, {"step 6 is damaged", "no older whole one"});
+    check_refused(place.command(8), 1, {"step 6 is damaged", "no older intact one"});
 }
 
 TEST_CASE("damaged data: the file, the place and the checksums; a run of that data keeps what it had") {

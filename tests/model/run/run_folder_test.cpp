@@ -115,7 +115,7 @@ TEST_CASE("a flipped bit at any of 300 random places, in any file, is found") {
     CHECK(damage(path).empty());
 }
 
-TEST_CASE("a damaged file: its offset to the block, both checksums, and the whole older checkpoint as --resume PATH") {
+TEST_CASE("a damaged file: its offset to the block, both checksums, and the intact older checkpoint as --resume PATH") {
     const TemporaryFolder folder;
     const BegunRun run(folder.path() / "run", RunConfig(), false);
     constexpr size_t kSize = (size_t{5} << 19) + 123;  // two and a half blocks
@@ -127,7 +127,7 @@ TEST_CASE("a damaged file: its offset to the block, both checksums, and the whol
     flip(file, (1 << 20) + 77, 3);
     CHECK(error().starts_with("checkpoint of step 300 is damaged: " + file.string() +
                               ": bytes changed in the 1048576 from offset 1048576: checksum "));
-    CHECK(error().ends_with("the one of step 200 is whole: --resume " + second.path.string()));
+    CHECK(error().ends_with("the one of step 200 is intact: --resume " + second.path.string()));
     const std::string expected = error().substr(error().find("checksum ") + 9, 16);
     const std::string found = error().substr(error().find(" found") - 16, 16);
     CHECK(expected != found);
@@ -138,14 +138,14 @@ TEST_CASE("a damaged file: its offset to the block, both checksums, and the whol
     CHECK(error().find("bytes changed in the 524411 from offset 2097152") != std::string::npos);
 
     flip(second.path / "vocab.txt", 2, 1);
-    CHECK(error().ends_with("the one of step 100 is whole: --resume " + first.path.string()));
+    CHECK(error().ends_with("the one of step 100 is intact: --resume " + first.path.string()));
     CHECK(find_checkpoint(run.path(), first.path.string())->step == 100);
     CHECK(message_of([&] {
               find_checkpoint(run.path(), second.path.string());
           }).starts_with("checkpoint of step 200 is damaged: "));
 
     fs::remove_all(first.path);
-    CHECK(error().ends_with("there is no older whole one; start again with another --out"));
+    CHECK(error().ends_with("there is no older intact one; start again with another --out"));
     write_text(file, whole);
     CHECK(find_checkpoint(run.path(), "auto")->step == 300);
 }
