@@ -60,7 +60,7 @@ class RunFolder {
     std::vector<fs::path> begin(
         int64_t step, const std::function<void()>& others = [] {});
     /// Removes all but the newest `keep_last` checkpoints and those at multiples of `keep_every` (0: none). The newest
-    /// that has all its parts always stays.
+    /// complete one is always kept.
     void prune(int64_t keep_last, int64_t keep_every);
     /// Texts of what could not be removed, once each: no reason for the run to stop.
     std::vector<std::string> take_notes() { return std::exchange(notes_, {}); }

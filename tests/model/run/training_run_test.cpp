@@ -30,7 +30,7 @@ constexpr int64_t kSteps = 10, kEpoch = 3;
 class Descent : public TrainingTask {
   public:
     void initialize() override {
-        may("initialize", 0);
+        on_event("initialize", 0);
         state_ = {.x = 1};
     }
     int64_t restore(const fs::path& checkpoint) override {
@@ -45,11 +45,11 @@ class Descent : public TrainingTask {
         for (const char* file : {"model.safetensors", "config.json", "vocab.txt"}) write_text(folder / file, "x");
     }
 
-    void start() override { may("start", 0); }
+    void start() override { on_event("start", 0); }
     bool may_queue() const override { return queued_.size() < 2; }
     /// As on a device, the step changes x before its results are collected.
     void queue(int64_t step) override {
-        may("queue", step);
+        on_event("queue", step);
         const double target = PhiloxStream(7, static_cast<uint64_t>(step)).uniform(), error = state_.x - target;
         state_.x -= 0.1 * error;
         StepOutcome outcome{};
@@ -65,7 +65,7 @@ class Descent : public TrainingTask {
         queued_.pop_front();
         state_.step = outcome.settings.step;
         state_.interval += outcome.result.loss;
-        may("collect", state_.step);
+        on_event("collect", state_.step);
         return outcome;
     }
 
@@ -95,7 +95,7 @@ class Descent : public TrainingTask {
 
     int64_t best_step() const { return state_.best_step; }
 
-    std::function<void(const std::string& event, int64_t step)> may = [](const std::string&, int64_t) {};
+    std::function<void(const std::string& event, int64_t step)> on_event = [](const std::string&, int64_t) {};
     int64_t fault_step = 0;
     double fault_loss = 1, fault_norm = 1, fault_scale = 0;
     std::vector<kernels::KernelChoice> choices = {};
@@ -187,7 +187,7 @@ TEST_CASE("a run: a line a step, evaluations and checkpoints where they are due 
           "operation\tlibrary\tkernel\treason\ngemm\town kernel\tk\tonly one\n");
 
     Descent again;
-    again.may = [](const std::string& event, int64_t) { FAIL(event); };
+    again.on_event = [](const std::string& event, int64_t) { FAIL(event); };
     run.train(again);
     CHECK(again.best_step() == task.best_step());
     CHECK(run.metrics() == metrics);
@@ -198,7 +198,7 @@ TEST_CASE("a run that is interrupted after any step goes on to the same bits") {
         CAPTURE(last);
         Fixture run;
         Descent task;
-        task.may = [&](const std::string& event, int64_t step) {
+        task.on_event = [&](const std::string& event, int64_t step) {
             if (event == "collect" && step == last) raise(SIGTERM);
         };
         CHECK_THROWS_AS(run.train(task), Interrupted);
@@ -220,7 +220,7 @@ TEST_CASE("a run that is killed goes on to the same bits, from the checkpoint th
         REQUIRE(child >= 0);
         if (child == 0) {
             Descent task;
-            task.may = [&](const std::string& event, int64_t step) {
+            task.on_event = [&](const std::string& event, int64_t step) {
                 if (event == "collect" && step == last) raise(SIGKILL);
             };
             run.train(task);
@@ -259,7 +259,7 @@ TEST_CASE("a loss or a gradient norm that is not finite ends the run, unless its
 TEST_CASE("a device that is lost: the error has the last step and the checkpoint") {
     Fixture run;
     Descent task;
-    task.may = [](const std::string& event, int64_t step) {
+    task.on_event = [](const std::string& event, int64_t step) {
         if (event == "queue" && step == 6) throw kernels::DeviceLost("bus error");
     };
     const std::string message = message_of([&] { run.train(task); });
@@ -271,7 +271,7 @@ TEST_CASE("a start that fails leaves nothing in a new folder, and a folder that 
     Fixture run;
     const auto fails = [&](const std::string& event) {
         Descent task;
-        task.may = [&](const std::string& what, int64_t) { require(what != event, "no {}", what); };
+        task.on_event = [&](const std::string& what, int64_t) { require(what != event, "no {}", what); };
         return message_of([&] { run.train(task); });
     };
     for (const char* event : {"initialize", "start", "queue", "collect"}) {
