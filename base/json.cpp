@@ -2,7 +2,6 @@
 
 #include <nlohmann/json.hpp>
 #include <set>
-#include <vector>
 
 #include "base/error.h"
 
@@ -16,15 +15,17 @@ constexpr int kDeepest = 32;  // Hugging Face's tokenizer.json has 6
 
 }  // namespace
 
-Json parse_json(const std::string& text, const std::string& where) {
-    std::vector<std::set<std::string>> keys;  // of the objects around the current place
+Json parse_json(const std::string& text, const std::string& where, std::vector<std::string>* keys) {
+    std::vector<std::set<std::string>> above;  // the keys of the objects around the current place
     const auto check = [&](int depth, Json::parse_event_t event, Json& value) {
         require(depth <= kDeepest, "{}: nested more than {} deep", where, kDeepest);
-        if (event == Json::parse_event_t::object_start) keys.emplace_back();
-        if (event == Json::parse_event_t::object_end) keys.pop_back();
-        if (event == Json::parse_event_t::key)
-            require(keys.back().insert(value.get<std::string>()).second, "{}: the key {} is there twice", where,
+        if (event == Json::parse_event_t::object_start) above.emplace_back();
+        if (event == Json::parse_event_t::object_end) above.pop_back();
+        if (event == Json::parse_event_t::key) {
+            require(above.back().insert(value.get<std::string>()).second, "{}: the key {} is there twice", where,
                     value.dump(-1, ' ', true));
+            if (keys != nullptr && depth == 1) keys->push_back(value.get<std::string>());
+        }
         return true;
     };
     try {

@@ -38,6 +38,15 @@ TEST_CASE("JSON: what is none, and where") {
     CHECK(error_of("{\"a\": 1e999}") == "file: not JSON: number overflow parsing '1e999'");
 }
 
+TEST_CASE("JSON: the keys of the outermost object, in the order of the text") {
+    std::vector<std::string> keys;
+    parse_json(R"({"b": {"x": 1}, "a": [{"y": 2}], "c": 3})", "file", &keys);
+    CHECK(keys == std::vector<std::string>{"b", "a", "c"});
+    keys.clear();
+    parse_json(R"([{"a": 1}])", "file", &keys);
+    CHECK(keys.empty());
+}
+
 TEST_CASE("JSON: nested deep, in every form, whole or not") {
     CHECK(error_of(repeated("[", 32) + repeated("]", 32)) == "");
     for (const std::string open : {"[", "{\"a\":", "[{\"a\":"})
