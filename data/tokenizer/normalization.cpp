@@ -8,41 +8,51 @@ namespace dropforge::data {
 
 namespace {
 
-std::u32string cleaned(std::string_view text, bool split_ideographs) {
-    std::u32string result;
-    for (const char *p = text.data(), *end = p + text.size(); p < end;) {
+using Characters = std::vector<NormalizedCharacter>;
+
+Characters cleaned(std::string_view text, bool split_ideographs) {
+    Characters result;
+    int32_t origin = 0;
+    for (const char *p = text.data(), *end = p + text.size(); p < end; ++origin) {
         const auto [c, size] = decode_utf8(p, end);
         p += size;
         if (c == '\t' || c == '\n' || c == '\r' || is_separator(c)) {
-            result += U' ';
+            result.push_back({U' ', origin});
         } else if (c != 0 && c != kReplacement && !is_control(c)) {
-            result += split_ideographs && is_ideograph(c) ? std::u32string{U' ', c, U' '} : std::u32string{c};
+            const bool alone = split_ideographs && is_ideograph(c);
+            if (alone) result.push_back({U' ', origin});
+            result.push_back({c, origin});
+            if (alone) result.push_back({U' ', origin});
         }
     }
     return result;
 }
 
 /// NFD, without non-spacing marks.
-std::u32string without_accents(const std::u32string& text) {
-    std::u32string result;
-    for (const char32_t c : text) {
+Characters without_accents(const Characters& text) {
+    Characters result;
+    for (const auto& [c, origin] : text) {
         const Decomposition parts = decompose(c);
-        result.append(parts.code_points.data(), parts.size);
+        for (size_t i = 0; i < parts.size; ++i) result.push_back({parts.code_points[i], origin});
     }
-    const auto is_mark = [](char32_t c) { return combining_class(c) != 0; };
+    const auto class_of = [](const NormalizedCharacter& c) { return combining_class(c.code_point); };
+    const auto is_mark = [&](const NormalizedCharacter& c) { return class_of(c) != 0; };
     for (auto begin = result.begin(); begin != result.end();) {
         begin = std::find_if(begin, result.end(), is_mark);
         const auto end = std::find_if_not(begin, result.end(), is_mark);
-        std::stable_sort(begin, end, [](char32_t a, char32_t b) { return combining_class(a) < combining_class(b); });
+        std::stable_sort(begin, end, [&](const auto& a, const auto& b) { return class_of(a) < class_of(b); });
         begin = end;
     }
-    std::erase_if(result, is_nonspacing_mark);
+    std::erase_if(result, [](const NormalizedCharacter& c) { return is_nonspacing_mark(c.code_point); });
     return result;
 }
 
-std::u32string in_lower_case(const std::u32string& text) {
-    std::u32string result;
-    for (const char32_t c : text) result += c == kDottedI ? U"i\u0307" : std::u32string{lower_case(c)};
+Characters in_lower_case(const Characters& text) {
+    Characters result;
+    for (const auto& [c, origin] : text) {
+        result.push_back({c == kDottedI ? U'i' : lower_case(c), origin});
+        if (c == kDottedI) result.push_back({U'\u0307', origin});
+    }
     return result;
 }
 
@@ -55,14 +65,18 @@ std::string Normalization::text() const {
     return text;
 }
 
-std::string normalize(std::string_view text, const Normalization& normalization) {
-    std::u32string normalized = cleaned(text, normalization.split_ideographs);
+std::vector<NormalizedCharacter> normalized_characters(std::string_view text, const Normalization& normalization) {
+    Characters normalized = cleaned(text, normalization.split_ideographs);
     if (normalization.strip_accents) normalized = without_accents(normalized);
     if (normalization.lower_case) normalized = in_lower_case(normalized);
+    return normalized;
+}
+
+std::string normalize(std::string_view text, const Normalization& normalization) {
     std::string result;
-    for (const char32_t c : normalized) {
+    for (const NormalizedCharacter& c : normalized_characters(text, normalization)) {
         char bytes[4];
-        result.append(bytes, write_utf8(c, bytes));
+        result.append(bytes, write_utf8(c.code_point, bytes));
     }
     return result;
 }

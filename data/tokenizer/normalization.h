@@ -1,8 +1,10 @@
 // The switches of BERT's normalizer.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace dropforge::data {
 
@@ -16,6 +18,15 @@ struct Normalization {
     /// "uncased", "cased", and what differs from their usual switches: "cased, accents stripped".
     std::string text() const;
 };
+
+/// A code point of normalised text, and which code point of the text it comes from, counted from 0.
+struct NormalizedCharacter {
+    char32_t code_point;
+    int32_t origin;
+};
+
+/// What normalize() gives, character by character.
+std::vector<NormalizedCharacter> normalized_characters(std::string_view text, const Normalization& normalization);
 
 /// The text as BERT's normalizer leaves it, before it is cut into words: one rule after another. BasicTokenizer does
 /// the same by table, without a copy; this is for the rare text that something is looked for in.

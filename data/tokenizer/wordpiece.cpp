@@ -1,10 +1,12 @@
 #include "data/tokenizer/wordpiece.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
 #include "data/tokenizer/basic_tokenizer.h"
 #include "data/tokenizer/piece_trie.h"
+#include "data/tokenizer/unicode.h"
 
 namespace dropforge::data {
 
@@ -86,6 +88,42 @@ class IdBuffer {
     std::vector<uint8_t>* all_starts_ = nullptr;
 };
 
+/// A word of normalised text, and which code point of the text each of its bytes comes from.
+struct PlacedWord {
+    std::string bytes;
+    std::vector<int32_t> origins;
+    uint32_t code_points = 0;
+
+    void append(const NormalizedCharacter& c) {
+        char utf8[4];
+        bytes.append(utf8, write_utf8(c.code_point, utf8));
+        origins.resize(bytes.size(), c.origin);
+        ++code_points;
+    }
+    Place place(size_t begin, size_t end) const {
+        const auto first = origins.begin();
+        const auto [low, high] =
+            std::minmax_element(first + static_cast<ptrdiff_t>(begin), first + static_cast<ptrdiff_t>(end));
+        return {*low, *high + 1};
+    }
+};
+
+/// What BasicTokenizer::split() does, by the rules themselves.
+std::vector<PlacedWord> placed_words(std::string_view text, const Normalization& normalization) {
+    std::vector<PlacedWord> words(1);
+    const auto end_word = [&words] {
+        if (!words.back().bytes.empty()) words.emplace_back();
+    };
+    for (const NormalizedCharacter& c : normalized_characters(text, normalization)) {
+        const bool alone = is_punctuation(c.code_point);
+        if (c.code_point == U' ' || alone) end_word();
+        if (c.code_point != U' ') words.back().append(c);
+        if (alone) end_word();
+    }
+    if (words.back().bytes.empty()) words.pop_back();
+    return words;
+}
+
 /// What all copies share.
 struct Tables {
     PieceTrie trie;
@@ -159,6 +197,27 @@ void WordPiece::encode(std::string_view text, std::vector<int32_t>& ids, std::ve
     state.out.begin(ids, word_starts);
     state.basic.split(text, [&state](const Word& word) { state.add(word); });
     state.out.flush();
+}
+
+void WordPiece::encode_with_places(std::string_view text, std::vector<int32_t>& ids, std::vector<Place>& places) {
+    const Tables& tables = *state_->tables;
+    for (const PlacedWord& word : placed_words(text, state_->basic.normalization())) {
+        const std::string_view bytes = word.bytes;
+        const size_t before = ids.size();
+        size_t at = 0;
+        while (word.code_points <= kMaxWordCodePoints && at < bytes.size()) {
+            const PieceTrie::Match piece = tables.trie.longest(bytes.substr(at), at > 0);
+            if (piece.id < 0) break;
+            ids.push_back(piece.id);
+            places.push_back(word.place(at, at + piece.size));
+            at += piece.size;
+        }
+        if (at == bytes.size()) continue;
+        places.resize(places.size() - (ids.size() - before));
+        ids.resize(before);
+        ids.push_back(tables.unk);
+        places.push_back(word.place(0, bytes.size()));
+    }
 }
 
 size_t WordPiece::safe_cut(std::string_view text) const { return state_->basic.safe_cut(text); }

@@ -36,6 +36,13 @@ class Vocabulary {
     SpecialIds special_{};
 };
 
+/// Code points [begin, end) of a text.
+struct Place {
+    int32_t begin, end;
+
+    friend bool operator==(const Place&, const Place&) = default;
+};
+
 /// Not thread-safe (keeps a cache of words, 1 MB): give each thread its own copy. Copies share the tables.
 class WordPiece {
   public:
@@ -47,6 +54,11 @@ class WordPiece {
     /// Appends the ids of `text` (UTF-8; invalid bytes count as U+FFFD and so vanish). word_starts, if given, gets one
     /// entry an id: 1 where a word begins. No special tokens are added or recognised.
     void encode(std::string_view text, std::vector<int32_t>& ids, std::vector<uint8_t>* word_starts = nullptr);
+
+    /// The ids of encode(), and the place of each piece: from the first to the last code point that any of its
+    /// characters comes from. Code points that vanish (accents, controls) are in no place unless they stand between two
+    /// of those. A hundredth as fast.
+    void encode_with_places(std::string_view text, std::vector<int32_t>& ids, std::vector<Place>& places);
 
     /// Where a long text may be cut: encoding its first safe_cut(text) bytes and then the rest, with what follows,
     /// gives the ids of encoding it at once. 0: no such place (see BasicTokenizer::safe_cut).
