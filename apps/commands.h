@@ -50,5 +50,6 @@ void add_inspect(CLI::App& app, CommonOptions& common);
 void add_fill(CLI::App& app, CommonOptions& common);
 void add_evaluate(CLI::App& app, CommonOptions& common);
 void add_curve(CLI::App& app, CommonOptions& common);
+void add_score(CLI::App& app, CommonOptions& common);
 
 }  // namespace dropforge

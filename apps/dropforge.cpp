@@ -57,6 +57,7 @@ int main(int argc, char** argv) {
         add_prepare(app, common);
         add_pretrain(app, common);
         add_evaluate(app, common);
+        add_score(app, common);
         add_curve(app, common);
         add_fill(app, common);
         add_inspect(app, common);
