@@ -52,6 +52,17 @@ JSON
     seed run_config_fuzz "$made/run/config.toml" configs/*.toml
     seed vocabulary_fuzz "$made/data/vocab.txt"
     seed tokenizer_fuzz "$made/text.txt" tests/golden/tokenizer/cases.jsonl
+    # seed_task NUMBER EVALUATED PREDICTIONS: of the task with that place in all_tasks() (128 + place: in JSON lines), given in octal
+    seed_task() {
+        { printf "\\$1" && cat "tests/golden/finetune/$2" && printf '\0' && cat "tests/golden/finetune/$3"; } >"$made/task$1"
+        seed task_files_fuzz "$made/task$1"
+    }
+    for name in 000/single 004/token 006/cola 011/stsb 020/cb_missing 023/multirc; do
+        ending=$([ "${name#*/}" = token ] && echo conll || echo tsv)
+        seed_task "${name%/*}" "score/${name#*/}.$ending" "score/${name#*/}_predictions.$ending"
+    done
+    seed_task 005 score/squad2.json score/squad2_predictions.json
+    seed_task 221 copa/eval.jsonl score/copa_predictions.tsv
     seed text_txt_fuzz "$made/text.txt"
     seed text_md_fuzz "$made/text.md"
     cat >"$made/page.html" <<'HTML'
