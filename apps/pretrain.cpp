@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cinttypes>
 #include <cmath>
 #include <cstdio>
@@ -12,6 +11,7 @@
 #include "base/command_line.h"
 #include "base/interrupt.h"
 #include "base/revision.h"
+#include "base/shell_word.h"
 #include "devices/choice/choose_device.h"
 #include "kernels/device_lost.h"
 #include "model/methods/registry.h"
@@ -55,18 +55,6 @@ std::vector<Setting> settings(const Options& o) {
     return all;
 }
 
-/// A word as a shell reads it back.
-std::string quoted(const std::string& word) {
-    const bool plain = !word.empty() && std::ranges::all_of(word, [](char c) {
-        return (std::isalnum(static_cast<unsigned char>(c)) != 0) ||
-               std::string_view("-_./=,:+@%").find(c) != std::string_view::npos;
-    });
-    if (plain) return word;
-    std::string text = "'";
-    for (const char c : word) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
-    return text + "'";
-}
-
 /// The command line that goes on where this one stopped: the same, but from the newest checkpoint.
 std::string resume_command(const std::vector<std::string>& arguments) {
     std::string command;
@@ -74,7 +62,7 @@ std::string resume_command(const std::vector<std::string>& arguments) {
         if (arguments[i] == "--resume")
             ++i;  // and its value
         else if (!arguments[i].starts_with("--resume="))
-            command += quoted(arguments[i]) + ' ';
+            command += shell_word(arguments[i]) + ' ';
     }
     return command + "--resume auto";
 }

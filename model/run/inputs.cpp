@@ -80,20 +80,6 @@ RunSchedule RunInputs::schedule() const {
             .tensorboard = config.log.tensorboard};
 }
 
-data::LoaderOptions RunInputs::loader_options() const {
-    const RunConfig& config = plan.config;
-    return {.seed = static_cast<uint64_t>(config.train.seed),
-            .batch = config.train.batch,
-            .length = config.data.sequence,
-            .max_predictions = config.data.predictions(),
-            .mask_probability = config.data.mask_probability,
-            .mask_token_share = plan.method->mask_token_share(),
-            .dynamic = config.data.masking == Masking::dynamic,
-            .whole_word = config.data.whole_word,
-            .pairs = config.data.pairs,
-            .short_sequences = config.data.short_sequences};
-}
-
 RunInputs open_inputs(const PretrainOptions& options) {
     check_initial(options);
     RunInputs inputs(resumed_config(options), options.device);
@@ -102,6 +88,19 @@ RunInputs open_inputs(const PretrainOptions& options) {
     check_profile(options, inputs.plan);
     inputs.plan.require_fit();
     return inputs;
+}
+
+data::LoaderOptions loader_options(const RunConfig& config, const Method& method) {
+    return {.seed = static_cast<uint64_t>(config.train.seed),
+            .batch = config.train.batch,
+            .length = config.data.sequence,
+            .max_predictions = config.data.predictions(),
+            .mask_probability = config.data.mask_probability,
+            .mask_token_share = method.mask_token_share(),
+            .dynamic = config.data.masking == Masking::dynamic,
+            .whole_word = config.data.whole_word,
+            .pairs = config.data.pairs,
+            .short_sequences = config.data.short_sequences};
 }
 
 }  // namespace dropforge

@@ -20,11 +20,13 @@ struct RunInputs {
     /// Whether the validation split has a sequence, or a pair, to evaluate on.
     bool has_validation() const;
     RunSchedule schedule() const;
-    data::LoaderOptions loader_options() const;
 };
 
 /// Those of a run that may go on from a checkpoint, said on stderr unless it is quiet. Throws Error for options that
 /// contradict them or each other, and if the run does not fit.
 RunInputs open_inputs(const PretrainOptions& options);
+
+/// How the batches of a run with a complete configuration are made: that of step n is the loader's n − 1.
+data::LoaderOptions loader_options(const RunConfig& config, const Method& method);
 
 }  // namespace dropforge

@@ -157,8 +157,8 @@ void Pretraining::start() {
                        : fmt::format("no evaluation: the validation split has less than one sequence of {} tokens",
                                      config_.data.sequence));
     }
-    loader_.emplace(inputs_.training, inputs_.vocabulary.special(), inputs_.loader_options(),
-                    static_cast<uint64_t>(state_.step));
+    loader_.emplace(inputs_.training, inputs_.vocabulary.special(),
+                    loader_options(inputs_.plan.config, *inputs_.plan.method), static_cast<uint64_t>(state_.step));
     if (!fs::exists(options_.out / kPlateauFile))
         plateau_.emplace(config_.train, inputs_.training.unigram_entropy(), state_.step);
 }
