@@ -51,5 +51,7 @@ void add_fill(CLI::App& app, CommonOptions& common);
 void add_evaluate(CLI::App& app, CommonOptions& common);
 void add_curve(CLI::App& app, CommonOptions& common);
 void add_score(CLI::App& app, CommonOptions& common);
+void add_report(CLI::App& app, CommonOptions& common);
+void add_look(CLI::App& app, CommonOptions& common);
 
 }  // namespace dropforge

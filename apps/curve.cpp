@@ -6,7 +6,7 @@
 
 #include "apps/commands.h"
 #include "apps/loss_curve.h"
-#include "base/error.h"
+#include "report/run_metrics.h"
 
 namespace dropforge {
 
@@ -17,12 +17,9 @@ struct Options {
     fs::path svg;
 };
 
-/// RUN, or LABEL=RUN.
 LossCurve read_argument(const std::string& argument) {
-    const size_t mark = argument.find('=');
-    if (mark == std::string::npos || fs::exists(argument)) return read_loss_curve(argument, argument);
-    require(mark > 0, "expected RUN or LABEL=RUN, got {}", argument);
-    return read_loss_curve(argument.substr(0, mark), argument.substr(mark + 1));
+    const auto [label, folder] = report::LabelledRun::parse(argument);
+    return read_loss_curve(label.empty() ? folder : label, folder);
 }
 
 std::string as_json(const std::vector<LossCurve>& curves) {

@@ -59,6 +59,8 @@ int main(int argc, char** argv) {
         add_evaluate(app, common);
         add_score(app, common);
         add_curve(app, common);
+        add_report(app, common);
+        add_look(app, common);
         add_fill(app, common);
         add_inspect(app, common);
         add_tokenize(app, common);

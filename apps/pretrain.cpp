@@ -9,6 +9,7 @@
 
 #include "apps/commands.h"
 #include "base/command_line.h"
+#include "base/error.h"
 #include "base/interrupt.h"
 #include "base/revision.h"
 #include "base/shell_word.h"
@@ -16,6 +17,7 @@
 #include "kernels/device_lost.h"
 #include "model/methods/registry.h"
 #include "model/run/pretraining.h"
+#include "report/page.h"
 
 namespace dropforge {
 
@@ -78,9 +80,19 @@ void take_profile_steps(const std::string& text, PretrainOptions& options) {
 }
 
 /// --dry-run: the report is the result.
-void report(const RunPlan& plan, const CommonOptions& common) {
+void print_plan(const RunPlan& plan, const CommonOptions& common) {
     fmt::print("{}", common.json ? plan.json().dump() + '\n' : plan.text());
     plan.require_fit();
+}
+
+/// Of log.report. What hinders a report does not hinder the run: it is returned.
+std::vector<std::string> write_report(const fs::path& run) {
+    try {
+        report::write_page(run / "report.html", {run.string()}, kRevision);
+        return {};
+    } catch (const Error& error) {
+        return {fmt::format("no report: {}", error.what())};
+    }
 }
 
 PretrainResult train(const PretrainOptions& options, const CommonOptions& common) {
@@ -101,7 +113,8 @@ void run(Options& o, const CommonOptions& common) {
     o.run.device = choose_device(o.device);
     o.run.quiet = common.quiet;
     o.run.revision = kRevision;
-    if (o.dry_run) return report(plan_pretraining(o.run.config, o.run.device), common);
+    if (o.run.config.log.report) o.run.after_checkpoint = [&] { return write_report(o.run.out); };
+    if (o.dry_run) return print_plan(plan_pretraining(o.run.config, o.run.device), common);
     const PretrainResult r = train(o.run, common);
     if (common.json) {
         const auto number = [](double x) {

@@ -25,7 +25,7 @@ std::string colour(const std::vector<std::string>& groups, const std::string& na
     const std::string group = group_of(name);
     if (group.empty()) return "#9aa5b1";
     const auto place = std::ranges::find(groups, group) - groups.begin();
-    return fmt::format("hsl({:.0f},60%,62%)", std::fmod(210 + 137.508 * static_cast<double>(place), 360));
+    return fmt::format("hsl({:.0f},45%,64%)", std::fmod(210 + 137.508 * static_cast<double>(place), 360));
 }
 
 /// A round number of megabytes for about eight marks on an axis of that length.
@@ -51,9 +51,10 @@ class Picture {
 
     std::string draw() {
         text_ = fmt::format(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {:.0f} {:.0f}\" font-family=\"sans-serif\" "
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"plan\" viewBox=\"0 0 {:.0f} {:.0f}\" "
+            "font-family=\"sans-serif\" "
             "font-size=\"12\">\n"
-            "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
+            "<rect class=\"paper\" width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
             "<text x=\"{:.0f}\" y=\"24\" font-size=\"16\">{}: {:.3f} MB planned, lower bound {:.3f} MB</text>\n",
             kLeft + kWidth + kRight, kTop + kHeight + kBottom, kLeft, xml_escaped(program_.name()),
             static_cast<double>(plan_.bytes) / 1e6, static_cast<double>(plan_.lower_bound) / 1e6);
@@ -76,7 +77,7 @@ class Picture {
         const double step = mark_distance(megabytes);
         for (int i = 0; i * step <= megabytes; ++i)
             text_ += fmt::format(
-                "<path d=\"M{:.1f} {:.1f}h{:.0f}\" stroke=\"#ddd\"/><text x=\"{:.1f}\" y=\"{:.1f}\" "
+                "<path class=\"grid\" d=\"M{:.1f} {:.1f}h{:.0f}\" stroke=\"#ddd\"/><text x=\"{:.1f}\" y=\"{:.1f}\" "
                 "text-anchor=\"end\">{:g} MB</text>\n",
                 kLeft, y(i * step * 1e6), kWidth, kLeft - 6, y(i * step * 1e6) + 4, i * step);
     }
@@ -130,7 +131,8 @@ class Picture {
             path += fmt::format("{}{:.1f} {:.1f}H{:.1f}", op == 0 ? "M" : "L", x(static_cast<double>(op)),
                                 y(static_cast<double>(live)), x(static_cast<double>(op + 1)));
         }
-        text_ += fmt::format("<path d=\"{}\" fill=\"none\" stroke=\"#222\"><title>bytes alive</title></path>\n", path);
+        text_ += fmt::format(
+            "<path class=\"alive\" d=\"{}\" fill=\"none\" stroke=\"#222\"><title>bytes alive</title></path>\n", path);
     }
 
     const Program& program_;

@@ -125,6 +125,11 @@ size_t SampleMaker::make_pair(uint32_t epoch, uint64_t sample, Batch& batch, int
 BatchMaker::BatchMaker(const Dataset& dataset, const SpecialIds& special, const LoaderOptions& options)
     : maker_(dataset, special, options) {}
 
+uint32_t BatchMaker::epoch(uint64_t step) const {
+    uint64_t first = step * static_cast<uint64_t>(options().batch);
+    return maker_.epoch_of(first);
+}
+
 void BatchMaker::fill(uint64_t step, Batch& batch) {
     const int64_t rows = sequences_per_rank();
     maker_.reserve(batch, rows);

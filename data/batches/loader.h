@@ -78,6 +78,8 @@ class BatchMaker {
 
     const LoaderOptions& options() const { return maker_.options(); }
     int64_t sequences_per_rank() const { return options().batch / options().ranks; }
+    /// Of the step's first sample, before any skipping.
+    uint32_t epoch(uint64_t step) const;
     /// Fills this rank's part; allocates nothing if `batch` has been filled before.
     void fill(uint64_t step, Batch& batch);
 

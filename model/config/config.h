@@ -81,6 +81,7 @@ struct CheckpointOptions {
 struct LogOptions {
     int64_t every = 10;  // steps
     bool tensorboard = true;
+    bool report = false;  // report.html in the run folder, written with every checkpoint
 };
 
 /// A key and its new value in TOML, where text needs no quotes; `where` is named in errors.

@@ -137,6 +137,8 @@ std::vector<Field> reports() {
     add("log", "every", [](Config& c) -> Slot { return &c.log.every; }, {1, kMany});
     add(
         "log", "tensorboard", [](Config& c) -> Slot { return &c.log.tensorboard; }, kAny);
+    add(
+        "log", "report", [](Config& c) -> Slot { return &c.log.report; }, kAny);
     return fields;
 }
 

@@ -155,6 +155,7 @@ void TrainingRun::save() {
         checkpoint_ = writer.commit().path;
         folder_.prune(schedule_.keep_last, schedule_.keep_every);
         note(folder_.take_notes());
+        if (options_.after_checkpoint) note(options_.after_checkpoint());
     });
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -74,6 +75,8 @@ struct RunOptions {
     bool quiet = false;
     int64_t trace_steps = 0;                      // steps from the first one on whose ops go into trace.json
     int64_t profile_first = 0, profile_last = 0;  // steps that a profiler is to see, of a device; 0: none
+    /// Called after every checkpoint, e.g. to write a report; what it returns is said.
+    std::function<std::vector<std::string>()> after_checkpoint = {};
 };
 
 /// The length of a run, and the steps from one event of a kind to the next (0: there is none). Whatever is due at times

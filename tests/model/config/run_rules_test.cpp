@@ -88,7 +88,7 @@ TEST_CASE("difference: what may change on resume, and what may not") {
     const RunConfig there;
     for (const char* free :
          {"train.steps=2000000", "eval.every=5", "eval.sequences=8", "checkpoint.every=7", "log.every=1",
-          "checkpoint.keep_last=9", "checkpoint.keep_every=3", "log.tensorboard=false"}) {
+          "checkpoint.keep_last=9", "checkpoint.keep_every=3", "log.tensorboard=false", "log.report=true"}) {
         RunConfig here;
         here.set(free);
         CHECK_MESSAGE(here.difference(there).empty(), free);
