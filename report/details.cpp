@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
+#include <optional>
 
 #include "base/error.h"
 #include "engine/plan_svg.h"
@@ -52,17 +54,32 @@ const PlannedProgram& largest_program(const RunPlan& plan) {
     return **std::ranges::max_element(all, {}, [](const PlannedProgram* program) { return program->plan.bytes; });
 }
 
+/// Of the tokens that are shown.
+struct ImportanceRange {
+    float low = std::numeric_limits<float>::max(), high = std::numeric_limits<float>::lowest();
+
+    void add(const std::optional<float>& value) {
+        if (!value) return;
+        low = std::min(low, *value);
+        high = std::max(high, *value);
+    }
+    /// 0 … kShades − 1.
+    int shade(const std::optional<float>& value) const {
+        if (!value || high <= low) return 0;
+        return std::min(kShades - 1, static_cast<int>((*value - low) / (high - low) * kShades));
+    }
+};
+
 /// `joins`: after a piece of its word.
-std::string token_html(const BatchToken& token, bool joins, float most) {
+std::string token_html(const BatchToken& token, bool joins, const ImportanceRange& range) {
     if (token.special) return fmt::format(" <span class=\"border\">{}</span>", escaped(token.piece));
     std::string shown = token.label.empty() ? token.piece : token.label, title;
     if (shown.starts_with("##")) shown.erase(0, 2);
     if (!token.label.empty()) title = fmt::format("to be predicted; the model reads {}", token.piece);
     if (token.importance) title += fmt::format("{}importance {:.2f}", title.empty() ? "" : "; ", *token.importance);
     if (!token.kept) title += ", dropped";
-    const float share = token.importance && most > 0 ? std::clamp(*token.importance / most, 0.0f, 1.0f) : 0;
     return fmt::format("{}<span class=\"i{}{}{}\" title=\"{}\">{}</span>", joins ? "" : " ",
-                       std::min(kShades - 1, static_cast<int>(share * kShades)), token.kept ? "" : " dropped",
+                       range.shade(token.importance), token.kept ? "" : " dropped",
                        token.label.empty() ? "" : " masked", escaped(title), escaped(shown));
 }
 
@@ -70,16 +87,16 @@ std::string text_of_step(const ReportedRun& run) {
     const int64_t step = run.checkpoint->step + 1;
     const StepBatch batch = read_step_batch(*run.config, step, kSequencesShown, run.checkpoint->path);
     if (batch.kept == 0) return {};
-    float most = 0;
+    ImportanceRange range;
     for (const BatchSequence& sequence : batch.sequences)
-        for (const BatchToken& token : sequence.tokens) most = std::max(most, token.importance.value_or(0));
+        for (const BatchToken& token : sequence.tokens) range.add(token.importance);
     std::string text = fmt::format("<h3>{}, step {}: {} of {} tokens stay</h3>\n", marked_name(run), step, batch.kept,
                                    run.config->data.sequence);
     for (const auto& [tokens, label] : batch.sequences) {
         text += "<p class=\"text\">";
         for (size_t i = 0; i < std::min(tokens.size(), kTokensShown); ++i) {
             const std::string& piece = tokens[i].label.empty() ? tokens[i].piece : tokens[i].label;
-            text += token_html(tokens[i], piece.starts_with("##") && !tokens[i - 1].special, most);
+            text += token_html(tokens[i], piece.starts_with("##") && !tokens[i - 1].special, range);
         }
         text += tokens.size() > kTokensShown ? " …</p>\n" : "</p>\n";
     }
