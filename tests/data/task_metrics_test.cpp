@@ -2,7 +2,6 @@
 // implementations on random predictions are in score_cli_test.)
 #include <doctest/doctest.h>
 
-
 #include "data/tasks/metrics/answers.h"
 #include "data/tasks/metrics/classes.h"
 #include "data/tasks/metrics/correlation.h"
