@@ -47,8 +47,9 @@ void make_report(const Options& options, const CommonOptions& common) {
                                -1, ' ', false, nlohmann::json::error_handler_t::replace));
     else if (!common.quiet)
         fmt::print("{}\n", options.out.string());
-    std::fflush(stdout);
-    if (options.watch > 0) watch(options, common);
+    if (options.watch == 0) return;
+    std::fflush(stdout);  // said before the wait
+    watch(options, common);
 }
 
 }  // namespace
