@@ -57,7 +57,7 @@ class WordPiece {
 
     /// The ids of encode(), and the place of each piece: from the first to the last code point that any of its
     /// characters comes from. Code points that vanish (accents, controls) are in no place unless they stand between two
-    /// of those. A hundredth as fast.
+    /// of those. A fifteenth of its speed.
     void encode_with_places(std::string_view text, std::vector<int32_t>& ids, std::vector<Place>& places);
 
     /// Where a long text may be cut: encoding its first safe_cut(text) bytes and then the rest, with what follows,
