@@ -75,7 +75,7 @@ Items items_of(const std::string& task, std::vector<Example> examples, const Seq
     return make_items(find_task(task), file, letters(), data::kUncased, options);
 }
 
-/// "a b b" cut to `room` pieces beside "c c …": how many pieces of each stay.
+/// How many pieces stay of two texts of `a` and `b` pieces that have room for `room`.
 std::pair<int64_t, int64_t> kept(size_t a, size_t b, int64_t room) {
     std::string first, second;
     for (size_t i = 0; i < a; ++i) first += "a ";

@@ -14,7 +14,7 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-/// A file of a folder that lives as long as the test.
+/// A folder in which a test writes the files that it reads.
 class Files {
   public:
     ExampleFile read(const std::string& task, const std::string& text, const ReadOptions& options = {},
