@@ -53,5 +53,6 @@ void add_curve(CLI::App& app, CommonOptions& common);
 void add_score(CLI::App& app, CommonOptions& common);
 void add_report(CLI::App& app, CommonOptions& common);
 void add_look(CLI::App& app, CommonOptions& common);
+void add_export(CLI::App& app, CommonOptions& common);
 
 }  // namespace dropforge

@@ -61,6 +61,7 @@ int main(int argc, char** argv) {
         add_curve(app, common);
         add_report(app, common);
         add_look(app, common);
+        add_export(app, common);
         add_fill(app, common);
         add_inspect(app, common);
         add_tokenize(app, common);

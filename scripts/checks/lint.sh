@@ -93,7 +93,7 @@ tidy() {
     export TIDY_STATE
     export -f tidy_file
     # What is built here: some tests need headers of CUDA. Those of cudnn-frontend take clang-tidy many minutes.
-    select_files '^(apps|base|bench|data|devices|engine|kernels|model|report|scripts|tests)/.*\.cpp$' | grep -v /cudnn_graphs | built_here |
+    select_files '^(apps|base|bench|data|devices|engine|export|kernels|model|report|scripts|tests)/.*\.cpp$' | grep -v /cudnn_graphs | built_here |
         xargs -P "$(scripts/setup/cores.sh)" -I{} bash -c 'tidy_file {}'
 }
 
