@@ -1,4 +1,4 @@
-// The subcommands of dropforge: each adds itself to the command line, and its callback does the work.
+// The subcommands of dropforge: each function adds one to the command line, with a callback that runs it.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -11,29 +11,29 @@
 
 namespace dropforge {
 
-/// Options that every subcommand has.
+/// Options of all subcommands.
 struct CommonOptions {
     bool quiet = false, json = false;
     int threads = 0;  // of --threads
     std::vector<std::string> command_line;
 };
 
-/// Sets the number of OpenMP threads to what --threads said, or its default.
+/// Sets the number of OpenMP threads to that of --threads, or its default.
 void use_threads(const CommonOptions& common);
 void add_common(CLI::App& command, CommonOptions& common);
 
-/// What a user should know, on stderr, unless --quiet.
+/// Prints notes for the user to stderr, unless --quiet.
 void print_notes(const std::vector<std::string>& notes, const CommonOptions& common);
-/// The switches of the tokenizer: --cased and what departs from its usual ones.
+/// Adds the switches of the tokenizer: --cased, and those that override its usual ones.
 void add_normalization(CLI::App& command, data::Normalization& normalization);
 
-inline constexpr std::array kPrecisionNames{"f32", "bf16", "fp16"};  // of DType, as far as a model is computed in it
+inline constexpr std::array kPrecisionNames{"f32", "bf16", "fp16"};  // of the DTypes in which models are computed
 
-/// An option whose value is one of `names`; `now`: the default's place among them.
+/// Adds an option whose value is one of `names`; `now` is the index of the default.
 CLI::Option* add_names(CLI::App& command, const std::string& flag, const std::vector<const char*>& names, size_t now,
                        const std::function<void(size_t chosen)>& assign, const std::string& help);
 
-/// The same for an enum, whose names stand in its order.
+/// Adds an option for an enum, whose names are in its order.
 template <typename Enum, size_t n>
 CLI::Option* add_choice(CLI::App& command, const std::string& flag, Enum& value,
                         const std::array<const char*, n>& names, const std::string& help) {

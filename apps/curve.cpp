@@ -1,4 +1,4 @@
-// dropforge curve: how the validation loss of runs fell.
+// dropforge curve: the validation loss of runs over the number of tokens.
 #include <fmt/format.h>
 
 #include <memory>
@@ -45,14 +45,14 @@ void draw(const Options& options, const CommonOptions& common) {
 void add_curve(CLI::App& app, CommonOptions& common) {
     auto* command = app.add_subcommand(
         "curve",
-        "Draw how the validation loss of runs fell with the tokens that they were trained on\n\n"
-        "Prints a diagram of the evaluations that metrics.jsonl of each run folder has (eval.every).");
+        "Draw the validation loss of runs over the number of tokens trained on\n\n"
+        "Prints a diagram of the evaluations in the metrics.jsonl of each run folder (key eval.every).");
     auto options = std::make_shared<Options>();
     command
         ->add_option("runs", options->runs, "Run folders, each as RUN or LABEL=RUN; those of one label are drawn alike")
         ->required()
         ->type_name("[LABEL=]RUN");
-    command->add_option("--svg", options->svg, "Draw the diagram into this file too")->type_name("FILE");
+    command->add_option("--svg", options->svg, "Also write the diagram to this file")->type_name("FILE");
     add_common(*command, common);
     command->footer(
         "Examples:\n"

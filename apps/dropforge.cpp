@@ -13,8 +13,8 @@
 namespace dropforge {
 
 void add_common(CLI::App& command, CommonOptions& common) {
-    command.add_flag("--quiet", common.quiet, "Print no progress and no notes on stderr");
-    command.add_flag("--json", common.json, "Print the result as JSON on stdout");
+    command.add_flag("--quiet", common.quiet, "Print no progress and no notes on stderr")->group(kCommonOptions);
+    command.add_flag("--json", common.json, "Print the result as JSON on stdout")->group(kCommonOptions);
     add_threads(command, common.threads);
 }
 

@@ -96,7 +96,7 @@ void add_evaluate(CLI::App& app, CommonOptions& common) {
     command->add_option("--model", options->model, "A checkpoint, or any BERT in Hugging Face's format")
         ->required()
         ->type_name("FOLDER");
-    command->add_option("--data", options->data, "The data folder that `dropforge prepare` made")
+    command->add_option("--data", options->data, "A data folder of `dropforge prepare`")
         ->required()
         ->type_name("FOLDER");
     command->add_option("--sequence", options->sequence, "Tokens in a sequence")

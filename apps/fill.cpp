@@ -55,8 +55,8 @@ void add_fill(CLI::App& app, CommonOptions& common) {
     command->add_option("--top", options->top, "Print this many candidates for each [MASK]")
         ->transform(whole_number(1, 1000))
         ->capture_default_str();
-    // CLI11 would take "[MASK] … [MASK]" for a list in brackets: it gets the first sentence only, and passes on the
-    // rest.
+    // CLI11 would read "[MASK] … [MASK]" as a list in brackets, so it gets only the first sentence, and passes on the
+    // others.
     command->add_option("text", options->texts, "Sentences that contain [MASK]; quote each")
         ->type_name("SENTENCE ...")
         ->required()
@@ -82,7 +82,10 @@ void add_fill(CLI::App& app, CommonOptions& common) {
         use_threads(common);
         const FillResult result = fill_mask(options->model, options->texts, options->top);
         print_notes(result.notes, common);
-        common.json ? print_json(options->texts, result) : print(options->texts, result);
+        if (common.json)
+            print_json(options->texts, result);
+        else
+            print(options->texts, result);
     });
 }
 

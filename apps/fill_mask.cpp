@@ -17,7 +17,7 @@ namespace dropforge {
 
 namespace {
 
-/// A text as the model reads it: [CLS] text [SEP], with each literal [MASK] as the mask token.
+/// A text's ids: [CLS] text [SEP], with the mask token for each literal [MASK].
 class Encoder {
   public:
     Encoder(const ModelTokenizer& tokenizer, int64_t max_positions)
@@ -50,7 +50,7 @@ class Encoder {
     int64_t max_positions_;
 };
 
-/// Of logits [rows], of which the first size() have a token.
+/// The likeliest tokens by logits [rows], the first size() of which belong to tokens.
 std::vector<Filling> likeliest(std::span<const float> logits, const ModelTokenizer& tokenizer, int top) {
     const float largest = *std::ranges::max_element(logits);
     const double sum = std::accumulate(logits.begin(), logits.end(), 0.0,

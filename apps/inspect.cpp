@@ -1,4 +1,4 @@
-// dropforge inspect: what a file or folder is, and whether it is whole.
+// dropforge inspect: the content of a file or folder, and whether it is intact.
 #include "apps/inspection.h"
 
 #include <fmt/format.h>
@@ -12,7 +12,7 @@ namespace dropforge {
 
 namespace {
 
-/// As memory is sold (GB) and as systems count it (GiB).
+/// Units of memory: as it is sold (GB), and as systems count it (GiB).
 const std::map<std::string, double> kUnits = {{"B", 1},        {"KB", 1e3},     {"MB", 1e6},
                                               {"GB", 1e9},     {"TB", 1e12},    {"KiB", 0x1p10},
                                               {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40}};
@@ -23,8 +23,9 @@ void add_inspect(CLI::App& app, CommonOptions& common) {
     auto* command = app.add_subcommand(
         "inspect",
         "Describe a configuration, data folder, shard, checkpoint or run, and check that it is intact\n\n"
-        "Of a configuration it prints parameters, FLOPs and memory plans. Of data and checkpoints it reads every byte\n"
-        "that a checksum guards; exit code 1 if anything is damaged or missing.");
+        "Prints parameters, FLOPs and memory plans of a configuration. Verifies all checksums of data and "
+        "checkpoints,\n"
+        "and ends with exit status 1 if anything is damaged or missing.");
     auto what = std::make_shared<std::string>();
     auto options = std::make_shared<InspectOptions>();
     auto memory = std::make_shared<double>(0);
@@ -33,12 +34,12 @@ void add_inspect(CLI::App& app, CommonOptions& common) {
         ->type_name("WHAT");
     command
         ->add_option("--svg", options->svg,
-                     "Draw the memory plan of each kind of step of a configuration into this file")
+                     "Write a drawing of a configuration's memory plans to this file, one file for each kind of step")
         ->type_name("FILE");
     command
         ->add_option("--memory", *memory,
-                     "For a configuration: the largest micro-batch that fits into this much memory (8GB, 80GiB), for "
-                     "each sequence length and precision")
+                     "Print the largest micro-batch of a configuration that fits into this much memory (8GB, 80GiB), "
+                     "for each sequence length and precision")
         ->transform(CLI::AsNumberWithUnit(kUnits, CLI::AsNumberWithUnit::CASE_INSENSITIVE, "SIZE"))
         ->check(CLI::Range(1.0, 1e18))
         ->excludes("--svg");

@@ -35,7 +35,7 @@ Json plan_json(const PlannedProgram& planned) {
             {"plan_lower_bound_bytes", plan.lower_bound}};
 }
 
-/// plan.svg for the first Program, plan-align-step.svg for one named "align step".
+/// The file for a Program's drawing: plan.svg for the first, plan-align-step.svg for one named "align step".
 fs::path picture_path(const fs::path& svg, const Program& program, const Program& first) {
     if (&program == &first) return svg;
     std::string name;
@@ -44,7 +44,7 @@ fs::path picture_path(const fs::path& svg, const Program& program, const Program
     return svg.parent_path() / fmt::format("{}-{}{}", svg.stem().string(), name, svg.extension().string());
 }
 
-/// What of a configuration fits into a memory.
+/// The largest micro-batches of a configuration for a size of memory.
 Inspection inspect_memory(const std::string& what, int64_t memory) {
     const RunConfig config = RunConfig::load(what);
     const std::vector<MemoryRow> rows = memory_table(config, memory);
@@ -100,7 +100,7 @@ Inspection inspect_shard(const fs::path& path) {
     return result;
 }
 
-/// A method's table of values of token ids in words: what stays first, and what is dropped first.
+/// A method's table of values of token ids, as words: the tokens kept first, and those dropped first.
 void add_token_table(const fs::path& folder, const std::string& name, const std::vector<float>& table,
                      Inspection& result) {
     const data::Vocabulary vocabulary = data::Vocabulary::load(folder / "vocab.txt");

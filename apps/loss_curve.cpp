@@ -35,7 +35,7 @@ struct Range {
         highest = (1 + std::floor(2 * most)) / 2;
     }
 
-    /// 0 … 1, from left to right and from the top down.
+    /// Coordinates 0 … 1, from left to right and from the top down.
     double across(const LossPoint& point) const { return point.tokens / tokens; }
     double down(double loss) const { return (highest - loss) / (highest - lowest); }
     size_t number_of(const std::string& label) const {
@@ -95,7 +95,7 @@ class TextDiagram {
   private:
     static constexpr size_t kColumns = 72, kRows = 17;
 
-    /// The place of `share` (0 … 1) among so many.
+    /// The index for `share` (0 … 1) among `count` places.
     static size_t place(double share, size_t places) {
         return static_cast<size_t>(std::lround(share * static_cast<double>(places - 1)));
     }

@@ -1,4 +1,4 @@
-// The validation loss of runs against the tokens that they were trained on: read, and drawn.
+// Curves of runs' validation loss over the number of tokens trained on: reading and drawing.
 #pragma once
 
 #include <cstdint>
@@ -12,17 +12,17 @@ namespace dropforge {
 /// An evaluation.
 struct LossPoint {
     int64_t step;
-    double tokens;  // that the run had been trained on
-    double loss;    // nats a masked token
+    double tokens;  // number of tokens trained on
+    double loss;    // nats for a masked token
 };
 
-/// A run. Those of one label are drawn alike.
+/// The curve of a run. Curves of one label are drawn alike.
 struct LossCurve {
     std::string label, run;
     std::vector<LossPoint> points;  // one or more, by tokens
 };
 
-/// The evaluations in RUN/metrics.jsonl, also of a run that goes on. Throws Error if there is none.
+/// Reads the evaluations in RUN/metrics.jsonl, also of an unfinished run. Error if there is none.
 LossCurve read_loss_curve(const std::string& label, const std::string& run);
 
 /// A diagram of 80 columns in characters of ASCII, and below it a line for each run: its mark, label, folder and last

@@ -1,4 +1,4 @@
-// dropforge parity: one batch through a model, every number written to a file that tests compare.
+// dropforge parity: one batch through a model, with all results written to a file for comparison.
 #include "apps/parity_run.h"
 
 #include <algorithm>
@@ -16,7 +16,7 @@ namespace {
 
 using config::kBelowOne, config::kNotNegative, config::kPositive;
 
-/// A number that `range` holds; unlike CLI11's own checks this one does not let NaN through.
+/// Checks that a number is in `range`; unlike CLI11's checks, it refuses NaN.
 CLI::Validator in(config::Range range) {
     const auto check = [range](const std::string& text) -> std::string {
         double x = 0;
@@ -32,7 +32,7 @@ const config::MethodKey& key_of(const MethodEntry& method, const std::string& na
     throw Error("{}: there is no key {}", method.name, name);
 }
 
-/// Adds an option by the type of its key's value.
+/// Adds an option of the type of its key's value.
 struct AddOption {
     CLI::App& command;
     const config::MethodKey& key;
@@ -76,11 +76,13 @@ void add_method(CLI::App& command, ParityOptions& o) {
     command.add_option("--method", o.method, "Pretraining method")
         ->check(CLI::IsMember(std::vector<std::string>(names.begin(), names.end())))
         ->capture_default_str();
+    command.option_defaults()->group("Method");
     for (const MethodEntry& method : methods())
         for (const ParityOption& option : method.parity_options) {
             const config::MethodKey& key = key_of(method, option.key);
             std::visit(AddOption{command, key, option}, key.slot(o.method_options));
         }
+    command.option_defaults()->group("Options");
 }
 
 }  // namespace
@@ -88,9 +90,8 @@ void add_method(CLI::App& command, ParityOptions& o) {
 void add_parity(CLI::App& app, CommonOptions& common) {
     auto* command = app.add_subcommand(
         "parity",
-        "Run one training step on a given batch and write every number: states, losses, gradients, updated weights\n\n"
-        "Any other implementation of BERT can be asked for the same numbers; docs/parity.md describes the tensors of\n"
-        "both files.");
+        "Run one training step on a given batch and write hidden states, losses, gradients and updated weights\n\n"
+        "For comparisons with other implementations of BERT; docs/parity.md describes the tensors of both files.");
     auto options = std::make_shared<ParityOptions>();
     auto device = std::make_shared<std::string>("cpu");
     auto tf32 = std::make_shared<bool>(false);
@@ -98,14 +99,14 @@ void add_parity(CLI::App& app, CommonOptions& common) {
         ->required()
         ->type_name("FOLDER");
     command->add_option("--batch", options->batch, "The batch, a safetensors file")->required()->type_name("FILE");
-    command->add_option("--out", options->out, "Where the result goes, a safetensors file")
-        ->required()
-        ->type_name("FILE");
+    command->add_option("--out", options->out, "The result, a safetensors file")->required()->type_name("FILE");
     add_method(*command, *options);
     add_choice(*command, "--precision", options->dtype, kPrecisionNames,
                "Precision of weights, activations and their gradients");
-    command->add_option("--steps", options->steps, "Optimizer steps on the batch; 0: losses and gradients only")
+    command
+        ->add_option("--steps", options->steps, "Number of optimizer steps on the batch; 0: only losses and gradients")
         ->transform(whole_number<int64_t>(0));
+    command->option_defaults()->group("Optimizer");
     static constexpr std::array kOptimizers{"adamw", "lamb"};
     add_choice(*command, "--optimizer", options->optimizer, kOptimizers, "Optimizer of these steps");
     command->add_option("--lr", options->lr, "Learning rate, the same in every step")
@@ -126,6 +127,7 @@ void add_parity(CLI::App& app, CommonOptions& common) {
     command->add_option("--clip", options->clip, "Clip the norm of the gradients to this; 0: do not clip")
         ->check(in(kNotNegative))
         ->capture_default_str();
+    command->option_defaults()->group("Options");
     add_device(*command, *device);
     add_tf32(*command, *tf32);
     add_common(*command, common);

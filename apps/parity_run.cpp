@@ -97,8 +97,7 @@ void add_hidden(const Parameters& parameters, const float* values, const data::B
     }
 }
 
-/// Means of what was summed up: mlm_loss and its like over masked positions, nsp_loss and its like over sequences.
-/// Losses as means; what a method gives beside them is divided already.
+/// Writes losses as means, divided by their heads' counts; other numbers of the method are divided already.
 void add_losses(const StepResult& r, std::span<const LossHeadPointer> heads, Results& results) {
     results.add("loss", r.loss);
     NamedNumbers divisors;
@@ -109,7 +108,7 @@ void add_losses(const StepResult& r, std::span<const LossHeadPointer> heads, Res
             results.add(name, divisors.has(name) ? value / divisors[name] : value);
 }
 
-/// Rows that the step has chosen; where it had no choice to make, all.
+/// The positions that the step has kept; all if it drops none.
 void add_chosen(const TrainingStep& step, StepKind kind, const data::Batch& batch, Results& results) {
     for (const ChosenRows& rows : step.programs().options.method->chosen(kind)) {
         std::vector<int32_t> positions = step.output<int32_t>(rows.output);
@@ -119,7 +118,7 @@ void add_chosen(const TrainingStep& step, StepKind kind, const data::Batch& batc
     }
 }
 
-/// `scale`: the loss scale, which is not in what is written.
+/// Writes the gradients, divided by the loss scale `scale`.
 void add_step(const StepResult& result, StepKind kind, TrainingStep& step, float scale, const Parameters& parameters,
               const data::Batch& batch, Results& results) {
     add_losses(result, step.programs().options.heads, results);

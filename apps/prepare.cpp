@@ -10,6 +10,7 @@
 #include "apps/commands.h"
 #include "base/command_line.h"
 #include "base/progress.h"
+#include "devices/device.h"
 
 namespace dropforge {
 
@@ -37,7 +38,7 @@ void run(Arguments& arguments, const CommonOptions& common) {
         json["folder"] = options.out.string();
         json["already_there"] = result.already_there;
         json["seconds"] = seconds;
-        json["peak_rss_bytes"] = peak_resident_bytes();
+        json["peak_rss_bytes"] = peak_rss_bytes();
         fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));  // a path is any bytes
         return;
     }
@@ -47,7 +48,7 @@ void run(Arguments& arguments, const CommonOptions& common) {
     if (!result.already_there) {
         fmt::print("run          {:.1f} s, {:.1f} MB/s of text, peak RSS {:.0f} MB\n", seconds,
                    static_cast<double>(receipt.text_bytes) / 1e6 / seconds,
-                   static_cast<double>(peak_resident_bytes()) / 1e6);
+                   static_cast<double>(peak_rss_bytes()) / 1e6);
     }
     if (!common.quiet && receipt.validation.empty() && options.validation_fraction > 0) {
         fmt::print(
@@ -62,9 +63,10 @@ void add_prepare(CLI::App& app, CommonOptions& common) {
     CLI::App* command = app.add_subcommand(
         "prepare",
         "Turn text into a data folder for pretraining: shards of token ids, and a vocabulary\n\n"
-        "Reads plain text, Markdown, HTML and JSON Lines, compressed or not; what of a folder is no text is left out,\n"
-        "with the reason and a count in the output and in dataset.json. Does nothing where the folder holds the data\n"
-        "of the same text and options already.");
+        "Reads plain text, Markdown, HTML and JSON Lines, compressed or not. Files in folders that are no text are "
+        "left\n"
+        "out, and counted by reason in the output and in dataset.json. Writes train-N.shard, validation-N.shard,\n"
+        "vocab.txt and dataset.json. Does nothing if the folder already has the data of the same text and options.");
     auto arguments = std::make_shared<Arguments>();
     data::PrepareOptions& options = arguments->options;
     command
@@ -72,17 +74,18 @@ void add_prepare(CLI::App& app, CommonOptions& common) {
                      "Files and folders to read: .txt, .md, .html, .jsonl, each also with .gz, .bz2, .xz or .zst")
         ->required()
         ->type_name("PATH");
-    command->add_flag("--any-ending", options.any_ending, "Read files of other endings, and of none, as plain text");
+    command->add_flag("--any-ending", options.any_ending,
+                      "Read files of unknown endings, or without one, as plain text");
     command
         ->add_option("--json-key", options.read.json_key,
-                     "Key of the text in each line of .jsonl; lines without it are left out, and counted")
+                     "Key of the text in each line of a .jsonl file; lines without it are left out and counted")
         ->type_name("KEY")
         ->capture_default_str();
-    command->add_option("--out", options.out, "The data folder to make")->required()->type_name("FOLDER");
+    command->add_option("--out", options.out, "The data folder to write")->required()->type_name("FOLDER");
     CLI::Option_group* vocabulary = command->add_option_group("vocabulary");
     vocabulary
         ->add_option("--vocab", arguments->vocabulary,
-                     "Use this vocabulary: a vocab.txt, or a tokenizer.json of a BERT, whose switches are options")
+                     "Use this vocabulary: a vocab.txt, or a tokenizer.json of a BERT with the switches given here")
         ->type_name("FILE");
     vocabulary
         ->add_option("--train-vocab", options.train_vocabulary, "Train a vocabulary of this many tokens on the text")
@@ -91,25 +94,25 @@ void add_prepare(CLI::App& app, CommonOptions& common) {
     command
         ->add_option(
             "--alphabet", options.alphabet,
-            "At most this many characters in a trained vocabulary (default: 1000, or more until 99.95 % of the text "
-            "are covered)")
+            "Largest number of characters in a trained vocabulary (default: 1000, or more until 99.95 % of the text is "
+            "covered)")
         ->transform(whole_number<int64_t>(1, 1 << 30))
         ->needs("--train-vocab");
     add_normalization(*command, options.normalization);
     command
         ->add_option("--validation-fraction", options.validation_fraction,
-                     "Share of the documents that is held back for validation")
+                     "Share of the documents in the validation split")
         ->check(CLI::Range(0.0, 1.0))
         ->capture_default_str();
     // Paragraphs as documents cost a [SEP] each (about 1 % of the tokens of a novel) and give a validation split that
     // is like the text even if it is one book; books as documents would make the split one book or none. Files made for
     // BERT have a blank line between their documents.
-    command->add_option("--documents", arguments->documents, "What ends a document of plain text")
+    command->add_option("--documents", arguments->documents, "End of a document in plain text")
         ->check(CLI::IsMember({"blank-line", "file"}))
         ->capture_default_str();
     add_choice(*command, "--sentences", options.sentences, data::kSentenceBreakNames,
-               "Store where sentences begin, for sentence pairs: behind line ends or punctuation");
-    command->add_option("--min-document-tokens", options.min_document_tokens, "Leave out documents with fewer tokens")
+               "Store where sentences begin, for sentence pairs: after line ends or punctuation");
+    command->add_option("--min-document-tokens", options.min_document_tokens, "Drop documents with fewer tokens")
         ->transform(whole_number<uint64_t>(1))
         ->capture_default_str();
     command->add_option("--shard-tokens", options.shard_tokens, "Tokens in a shard")

@@ -43,7 +43,7 @@ void add_shorthand(CLI::App& command, const std::shared_ptr<Options>& options, c
         ->type_name(type);
 }
 
-/// What --set and the options that stand for keys say; they must not contradict each other.
+/// The settings of --set and of options that stand for keys, which must not contradict each other.
 std::vector<Setting> settings(const Options& o) {
     std::vector<Setting> all;
     for (const std::string& assignment : o.settings) {
@@ -69,14 +69,15 @@ std::string resume_command(const std::vector<std::string>& arguments) {
     return command + "--resume auto";
 }
 
-/// --profile-steps A:B, both of them included.
+/// Parses --profile-steps A:B, which includes both.
 void take_profile_steps(const std::string& text, PretrainOptions& options) {
     int64_t first = 0, last = 0;
     int end = 0;
     const bool numbers = std::sscanf(text.c_str(), "%" SCNd64 ":%" SCNd64 "%n", &first, &last, &end) == 2;
     if (!numbers || static_cast<size_t>(end) != text.size() || first < 1 || first > last)
         throw CLI::ValidationError("--profile-steps " + text, "must be FIRST:LAST with 1 <= FIRST <= LAST, like 20:22");
-    options.profile_first = first, options.profile_last = last;
+    options.profile_first = first;
+    options.profile_last = last;
 }
 
 /// --dry-run: the report is the result.
@@ -135,11 +136,11 @@ void run(Options& o, const CommonOptions& common) {
 void add_pretrain(CLI::App& app, CommonOptions& common) {
     auto* command = app.add_subcommand(
         "pretrain",
-        "Pretrain a BERT, or go on with a run that was stopped\n\n"
+        "Pretrain a BERT, or resume a run that was stopped\n\n"
         "Reads a data folder and writes a run folder: config.toml with every key, metrics.jsonl, and\n"
-        "checkpoints/step-N, each a model folder that Hugging Face opens. The same command again goes on from the\n"
-        "newest intact checkpoint, to the bit as if the run had not stopped. Ctrl-C ends a run after the step that\n"
-        "it is at, with a checkpoint.");
+        "checkpoints/step-N, each a model folder that Hugging Face opens. The same command again resumes the run from\n"
+        "its newest intact checkpoint, with the bits of a run that was not stopped. Ctrl-C ends a run after the\n"
+        "current step, with a checkpoint.");
     auto options = std::make_shared<Options>();
     command
         ->add_option("config", options->config,
@@ -147,45 +148,48 @@ void add_pretrain(CLI::App& app, CommonOptions& common) {
         ->required()
         ->type_name("CONFIG");
     add_shorthand(*command, options, "--data", "data.path", "FOLDER", "The data folder that `dropforge prepare` made");
-    command->add_option("--out", options->run.out, "The run folder, which is made; required except with --dry-run")
+    command->add_option("--out", options->run.out, "The run folder, which is created; required except with --dry-run")
         ->type_name("FOLDER");
+    command->option_defaults()->group("Configuration keys");
     add_shorthand(*command, options, "--method", "train.method", "METHOD",
-                  fmt::format("{}", fmt::join(method_names(), ", ")));
+                  fmt::format("Pretraining method: {} (default: train.method)", fmt::join(method_names(), ", ")));
     add_shorthand(*command, options, "--precision", "train.precision", "PRECISION",
-                  "auto, bf16, fp16 or f32; auto takes the fastest that the device computes");
+                  "auto, bf16, fp16 or f32; auto is the fastest that the device supports");
     command->add_flag_callback(
         "--tf32",
         [options] {
             options->shorthands["train.tf32"] = {"train.tf32", "true", "--tf32"};
         },
         "Compute f32 GEMMs on a GPU's TF32 tensor cores: much faster, operands rounded to 10 bits of fraction");
-    add_shorthand(*command, options, "--steps", "train.steps", "N", "Optimizer steps in all");
+    add_shorthand(*command, options, "--steps", "train.steps", "N", "Number of optimizer steps of the run");
     add_shorthand(*command, options, "--batch", "train.batch", "N", "Sequences in a step");
     add_shorthand(*command, options, "--sequence", "data.sequence", "N", "Tokens in a sequence");
     add_shorthand(*command, options, "--seed", "train.seed", "N",
                   "Seed of initial weights, order of the data, masks and dropout");
-    add_device(*command, options->device);
-    command
-        ->add_option("--require", options->run.required,
-                     "Stop with an error where one of these would be substituted: cuda, cublaslt, cudnn, bf16")
-        ->delimiter(',')
-        ->type_name("NAME");
-    command
-        ->add_option("--resume", options->run.resume,
-                     "Where to go on: auto (the newest intact checkpoint of the run folder, if it has one), off, or a "
-                     "checkpoint")
-        ->capture_default_str()
-        ->type_name("CHECKPOINT");
-    command
-        ->add_option("--init", options->run.initial,
-                     "Start a new run from the weights of this checkpoint, or of any BERT in Hugging Face's format")
-        ->type_name("FOLDER");
     command
         ->add_option("--set", options->settings,
                      "Set any key of the configuration, such as train.lr=1e-4; may be repeated")
         ->expected(1)
         ->take_all()
         ->type_name("KEY=VALUE");
+    command->option_defaults()->group("Options");
+    add_device(*command, options->device);
+    command
+        ->add_option("--require", options->run.required,
+                     "End with an error if one of these is not used: cuda, cublaslt, cudnn, bf16")
+        ->delimiter(',')
+        ->type_name("NAME");
+    command
+        ->add_option("--resume", options->run.resume,
+                     "The checkpoint to resume from: auto (the newest intact one of the run folder, if there is one), "
+                     "off (none), or a folder")
+        ->capture_default_str()
+        ->type_name("CHECKPOINT");
+    command
+        ->add_option("--init", options->run.initial,
+                     "Start a new run from the weights of this checkpoint, or of any BERT in Hugging Face's format")
+        ->type_name("FOLDER");
+    command->option_defaults()->group("Profiling");
     command
         ->add_option("--trace", options->run.trace_steps,
                      "Time every op of this many steps and write trace.json, for Perfetto")
@@ -193,10 +197,11 @@ void add_pretrain(CLI::App& app, CommonOptions& common) {
     command
         ->add_option_function<std::string>(
             "--profile-steps", [options](const std::string& text) { take_profile_steps(text, options->run); },
-            "Let nsys or ncu see these steps, op by op under their names (docs/profiling.md)")
+            "Profile these steps by nsys or ncu, op by op in named ranges (docs/profiling.md)")
         ->type_name("FIRST:LAST");
+    command->option_defaults()->group("Options");
     command->add_flag("--dry-run", options->dry_run,
-                      "Print parameters, FLOPs and memory beside what is free, and do not train");
+                      "Print parameters, FLOPs, memory and how much is free, and do not train");
     add_common(*command, common);
     command->footer(
         "Examples:\n"

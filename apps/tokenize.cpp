@@ -1,5 +1,4 @@
-// dropforge tokenize: one line of text in, one line of pieces or ids out, in bounded memory whatever the length of a
-// line.
+// dropforge tokenize: for each line of text a line of pieces or ids, in bounded memory even for long lines.
 #include <unistd.h>
 
 #include <algorithm>
@@ -36,7 +35,7 @@ void flush_out() {
     require(failed == 0, "cannot write to stdout: {}", std::strerror(errno));
 }
 
-/// What every thread needs to print ids, and how.
+/// The vocabulary and the output options, which all threads share.
 struct Printer {
     Printer(const data::Vocabulary& vocabulary, bool as_ids, bool json)
         : open(json ? "[" : ""),
@@ -55,13 +54,13 @@ struct Printer {
     int32_t unk;
 };
 
-/// Text to output lines. A line may come in parts.
+/// Turns text into output lines. A line may come in several parts.
 class LineFormatter {
   public:
     LineFormatter(const data::WordPiece& tokenizer, const Printer& printer)
         : tokenizer_(tokenizer), printer_(printer) {}
 
-    /// Some text of a line, without its end.
+    /// Adds a part of a line, without its end.
     void add(std::string_view text) {
         ids_.clear();
         tokenizer_.encode(text, ids_);
@@ -80,7 +79,7 @@ class LineFormatter {
         line_is_open_ = line_has_pieces_ = false;
         ++lines_;
     }
-    /// Whole lines, each with its LF.
+    /// Adds complete lines, each with its LF.
     void add_lines(std::string_view text) {
         for (size_t begin = 0, end; begin < text.size(); begin = end + 1) {
             end = text.find('\n', begin);
@@ -107,8 +106,8 @@ class LineFormatter {
     uint64_t lines_ = 0, pieces_ = 0, unknown_ = 0;
 };
 
-/// Whole lines shared out among the formatters, a thread each where there is work for it; written in order. The first
-/// formatter goes first: it may hold the beginning of the first line.
+/// Divides complete lines among the formatters, with a thread for each where that pays, and writes the results in
+/// order. The first formatter comes first, as it may hold the beginning of the first line.
 void format_lines(std::string_view text, std::vector<LineFormatter>& formatters) {
     static constexpr size_t kWorthAThread = size_t{1} << 17;
     const size_t parts = std::clamp<size_t>(text.size() / kWorthAThread, 1, formatters.size());
@@ -116,9 +115,9 @@ void format_lines(std::string_view text, std::vector<LineFormatter>& formatters)
         std::vector<std::jthread> threads;
         for (size_t part = 1; part < parts; ++part) {
             const size_t end = text.find('\n', text.size() / (parts - part + 1)) + 1;  // text ends in LF
-            const std::string_view own = text.substr(0, end);
+            const std::string_view share = text.substr(0, end);
             text.remove_prefix(end);
-            threads.emplace_back([&formatter = formatters[part - 1], own] { formatter.add_lines(own); });
+            threads.emplace_back([&formatter = formatters[part - 1], share] { formatter.add_lines(share); });
             if (text.empty()) break;
         }
         formatters[threads.size()].add_lines(text);
@@ -126,7 +125,7 @@ void format_lines(std::string_view text, std::vector<LineFormatter>& formatters)
     for (LineFormatter& formatter : formatters) formatter.write();
 }
 
-/// Appends to `buffer` what stdin has now, up to `room` bytes; false at its end.
+/// Appends up to `room` available bytes of stdin to `buffer`; false at its end.
 bool read_more(std::string& buffer, size_t room) {
     const size_t had = buffer.size();
     buffer.resize(had + room);
@@ -152,9 +151,9 @@ void tokenize(const TokenizeOptions& options, const CommonOptions& common) {
         size_t done = buffer.rfind('\n') + 1;  // 0 if there is none
         format_lines(std::string_view(buffer).substr(0, done), formatters);
         if (buffer.size() - done >= kLongLine) {  // no end of line in sight: write what cannot change any more
-            const std::string_view rest = std::string_view(buffer).substr(done);
-            const size_t cut = tokenizer.safe_cut(rest) > 0 ? tokenizer.safe_cut(rest) : rest.size();
-            first.add(rest.substr(0, cut));
+            const std::string_view remaining = std::string_view(buffer).substr(done);
+            const size_t cut = tokenizer.safe_cut(remaining) > 0 ? tokenizer.safe_cut(remaining) : remaining.size();
+            first.add(remaining.substr(0, cut));
             first.write();
             done += cut;
         }
@@ -180,18 +179,19 @@ void tokenize(const TokenizeOptions& options, const CommonOptions& common) {
 }  // namespace
 
 void add_tokenize(CLI::App& app, CommonOptions& common) {
-    CLI::App& command = *app.add_subcommand(
-        "tokenize",
-        "Read lines of text, and print the WordPiece tokens or ids of each\n\n"
-        "No special tokens are added, and none is recognised in the text. With --json every line is a JSON array.");
+    CLI::App& command =
+        *app.add_subcommand("tokenize",
+                            "Print the WordPiece tokens or ids of each line of stdin\n\n"
+                            "Special tokens are neither added nor recognised. With --json every line is a JSON array.");
     command.footer(
         "Examples:\n"
         "  echo 'Attention is all you need.' | dropforge tokenize --vocab vocab.txt\n"
         "  dropforge tokenize --vocab vocab.txt --ids < text.txt > ids.txt");
     auto options = std::make_shared<TokenizeOptions>();
     command
-        .add_option("--vocab", options->vocabulary,
-                    "The vocabulary: vocab.txt, a token a line, the line number is the id; or tokenizer.json")
+        .add_option(
+            "--vocab", options->vocabulary,
+            "The vocabulary: a vocab.txt (one token a line, whose id is the line's number), or a tokenizer.json")
         ->required()
         ->type_name("FILE");
     add_normalization(command, options->normalization);

@@ -11,6 +11,7 @@
 #include <memory>
 #include <new>
 #include <sstream>
+#include <string>
 
 #include "base/cores.h"
 #include "base/error.h"
@@ -22,24 +23,24 @@ namespace dropforge {
 
 namespace {
 
-/// Whether or not stderr takes it.
+/// Prints the error; a failure to write to stderr is ignored.
 void print_error(const std::string& text) { std::fputs(fmt::format("error: {}\n", text).c_str(), stderr); }
 
-/// A file that the program opens must not become its stdout, and so hold what is printed. Read-only: writing there is
-/// an error, as it is to a stream that is closed.
+/// Opens /dev/null in place of closed standard streams, so that no file of the program gets their numbers. Read-only,
+/// so that writing is an error, as it is to a closed stream.
 void open_closed_streams() {
     for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; ++stream)
         if (fcntl(stream, F_GETFD) < 0) open("/dev/null", O_RDONLY);  // takes the lowest number that is free
 }
 
-/// What was printed has arrived, the text of --help too.
+/// Error unless everything printed, the text of --help too, was written.
 void require_written() {
     const int error = std::fflush(stdout) == 0 ? 0 : errno;
     require(error == 0, "cannot write to stdout: {}", std::strerror(error));
     require(std::ferror(stdout) == 0, "cannot write to stdout");
 }
 
-/// A description is a line, or a line and a paragraph; a list of subcommands has the line only.
+/// The first line of a description, for the list of subcommands.
 class HelpFormatter final : public CLI::Formatter {
     std::string make_description(const CLI::App* command) const override {
         const std::string text = CLI::Formatter::make_description(command);
@@ -53,17 +54,25 @@ class HelpFormatter final : public CLI::Formatter {
     }
 };
 
+constexpr const char* kExitStatus =
+    "Exit status: 0 on success; 1 after an error and 2 after wrong usage, with one line on stderr; 128 + N after "
+    "signal N";
+
 int parse(const CommandLine& program, int argc, char** argv) {
     CLI::App app(program.description, program.name);
     app.formatter(std::make_shared<HelpFormatter>());
     app.require_subcommand(0, 1);  // none is refused below: CLI11 would name it before a misspelt one
     program.add_subcommands(app);
-    const auto offer_version = [&](CLI::App& command) {
-        command.set_version_flag("--version", program.version,
-                                 "Print what this program was built from and for, and exit");
+    const auto complete = [&](CLI::App& command) {
+        command.set_help_flag();  // and again, as the last group
+        command.set_help_flag("-h,--help", "Print this help and exit")->group(kCommonOptions);
+        command.set_version_flag("--version", program.version, "Print version, revision and build, and exit")
+            ->group(kCommonOptions);
+        const std::string examples = command.get_footer();
+        command.footer(examples + (examples.empty() ? "" : "\n\n") + kExitStatus);
     };
-    offer_version(app);
-    for (CLI::App* command : app.get_subcommands({})) offer_version(*command);
+    complete(app);
+    for (CLI::App* command : app.get_subcommands({})) complete(*command);
     try {
         app.parse(argc, argv);
         if (app.get_subcommands().empty()) throw CLI::RequiredError("A subcommand");
@@ -83,8 +92,9 @@ int parse(const CommandLine& program, int argc, char** argv) {
 
 void add_threads(CLI::App& command, int& threads) {
     command
-        .add_option("--threads", threads, "Threads to compute on (default: one for each core that the process may use)")
-        ->transform(whole_number(1, 4096));
+        .add_option("--threads", threads, "Number of threads (default: the number of cores that the process may use)")
+        ->transform(whole_number(1, 4096))
+        ->group(kCommonOptions);
 }
 
 int thread_count(int threads) { return threads > 0 ? threads : usable_cores(); }

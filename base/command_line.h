@@ -1,5 +1,4 @@
-// What every program of ours does around its subcommands: parsing, --version everywhere, errors as one line and an exit
-// code.
+// The command line of a program with subcommands: parsing, --version, errors as one line and an exit code.
 #pragma once
 
 #include <fmt/format.h>
@@ -12,21 +11,23 @@
 
 namespace dropforge {
 
+/// A program's name and subcommands.
 struct CommandLine {
     std::string name, description;
-    std::function<std::string()> version;  // what --version prints
-    // Each with a callback that does its work. The first line of a description stands in the program's --help, and is
-    // the NAME of its man page; what follows an empty line is the page's DESCRIPTION.
+    std::function<std::string()> version;  // the text of --version
+    /// Adds the subcommands, each with a callback that runs it. The first line of a description appears in the
+    /// program's
+    /// --help and as the man page's NAME; the text after an empty line is the page's DESCRIPTION.
     std::function<void(CLI::App&)> add_subcommands;
 };
 
-/// The whole of main: runs the subcommand that argv names, without subnormal numbers. Returns the exit code: 0; 1 after
-/// an exception, or if stdout did not take all that was printed, 2 for wrong usage, each with one line "error: …" on
+/// The body of main: runs the subcommand that argv names, without subnormal numbers. Returns the exit code: 0 for
+/// success; 1 after an exception or an incomplete write to stdout, 2 for wrong usage, each with one line "error: …" on
 /// stderr; 128 + signal after Interrupted.
 int run_command_line(const CommandLine& program, int argc, char** argv);
 
-/// For `->transform()`: what an option of type Number takes, a whole number in decimal digits. CLI11 by itself wraps -1
-/// and saturates what is too large, takes 010 for 8, and its own checks see only what has become of the text.
+/// For `->transform()`: accepts whole numbers from `least` to `most` in decimal digits. CLI11 by itself wraps -1,
+/// saturates numbers that are too large, reads 010 as 8, and its checks see only the converted number.
 template <typename Number>
 CLI::Validator whole_number(Number least, Number most = std::numeric_limits<Number>::max()) {
     const auto check = [least, most](std::string& text) -> std::string {
@@ -41,9 +42,12 @@ CLI::Validator whole_number(Number least, Number most = std::numeric_limits<Numb
                                                               : fmt::format("{} to {}", least, most)};
 }
 
+/// The heading in --help of the options that most subcommands have; it comes last.
+inline constexpr const char* kCommonOptions = "Common options";
+
 /// Adds --threads, which is 0 unless it is given.
 void add_threads(CLI::App& command, int& threads);
-/// The threads to work with: as many as --threads said, else one for each of usable_cores().
+/// The number of threads to use: that of --threads, or if it is 0 usable_cores().
 int thread_count(int threads);
 
 }  // namespace dropforge

@@ -28,7 +28,8 @@ std::set<int64_t> numbers(const std::string& list) {
     return all;
 }
 
-/// Cores by their lists of hyper-threads. A processor that is off has none, and may be in the affinity mask.
+/// Number of cores by their lists of hyper-threads. An offline processor has no list, though the affinity mask may have
+/// it.
 std::set<std::string> cores_in_sys(const fs::path& root, const std::set<int64_t>& allowed) {
     std::set<std::string> cores;
     for (const int64_t id : allowed)
@@ -37,7 +38,7 @@ std::set<std::string> cores_in_sys(const fs::path& root, const std::set<int64_t>
     return cores;
 }
 
-/// Cores by their numbers in /proc/cpuinfo, for where there is no /sys, as in a bare chroot.
+/// Number of cores by their ids in /proc/cpuinfo, for systems without /sys, such as a bare chroot.
 std::set<std::string> cores_in_proc(const fs::path& root, const std::set<int64_t>& allowed) {
     std::set<std::string> cores;
     std::istringstream lines(system_text(root / "proc/cpuinfo"));
@@ -56,7 +57,7 @@ std::set<std::string> cores_in_proc(const fs::path& root, const std::set<int64_t
     return cores;
 }
 
-/// Processors' worth of time that the control groups grant; infinite if unlimited.
+/// The control groups' quota in processors; infinite if unlimited.
 double quota(const fs::path& root) {
     double least = std::numeric_limits<double>::infinity();
     const auto limit = [&](std::optional<int64_t> time, std::optional<int64_t> period) {

@@ -1,4 +1,4 @@
-// The one exception of the library: what was expected, what came, and where, in one line.
+// The exception of this project: one line that says what was expected, what came, and where.
 #pragma once
 
 #include <fmt/format.h>

@@ -73,7 +73,7 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 
 AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) { open_new(); }
 
-/// Never a file or a link that is there, whoever put it there: in containers process ids return, and so do their names.
+/// Creates a new file, never opening one that exists: in containers process ids repeat, and so do temporary names.
 void AtomicFile::open_new() {
     constexpr uint64_t kTries = 1000;
     for (uint64_t number = static_cast<uint64_t>(getpid()), last = number + kTries; number < last; ++number) {
@@ -169,13 +169,13 @@ std::vector<fs::path> make_folders(const fs::path& path) {
     for (fs::path folder = path.has_filename() ? path : path.parent_path();
          !folder.empty() && !fs::exists(folder, error); folder = folder.parent_path())
         missing.push_back(folder);
-    std::vector<fs::path> made;
+    std::vector<fs::path> created;
     Rollback rollback;
     for (auto folder = missing.rbegin(); folder != missing.rend(); ++folder) {
         const bool is_new = fs::create_directory(*folder, error);
         require(!error, "{}: cannot create: {}", path.string(), error.message());
         if (!is_new) continue;  // another process was faster
-        made.push_back(*folder);
+        created.push_back(*folder);
         rollback.add([folder = *folder] {
             std::error_code ignored;
             fs::remove(folder, ignored);
@@ -183,7 +183,7 @@ std::vector<fs::path> make_folders(const fs::path& path) {
         sync_folder(folder_of(*folder));
     }
     rollback.commit();
-    return made;
+    return created;
 }
 
 void require_free_disk(const fs::path& folder, uint64_t bytes) {

@@ -1,4 +1,4 @@
-// Files that are whole or absent: read-only maps, atomic writes, and errors that name the path and the reason.
+// Files: read-only maps, atomic writes, and errors that name the path and the reason.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@ namespace dropforge {
 
 namespace fs = std::filesystem;
 
-/// A read-only memory map of a whole file. Throws Error if it cannot be opened.
+/// A read-only memory map of a file. Error if it cannot be opened.
 class MappedFile {
   public:
     explicit MappedFile(const fs::path& path);
@@ -31,9 +31,8 @@ class MappedFile {
     size_t size_ = 0;
 };
 
-/// Writes `path` under a temporary name beside it, path.tmp<number>; commit() syncs and renames it, and until then (or
-/// without it) `path` stays as it was. Every failure (disk full, no permission) throws Error with the path and the
-/// system's reason.
+/// Writes a file under a temporary name, path.tmp<number>; commit() syncs it and renames it to `path`, which is
+/// unchanged until then. Every failure (disk full, no permission) throws Error with the path and the system's reason.
 class AtomicFile {
   public:
     explicit AtomicFile(fs::path path);
@@ -46,7 +45,7 @@ class AtomicFile {
     /// Overwrites bytes already written, e.g. a header whose counts are known at the end.
     void write_at(uint64_t offset, const void* data, size_t size);
     uint64_t size() const { return size_; }
-    /// All is on the disk, under the temporary name: what can still fail is the rename.
+    /// Flushes everything to the disk under the temporary name, so that only the rename can still fail.
     void sync();
     void commit();
 
@@ -62,24 +61,24 @@ class AtomicFile {
     std::string buffer_;
 };
 
-/// The whole file as text. Throws Error.
+/// The content of a file. Throws Error.
 std::string read_text(const fs::path& path);
 /// Replaces the file atomically (AtomicFile).
 void write_text(const fs::path& path, std::string_view text);
-/// Whether a name read from a file stays in that file's folder.
+/// Whether `name`, read from a file, is a plain file name that cannot lead out of that file's folder.
 bool is_file_name(std::string_view name);
-/// The folder that `path` lies in; "." where it names none.
+/// The folder of `path`; "." if it names none.
 fs::path folder_of(const fs::path& path);
-/// "a" of "a.tmp123", as AtomicFile calls what is not finished; a name that is not temporary, itself.
+/// "a" for "a.tmp123", AtomicFile's temporary name; any other name unchanged.
 std::string_view final_name(std::string_view name);
-/// Makes the names in a folder durable (fsync of the directory).
+/// Makes the entries of a folder durable (fsync of the directory).
 void sync_folder(const fs::path& folder);
-/// Renames, and makes that durable. Throws Error.
+/// Renames a file or folder durably. Throws Error.
 void rename_durably(const fs::path& from, const fs::path& to);
-/// Makes a folder and those above it that are missing, durably; returns the new ones, the uppermost first. Throws Error
-/// with `path` and the system's reason, and leaves none then.
+/// Creates a folder and its missing parents durably; returns the new ones, the outermost first. If that fails, creates
+/// none and throws Error with `path` and the system's reason.
 std::vector<fs::path> make_folders(const fs::path& path);
-/// Throws Error with the numbers unless the file system of `folder` has `bytes` free.
+/// Error with the numbers unless the file system of `folder` has `bytes` free.
 void require_free_disk(const fs::path& folder, uint64_t bytes);
 
 }  // namespace dropforge

@@ -14,7 +14,7 @@
 namespace dropforge {
 
 FileLock::FileLock(fs::path path, IfHeld if_held) : path_(std::move(path)) {
-    // Whoever held it may have removed the file since it was opened here: then the lock is one on nothing.
+    // The last holder may have removed the file after it was opened here; a lock on it would then exclude nobody.
     while (open_file() && take(if_held) && !is_the_file()) close(std::exchange(descriptor_, -1));
 }
 
@@ -22,13 +22,13 @@ FileLock::~FileLock() {
     if (descriptor_ >= 0) close(descriptor_);
 }
 
-/// True when it is open; what is not possible throws.
+/// Opens the file; false if it must be tried again. Error if that is impossible.
 bool FileLock::open_file() {
     constexpr int kFlags = O_RDWR | O_NOFOLLOW | O_CLOEXEC;
     do {
         descriptor_ = open(path_.c_str(), kFlags | O_CREAT | O_EXCL, 0644);
-        made_ = descriptor_ >= 0;
-        if (!made_ && errno == EEXIST) descriptor_ = open(path_.c_str(), kFlags);
+        created_ = descriptor_ >= 0;
+        if (!created_ && errno == EEXIST) descriptor_ = open(path_.c_str(), kFlags);
     } while (descriptor_ < 0 && errno == ENOENT && fs::is_directory(folder_of(path_)));  // gone between the two
     require(descriptor_ >= 0, "{}: cannot write: {}", path_.string(), std::strerror(errno));
     return true;
@@ -48,9 +48,9 @@ bool FileLock::take(IfHeld if_held) {
 
 bool FileLock::is_the_file() const {
     struct stat open {
-    }, there{};
-    return fstat(descriptor_, &open) == 0 && lstat(path_.c_str(), &there) == 0 && open.st_dev == there.st_dev &&
-           open.st_ino == there.st_ino;
+    }, on_disk{};
+    return fstat(descriptor_, &open) == 0 && lstat(path_.c_str(), &on_disk) == 0 && open.st_dev == on_disk.st_dev &&
+           open.st_ino == on_disk.st_ino;
 }
 
 void FileLock::write(std::string_view text) {

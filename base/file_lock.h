@@ -1,4 +1,4 @@
-// One process at a time: a lock on a file that is there for it.
+// A lock on a file, by which one process at a time works.
 #pragma once
 
 #include <string_view>
@@ -9,22 +9,22 @@ namespace dropforge {
 
 enum class IfHeld { wait, give_up };
 
-/// The kernel gives the lock back when the process ends, however it ends. The file stays unless remove() is called.
+/// The kernel releases the lock when the process ends, however it ends. The file remains unless remove() is called.
 class FileLock {
   public:
-    /// Makes the file if there is none. Throws Error if it cannot be written or locked.
+    /// Creates the file if there is none, and locks it. Error if it cannot be written or locked.
     FileLock(fs::path path, IfHeld if_held);
     ~FileLock();
     FileLock(const FileLock&) = delete;
     FileLock& operator=(const FileLock&) = delete;
 
-    /// False: another process has it, and `if_held` was to give up.
+    /// Whether this object has the lock; if not, another process does, and `if_held` was give_up.
     bool held() const { return descriptor_ >= 0; }
-    /// Whether this object made the file.
-    bool made() const { return made_; }
-    /// Replaces the file's text, by which the holder can say who it is. Throws Error.
+    /// Whether this object created the file.
+    bool created() const { return created_; }
+    /// Replaces the file's text, which can name the holder. Throws Error.
     void write(std::string_view text);
-    /// Removes the file of a lock that is held.
+    /// Removes the file; the lock is held.
     void remove();
 
   private:
@@ -34,7 +34,7 @@ class FileLock {
 
     fs::path path_;
     int descriptor_ = -1;
-    bool made_ = false;
+    bool created_ = false;
 };
 
 }  // namespace dropforge

@@ -8,7 +8,7 @@ namespace dropforge {
 
 namespace {
 
-// A signal handler can reach nothing but a global.
+// A signal handler can access only a global.
 volatile std::sig_atomic_t noted_signal = 0;
 
 void note(int signal) {

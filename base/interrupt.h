@@ -1,14 +1,14 @@
-// SIGINT and SIGTERM as a polite request: the first is noted for whoever asks, the second ends the process at once.
+// SIGINT and SIGTERM as requests to stop: the first is recorded, the second ends the process at once.
 #pragma once
 
 namespace dropforge {
 
-/// Thrown when a noted signal has been honoured: main exits with 128 + signal.
+/// Thrown after an orderly stop because of a signal: main exits with 128 + signal.
 struct Interrupted {
     int signal;
 };
 
-/// While one lives, the first SIGINT or SIGTERM only sets signal(); a second one exits with 128 + signal immediately.
+/// While a guard exists, the first SIGINT or SIGTERM only sets signal(); the second exits with 128 + signal at once.
 class InterruptGuard {
   public:
     InterruptGuard();
@@ -16,7 +16,7 @@ class InterruptGuard {
     InterruptGuard(const InterruptGuard&) = delete;
     InterruptGuard& operator=(const InterruptGuard&) = delete;
 
-    /// The signal that came, or 0.
+    /// The signal received, or 0.
     int signal() const;
 };
 

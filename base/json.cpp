@@ -31,7 +31,7 @@ Json parse_json(const std::string& text, const std::string& where, std::vector<s
     try {
         return Json::parse(text, check);
     } catch (const Json::exception& error) {
-        // "[json.exception.…] parse error at …; last read: …", where what was read may be any bytes
+        // "[json.exception.…] parse error at …; last read: …", the last part of which may be any bytes
         const std::string message = error.what();
         const size_t begin = message.find("] ") + 2;
         throw Error("{}: not JSON: {}", where, message.substr(begin, message.find("; last read: ") - begin));

@@ -1,4 +1,4 @@
-// JSON that others wrote, parsed strictly.
+// Strict parsing of JSON from foreign files.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +13,8 @@ namespace dropforge {
 /// given, gets those of the outermost object in the order of the text, where the library sorts them.
 nlohmann::json parse_json(const std::string& text, const std::string& where, std::vector<std::string>* keys = nullptr);
 
-/// The whole number, not negative, that an object has under a key. Throws Error where it has another value (a
-/// conversion by the library of a number that is too large is undefined), and the library's exceptions where it has no
-/// such key.
+/// The non-negative whole number of a key. Error for another value (the library's conversion of a number that is too
+/// large is undefined); the library's exception if the key is missing.
 uint64_t count_in(const nlohmann::json& object, const char* key);
 
 }  // namespace dropforge

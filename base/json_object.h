@@ -1,4 +1,4 @@
-// JSON that others wrote, read with one clear line for whatever is wrong with it.
+// Typed access to JSON from foreign files, with one clear line for each error.
 #pragma once
 
 #include <cstdint>
@@ -11,15 +11,15 @@
 
 namespace dropforge {
 
-/// A JSON object whose values are asked for by key and type. A key whose value is null counts as not given. Errors name
+/// A JSON object whose values are read by key and type. A key whose value is null counts as absent. Errors name
 /// `where`, the key, what was expected and what came.
 class JsonObject {
   public:
-    /// Throws Error for what is not a JSON object (parse_json).
+    /// Parses `text` (parse_json). Error if it is not a JSON object.
     JsonObject(const std::string& text, const std::string& where);
     static JsonObject load(const fs::path& path) { return {read_text(path), path.string()}; }
 
-    /// An empty object where there is no such file.
+    /// The object of a file; an empty one if there is no such file.
     static JsonObject load_optional(const fs::path& path) {
         return {fs::exists(path) ? read_text(path) : std::string("{}"), path.string()};
     }
@@ -28,26 +28,27 @@ class JsonObject {
     size_t size() const { return json_.size(); }
     std::vector<std::string> keys() const;
     bool has(const char* key) const;
-    /// The value as it is; null where the key is not given.
+    /// The JSON value; null if the key is absent.
     const nlohmann::json& value(const char* key) const;
 
-    /// Throws Error for another type, or for a key that is not given where there is no `otherwise`.
+    /// The value, or `otherwise` if the key is absent. Error for another type, or for an absent key without
+    /// `otherwise`.
     bool boolean(const char* key, std::optional<bool> otherwise = {}) const;
     int64_t integer(const char* key, std::optional<int64_t> otherwise = {}) const;
     double number(const char* key, std::optional<double> otherwise = {}) const;
     std::string text(const char* key, const std::optional<std::string>& otherwise = {}) const;
-    /// The object of a key; an empty one where it is not given.
+    /// The object of a key; an empty one if the key is absent.
     JsonObject object(const char* key) const;
 
-    /// The objects of a list; none where it is not given.
+    /// The objects of a list; none if the key is absent.
     std::vector<JsonObject> objects(const char* key) const;
 
-    /// A value for a message: its JSON, cut short.
+    /// A value for a message: its JSON, shortened.
     static std::string shown(const nlohmann::json& value);
 
   private:
     JsonObject() = default;
-    /// Of a value that is an object. (As a constructor it would take text for JSON: all converts to it.)
+    /// Wraps a value that is an object. (As a constructor it would accept text, which converts to JSON.)
     static JsonObject of(nlohmann::json json, std::string where);
     template <typename T, typename Is>
     T read(const char* key, const std::optional<T>& otherwise, Is is, const char* expected) const;

@@ -1,4 +1,4 @@
-// The name that a misspelt one was probably meant to be.
+// The most similar name, for suggestions after a misspelt one.
 #pragma once
 
 #include <algorithm>
@@ -10,9 +10,9 @@
 
 namespace dropforge {
 
-/// Letters to insert, delete or change to get from one to the other (Levenshtein).
+/// The number of letters to insert, delete or change to turn one text into the other (Levenshtein).
 inline size_t edit_distance(std::string_view a, std::string_view b) {
-    std::vector<size_t> row(b.size() + 1);  // of the table, one row at a time
+    std::vector<size_t> row(b.size() + 1);  // of the table of distances of prefixes
     for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
     for (size_t i = 1; i <= a.size(); ++i) {
         size_t diagonal = std::exchange(row[0], i);
@@ -25,7 +25,7 @@ inline size_t edit_distance(std::string_view a, std::string_view b) {
     return row[b.size()];
 }
 
-/// The first of the nearest; `names` is not empty.
+/// The first of the names nearest to `to`; `names` is not empty.
 inline const std::string& nearest(std::string_view to, const std::vector<std::string>& names) {
     return *std::ranges::min_element(names, {}, [&](const std::string& name) { return edit_distance(to, name); });
 }

@@ -1,6 +1,5 @@
-// Philox4x32-10 (Salmon et al., SC 2011, "Parallel random numbers: as easy as 1, 2, 3"): a counter-based generator, so
-// any draw of a run can be made again from its coordinates alone. Used for dropout, masking, sample order and initial
-// weights.
+// Philox4x32-10 (Salmon et al., SC 2011, "Parallel random numbers: as easy as 1, 2, 3"), a counter-based generator: any
+// draw of a run is a function of its coordinates. Used for dropout, masking, sample order and initial weights.
 #pragma once
 
 #include <array>

@@ -1,7 +1,6 @@
 #include "base/progress.h"
 
 #include <fmt/format.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -96,16 +95,10 @@ std::string Progress::line(uint64_t done, double seconds, std::string_view note)
 }
 
 std::string clock_text(double seconds) {
-    const auto whole = static_cast<int64_t>(std::min(seconds, 1e9) + 0.5);
-    const int64_t hours = whole / 3600, minutes = whole / 60 % 60;
-    if (hours == 0) return fmt::format("{}:{:02}", minutes, whole % 60);
-    return fmt::format("{}:{:02}:{:02}", hours, minutes, whole % 60);
-}
-
-uint64_t peak_resident_bytes() {
-    rusage usage{};
-    getrusage(RUSAGE_SELF, &usage);
-    return static_cast<uint64_t>(usage.ru_maxrss) * 1024;
+    const auto rounded = static_cast<int64_t>(std::min(seconds, 1e9) + 0.5);
+    const int64_t hours = rounded / 3600, minutes = rounded / 60 % 60;
+    if (hours == 0) return fmt::format("{}:{:02}", minutes, rounded % 60);
+    return fmt::format("{}:{:02}:{:02}", hours, minutes, rounded % 60);
 }
 
 }  // namespace dropforge

@@ -1,5 +1,4 @@
-// Progress on stderr: one line redrawn on a terminal, a plain line now and then elsewhere (logs stay short), nothing
-// when quiet.
+// Progress on stderr: one redrawn line on a terminal, a line every 30 s elsewhere, nothing when quiet.
 #pragma once
 
 #include <chrono>
@@ -14,15 +13,15 @@ enum class ProgressUnit { count, bytes };
 
 class Progress {
   public:
-    /// `total` 0: unknown. `out` decides between the two styles.
+    /// `what` is the line's label; `total` is 0 if unknown. Whether `out` is a terminal decides the style.
     Progress(std::string what, uint64_t total, ProgressUnit unit, bool quiet, std::FILE* out = stderr);
     /// Ends the line if finish() was not called, so that an error begins on its own.
     ~Progress();
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
 
-    /// `done` of total so far; `note` follows, e.g. "loss 5.31". Cheap: draws at most 5 times a second, or every 30 s.
-    /// From one thread.
+    /// Sets how much is done; `note`, e.g. "loss 5.31", ends the line. Cheap: draws at most 5 times a second, or every
+    /// 30 s. For one thread.
     void update(uint64_t done, std::string_view note = {});
     /// Draws the last state and ends the line.
     void finish(std::string_view note = {});
@@ -45,7 +44,5 @@ class Progress {
 
 /// "1:02:03" or "2:03".
 std::string clock_text(double seconds);
-/// The most memory that this process has held at once, in bytes.
-uint64_t peak_resident_bytes();
 
 }  // namespace dropforge

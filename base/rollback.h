@@ -1,4 +1,4 @@
-// Several changes of which all are made or none.
+// Several changes of which either all are kept or none.
 #pragma once
 
 #include <exception>
@@ -8,7 +8,7 @@
 
 namespace dropforge {
 
-/// Undoes at its end what was done so far, the last first, unless commit() came before.
+/// Calls the undo functions in its destructor, the last first, unless commit() was called.
 class Rollback {
   public:
     Rollback() = default;
@@ -16,7 +16,7 @@ class Rollback {
         for (auto undo = undo_.rbegin(); undo != undo_.rend(); ++undo) {
             try {
                 (*undo)();
-            } catch (const std::exception&) {  // the error that led here is the one to tell
+            } catch (const std::exception&) {  // the error that led to the rollback is reported, not this one
             }
         }
     }

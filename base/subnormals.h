@@ -1,5 +1,5 @@
-// Numbers below the smallest normal float, 2^-126: processors may take a hundred times as long for them, and training
-// makes them where gradients vanish.
+// Flushing of subnormal numbers, below 2^-126: processors may take a hundred times as long for them, and training makes
+// them where gradients vanish.
 #pragma once
 
 #if defined(__SSE__)
@@ -10,8 +10,8 @@
 
 namespace dropforge {
 
-/// From now on floating-point arithmetic of this thread, and of threads that it makes, takes such numbers for 0, as
-/// operands and as results. Where the processor has no such mode, nothing changes.
+/// Sets the mode in which floating-point arithmetic of this thread, and of threads that it creates, takes subnormal
+/// operands and results for 0. Does nothing where the processor has no such mode.
 inline void flush_subnormals() {
 #if defined(__SSE__)
     constexpr unsigned kToZero = 1u << 15, kAreZero = 1u << 6;  // results, operands

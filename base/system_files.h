@@ -1,4 +1,4 @@
-// What Linux says in /proc and /sys: texts of small files, and the control groups that this process is in.
+// Linux's files in /proc and /sys: their texts, and the control groups of this process.
 #pragma once
 
 #include <cstdint>
@@ -11,17 +11,17 @@
 
 namespace dropforge {
 
-/// Such files say a size of 0, so this reads to their end. Empty if there is none.
+/// The text of a file in /proc or /sys, whose size is given as 0; empty if there is no such file.
 std::string system_text(const fs::path& path);
 
 /// The first number of a text; none for "max" or nothing.
 std::optional<int64_t> first_number(const std::string& text);
 
-/// Lines "key : value", both without space around them; of two with one key the first counts.
+/// The lines "key : value" as a map, without spaces around key and value; the first line of a key counts.
 std::map<std::string, std::string> system_fields(const std::string& text);
 
-/// The folders of this process's control group and those above it, of version 2 (controller "") or one of version 1;
-/// the mount itself is last. `root`: where /proc and /sys are found.
+/// The folders of this process's control group and of its parents, the mount last; version 2 if `controller` is empty,
+/// else that controller of version 1. `root` is the folder of /proc and /sys.
 std::vector<fs::path> control_groups(const fs::path& root, const std::string& controller);
 
 }  // namespace dropforge

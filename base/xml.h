@@ -1,4 +1,4 @@
-// Text inside of XML, as the SVG files that programs draw are.
+// Escaping of text in XML, such as SVG files.
 #pragma once
 
 #include <string>

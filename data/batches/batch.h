@@ -1,4 +1,4 @@
-// A training batch as plain arrays: what the loader makes and a Program's inputs take.
+// A training batch as plain arrays: the loader's output, and the content of a Program's inputs.
 #pragma once
 
 #include <cstdint>

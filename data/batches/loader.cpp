@@ -184,7 +184,7 @@ const Batch& Loader::next() {
     const auto begin = std::chrono::steady_clock::now();
     std::unique_lock lock(mutex_);
     made_.wait(lock, [&] { return made_count_ > taken_count_ || error_; });
-    if (made_count_ == taken_count_) std::rethrow_exception(error_);  // after the whole batches before it
+    if (made_count_ == taken_count_) std::rethrow_exception(error_);  // after the complete batches before it
     const Batch& batch = ring_[taken_count_ % ring_.size()];
     ++taken_count_;
     lock.unlock();

@@ -1,5 +1,5 @@
-// Batches: packed or paired, shuffled, masked, and made ahead of time. The step alone decides what a batch holds, so a
-// position in the data is one number and a resumed run goes on at once with what it would have seen.
+// Batches: packed or paired, shuffled, masked and prefetched. A batch is a function of the step's number alone, so the
+// position of a run in its data is one number, and a resumed run continues with the batches that it would have seen.
 #pragma once
 
 #include <condition_variable>
@@ -17,19 +17,19 @@
 
 namespace dropforge::data {
 
-/// Samples [begin, end) in the run's numbering (step · batch + i before any skipping).
+/// The samples [begin, end), numbered step · batch + i before any are skipped.
 struct SampleRange {
     uint64_t begin = 0, end = 0;
 };
 
 struct LoaderOptions {
     uint64_t seed = 0;
-    int64_t batch = 0;            // sequences of a step, all ranks together; a multiple of `ranks`
+    int64_t batch = 0;            // sequences of a step over all ranks; a multiple of `ranks`
     int64_t length = 0;           // S, tokens of a sequence with [CLS] and [SEP]
     int64_t max_predictions = 0;  // M, masked slots of a sequence
     double mask_probability = 0.15;
     std::optional<double> mask_token_share = {};  // MaskingOptions
-    bool dynamic = true;      // masks drawn anew at every epoch; else those of epoch 0 (of pairs: of 10 epochs in turn)
+    bool dynamic = true;      // other masks at every epoch; else those of epoch 0 (of pairs: of 10 epochs in turn)
     bool whole_word = false;  // mask all pieces of a word or none
     Pairs pairs = Pairs::none;
     double short_sequences = 0.1;  // PairOptions
@@ -38,8 +38,8 @@ struct LoaderOptions {
     std::vector<SampleRange> skipped = {};  // ascending, disjoint: never shown, later samples move up
 };
 
-/// Makes the samples of a split, each a row of a batch: a packed sequence (dataset.h), or a pair [CLS] A [SEP] B [SEP]
-/// and padding, with token types, its length and its label. Not thread-safe (scratch memory).
+/// Computes the samples of a split, each a row of a batch: a packed sequence (dataset.h), or a pair [CLS] A [SEP] B
+/// [SEP] and padding, with token types, its length and its label. Not thread-safe, as it has scratch memory.
 class SampleMaker {
   public:
     /// Throws Error for options out of range, a vocabulary of another size, or a dataset without a sample.
@@ -67,10 +67,9 @@ class SampleMaker {
     std::vector<uint8_t> word_starts_;  // [S]; empty without whole_word
 };
 
-/// Makes the batch of any step. Not thread-safe (scratch memory).
-///
-/// Sample g = step · batch + i of the run, after skipping, has a place in the order of an epoch: without pairs g % n in
-/// epoch g / n, where n = dataset.sequences(S); with pairs n is that epoch's own.
+/// Computes the batch of any step. Sample g = step · batch + i, after skipping, has a position in the order of an
+/// epoch: without pairs g % n in epoch g / n, where n = dataset.sequences(S); with pairs each epoch has its own n. Not
+/// thread-safe, as it has scratch memory.
 class BatchMaker {
   public:
     /// Throws Error as SampleMaker does.
@@ -87,8 +86,8 @@ class BatchMaker {
     SampleMaker maker_;
 };
 
-/// A thread that makes the batches of steps first_step, first_step + 1, … into a ring of reused arrays. One thread is
-/// enough: packing and masking a sequence takes a small part of a millisecond.
+/// Prefetches the batches of steps first_step, first_step + 1, … in a thread, into a ring of reused arrays. One thread
+/// is enough: packing and masking a sequence takes a small part of a millisecond.
 class Loader {
   public:
     Loader(const Dataset& dataset, const SpecialIds& special, const LoaderOptions& options, uint64_t first_step = 0);
@@ -96,9 +95,9 @@ class Loader {
     Loader(const Loader&) = delete;
     Loader& operator=(const Loader&) = delete;
 
-    /// The next step's batch, valid until the next call. Throws what the thread met, e.g. a damaged shard.
+    /// The next step's batch, valid until the next call. Rethrows an error of the thread, e.g. about a damaged shard.
     const Batch& next();
-    /// Time that next() has spent waiting, in total.
+    /// The total time that next() has waited.
     double seconds_waited() const { return seconds_waited_; }
 
   private:
@@ -106,26 +105,27 @@ class Loader {
 
     BatchMaker maker_;
     uint64_t first_step_;
-    std::vector<Batch> ring_;  // [prefetch + 1]: one is in use outside
+    std::vector<Batch> ring_;  // [prefetch + 1]: the caller uses one
     std::mutex mutex_;
     std::condition_variable made_, freed_;
     uint64_t made_count_ = 0, taken_count_ = 0;
     bool stop_ = false;
     std::exception_ptr error_;
     double seconds_waited_ = 0;
-    std::thread thread_;  // last: starts when all else is there
+    std::thread thread_;  // the last member: it uses the others
 };
 
-/// All samples of a split's first epoch in the order of the data, with the draws of one seed: an evaluation of two
-/// models, or of one at two steps, sees the same.
+/// All samples of a split's first epoch in the order of the data, with the draws of one seed, so that evaluations of
+/// two models, or of one at two steps, use the same batches.
 class EvaluationBatches {
   public:
-    /// options: ranks, prefetch, dynamic and skipped are not used.
+    /// Ignores these options: ranks, prefetch, dynamic, skipped.
     EvaluationBatches(const Dataset& dataset, const SpecialIds& special, const LoaderOptions& options);
 
     uint64_t sequences() const { return maker_.samples(0); }
     uint64_t batches() const;
-    /// Batch `index` < batches(). Rows of the last one past the split's end repeat its first row with all weights 0.
+    /// Computes batch `index` < batches(). Rows of the last batch past the split's end repeat its first row, with all
+    /// weights 0.
     void fill(uint64_t index, Batch& batch);
 
   private:

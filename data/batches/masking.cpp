@@ -11,7 +11,7 @@ namespace dropforge::data {
 
 namespace {
 
-// One seed serves all uses; a constant each keeps their draws apart.
+// One seed serves all uses; a constant for each makes their draws independent.
 constexpr uint64_t kOrderKey = 0x53414d504c4f5244;  // "SAMPLORD"
 constexpr uint64_t kMaskKey = 0x4d41534b494e4753;   // "MASKINGS"
 
@@ -80,7 +80,7 @@ void Masker::choose_tokens(PhiloxStream& random, size_t count) {
 void Masker::choose_words(PhiloxStream& random, size_t count, std::span<const uint8_t> word_starts) {
     words_.clear();
     for (size_t i = 0; i < candidates_.size(); ++i) {
-        // The pieces of a word are neighbours; what the sequence before has begun counts as a word of its own.
+        // The pieces of a word are neighbours; pieces of a word that began in the previous sequence count as a word.
         const bool neighbour = i > 0 && candidates_[i] == candidates_[i - 1] + 1;
         if (!neighbour || word_starts[static_cast<size_t>(candidates_[i])] != 0)
             words_.push_back(static_cast<int32_t>(i));
@@ -112,12 +112,12 @@ void Masker::change_tokens(PhiloxStream& random, std::span<int32_t> ids) {
     }
 }
 
-// So many [MASK] in all, whatever the sequence.
+// Gives every sequence the same number of [MASK].
 void Masker::change_fixed(PhiloxStream& random, std::span<int32_t> ids) {
-    const auto wanted = std::llround(*options_.mask_token_share * static_cast<double>(options_.max_predictions));
-    int64_t left = wanted - std::ranges::count(ids, mask_);
-    require(left >= 0, "masking: a sequence holds {} [MASK], of which it may have {}", wanted - left, wanted);
-    bool stays = true;
+    const auto target = std::llround(*options_.mask_token_share * static_cast<double>(options_.max_predictions));
+    int64_t left = target - std::ranges::count(ids, mask_);
+    require(left >= 0, "masking: a sequence holds {} [MASK], of which it may have {}", target - left, target);
+    bool keep = true;
     for (const int32_t position : drawn_) {
         int32_t& id = ids[static_cast<size_t>(position)];
         if (left > 0) {
@@ -125,12 +125,12 @@ void Masker::change_fixed(PhiloxStream& random, std::span<int32_t> ids) {
             --left;
             continue;
         }
-        if (!stays) id = random_token(random);
-        stays = !stays;
+        if (!keep) id = random_token(random);
+        keep = !keep;
     }
     for (size_t i = 1; i < ids.size() && left > 0; ++i)
         if (std::exchange(ids[i], mask_) != mask_) --left;
-    require(left == 0, "masking: {} [MASK] do not fit into {} tokens", wanted, ids.size());
+    require(left == 0, "masking: {} [MASK] do not fit into {} tokens", target, ids.size());
 }
 
 int64_t Masker::apply(const SampleKey& key, std::span<int32_t> ids, std::span<const uint8_t> word_starts,
@@ -145,8 +145,8 @@ int64_t Masker::apply(const SampleKey& key, std::span<int32_t> ids, std::span<co
     if (!candidates_.empty()) {
         const auto n = static_cast<int64_t>(candidates_.size());
         const auto rounded = static_cast<int64_t>(std::floor(options_.probability * static_cast<double>(n) + 0.5));
-        const int64_t wanted = options_.mask_token_share ? n : std::max<int64_t>(1, rounded);
-        const auto count = static_cast<size_t>(std::min(options_.max_predictions, wanted));
+        const int64_t target = options_.mask_token_share ? n : std::max<int64_t>(1, rounded);
+        const auto count = static_cast<size_t>(std::min(options_.max_predictions, target));
         if (options_.whole_word) {
             choose_words(random, count, word_starts);
         } else {
@@ -161,7 +161,10 @@ int64_t Masker::apply(const SampleKey& key, std::span<int32_t> ids, std::span<co
         slots.labels[slot] = ids[static_cast<size_t>(chosen_[slot])];
         slots.weights[slot] = 1;
     }
-    options_.mask_token_share ? change_fixed(random, ids) : change_tokens(random, ids);
+    if (options_.mask_token_share)
+        change_fixed(random, ids);
+    else
+        change_tokens(random, ids);
     for (; slot < slots.positions.size(); ++slot) {
         slots.positions[slot] = static_cast<int32_t>(ids.size()) - 1;
         slots.labels[slot] = ids.back();

@@ -1,5 +1,5 @@
-// Sample order and MLM masks, as pure functions of (seed, epoch, sample): ranks, batch sizes, threads and shard sizes
-// don't enter.
+// The order of samples and the MLM masks, as pure functions of (seed, epoch, sample): they do not depend on ranks,
+// batch sizes, threads or shards.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +12,9 @@
 
 namespace dropforge::data {
 
-/// A permutation of [0, size) of one epoch, computed at any point without memory: a Feistel network with Philox as its
-/// round function (Luby and Rackoff 1988) on the next power of 4, applied again while the result is outside (cycle
-/// walking, Black and Rogaway 2002).
+/// The order of one epoch: a permutation of [0, size) that is computed for single indices, without a table. It is a
+/// Feistel network with Philox as its round function (Luby and Rackoff 1988) on the next power of 4, applied again
+/// while the result is out of range (cycle walking, Black and Rogaway 2002).
 class SampleOrder {
   public:
     /// size ≥ 1.
@@ -31,41 +31,42 @@ class SampleOrder {
 };
 
 struct MaskingOptions {
-    double probability = 0.15;    // share of the non-special tokens
-    int64_t max_predictions = 0;  // M, slots a sequence
-    bool whole_word = false;      // all pieces of a word or none
-    /// If set, counts that are the same in every sequence: see Masker. Not with whole_word.
+    double probability = 0.15;    // share of the non-special tokens that are chosen
+    int64_t max_predictions = 0;  // M, number of slots of a sequence
+    bool whole_word = false;      // mask all pieces of a word or none
+    /// If set, every sequence has the same number of [MASK] (see Masker). Not with whole_word.
     std::optional<double> mask_token_share = {};
 };
 
-/// The coordinates of a draw.
+/// The sample whose masks are drawn.
 struct SampleKey {
     uint64_t seed;
     uint32_t epoch;
     uint64_t sample;
 };
 
-/// Where the masked tokens of one sequence go, each [M].
+/// The places of a sequence's masked tokens in a batch, each [M].
 struct MaskedSlots {
     std::span<int32_t> positions, labels;
     std::span<float> weights;
 };
 
-/// Masks sequences as BERT does: of n tokens that are not special, min(M, max(1, round(probability·n))) are chosen
-/// (none if n = 0); of these 80 % become [MASK], 10 % a random token that is not special, 10 % stay. [UNK] is special:
-/// neither masked nor put in. With whole_word words are taken in random order while they fit, so that count may be
-/// missed by less than the shortest word left over; if no word fits, the first one drawn is cut.
+/// Masks sequences as BERT does. Of n non-special tokens min(M, max(1, round(probability·n))) are chosen (none if n =
+/// 0). Of these 80 % become [MASK], 10 % a random non-special token, and 10 % are unchanged. [UNK] is special: it is
+/// neither chosen nor drawn. With whole_word, words are taken in random order while they fit, so that the number chosen
+/// may be smaller, by less than the shortest word that is left; if no word fits, the first one is cut.
 ///
 /// With a mask_token_share, min(M, n) tokens are chosen, and every sequence gets exactly C = round(share·M) [MASK]: the
-/// first C chosen, the others in turn stay and become a random token. Where there are too few tokens, others after the
-/// first position become [MASK] too, without a slot; a [MASK] that was there counts. Not thread-safe (scratch memory).
+/// first C chosen become [MASK]; of the others every second becomes a random token, and the rest are unchanged. If
+/// fewer than C are chosen, further tokens after the first position become [MASK], without a slot. [MASK] in the text
+/// counts towards C. Not thread-safe, as it has scratch memory.
 class Masker {
   public:
     Masker(const SpecialIds& special, int32_t vocabulary_size, const MaskingOptions& options);
 
-    /// Changes ids [S] in place and fills the slots [M]: positions ascending, labels (the ids before), weights 1; then
-    /// unused slots with weight 0 and position S−1. word_starts [S] is read with whole_word only. Returns the number of
-    /// masked tokens. Throws Error if a sequence has more [MASK] than it is to get.
+    /// Masks ids [S] in place and fills the slots [M]: ascending positions, labels (the original ids) and weight 1;
+    /// unused slots at the end get weight 0 and position S−1. word_starts [S] is read only with whole_word. Returns the
+    /// number of chosen tokens. Error if the sequence already has more [MASK] than C.
     int64_t apply(const SampleKey& key, std::span<int32_t> ids, std::span<const uint8_t> word_starts,
                   const MaskedSlots& slots);
 
@@ -80,7 +81,8 @@ class Masker {
     std::vector<int32_t> special_;  // ascending
     int32_t vocabulary_size_, mask_;
     MaskingOptions options_;
-    // candidates: positions; words: where each begins in candidates, and the end; drawn: chosen, as they were drawn
+    // candidates: positions; words: the index in candidates at which each begins, and the end; drawn: the chosen ones
+    // in order of drawing
     std::vector<int32_t> candidates_, words_, chosen_, drawn_;
 };
 

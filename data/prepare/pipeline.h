@@ -1,5 +1,5 @@
-// A pipeline of one reader, many workers and one ordered consumer over a ring of reused slots: what comes out, and in
-// which order, does not depend on the number of workers, and memory is that of the slots.
+// A pipeline of one reader, many workers and one ordered consumer over a ring of reused slots. The output and its order
+// do not depend on the number of workers, and the memory is that of the slots.
 #pragma once
 
 #include <condition_variable>
@@ -12,9 +12,9 @@
 
 namespace dropforge::data {
 
-/// produce(Slot&) -> bool fills slots in order in a thread of its own until it returns false; make_worker() is called
-/// in each of `workers` threads and gives work(Slot&); consume(Slot&) sees the slots in order, in the calling thread.
-/// The first exception of any of them stops all and is thrown here.
+/// Runs a pipeline. produce(Slot&) -> bool fills slots in order, in its own thread, until it returns false;
+/// make_worker() is called in each of `workers` threads and returns work(Slot&); consume(Slot&) is called for the slots
+/// in order, in the calling thread. The first exception of any of them stops all and is rethrown.
 template <typename Slot, typename Produce, typename MakeWorker, typename Consume>
 void run_pipeline(int workers, Produce&& produce, MakeWorker&& make_worker, Consume&& consume) {
     std::vector<Slot> slots(2 * static_cast<size_t>(workers) + 2);

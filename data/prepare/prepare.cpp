@@ -46,10 +46,11 @@ std::string fingerprint(const std::vector<TextFile>& files) {
     return fmt::format("{} files, {}", files.size(), hex(XXH64(list.data(), list.size(), 0)));
 }
 
-/// Options that came later have a key only where they are set: data that were made before are still known.
+/// The settings that determine the data. Options of later versions have a key only if they are set, so that older data
+/// are still recognised.
 std::map<std::string, std::string> made_from(const PrepareOptions& options, const std::vector<TextFile>& files) {
     const Normalization& how = options.normalization;
-    std::map<std::string, std::string> made = {
+    std::map<std::string, std::string> settings = {
         {"text", fingerprint(files)},
         {"vocabulary", options.vocabulary ? "checksum " + hex(hash_file(*options.vocabulary))
                                           : fmt::format("trained, {} tokens", options.train_vocabulary)},
@@ -59,13 +60,13 @@ std::map<std::string, std::string> made_from(const PrepareOptions& options, cons
         {"documents", options.read.breaks == DocumentBreak::file ? "file" : "blank-line"},
         {"min_document_tokens", fmt::format("{}", options.min_document_tokens)},
         {"shard_tokens", fmt::format("{}", options.shard_tokens)}};
-    if (options.read.json_key != ReadOptions().json_key) made["json_key"] = options.read.json_key;
-    if (options.alphabet > 0) made["alphabet"] = fmt::format("{} characters", options.alphabet);
-    if (how.strip_accents != how.lower_case) made["strip_accents"] = how.strip_accents ? "yes" : "no";
-    if (!how.split_ideographs) made["tokenize_chinese_chars"] = "no";
+    if (options.read.json_key != ReadOptions().json_key) settings["json_key"] = options.read.json_key;
+    if (options.alphabet > 0) settings["alphabet"] = fmt::format("{} characters", options.alphabet);
+    if (how.strip_accents != how.lower_case) settings["strip_accents"] = how.strip_accents ? "yes" : "no";
+    if (!how.split_ideographs) settings["tokenize_chinese_chars"] = "no";
     if (options.sentences != SentenceBreak::none)
-        made["sentences"] = kSentenceBreakNames[static_cast<size_t>(options.sentences)];
-    return made;
+        settings["sentences"] = kSentenceBreakNames[static_cast<size_t>(options.sentences)];
+    return settings;
 }
 
 uint64_t total_size(const std::vector<TextFile>& files) {
@@ -113,11 +114,11 @@ TrainedVocabulary train_vocabulary(const PrepareOptions& options, const std::vec
 }
 
 /// What a user should know who asked for `asked` tokens.
-std::vector<std::string> notes_on(const TrainedVocabulary& trained, int64_t asked) {
+std::vector<std::string> notes_on(const TrainedVocabulary& trained, int64_t requested) {
     std::vector<std::string> notes;
-    if (trained.tokens.size() < static_cast<size_t>(asked))
-        notes.push_back(
-            fmt::format("the vocabulary has {} tokens, not {}: the text gives no more", trained.tokens.size(), asked));
+    if (trained.tokens.size() < static_cast<size_t>(requested))
+        notes.push_back(fmt::format("the vocabulary has {} tokens, not {}: the text gives no more",
+                                    trained.tokens.size(), requested));
     if (trained.characters < trained.text_characters) {
         notes.push_back(fmt::format(
             "the vocabulary has {} of the text's {} characters, which are {:.3f} % of it: words with others are [UNK]",
@@ -189,8 +190,9 @@ std::vector<std::string> write_shards(const PrepareOptions& options, const std::
     run_pipeline<Slot>(
         options.threads, [&](Slot& slot) { return reader.next(slot.piece); },
         [&] {
-            return
-                [own = WordPiece(tokenizer), how = options.sentences](Slot& slot) mutable { tokenize(own, how, slot); };
+            return [encoder = WordPiece(tokenizer), how = options.sentences](Slot& slot) mutable {
+                tokenize(encoder, how, slot);
+            };
         },
         [&](Slot& slot) {
             receipt.bytes += slot.piece.bytes;
@@ -242,10 +244,10 @@ PrepareResult prepare(const PrepareOptions& options) {
     receipt.made_from = made_from(options, text.files);
 
     DataFolder folder(options.out);
-    if (std::optional<Receipt> there = folder.claim(receipt.made_from, options.overwrite)) {
+    if (std::optional<Receipt> existing = folder.claim(receipt.made_from, options.overwrite)) {
         for (const Split split : {Split::train, Split::validation})
             Dataset(options.out, split);  // throws if a shard is gone or damaged
-        return {*there, true, folder.release()};
+        return {*existing, true, folder.release()};
     }
     check_contents(text);
     const std::vector<TextFile>& files = text.files;

@@ -1,4 +1,4 @@
-// Why so many words of a text are [UNK].
+// The explanation of many [UNK] in a text.
 #pragma once
 
 #include <span>
@@ -9,8 +9,8 @@
 
 namespace dropforge::data {
 
-/// The likeliest cause with its evidence, from the beginnings of some of the files: "the most frequent: Der Die In …;
-/// without --cased it would be 0.1 %: the vocabulary is uncased".
+/// The likeliest cause of the [UNK], with evidence from the beginnings of some of the files: "the most frequent: Der
+/// Die In …; without --cased it would be 0.1 %: the vocabulary is uncased".
 std::string why_unknown(std::span<const TextFile> files, const ReadOptions& read, const Vocabulary& vocabulary,
                         const Normalization& normalization);
 

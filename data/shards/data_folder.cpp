@@ -44,28 +44,29 @@ bool holds_data(const fs::path& folder) {
 
 using MadeFrom = std::map<std::string, std::string>;
 
-/// A key that only one of them has is that of an option which is not set in the other.
-void require_same(const MadeFrom& there, const MadeFrom& here, const fs::path& folder) {
+/// Error that names the first setting in which the two differ. A key that only one of them has is an option that is not
+/// set in the other.
+void require_same(const MadeFrom& existing, const MadeFrom& current, const fs::path& folder) {
     const auto value = [](const MadeFrom& made_from, const std::string& key) {
         const auto found = made_from.find(key);
         return found == made_from.end() ? "none" : found->second;
     };
-    MadeFrom all = here;
-    all.insert(there.begin(), there.end());
+    MadeFrom all = current;
+    all.insert(existing.begin(), existing.end());
     for (const auto& [key, any] : all)
-        require(value(there, key) == value(here, key),
-                "{}: holds other data ({} is {} there, {} here): choose another folder, or --overwrite",
-                folder.string(), key, value(there, key), value(here, key));
+        require(value(existing, key) == value(current, key),
+                "{}: holds other data ({} is {} in the folder, {} now): choose another folder, or --overwrite",
+                folder.string(), key, value(existing, key), value(current, key));
 }
 
 }  // namespace
 
 DataFolder::DataFolder(const fs::path& folder) : folder_(folder), place_(folder) {
-    for (const fs::path& made : make_folders(folder)) made_.add([made] { fs::remove(made); });
+    for (const fs::path& created : make_folders(folder)) created_folders_.add([created] { fs::remove(created); });
     require(fs::is_directory(folder), "{}: not a folder", folder.string());
     lock_.emplace(folder / kLock, IfHeld::give_up);
     require(lock_->held(), "{}: another prepare is writing there", folder.string());
-    was_ours_ = !lock_->made();
+    was_ours_ = !lock_->created();
 }
 
 DataFolder::~DataFolder() {
@@ -79,16 +80,16 @@ DataFolder::~DataFolder() {
 }
 
 std::optional<Receipt> DataFolder::claim(const std::map<std::string, std::string>& made_from, bool overwrite) {
-    if (fs::exists(folder_ / kNew / Receipt::kFile)) replace_data();  // whole, but for a kill
+    if (fs::exists(folder_ / kNew / Receipt::kFile)) replace_data();  // complete: a kill interrupted the replacement
     std::error_code ignored;
     fs::remove_all(folder_ / kNew, ignored);
-    const bool whole = fs::exists(folder_ / Receipt::kFile);
-    if (whole && !overwrite) {
+    const bool complete = fs::exists(folder_ / Receipt::kFile);
+    if (complete && !overwrite) {
         Receipt receipt = Receipt::load(folder_);
         require_same(receipt.made_from, made_from, folder_);
         return receipt;
     }
-    if (!whole && !was_ours_ && !overwrite) {
+    if (!complete && !was_ours_ && !overwrite) {
         for (const fs::directory_entry& entry : fs::directory_iterator(folder_)) {
             require(entry.path().filename() == kLock,
                     "{}: not empty and not a data folder (it holds {}): choose another, or --overwrite",
@@ -108,7 +109,7 @@ std::optional<Receipt> DataFolder::claim(const std::map<std::string, std::string
 /// All of it but `kept`.
 void DataFolder::remove_data(const std::set<fs::path>& kept) {
     std::error_code error;
-    if (fs::remove(folder_ / Receipt::kFile, error)) sync_folder(folder_);  // first: from then on it is not whole
+    if (fs::remove(folder_ / Receipt::kFile, error)) sync_folder(folder_);  // first: marks the folder as incomplete
     for (const fs::path& file : files_in(folder_)) {
         const fs::path name = file.filename();
         if (is_ours(name.string()) && !kept.contains(name) && !fs::remove(file, error))
@@ -127,7 +128,7 @@ void DataFolder::replace_data() {
     for (const fs::path& file : files_in(fresh))
         if (file.filename() != Receipt::kFile) fs::rename(file, folder_ / file.filename());
     sync_folder(folder_);
-    rename_durably(fresh / Receipt::kFile, folder_ / Receipt::kFile);  // last: it is whole again
+    rename_durably(fresh / Receipt::kFile, folder_ / Receipt::kFile);  // last: completes the folder
     std::error_code error;
     if (!fs::remove(fresh, error))
         notes_.push_back(fmt::format("{}: cannot be removed: {}", fresh.string(), error.message()));
@@ -136,7 +137,7 @@ void DataFolder::replace_data() {
 std::vector<std::string> DataFolder::release() {
     released_ = true;
     if (claimed_ && place_ != folder_) replace_data();
-    made_.commit();
+    created_folders_.commit();
     lock_->remove();
     return std::move(notes_);
 }

@@ -1,4 +1,4 @@
-// The output folder of `prepare`: who may write there, and what is left of a run that was killed.
+// The output folder of `prepare`: its lock, and the state after a killed run.
 #pragma once
 
 #include <map>
@@ -13,23 +13,25 @@
 
 namespace dropforge::data {
 
-/// Holds the folder for one writer, by a lock on the file prepare.lock, which also marks a folder as one of ours that
-/// is not whole yet. An object that goes without release() leaves the folder as it was.
+/// Locks the folder for one writer, by the file prepare.lock, which also marks it as an incomplete data folder. Without
+/// a call of release() the destructor restores the folder.
 class DataFolder {
   public:
-    /// Creates the folder if need be and locks it. Throws Error if another process is writing there.
+    /// Creates the folder if it is missing, and locks it. Error if another process is writing there.
     explicit DataFolder(const fs::path& folder);
     ~DataFolder();
     DataFolder(const DataFolder&) = delete;
     DataFolder& operator=(const DataFolder&) = delete;
 
-    /// The receipt if the folder is whole and made from the same. Else makes room in place(): removes what a killed run
-    /// has left, but no whole data. Throws Error if the folder holds other data or other files and `overwrite` is off.
+    /// The receipt, if the folder is complete and `made_from` is the same. Else makes room in place(): removes the
+    /// leftovers of a killed run, but no complete data. Error if the folder holds other data or files and `overwrite`
+    /// is off.
     std::optional<Receipt> claim(const std::map<std::string, std::string>& made_from, bool overwrite);
-    /// Where new data belong until they are whole: the folder itself, or one inside it while there are some to replace.
+    /// The folder for new data until they are complete: the folder itself, or one inside it if there are data to
+    /// replace.
     const fs::path& place() const { return place_; }
-    /// The data in place() are whole: they take the place of those that are there, and the mark goes away. Returns what
-    /// could not be removed. A kill in the middle leaves a folder that is not whole, and that claim() makes so.
+    /// Called when the data in place() are complete: replaces the old data by them and removes the mark. Returns notes
+    /// about data that could not be removed. After a kill in between, the next claim() completes it.
     std::vector<std::string> release();
 
   private:
@@ -39,7 +41,7 @@ class DataFolder {
     fs::path folder_, place_;
     bool was_ours_ = false, claimed_ = false, released_ = false;
     std::vector<std::string> notes_;
-    Rollback made_;  // the folders
+    Rollback created_folders_;
     std::optional<FileLock> lock_;
 };
 

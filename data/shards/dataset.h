@@ -1,9 +1,9 @@
 // A data folder as one stream of tokens, and the sequences packed from it.
 //
-// The stream of a split is its documents in order, each followed by one separator: position p of it is found by binary
-// search, nothing is scanned. Sequence i of length S is [CLS], stream positions [i·(S−2), (i+1)·(S−2)) with the
-// separators as [SEP], and a [SEP]: full sequences across documents (RoBERTa's FULL-SENTENCES), no padding, a pure
-// function of (folder, S, i) whatever the shards' sizes.
+// The stream of a split is its documents in order, each followed by one separator; a position in it is found by binary
+// search. Sequence i of length S is [CLS], the stream positions [i·(S−2), (i+1)·(S−2)) with separators as [SEP], and
+// [SEP]: full sequences across documents (RoBERTa's FULL-SENTENCES), without padding, a pure function of (folder, S, i)
+// that does not depend on the shards' sizes.
 #pragma once
 
 #include <cstdint>
@@ -21,11 +21,11 @@ namespace dropforge::data {
 
 class Dataset {
   public:
-    /// What stands in the stream after each document.
+    /// The separator after each document in the stream.
     static constexpr int32_t kSeparator = -1;
 
-    /// Opens all shards of a split. Throws Error if the folder is not whole (no dataset.json), or a shard or vocab.txt
-    /// is not the one that dataset.json lists. The stream may be empty (a validation split may have no document).
+    /// Opens all shards of a split, which may have no document. Error if the folder is incomplete (no dataset.json), or
+    /// if a shard or vocab.txt is not the one that dataset.json lists.
     Dataset(const fs::path& folder, Split split);
 
     const fs::path& folder() const { return folder_; }
@@ -35,18 +35,18 @@ class Dataset {
     const Normalization& normalization() const { return normalization_; }
     uint64_t tokens() const { return tokens_; }
     uint64_t documents() const { return documents_; }
-    /// Of all that the shards hold, from the checksums of their headers: it costs no reading. Shards cut elsewhere have
-    /// another.
+    /// A fingerprint of the shards' content, from the checksums in their headers. Shards of other sizes have another
+    /// one.
     uint64_t fingerprint() const;
-    /// The loss, in nats, of a model that knows only how frequent each token is, and the accuracy of always guessing
-    /// the most frequent.
+    /// The loss, in nats, of a model that knows only the frequency of each token, and the accuracy of always guessing
+    /// the most frequent one.
     double unigram_entropy() const { return unigram_entropy_; }
     double top_token_share() const { return top_token_share_; }
 
-    /// Tokens and separators.
+    /// The number of tokens and separators.
     uint64_t stream_length() const { return starts_.back(); }
-    /// Copies stream positions [begin, begin + ids.size()). word_starts has the same size (1 where a word begins, and
-    /// at separators) or is empty.
+    /// Copies stream positions [begin, begin + ids.size()). word_starts is empty, or has the same size and gets 1 where
+    /// a word begins and at separators.
     void read(uint64_t begin, std::span<int32_t> ids, std::span<uint8_t> word_starts) const;
 
     /// Whether the shards say where sentences begin (`prepare --sentences`).
@@ -61,7 +61,7 @@ class Dataset {
 
     /// Whole sequences of `length` ≥ 3 tokens in an epoch.
     uint64_t sequences(int64_t length) const;
-    /// Tokens at the stream's end that fill no whole sequence: the one thing that an epoch drops.
+    /// The number of tokens at the stream's end that do not fill a sequence, which an epoch drops.
     uint64_t dropped_tail_tokens(int64_t length) const;
 
     /// Checks every block of every shard.
@@ -79,7 +79,7 @@ class Dataset {
     std::vector<uint64_t> ends_{0};    // [shards + 1] documents that end before each shard
 };
 
-/// How often each token id [vocabulary size] is in the split; reads all of it.
+/// The number of occurrences of each token id in the split [vocabulary size]; reads all of it.
 std::vector<int64_t> token_counts(const Dataset& dataset);
 
 /// Writes sequence `index` (< dataset.sequences(S)) to ids [S]; word_starts [S] or empty, 1 at every special token.

@@ -108,8 +108,8 @@ Receipt parse(const nlohmann::json& json) {
     return r;
 }
 
-double percent(uint64_t part, uint64_t whole) {
-    return whole == 0 ? 0 : 100 * static_cast<double>(part) / static_cast<double>(whole);
+double percent(uint64_t part, uint64_t total) {
+    return total == 0 ? 0 : 100 * static_cast<double>(part) / static_cast<double>(total);
 }
 
 }  // namespace
@@ -143,7 +143,7 @@ nlohmann::json Receipt::json() const {
                                  {"tokenize_chinese_chars", normalization.split_ideographs}};
     if (trained) {
         vocabulary["trained"] = {
-            {"asked", trained->asked}, {"characters", trained->characters}, {"coverage", trained->coverage}};
+            {"asked", trained->requested}, {"characters", trained->characters}, {"coverage", trained->coverage}};
     }
     nlohmann::json dropped;
     for (size_t i = 0; i < kReasonNames.size(); ++i) {
@@ -208,7 +208,7 @@ std::string Receipt::text() const {
                        text_bytes == 0 ? 0 : static_cast<double>(shard_bytes()) / static_cast<double>(text_bytes));
     out += fmt::format("vocabulary   {} tokens, {}", vocabulary_size, normalization.text());
     if (trained) {
-        out += fmt::format(", of {} asked for; {} characters, {:.2f} % of the text", trained->asked,
+        out += fmt::format(", of {} asked for; {} characters, {:.2f} % of the text", trained->requested,
                            trained->characters, 100 * trained->coverage);
     }
     out += '\n';

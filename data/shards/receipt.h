@@ -1,5 +1,5 @@
-// dataset.json: what `prepare` read, kept and dropped, to the token, and the shards with their checksums. It is written
-// last: a folder that has one is whole.
+// dataset.json: the numbers of tokens that `prepare` read, kept and dropped, and the shards with their checksums. It is
+// written last, so that a folder that has one is complete.
 #pragma once
 
 #include <cstdint>
@@ -23,13 +23,13 @@ const char* name_of(Split split);
 struct ShardEntry {
     std::string file;  // "train-00000.shard"
     uint64_t bytes = 0, tokens = 0, documents = 0;
-    uint64_t checksum = 0;  // of its header, which guards the table of checksums, which guards the rest
+    uint64_t checksum = 0;  // of the header, which has the checksum of the table of checksums of the other bytes
 };
 
-/// Of a vocabulary that was made from the text.
+/// Facts about a vocabulary that was trained on the text.
 struct TrainedFacts {
-    uint64_t asked = 0, characters = 0;
-    double coverage = 0;  // the share of the text's characters that these are
+    uint64_t requested = 0, characters = 0;
+    double coverage = 0;  // the share of the text's characters that the vocabulary has
 };
 
 /// Sentences that begin in the shards of each split.
@@ -40,29 +40,29 @@ struct SentenceFacts {
 struct Receipt {
     static constexpr const char* kFile = "dataset.json";
 
-    // Input: files as they lie on the disk, what they hold unpacked, and that without markup.
+    // Input: bytes of the files on the disk, of their content unpacked, and of their text without markup.
     uint64_t files = 0, file_bytes = 0, bytes = 0, text_bytes = 0;
     uint64_t invalid_bytes = 0;  // not UTF-8: replaced by U+FFFD
-    LeftOut left_out;            // what was found and not read
-    // Text: all that was found, kept or dropped. tokens = train + validation + drops.
+    LeftOut left_out;            // files and lines that were not read
+    // Text that was read: tokens = train + validation + drops.
     uint64_t documents = 0, words = 0, tokens = 0, unknown_tokens = 0;
     uint64_t documents_without_tokens =
         0;  // text, but only characters that BERT's tokenizer removes; not in `documents`
     Drops drops{};
-    // Shards. documents: those that end in them.
+    // Shards, with the number of documents that end in them.
     std::vector<ShardEntry> train, validation;
     uint64_t train_documents = 0, validation_documents = 0;
     std::optional<SentenceFacts> sentences;  // if the shards know them
     // The training tokens other than [UNK], which is never a masked label.
-    double unigram_entropy = 0;  // nats: the loss of a model that knows only how frequent each token is
+    double unigram_entropy = 0;  // nats: the loss of a model that knows only the frequency of each token
     std::string top_token;       // the most frequent
     double top_token_share = 0;  // the accuracy of always guessing it
     // Vocabulary.
     int32_t vocabulary_size = 0;
     uint64_t vocabulary_hash = 0;  // of vocab.txt
     Normalization normalization;
-    std::optional<TrainedFacts> trained;  // unless it was given
-    /// What decides the result: input and options, as text. The same here means the same shards.
+    std::optional<TrainedFacts> trained;  // of a trained vocabulary
+    /// The input and the options, as text: equal ones give equal shards.
     std::map<std::string, std::string> made_from;
 
     const std::vector<ShardEntry>& shards(Split split) const { return split == Split::train ? train : validation; }
@@ -71,17 +71,17 @@ struct Receipt {
     uint64_t dropped_tokens() const;
 
     nlohmann::json json() const;
-    /// For people, several lines.
+    /// The receipt for people, in several lines.
     std::string text() const;
-    /// Writes folder/dataset.json. Throws Error if the tokens don't add up.
+    /// Writes folder/dataset.json. Error if the tokens do not add up.
     void save(const fs::path& folder) const;
-    /// Throws Error if the folder is not whole, or dataset.json is damaged or doesn't add up.
+    /// Reads folder/dataset.json. Error if the folder is incomplete, or the file is damaged or does not add up.
     static Receipt load(const fs::path& folder);
 };
 
-/// xxhash64 of a whole file.
+/// xxhash64 of a file.
 uint64_t hash_file(const fs::path& path);
-/// 16 hexadecimal digits: JSON readers round large numbers.
+/// 16 hexadecimal digits, since JSON readers round large numbers.
 std::string hex(uint64_t value);
 
 }  // namespace dropforge::data

@@ -225,7 +225,7 @@ void Shard::check_block(uint64_t block) const {
     checked_[block].store(true, std::memory_order_relaxed);  // a second thread may check it too: no harm
 }
 
-// Ids index the embedding table: one outside the vocabulary must never reach a kernel, whoever wrote the shard.
+// Ids index the embedding table, so one outside the vocabulary must never reach a kernel, even from a foreign shard.
 void Shard::check_ids(uint64_t begin, uint64_t end) const {
     end = std::min(end, header_.ids_offset + header_.tokens * header_.id_bytes);
     if (begin >= end) return;

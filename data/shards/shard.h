@@ -15,9 +15,9 @@
 
 namespace dropforge::data {
 
-/// Why documents are left out of the shards. The order is part of the format.
+/// The reasons for which documents are left out of the shards. The order is part of the format.
 enum class DropReason : uint8_t { short_document };
-inline constexpr size_t kDropReasons = 8;  // room in the header; unused ones are 0 (duplicates are to come)
+inline constexpr size_t kDropReasons = 8;  // places in the header; unused ones are 0
 
 struct Drop {
     uint64_t documents = 0, tokens = 0;
@@ -25,7 +25,7 @@ struct Drop {
 };
 using Drops = std::array<Drop, kDropReasons>;
 
-/// The first 512 bytes of the file, little-endian, as they are.
+/// The first 512 bytes of the file, little-endian.
 struct ShardHeader {
     static constexpr std::array<char, 8> kMagic = {'D', 'F', 'S', 'H', 'A', 'R', 'D', '\n'};
     static constexpr uint32_t kVersion = 1, kSentencesVersion = 2;  // without and with sentence borders
@@ -52,7 +52,7 @@ struct ShardHeader {
 };
 static_assert(sizeof(ShardHeader) == 512);
 
-/// What every shard of one data folder has in common.
+/// The facts that all shards of a data folder share.
 struct ShardVocabulary {
     int32_t size = 0, unk = 0;
     uint64_t hash = 0;
@@ -88,10 +88,9 @@ class ShardWriter {
     uint64_t tokens() const { return header_.tokens; }
     uint64_t documents() const { return offsets_.size(); }
     bool document_open() const { return document_open_; }
-    /// Tokens by id so far, [vocabulary size].
+    /// The number of occurrences of each token id so far [vocabulary size].
     std::span<const uint64_t> counts() const { return counts_; }
-    /// Writes the rest, syncs and names the file. Returns the header written. A document still open goes on in the next
-    /// shard.
+    /// Completes, syncs and renames the file, and returns its header. An open document continues in the next shard.
     ShardHeader close(const Drops& drops);
 
   private:
@@ -109,9 +108,9 @@ class ShardWriter {
     std::vector<std::byte> block_;  // bytes of the block that is not yet full
 };
 
-/// A shard opened for reading. The constructor checks the header, the sections' places and the checksum table; blocks
-/// are checked when first touched, or all at once by verify(). Every Error names the file, the place, what was expected
-/// and what was found. Thread-safe.
+/// A shard opened for reading. The constructor checks the header, the sections' offsets and the checksum table; a block
+/// is checked at its first use, or all by verify(). Errors name the file, the place, what was expected and what was
+/// found. Thread-safe.
 class Shard {
   public:
     explicit Shard(const fs::path& path);
@@ -119,9 +118,9 @@ class Shard {
     const fs::path& path() const { return file_.path(); }
     const ShardHeader& header() const { return header_; }
     uint64_t tokens() const { return header_.tokens; }
-    /// Documents with tokens here, a continued and an open one included.
+    /// The number of documents with tokens in this shard, a continued and an open one included.
     uint64_t documents() const { return header_.documents; }
-    /// Documents that end here.
+    /// The number of documents that end in this shard.
     uint64_t ends() const { return header_.documents - (header_.open() ? 1 : 0); }
     /// Position of the first token of document d; d = documents() gives tokens().
     uint64_t document_start(uint64_t d) const;

@@ -1,4 +1,4 @@
-// Documents, in order, into the shards of one split.
+// The writer of the shards of one split.
 #pragma once
 
 #include <memory>
@@ -9,8 +9,8 @@
 
 namespace dropforge::data {
 
-/// Cuts shards after shard_tokens tokens, wherever that is in a document, so that neither a shard nor its writer's
-/// memory grows with the input.
+/// Writes documents to shards of shard_tokens tokens each, which may end inside a document, so that neither a shard nor
+/// the writer's memory grows with the input.
 class SplitWriter {
   public:
     SplitWriter(const fs::path& folder, Split split, const ShardVocabulary& vocabulary, uint64_t shard_tokens,
@@ -20,7 +20,7 @@ class SplitWriter {
     void append(TokenRun run);
     /// The current document, which has tokens, is complete.
     void end_document();
-    /// A document left out of this split: counted in the header of the shard that is being written.
+    /// Counts a document that is left out of this split, in the header of the current shard.
     void count_drop(DropReason reason, uint64_t tokens);
     /// Closes the last shard. No shard is written for a split without a token.
     void finish();
@@ -29,7 +29,7 @@ class SplitWriter {
     /// Of closed shards.
     uint64_t sentences() const { return sentences_; }
     const std::vector<ShardEntry>& shards() const { return shards_; }
-    /// Of closed shards.
+    /// The entries of closed shards.
     std::span<const uint64_t> counts() const { return counts_; }
 
   private:
@@ -46,7 +46,7 @@ class SplitWriter {
     Drops drops_{};
 };
 
-/// "train-00000.shard"
+/// The file name of a shard: "train-00000.shard".
 std::string shard_name(Split split, size_t number);
 
 }  // namespace dropforge::data

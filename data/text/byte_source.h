@@ -1,4 +1,4 @@
-// The bytes of a file as they were before compression, read from front to end in bounded memory.
+// The decompressed bytes of a file, read from front to end in bounded memory.
 #pragma once
 
 #include <cstddef>
@@ -16,12 +16,12 @@ enum class Codec { none, gzip, bzip2, xz, zstd };
 class ByteSource {
   public:
     virtual ~ByteSource() = default;
-    /// Up to `size` bytes; 0 only at the end. Throws Error naming the file if it cannot be read, is damaged or
-    /// truncated.
+    /// Reads up to `size` bytes and returns their number; 0 only at the end. Error that names the file if it is
+    /// unreadable, damaged or truncated.
     virtual size_t read(char* to, size_t size) = 0;
-    /// Bytes read from the disk so far.
+    /// The number of bytes read from the disk so far.
     uint64_t position() const { return position_; }
-    /// What a user should know: bytes after the end that were ignored, unusual memory.
+    /// Notes for the user: ignored bytes after the end, unusual memory.
     const std::vector<std::string>& notes() const { return notes_; }
 
   protected:
@@ -29,8 +29,8 @@ class ByteSource {
     std::vector<std::string> notes_;
 };
 
-/// Opens a file. Compressed files may be several after each other, as `cat a.gz b.gz` makes them. As their own programs
-/// do, gzip and bzip2 ignore what follows the last, with a note; zeros, which pad gzip files, go without. Throws Error
+/// Opens a file. A compressed file may be several concatenated ones (`cat a.gz b.gz`). As the tools do, bytes after the
+/// last gzip or bzip2 stream are ignored with a note, and zeros, with which gzip files are padded, without one. Error
 /// with the path and the system's reason.
 std::unique_ptr<ByteSource> open_bytes(const fs::path& path, Codec codec);
 

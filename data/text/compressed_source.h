@@ -1,4 +1,4 @@
-// What the readers of compressed files have in common.
+// Base class and buffer of the readers of compressed files.
 #pragma once
 
 #include <fcntl.h>
@@ -11,7 +11,7 @@
 
 namespace dropforge::data {
 
-/// A file as it lies on the disk.
+/// The bytes of a file on the disk.
 class PlainSource : public ByteSource {
   public:
     explicit PlainSource(const fs::path& path);
@@ -30,13 +30,13 @@ class CompressedSource : public ByteSource {
   protected:
     CompressedSource(const fs::path& path, const char* format) : path_(path), format_(format), file_(path) {}
 
-    /// Reads on behind what is left of input_; false at the file's end.
+    /// Appends bytes of the file to input_; false at the file's end.
     bool refill();
-    /// Whether more than `count` bytes of input are left.
+    /// Whether more than `count` bytes of input remain.
     bool has_more_than(size_t count) { return input_.size() > count || (refill() && has_more_than(count)); }
-    /// Ignores the rest, with a note.
+    /// Ignores the remaining input, with a note.
     void ignore_rest();
-    /// Says so once if unpacking takes more than 128 MiB.
+    /// Adds a note, once, if unpacking takes more than 128 MiB.
     void note_memory(uint64_t bytes);
 
     [[noreturn]] void throw_damaged(std::string_view reason) const {

@@ -166,8 +166,10 @@ std::string html_text(std::string source) {
     ParserMemory memory(source.size());
     GumboOptions options = kGumboDefaultOptions;
     options.userdata = &memory;
-    options.allocator = [](void* own, size_t bytes) { return static_cast<ParserMemory*>(own)->allocate(bytes); };
-    options.deallocator = [](void* own, void* block) { static_cast<ParserMemory*>(own)->free(block); };
+    options.allocator = [](void* userdata, size_t bytes) {
+        return static_cast<ParserMemory*>(userdata)->allocate(bytes);
+    };
+    options.deallocator = [](void* userdata, void* block) { static_cast<ParserMemory*>(userdata)->free(block); };
     options.max_errors = 0;
     // As the content of a <body>: the same text, but for pages of frames, and without the one thing that gumbo does by
     // recursion, which is to remove a body when a <frameset> follows.

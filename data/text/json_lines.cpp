@@ -20,7 +20,7 @@ namespace {
 
 enum class Value { missing, null, string, other };
 
-/// What RapidJSON tells while it parses a line: keeps the value of the key, the last one if there are several.
+/// RapidJSON's handler for a line: keeps the value of the key, the last one if there are several.
 class KeyHandler : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, KeyHandler> {
   public:
     explicit KeyHandler(std::string_view key) : key_(key) {}
@@ -29,12 +29,12 @@ class KeyHandler : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, KeyHan
     bool Null() { return take(Value::null); }
     bool RawNumber(const char*, rapidjson::SizeType, bool) { return take(Value::other); }
     bool String(const char* text, rapidjson::SizeType size, bool) {
-        if (wanted_) string_ = {text, size};
+        if (is_key_) string_ = {text, size};
         return take(Value::string);
     }
     bool Key(const char* text, rapidjson::SizeType size, bool) {
         const std::string_view key(text, size);
-        wanted_ = depth_ == 1 && key == key_;
+        is_key_ = depth_ == 1 && key == key_;
         if (depth_ == 1 && keys_.size() < kKeysNamed) keys_.push_back(key);
         return true;
     }
@@ -56,8 +56,8 @@ class KeyHandler : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, KeyHan
     static constexpr int64_t kDeepest = 1000;  // the parser recurses as deep as this lets it
 
     bool take(Value value) {
-        if (wanted_) value_ = value;
-        wanted_ = false;
+        if (is_key_) value_ = value;
+        is_key_ = false;
         return true;
     }
     bool open() {
@@ -73,7 +73,7 @@ class KeyHandler : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, KeyHan
     std::vector<std::string_view> keys_;
     Value value_ = Value::missing;
     int64_t depth_ = 0;
-    bool wanted_ = false, is_object_ = false;
+    bool is_key_ = false, is_object_ = false;
 };
 
 /// The code unit of an escape \uXXXX at `at`; -1 if there is none.

@@ -1,4 +1,4 @@
-// What `prepare` finds and does not read, counted by reason, with a few examples of each.
+// The files and lines that `prepare` does not read, counted by reason, with a few examples of each.
 #pragma once
 
 #include <array>
@@ -9,7 +9,7 @@
 
 namespace dropforge::data {
 
-/// Their names and meanings: docs/text.md.
+/// The reasons for which something is not read; docs/text.md explains them.
 enum class Reason {
     unknown_ending,
     hidden,
@@ -26,14 +26,14 @@ enum class Reason {
     no_text_in_line
 };
 inline constexpr size_t kReasons = 13;
-/// "unknown_ending", as dataset.json has it.
+/// The reason's name in dataset.json: "unknown_ending".
 const char* name_of(Reason reason);
 
 class LeftOut {
   public:
     static constexpr size_t kExamples = 5;
 
-    /// `what`: a file, a folder with all that it holds, or a line; any bytes.
+    /// Counts a file, a folder or a line, whose name `what` may be any bytes.
     void add(Reason reason, const std::string& what);
     void add(const LeftOut& other);
 
@@ -43,9 +43,9 @@ class LeftOut {
 
     /// {"hidden": {"count": 2, "examples": [".git", …]}, …}: the reasons that occur.
     nlohmann::json json() const;
-    /// The reverse. Throws nlohmann's exceptions.
+    /// Reads what json() returns. Throws nlohmann's exceptions.
     static LeftOut from_json(const nlohmann::json& json);
-    /// One line for each reason that occurs, without a line end: "4 of an unknown ending: AA/wiki_00, b.pdf, …".
+    /// A line for each reason that occurs: "4 of an unknown ending: AA/wiki_00, b.pdf, …".
     std::vector<std::string> lines() const;
 
   private:

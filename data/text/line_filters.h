@@ -1,4 +1,4 @@
-// The lines of plain text and of JSON Lines to a stream of documents, in bounded memory.
+// Filters that turn lines of plain text and of JSON Lines into a stream of documents, in bounded memory.
 #pragma once
 
 #include <memory>
@@ -13,15 +13,15 @@ namespace dropforge::data {
 class LineFilter {
   public:
     virtual ~LineFilter() = default;
-    /// Appends what `bytes`, the next of a file, have of text; the last line may go on in the next call.
+    /// Appends the text of `bytes`, the next of a file, to the output; the last line may continue in the next call.
     virtual void feed(std::string_view bytes, std::string& out) = 0;
-    /// The file is over.
+    /// Ends the file.
     virtual void finish(std::string& out) = 0;
 };
 
-/// Lines as Python's text mode reads them and BERT's own preparation takes them: they end in LF, CR LF or CR, white
-/// space before them is no part of them, and one is blank if it has nothing else (Unicode's white space included). All
-/// end in LF here, and blank lines after each other are one.
+/// Lines of plain text as Python's text mode and BERT's own preparation read them: they end in LF, CR LF or CR; leading
+/// white space is dropped; a line of only white space (Unicode's included) is blank. The output's lines end in LF, and
+/// consecutive blank lines become one.
 class PlainLines : public LineFilter {
   public:
     void feed(std::string_view bytes, std::string& out) override;
@@ -31,18 +31,17 @@ class PlainLines : public LineFilter {
     void take(std::string_view bytes, std::string& out);
     void end_line(std::string& out);
 
-    std::string held_;   // the first bytes of a character
-    int line_ends_ = 2;  // in a row; there is nothing to end before the first line
+    std::string held_;   // the first bytes of an incomplete character
+    int line_ends_ = 2;  // consecutive line ends written; 2 before the first line, so that none is written there
     bool at_start_ = true, after_cr_ = false;
 };
 
-/// A document a line: the string that the key of the line's object has, a line end, and kDocumentMark. Throws Error
-/// with file and line for what is no object, or has something else than a string there. Lines whose object lacks the
-/// key, or has null there, are left out and counted; but if it lacks in the first object of a file, that is an error
-/// too.
+/// JSON Lines: each line's object is a document. Writes the string of its key, a line end and kDocumentMark. Error with
+/// file and line for a line that is no object, or whose key has another value than a string. Lines whose object lacks
+/// the key, or has null, are left out and counted; but it is an Error if the first object of a file lacks it.
 class JsonLines : public LineFilter {
   public:
-    /// A byte that BERT's tokenizer drops wherever it is, so that none is missed in the text.
+    /// The end of a document: a byte that BERT's tokenizer drops, so that text cannot need it.
     static constexpr std::string_view kDocumentMark{"\0", 1};
     static constexpr size_t kLongestLine = size_t{1} << 26;
 

@@ -1,5 +1,5 @@
-// Memory for parsers written in C, which have no way of being told that it is enough: both markup parsers can be made
-// to take the square of their input in time and memory by a hundred kilobytes of nested elements or short table rows.
+// Limits of memory and time for parsers written in C, which have no such limits: for a hundred kilobytes of nested
+// elements or short table rows, both markup parsers take time and memory that grow with the square of the input.
 #pragma once
 
 #include <csetjmp>
@@ -9,7 +9,8 @@
 
 namespace dropforge::data {
 
-/// All that one parser has allocated, freed with it. A document whose memory or processor time is spent is refused.
+/// The allocations of one parser, freed by the destructor. A document that exceeds the limit of memory or processor
+/// time is refused.
 class ParserMemory {
   public:
     explicit ParserMemory(size_t source_bytes);
@@ -17,9 +18,9 @@ class ParserMemory {
     ParserMemory(const ParserMemory&) = delete;
     ParserMemory& operator=(const ParserMemory&) = delete;
 
-    /// Calls `action`. Throws MarkupLimit when the limits are passed: out of an allocation the control then comes back
-    /// here (longjmp, as C has no exceptions), so `action` may have nothing to destroy. What the parser was making is
-    /// in no state to be used, or to be freed by it.
+    /// Calls `action`. Throws MarkupLimit if it exceeds a limit: the allocation then returns here by longjmp, as C has
+    /// no exceptions, so `action` must have no objects to destroy. The parser's objects can then neither be used nor
+    /// freed by it.
     template <typename Action>
     void run(const Action& action) {
         if (setjmp(limit_passed_) == 0) {
@@ -29,7 +30,7 @@ class ParserMemory {
         }
     }
 
-    /// As malloc, realloc and free, but within run() and of this object's blocks only; never null.
+    /// As malloc, realloc and free, only within run() and for this object's blocks; never return null.
     void* allocate(size_t bytes);
     void* resize(void* block, size_t bytes);
     void free(void* block);

@@ -67,8 +67,8 @@ std::optional<TextFile> text_file(const fs::path& path, const ListOptions& optio
     return known || options.any_ending ? std::optional(file) : std::nullopt;
 }
 
-/// What `prepare` and `pretrain` write holds texts of its own: vocab.txt, metrics.jsonl. Models of others look like our
-/// checkpoints.
+/// Folders that `prepare` and `pretrain` write contain text files: vocab.txt, metrics.jsonl. Foreign models look like
+/// our checkpoints.
 bool is_dropforge_folder(const fs::path& folder) {
     const auto has = [&](const char* name) {
         std::error_code ignored;

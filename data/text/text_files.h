@@ -1,4 +1,4 @@
-// Which files are text: what lies under the paths that `prepare` is given, and what of it is left out, by reason.
+// The search for text files under the paths that `prepare` is given.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ struct TextFile {
     fs::path path;
     TextFormat format = TextFormat::plain;
     Codec codec = Codec::none;
-    bool named = false;  // given by its path, not found in a folder
+    bool named = false;  // given by its path, rather than found in a folder
     uint64_t size = 0;   // on the disk
     int64_t modified = 0;
 };
@@ -28,18 +28,18 @@ struct TextFiles {
 };
 
 struct ListOptions {
-    bool any_ending = false;        // files of other endings, and of none, are plain text too
-    std::string json_key = "text";  // of an object in the first line: then .json is JSON Lines
-    fs::path output;                // a folder whose files are never text
+    bool any_ending = false;        // read files of unknown endings, or without one, as plain text
+    std::string json_key = "text";  // a .json file whose first line is an object with this key is JSON Lines
+    fs::path output;                // a folder whose files are left out
 };
 
-/// The files that `paths` name, in that order; folders give all theirs, subfolders and what is linked to included,
-/// sorted by path. What a file is, its ending says (docs/text.md); nothing is read twice. Throws Error for a path that
-/// is missing or no text, and if there is no file at all.
+/// The text files that `paths` name, in that order; of folders all files, sorted by path, with those of subfolders and
+/// links, each once. The ending tells a file's format (docs/text.md). Error for a path that is missing or is no text,
+/// and if there is no file at all.
 TextFiles list_text_files(std::span<const fs::path> paths, const ListOptions& options = {});
 
-/// Leaves out those whose first bytes, unpacked, are no text: empty, binary or not UTF-8. Throws Error for one that was
-/// named, for damaged compressed data, and if no file is left.
+/// Leaves out files whose first bytes, unpacked, are no text: empty, binary or not UTF-8. Error if such a file was
+/// named, for damaged compressed data, and if no file remains.
 void check_contents(TextFiles& found);
 
 }  // namespace dropforge::data

@@ -30,7 +30,8 @@ size_t cut(std::string_view text) {
     if (safe > 0) return safe;
     size_t at = text.size();
     for (int back = 0; back < 4 && at > 1 && (static_cast<unsigned char>(text[at - 1]) & 0xC0) == 0x80; ++back) --at;
-    if (static_cast<unsigned char>(text[at - 1]) >= 0xC0 && at > 1) --at;  // the character may go on in what follows
+    if (static_cast<unsigned char>(text[at - 1]) >= 0xC0 && at > 1)
+        --at;  // the character may continue in the next bytes
     return at;
 }
 
@@ -75,19 +76,19 @@ bool TextReader::fill() {
     return count > 0;
 }
 
-// A page is given to the parsers as a whole, and its text out again as a whole. One that is longer than a piece is
-// parsed here, so that its text can be cut.
+// A page is parsed at once. One that is longer than a piece is parsed here, so that its text can be divided into
+// pieces.
 bool TextReader::fill_from_page(std::string_view bytes) {
     page_ += bytes;
     if (!bytes.empty() && page_.size() <= kLongestMarkup) return true;
     if (page_.size() <= piece_bytes_) return false;
-    TextPiece whole;
-    whole.text = std::exchange(page_, {});
-    whole.page = &files_[file_];
-    make_text(whole);
-    text_ = std::move(whole.text);
-    invalid_bytes_ = whole.invalid_bytes;
-    left_out_.add(whole.left_out);
+    TextPiece page;
+    page.text = std::exchange(page_, {});
+    page.page = &files_[file_];
+    make_text(page);
+    text_ = std::move(page.text);
+    invalid_bytes_ = page.invalid_bytes;
+    left_out_.add(page.left_out);
     return false;
 }
 

@@ -1,4 +1,4 @@
-// Text files as a stream of pieces of about a megabyte, in bounded memory whatever the files hold.
+// A reader of text files as a stream of pieces of about a megabyte, in bounded memory.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@
 
 namespace dropforge::data {
 
-/// Where documents end in plain text. Markdown and HTML files are one document each: there, blank lines part
-/// paragraphs. In JSON Lines each object is one.
+/// The end of a document in plain text. A Markdown or HTML file is one document, in which blank lines separate
+/// paragraphs; in JSON Lines each object is one.
 enum class DocumentBreak { blank_line, file };
 
 struct ReadOptions {
@@ -23,31 +23,31 @@ struct ReadOptions {
     std::string json_key = "text";  // of the text in JSON Lines
 };
 
-/// Part of one file's text without markup, cut where the tokenizer may be cut.
+/// A piece of one file's text without markup, which ends where the tokenizer can be interrupted.
 struct TextPiece {
-    std::string text;                // of a page: its source, until make_text()
-    const TextFile* page = nullptr;  // a whole file with markup; the reader's own
-    std::string_view document_end;   // what ends a document inside of the text and is no part of it; empty: nothing
-    bool ends_file = false;          // a document ends here
-    uint64_t bytes = 0;              // read for it, before markup was stripped
-    uint64_t invalid_bytes = 0;      // of these, not UTF-8, and replaced already
-    uint64_t position = 0;           // bytes on the disk, of all files, up to here
+    std::string text;                // the text; of a page its source, until make_text()
+    const TextFile* page = nullptr;  // the file with markup whose complete text this is; owned by the reader
+    std::string_view document_end;   // the separator of documents in the text; empty: none
+    bool ends_file = false;          // whether a document ends with the piece
+    uint64_t bytes = 0;              // bytes read for it, before markup was stripped
+    uint64_t invalid_bytes = 0;      // bytes of these that were not UTF-8 and have been replaced
+    uint64_t position = 0;           // bytes on the disk, over all files, up to its end
     LeftOut left_out;                // lines without text, or the page itself
 };
 
-/// Makes UTF-8 text without markup of what was read: the part of the work that any thread can do. Throws Error naming
-/// the file for a page that was given by its path and is more than the parsers should be given.
+/// Turns a piece into UTF-8 text without markup: the part of the work that any thread can do. Error that names the file
+/// for a page that was given by its path and exceeds the parsers' limits.
 void make_text(TextPiece& piece);
 
 class TextReader {
   public:
     TextReader(std::vector<TextFile> files, ReadOptions options, size_t piece_bytes = size_t{1} << 20);
 
-    /// Fills the next piece, for make_text() to finish; false after the last. Every file gives at least one. Throws
-    /// Error naming the file.
+    /// Reads the next piece, for make_text() to complete; false after the last. Every file has at least one. Error that
+    /// names the file.
     bool next(TextPiece& piece);
 
-    /// What a user should know of the files that were read to their end.
+    /// Notes for the user about the files that were read to their end.
     const std::vector<std::string>& notes() const { return notes_; }
 
   private:
@@ -74,13 +74,13 @@ class TextReader {
     std::vector<std::string> notes_;
 };
 
-/// Part of a piece that belongs to one document.
+/// The part of a piece that belongs to one document.
 struct DocumentPart {
     std::string_view text;
-    bool ends = false;  // the document is over; else it goes on in the next piece
+    bool ends = false;  // whether the document ends here; else it continues in the next piece
 };
 
-/// Cuts a piece into its documents; the first part goes on with what the piece before has left open. The last part has
+/// Splits a piece into its documents; the first part may continue a document of the previous piece. The last part has
 /// ends = piece.ends_file.
 void split_documents(const TextPiece& piece, std::vector<DocumentPart>& parts);
 

@@ -1,4 +1,4 @@
-// What a text's bytes are as UTF-8: repair, and the white space of Python.
+// UTF-8: repair of invalid bytes, and Python's white space.
 #pragma once
 
 #include <cstddef>
@@ -8,20 +8,21 @@
 
 namespace dropforge::data {
 
-/// Replaces what is not UTF-8 by U+FFFD, one for each maximal part of a character (as the Unicode standard recommends).
-/// Returns the bytes replaced.
+/// Replaces invalid bytes by U+FFFD, one for each maximal subpart of a character, as the Unicode standard recommends.
+/// Returns the number of bytes replaced.
 uint64_t replace_invalid_utf8(std::string& text);
 
-/// How many bytes of `text` are no part of a valid character; a character that the text's end cuts is none of them.
+/// The number of bytes of `text` that are no part of a valid character; one that the end cuts short does not count.
 uint64_t count_invalid_utf8(std::string_view text);
 
-/// What stands at the start of a text.
+/// The kind of a text's first character.
 enum class Space {
     no,
     yes,
-    cut_short  // no whole character: the text ends inside of it
+    cut_short  // the text ends inside the character
 };
-/// Whether that is one of the characters that Python's str.strip() removes, and its bytes. `text` is not empty.
+/// Whether the first character of `text`, which is not empty, is one that Python's str.strip() removes, and its size in
+/// bytes.
 Space white_space(std::string_view text, size_t& size);
 
 }  // namespace dropforge::data

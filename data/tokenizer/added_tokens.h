@@ -1,5 +1,5 @@
-// Tokens that are found in the text before it is cut into words: [MASK] and the other special ones, and what a user
-// adds to a vocabulary.
+// Tokens that are found in the text before it is split into words: [MASK] and other special tokens, and those that a
+// user adds to a vocabulary.
 #pragma once
 
 #include <cstdint>
@@ -14,17 +14,17 @@ namespace dropforge::data {
 struct AddedToken {
     std::string content;
     int32_t id;
-    bool normalized = false;  // looked for in the normalised text: `content` is normalised too
+    bool normalized = false;  // searched in the normalised text, with normalised `content`
 };
 
-/// Finds them as Hugging Face's tokenizers do: leftmost, the longest of those that begin there; first those that are
-/// looked for in the text as it is, in what is left those for the normalised text.
+/// Finds added tokens as Hugging Face's tokenizers do: leftmost first, of several at one place the longest; tokens for
+/// the original text are searched first, those for the normalised text in the stretches that remain.
 class AddedTokens {
   public:
     AddedTokens(std::vector<AddedToken> tokens, const Normalization& normalization);
 
-    /// The text in order: calls on_text for each stretch between tokens (it may be normalised already, which changes
-    /// nothing for WordPiece) and on_token with the id of each token.
+    /// Splits a text: calls, in order, on_text for each stretch between tokens (which may be normalised already;
+    /// WordPiece gives the same ids) and on_token with the id of each token.
     template <typename OnText, typename OnToken>
     void split(std::string_view text, const OnText& on_text, const OnToken& on_token) const {
         split(raw_, text, on_token, [&](std::string_view rest) {

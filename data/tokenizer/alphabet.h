@@ -1,4 +1,4 @@
-// The characters of counted words: which of them a vocabulary has.
+// The characters of counted words, and the choice of those for a vocabulary.
 #pragma once
 
 #include <cstddef>
@@ -13,23 +13,24 @@ namespace dropforge::data {
 
 std::u32string code_points(std::string_view word);
 
-/// Characters by how often they occur, the most frequent first; of equally frequent ones the lower code point.
+/// Characters in order of frequency, the most frequent first; of equally frequent ones the lower code point.
 class Alphabet {
   public:
     explicit Alphabet(const std::vector<WordCounts::Item>& words);
 
-    /// All characters there are; `count` is at most that in what follows.
+    /// The number of characters, which is the maximum of `count` below.
     size_t size() const { return characters_.size(); }
     /// The `count` most frequent characters, by code point.
     std::u32string most_frequent(size_t count) const;
-    /// Their share of all that occur.
+    /// The share of these among all occurrences.
     double coverage(size_t count) const;
-    /// The tokens that they take: each as it begins a word, and as it stands inside of those words that have no others.
+    /// The number of tokens for the `count` most frequent: each at the start of a word, and inside words that have no
+    /// other characters.
     size_t tokens(size_t count) const { return tokens_[count]; }
 
     /// The fewest characters with at least this coverage.
     size_t covering(double share) const;
-    /// The most characters that take at most so many tokens.
+    /// The largest number of characters for which `room` tokens are enough.
     size_t fitting(size_t tokens) const;
 
   private:

@@ -1,5 +1,5 @@
-// The hot first step of tokenizing: how many ASCII letters and digits begin here, copied out lower-cased and
-// zero-padded, 16 bytes at once.
+// The hot first step of tokenizing: copies a run of ASCII letters and digits, 16 bytes at a time, in lower case and
+// padded with zeros.
 #pragma once
 
 #ifdef __SSE2__
@@ -13,7 +13,7 @@ namespace dropforge::data {
 
 constexpr unsigned kRunBytes = 16;
 
-/// The number n ≤ 16 of letters and digits that p (16 readable bytes) begins with. out (16 bytes) gets these n, A-Z as
+/// The number n ≤ 16 of letters and digits at the start of p (16 readable bytes). out (16 bytes) gets these n, A-Z as
 /// a-z if `lower`, then zeros.
 inline unsigned ascii_run_scalar(const char* p, bool lower, char* out) {
     unsigned n = 0;

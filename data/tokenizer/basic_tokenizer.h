@@ -1,6 +1,6 @@
-// BERT's basic tokenization: cleaned text cut into words at white space, around every punctuation mark and every CJK
-// ideograph; uncased: also decomposed (NFD), without non-spacing marks, in lower case one code point at a time. The
-// rules are those of Hugging Face's BertNormalizer (clean_text, and its switches) and BertPreTokenizer.
+// BERT's basic tokenization: text is cleaned and split into words at white space and around every punctuation mark and
+// CJK ideograph; uncased, it is also decomposed (NFD), loses non-spacing marks and becomes lower case, one code point
+// at a time. The rules are those of Hugging Face's BertNormalizer (clean_text, and its switches) and BertPreTokenizer.
 #pragma once
 
 #include <algorithm>
@@ -14,10 +14,10 @@
 
 namespace dropforge::data {
 
-/// WordPiece makes longer words [UNK].
+/// The longest word, in code points; WordPiece turns longer ones into [UNK].
 constexpr uint32_t kMaxWordCodePoints = 100;
 
-/// One normalised word in UTF-8. At least 16 bytes can be read: zeros follow a shorter word. Valid until the next word.
+/// A normalised word in UTF-8, valid until the next one. At least 16 bytes are readable: zeros follow a shorter word.
 struct Word {
     const char* bytes;
     uint32_t size;
@@ -28,14 +28,14 @@ struct Word {
 
 class CharacterTable;
 
-/// Splits text into words. Not thread-safe (holds the current word); cheap to copy.
+/// Splits text into words. Not thread-safe, as it holds the current word; cheap to copy.
 class BasicTokenizer {
   public:
     explicit BasicTokenizer(const Normalization& normalization);
 
     const Normalization& normalization() const { return normalization_; }
 
-    /// Calls sink(const Word&) for every word of `text`, in order. Invalid UTF-8 counts as U+FFFD, which the rules
+    /// Calls sink(const Word&) for every word of `text`, in order. Invalid UTF-8 is read as U+FFFD, which the rules
     /// remove. Allocates nothing.
     template <typename Sink>
     void split(std::string_view text, Sink&& sink) {
@@ -50,10 +50,10 @@ class BasicTokenizer {
         split_readable(tail.data(), tail.data() + size, tail.data() + size, sink);
     }
 
-    /// How many bytes from the start of `text` can be split now and the rest later (with what follows) to give the same
-    /// words as at once: up to and with the last white space, punctuation mark or ideograph. 0: `text` has none, so it
-    /// is one part of a word. Then read more; once more than a few hundred bytes are there it is safe to go on, since
-    /// the word is too long (each part gives one [UNK] instead of one in all).
+    /// The number of bytes of `text` after which it can be divided without changing its words: up to and including the
+    /// last white space, punctuation mark or ideograph. 0 if there is none, so that `text` is part of one word: the
+    /// caller reads more, or, after a few hundred bytes, divides it anyway, since such a word is too long (each part
+    /// then gives an [UNK]).
     size_t safe_cut(std::string_view text) const;
 
   private:

@@ -1,4 +1,4 @@
-// What BERT's normalizer does with each code point, worked out once for all of Unicode.
+// The table of BERT's normalizer: its effect on each code point of Unicode.
 #pragma once
 
 #include <array>
@@ -29,7 +29,7 @@ class CharacterTable {
         friend bool operator==(const Entry&, const Entry&) = default;
     };
 
-    /// The table of these switches, made at its first use; lives as long as the program. Thread-safe.
+    /// The table for these switches, computed at its first use, which lives as long as the program. Thread-safe.
     static const CharacterTable& get(const Normalization& normalization);
 
     Entry operator[](char32_t c) const { return entries_[blocks_[c / kBlock] + c % kBlock]; }
@@ -39,7 +39,7 @@ class CharacterTable {
 
     static constexpr char32_t kBlock = 128;
     std::array<uint32_t, kCodePoints / kBlock>
-        blocks_{};  // where the block begins in entries_; equal blocks are stored once
+        blocks_{};  // the index in entries_ of each block; equal blocks are stored once
     std::vector<Entry> entries_;
 };
 

@@ -15,7 +15,7 @@ struct Normalization {
 
     friend bool operator==(const Normalization&, const Normalization&) = default;
 
-    /// "uncased", "cased", and what differs from their usual switches: "cased, accents stripped".
+    /// The switches as words: "uncased", "cased", with differences from the usual ones: "cased, accents stripped".
     std::string text() const;
 };
 

@@ -6,16 +6,16 @@ namespace dropforge::data {
 
 /// Adds the word's pairs to the counts, or takes them off.
 void PairMerger::count_pairs(uint32_t word, bool add) {
-    const Word& own = words_[word];
-    const int32_t* symbols = &symbols_[own.offset];
-    for (uint32_t i = 0; i + 1 < own.size; ++i) {
+    const Word& entry = words_[word];
+    const int32_t* symbols = &symbols_[entry.offset];
+    for (uint32_t i = 0; i + 1 < entry.size; ++i) {
         const uint64_t key = key_of(symbols[i], symbols[i + 1]);
         PairState& pair = pairs_[key];
         if (!add) {
-            pair.count -= own.count;
+            pair.count -= entry.count;
             continue;
         }
-        pair.count += own.count;
+        pair.count += entry.count;
         if (pair.words.empty() || pair.words.back() != word) pair.words.push_back(word);
         grown_.push_back(key);
     }
@@ -55,21 +55,21 @@ void PairMerger::join(Pair pair, int32_t joined) {
     const std::vector<uint32_t> touched = std::move(pairs_[key_of(pair.left, pair.right)].words);
     pairs_[key_of(pair.left, pair.right)].words.clear();
     for (const uint32_t word : touched) {
-        Word& own = words_[word];
-        int32_t* symbols = &symbols_[own.offset];
+        Word& entry = words_[word];
+        int32_t* symbols = &symbols_[entry.offset];
         uint32_t first = 0;
-        while (first + 1 < own.size && !(symbols[first] == pair.left && symbols[first + 1] == pair.right)) ++first;
-        if (first + 1 >= own.size) continue;  // an earlier join took it apart, or it was listed twice
+        while (first + 1 < entry.size && !(symbols[first] == pair.left && symbols[first + 1] == pair.right)) ++first;
+        if (first + 1 >= entry.size) continue;  // an earlier join removed the pair, or the word was listed twice
         // Taking all pairs off and adding the new ones is simpler than the few that change, and right for overlaps (a a
         // a) as well.
         count_pairs(word, false);
         uint32_t to = first;
-        for (uint32_t from = first; from < own.size; ++to) {
-            const bool match = from + 1 < own.size && symbols[from] == pair.left && symbols[from + 1] == pair.right;
+        for (uint32_t from = first; from < entry.size; ++to) {
+            const bool match = from + 1 < entry.size && symbols[from] == pair.left && symbols[from + 1] == pair.right;
             symbols[to] = match ? joined : symbols[from];
             from += match ? 2 : 1;
         }
-        own.size = to;
+        entry.size = to;
         count_pairs(word, true);
     }
     for (const uint64_t key : grown_) enqueue(key, pairs_[key]);

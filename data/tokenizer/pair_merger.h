@@ -1,5 +1,5 @@
-// Byte-pair encoding over counted words: which two neighbouring symbols are the most frequent, and joining them
-// everywhere, fast enough for tens of thousands of joins over hundreds of thousands of words.
+// Byte-pair encoding over counted words: finds and joins the most frequent pair of neighbouring symbols, fast enough
+// for tens of thousands of joins over hundreds of thousands of words.
 #pragma once
 
 #include <cstdint>
@@ -17,16 +17,16 @@ class PairMerger {
     };
     struct Best {
         Pair pair;
-        uint64_t count;  // 0: no pair is left
+        uint64_t count;  // 0: there is no pair
     };
 
-    /// A word as symbols ≥ 0, met `count` times.
+    /// Adds a word as symbols ≥ 0, with `count` occurrences.
     void add_word(std::span<const int32_t> symbols, uint64_t count);
 
-    /// The most frequent pair; of equals the one with the lowest left, then the lowest right symbol.
+    /// The most frequent pair; of equally frequent ones that with the lowest left, then the lowest right symbol.
     Best best();
-    /// Joins every left, right (from the left of each word: a a a becomes aa a) into `joined`, which may be a symbol
-    /// that exists.
+    /// Joins every pair left, right (from the left of each word: a a a becomes aa a) into `joined`, which may be an
+    /// existing symbol.
     void join(Pair pair, int32_t joined);
 
   private:

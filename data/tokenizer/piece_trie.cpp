@@ -52,10 +52,14 @@ void PieceTrie::build(int32_t root, std::vector<Piece> pieces) {
             units_[static_cast<size_t>(range.node)].id = pieces[range.begin++].second;
         }
         if (range.begin == range.end) continue;
-        bytes.clear(), begins.clear();
+        bytes.clear();
+        begins.clear();
         for (size_t i = range.begin; i < range.end; ++i) {
             const auto byte = static_cast<uint8_t>(pieces[i].first[range.depth]);
-            if (bytes.empty() || bytes.back() != byte) bytes.push_back(byte), begins.push_back(i);
+            if (bytes.empty() || bytes.back() != byte) {
+                bytes.push_back(byte);
+                begins.push_back(i);
+            }
         }
         begins.push_back(range.end);
         const int32_t base = place(bytes);

@@ -1,4 +1,4 @@
-// The pieces of a vocabulary as a double-array trie over bytes (Aoe 1989): a step is one load and one comparison.
+// The pieces of a vocabulary in a double-array trie over bytes (Aoe 1989), in which a step is a load and a comparison.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@ namespace dropforge::data {
 
 class PieceTrie {
   public:
-    /// The id of a piece is its index. "##x" is the piece x inside a word.
+    /// Builds the trie; a piece's id is its index. "##x" is the piece x inside a word.
     explicit PieceTrie(const std::vector<std::string>& pieces);
 
     struct Match {
@@ -19,7 +19,7 @@ class PieceTrie {
         uint32_t size = 0;  // bytes
     };
 
-    /// The longest piece that `text` begins with; `inside`: of those that continue a word.
+    /// The longest piece at the start of `text`; with `inside`, of the pieces that continue a word.
     Match longest(std::string_view text, bool inside) const {
         Match match;
         int32_t node = inside ? kInside : kStart;
@@ -34,7 +34,7 @@ class PieceTrie {
 
   private:
     struct Unit {
-        int32_t base = 0;  // the child for byte b is at base + b; a leaf's 0 leads to units that are nobody's child
+        int32_t base = 0;  // the child for byte b is at base + b; a leaf's 0 leads to units that are no children
         int32_t parent = -1;
         int32_t id = -1;
     };

@@ -11,8 +11,8 @@ namespace {
 /// The object of a part whose type must be `type`.
 JsonObject part(const JsonObject& file, const char* key, const char* type) {
     JsonObject found = file.object(key);
-    const std::string own = found.text("type", "none");
-    require(own == type, "{}: the type must be {}, not {}", found.where(), type, own);
+    const std::string found_value = found.text("type", "none");
+    require(found_value == type, "{}: the type must be {}, not {}", found.where(), type, found_value);
     return found;
 }
 
@@ -26,8 +26,9 @@ Normalization read_normalizer(const JsonObject& file) {
 Vocabulary read_model(const JsonObject& file) {
     const JsonObject model = part(file, "model", "WordPiece");
     const auto must_be = [&](const char* key, const std::string& expected) {
-        const std::string own = model.text(key, expected);
-        require(own == expected, "{}: {} must be \"{}\", not \"{}\"", model.where(), key, expected, own);
+        const std::string found_value = model.text(key, expected);
+        require(found_value == expected, "{}: {} must be \"{}\", not \"{}\"", model.where(), key, expected,
+                found_value);
     };
     must_be("unk_token", "[UNK]");
     must_be("continuing_subword_prefix", "##");

@@ -1,4 +1,4 @@
-// tokenizer.json, the one file that Hugging Face's tokenizers library reads and writes.
+// tokenizer.json, the file of Hugging Face's tokenizers library.
 #pragma once
 
 #include <string>
@@ -10,26 +10,27 @@
 
 namespace dropforge::data {
 
-/// What BERT's tokenizer needs of it.
+/// The contents of a tokenizer.json that BERT's tokenizer needs.
 struct TokenizerJson {
     std::string where;
     Vocabulary vocabulary;
     Normalization normalization;
     std::vector<JsonObject> added_tokens;
     bool has_post_processor;
-    bool strips_as_case;  // strip_accents is not given, and so as lowercase
+    bool strips_as_case;  // whether strip_accents is absent, and so follows lowercase
 
-    /// Whether a switch has no value of its own.
+    /// Whether a switch is absent.
     bool follows(const std::string& key) const { return key == "strip_accents" && strips_as_case; }
-    /// Throws Error for what is not BERT's normalizer, pre-tokenizer, WordPiece or [CLS] … [SEP] around a text.
+    /// Reads the file. Error for anything but BERT's normalizer, pre-tokenizer, WordPiece and [CLS] … [SEP] around a
+    /// text.
     static TokenizerJson load(const fs::path& path);
 };
 
-/// Of a vocab.txt, or of a file whose name ends in .json, which is a tokenizer.json: one with other switches is an
-/// Error.
+/// The vocabulary of a vocab.txt, or of a tokenizer.json (a name that ends in .json); Error if the latter has other
+/// switches.
 Vocabulary load_vocabulary(const fs::path& path, const Normalization& normalization);
 
-/// Throws Error naming the first token that differs.
+/// Error that names the first token in which two vocabularies differ.
 void require_same_tokens(const std::string& where, const Vocabulary& own, const std::string& where_other,
                          const Vocabulary& other);
 

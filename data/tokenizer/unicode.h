@@ -1,5 +1,5 @@
-// Unicode as the tokenizer needs it: UTF-8 both ways, general categories, canonical decomposition, lower case. Of the
-// versions that Hugging Face's tokenizers has, which are several: data/tokenizer/unicode_tables.h, for the rest
+// Unicode for the tokenizer: conversion from and to UTF-8, general categories, canonical decomposition, lower case.
+// Hugging Face's tokenizers mixes several versions of Unicode; data/tokenizer/unicode_tables.h has what differs from
 // libutf8proc.
 #pragma once
 
@@ -10,7 +10,7 @@
 
 namespace dropforge::data {
 
-/// What a byte that is not part of valid UTF-8 decodes to.
+/// The code point for bytes that are not valid UTF-8.
 constexpr char32_t kReplacement = 0xFFFD;
 constexpr char32_t kCodePoints = 0x110000;
 /// İ, the one code point whose lower case is two: i and U+0307, a dot above.
@@ -23,7 +23,7 @@ struct Decoded {
 
 /// The code point at p < end. Invalid input (a stray or missing continuation byte, an overlong form, a surrogate, past
 /// U+10FFFF) gives U+FFFD for its longest prefix that could have begun a code point (Unicode 15, 3.9, "maximal
-/// subparts"), so a lead byte always begins anew.
+/// subparts"), so a lead byte always begins a new one.
 inline Decoded decode_utf8(const char* p, const char* end) {
     const auto byte = [p](int i) { return static_cast<unsigned char>(p[i]); };
     const unsigned lead = byte(0);
@@ -52,14 +52,20 @@ inline size_t write_utf8(char32_t c, char* out) {
         return 1;
     }
     if (c < 0x800) {
-        out[0] = static_cast<char>(0xC0U | c >> 6), out[1] = tail(0);
+        out[0] = static_cast<char>(0xC0U | c >> 6);
+        out[1] = tail(0);
         return 2;
     }
     if (c < 0x10000) {
-        out[0] = static_cast<char>(0xE0U | c >> 12), out[1] = tail(6), out[2] = tail(0);
+        out[0] = static_cast<char>(0xE0U | c >> 12);
+        out[1] = tail(6);
+        out[2] = tail(0);
         return 3;
     }
-    out[0] = static_cast<char>(0xF0U | c >> 18), out[1] = tail(12), out[2] = tail(6), out[3] = tail(0);
+    out[0] = static_cast<char>(0xF0U | c >> 18);
+    out[1] = tail(12);
+    out[2] = tail(6);
+    out[3] = tail(0);
     return 4;
 }
 
@@ -69,8 +75,8 @@ bool is_punctuation(char32_t c);      // categories P*, and ASCII's symbols ($ +
 bool is_separator(char32_t c);        // categories Z*: all of White_Space but the controls U+0009..U+000D and U+0085
 bool is_nonspacing_mark(char32_t c);  // category Mn
 bool is_control(char32_t c);          // categories Cc, Cf, Co; not unassigned code points
-/// The blocks that BERT pads with spaces: CJK ideographs, not kana and not Hangul. Hugging Face's tokenizers begins the
-/// last but one at 2B920, where the original code says 2B820.
+/// Whether c is in the blocks around which BERT splits: CJK ideographs, not kana and not Hangul. In Hugging Face's
+/// tokenizers the last but one begins at 2B920, in the original code at 2B820.
 bool is_ideograph(char32_t c);
 int combining_class(char32_t c);  // 0: a starter
 char32_t lower_case(char32_t c);  // the simple mapping, one code point to one

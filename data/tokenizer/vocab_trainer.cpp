@@ -130,7 +130,7 @@ size_t VocabTrainer::forgotten() const {
     return forgotten_;
 }
 
-// How many characters to begin with, of a vocabulary with `room` for characters and pieces.
+// The number of characters of a vocabulary with `room` for characters and pieces.
 size_t VocabTrainer::first_characters(const Alphabet& alphabet, size_t room) const {
     size_t wanted = options_.alphabet_limit.value_or(kFewestCharacters);
     if (!options_.alphabet_limit) {

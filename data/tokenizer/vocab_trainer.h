@@ -1,6 +1,6 @@
-// Makes a WordPiece vocabulary from text, as Hugging Face's BertWordPieceTokenizer.train does: special tokens, the
-// alphabet, then the most frequent pair of neighbouring pieces again and again (byte-pair encoding, Sennrich et al.
-// 2016, with ## before pieces inside a word).
+// Training of a WordPiece vocabulary, as by Hugging Face's BertWordPieceTokenizer.train: special tokens, the alphabet,
+// then repeatedly the most frequent pair of neighbouring pieces (byte-pair encoding, Sennrich et al. 2016, with ##
+// before pieces inside a word).
 #pragma once
 
 #include <cstddef>
@@ -20,12 +20,12 @@ namespace dropforge::data {
 
 struct VocabTrainerOptions {
     Normalization normalization = {};
-    /// Characters; words with a rarer one are not learned from (they'd be [UNK]). Without a limit: 1000, or more until
-    /// 99.95 % of the text's are covered, as long as half of the vocabulary is left for pieces; and more still where
-    /// the text has too few pieces.
+    /// The limit of characters; words with a rarer one are ignored, as they will be [UNK]. Without a limit: 1000, or
+    /// more until 99.95 % of the text's characters are covered, but at most half of the vocabulary; and more where the
+    /// text has too few pieces.
     std::optional<size_t> alphabet_limit = std::nullopt;
-    uint64_t min_frequency = 2;           // a pair met less often is not joined
-    size_t word_limit = size_t{1} << 21;  // different words counted; about 50 bytes each
+    uint64_t min_frequency = 2;           // rarer pairs are not joined
+    size_t word_limit = size_t{1} << 21;  // the limit of different words; about 50 bytes each
 };
 
 struct TrainedVocabulary {
@@ -34,31 +34,31 @@ struct TrainedVocabulary {
     double coverage;                     // the share of the text's characters, each time they occur, that are known
 };
 
-/// Feed text in blocks, then train. Blocks may be counted by many threads (count() and add() are thread-safe):
+/// Counts the words of blocks of text, then trains. count() and add() are thread-safe:
 ///     trainer.add(block, trainer.count(text));
-/// The result depends on the text and on how it was cut into blocks, never on threads: blocks are merged in the order
-/// of their numbers (one that comes early waits, so hand numbers out in order), and only merging, when more than
-/// word_limit different words are held, forgets rare ones.
+/// The result depends on the text and its division into blocks, not on threads: blocks are merged in the order of their
+/// numbers (an early one waits, so numbers should be given in order), and rare words are forgotten only when a merge
+/// leaves more than word_limit.
 class VocabTrainer {
   public:
     explicit VocabTrainer(VocabTrainerOptions options = {});
 
-    /// The words of one block. Cut blocks where the tokenizer may be cut (BasicTokenizer::safe_cut); some MB each,
-    /// since a block is not pruned.
+    /// The words of a block, which is a few MB (it is not pruned) and ends at a BasicTokenizer::safe_cut.
     WordCounts count(std::string_view text) const;
-    /// Adds the counts of block number `block` (0, 1, 2, … each exactly once; throws Error for one that was there).
+    /// Adds the counts of block number `block`: 0, 1, 2, … each once. Error for a repeated number.
     void add(uint64_t block, WordCounts counts);
-    /// The next block, for callers with one thread.
+    /// Adds the next block, for callers with one thread.
     void add(std::string_view text);
 
-    /// Different words held, and forgotten so far because of word_limit (a word forgotten twice counts twice).
+    /// The number of different words counted, and of those forgotten because of word_limit (one forgotten twice counts
+    /// twice).
     size_t words() const;
     size_t forgotten() const;
 
-    /// `size` tokens, or as many as the text gives: [PAD] [UNK] [CLS] [SEP] [MASK], the alphabet (by code point; first
-    /// in a word, then inside), then pieces in the order of their making; ties go to the pair of the lower ids. A
-    /// `size` that does not hold the alphabet has its most frequent characters. Throws Error if it holds none, or if
-    /// the text has no words, or a block is missing.
+    /// The vocabulary of `size` tokens, or fewer if the text does not have as many: [PAD] [UNK] [CLS] [SEP] [MASK], the
+    /// alphabet (by code point; at the start of a word, then inside), and joined pieces in order; of equally frequent
+    /// pairs that of the lower ids comes first. If `size` is too small for the alphabet, it has the most frequent
+    /// characters. Error if there is room for none, if the text has no words, or if a block is missing.
     TrainedVocabulary train(size_t size) const;
 
   private:

@@ -1,4 +1,4 @@
-// A table of words with their numbers of occurrences: open addressing, the words one after another in one buffer.
+// A hash table of words and their numbers of occurrences, by open addressing, with the words in one buffer.
 #pragma once
 
 #include <cstdint>
@@ -10,21 +10,21 @@ namespace dropforge::data {
 
 class WordCounts {
   public:
-    /// Words of up to 65535 bytes; all words together up to 4 GB (throws Error).
+    /// Adds occurrences of a word. Error for a word of more than 65535 bytes, or more than 4 GB of words.
     void add(std::string_view word, uint64_t count = 1);
     void add(const WordCounts& other);
 
-    /// Different words.
+    /// The number of different words.
     size_t size() const { return used_; }
     uint64_t count(std::string_view word) const;
-    /// Forgets all words with fewer than `least` occurrences; returns how many words these were.
+    /// Removes all words with fewer than `least` occurrences, and returns their number.
     size_t prune(uint64_t least);
 
     struct Item {
         std::string_view word;
         uint64_t count;
     };
-    /// All words in byte order, whatever the order they came in. Views are valid until the next change.
+    /// All words in byte order. The views are valid until the next change.
     std::vector<Item> sorted() const&;
     std::vector<Item> sorted() && = delete;
 

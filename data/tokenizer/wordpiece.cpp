@@ -13,7 +13,7 @@ namespace dropforge::data {
 namespace {
 
 /// The pieces of words seen lately, by their bytes: words of at most 16 bytes and 3 pieces, nearly all of a text. Fixed
-/// size: 2 ways in each of 16384 sets of one cache line; the way used last stays.
+/// size: 2 ways in each of 16384 sets of one cache line; the way used last is kept.
 class WordCache {
   public:
     static constexpr uint32_t kMaxBytes = 16, kMaxPieces = 3;
@@ -51,7 +51,9 @@ class WordCache {
 class IdBuffer {
   public:
     void begin(std::vector<int32_t>& ids, std::vector<uint8_t>* starts) {
-        all_ids_ = &ids, all_starts_ = starts, size_ = 0;
+        all_ids_ = &ids;
+        all_starts_ = starts;
+        size_ = 0;
     }
 
     /// Room for one more word: kMaxWordCodePoints ids, and the ids past the count that the cache's fixed-size copy

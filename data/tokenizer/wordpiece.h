@@ -1,6 +1,5 @@
-// BERT's tokenizer: basic tokenization (clean, split at spaces, punctuation and ideographs; lower-case and strip
-// accents, or other switches), then WordPiece, greedy longest match first. Gives the same ids as Hugging Face's fast
-// tokenizer (BertNormalizer, BertPreTokenizer, WordPiece).
+// BERT's tokenizer: basic tokenization, then WordPiece, which takes the longest piece first. The ids are those of
+// Hugging Face's fast tokenizer (BertNormalizer, BertPreTokenizer, WordPiece).
 #pragma once
 
 #include <cstdint>
@@ -14,15 +13,15 @@
 
 namespace dropforge::data {
 
-/// The ids that training needs, by their tokens [PAD] [UNK] [CLS] [SEP] [MASK].
+/// The ids of [PAD], [UNK], [CLS], [SEP] and [MASK].
 struct SpecialIds {
     int32_t pad, unk, cls, sep, mask;
 };
 
-/// A vocab.txt: one token a line, the line number is the id. Lines end in LF or CR LF.
+/// A vocab.txt: one token a line, whose id is the line's number. Lines end in LF or CR LF.
 class Vocabulary {
   public:
-    /// Throws Error naming file and line for duplicates, empty or invalid lines, a missing special token.
+    /// Reads the file. Error that names file and line for duplicates, empty or invalid lines, a missing special token.
     static Vocabulary load(const fs::path& path);
     explicit Vocabulary(std::vector<std::string> tokens, const std::string& origin = "vocabulary");
 
@@ -51,8 +50,8 @@ class WordPiece {
     WordPiece(const WordPiece&);
     WordPiece& operator=(const WordPiece&) = delete;
 
-    /// Appends the ids of `text` (UTF-8; invalid bytes count as U+FFFD and so vanish). word_starts, if given, gets one
-    /// entry an id: 1 where a word begins. No special tokens are added or recognised.
+    /// Appends the ids of `text` (UTF-8; invalid bytes are dropped). word_starts, if given, gets an entry for each id:
+    /// 1 where a word begins. Special tokens are neither added nor recognised.
     void encode(std::string_view text, std::vector<int32_t>& ids, std::vector<uint8_t>* word_starts = nullptr);
 
     /// The ids of encode(), and the place of each piece: from the first to the last code point that any of its

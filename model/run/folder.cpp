@@ -151,7 +151,7 @@ void RunFolder::lock() {
     const fs::path file = path_ / kLock;
     lock_.emplace(file, IfHeld::give_up);
     if (!lock_->held()) throw Error("{}: process {} is training into this run", path_.string(), read_text(file));
-    if (lock_->made()) {
+    if (lock_->created()) {
         changes_.add([this] { lock_->remove(); });
     } else {
         changes_.add([this, before = read_text(file)] { lock_->write(before); });

@@ -18,6 +18,7 @@ class Entry:
     name: str  # of an option: all its names, with commas between
     spec: str = ""  # what stands after the name: a type, a default
     text: str = ""
+    group: str = ""  # of an option: its heading, unless that is "Options"
 
     @property
     def names(self) -> list[str]:
@@ -39,6 +40,7 @@ class Command:
     usage: str
     description: str = ""
     examples: str = ""
+    exit_status: str = ""
     positionals: list[Entry] = field(default_factory=list)
     options: list[Entry] = field(default_factory=list)
     subcommands: list[Entry] = field(default_factory=list)
@@ -64,8 +66,8 @@ class Program:
         return f"_{self.name.replace('-', '_')}"
 
 
-# ---- Reading --help: a title, after a blank line a description, "Usage: …", sections of entries (an indented name, then after two blanks or on the next line its text), at last
-# what is not indented: examples.
+# ---- Reading --help: a title, after a blank line a description, "Usage: …", sections of entries (an indented name, then after two blanks or on the next line its text) of which those
+# with other headings than these three are groups of options, at last examples and the exit status.
 
 
 def output_of(*command: str) -> str:
@@ -76,24 +78,27 @@ def output_of(*command: str) -> str:
 
 
 def parse(name: str, text: str) -> Command:
-    whole = re.match(r"(.*?)\n+Usage: (.*?)\n(.*)", text, re.DOTALL)
-    if not whole:
+    found = re.match(r"(.*?)\n+Usage: (.*?)\n(.*)", text, re.DOTALL)
+    if not found:
         sys.exit(f"error: this is no --help: {text}")
-    title, _, description = whole.group(1).partition("\n\n")
-    command = Command(name, title, whole.group(2), description)
+    title, _, description = found.group(1).partition("\n\n")
+    command = Command(name, title, found.group(2), description)
     sections = {"Options": command.options, "Positionals": command.positionals, "Subcommands": command.subcommands}
     section: list[Entry] = []
     group: list[Entry] = []  # of which one is required
-    footer = ""
-    for line in whole.group(3).rstrip("\n").split("\n"):
-        if heading := re.fullmatch(r" *(Options|Positionals|Subcommands):", line):
-            section = sections[heading.group(1)]
+    footer = heading_of_options = ""
+    for line in found.group(3).rstrip("\n").split("\n"):
+        if status := re.fullmatch(r"Exit status: (.*)", line):
+            command.exit_status = status.group(1)
+        elif (heading := re.fullmatch(r" *([A-Z][a-z ]*):", line)) and heading.group(1) != "Examples":
+            section = sections.get(heading.group(1), command.options)
+            heading_of_options = "" if heading.group(1) in sections else heading.group(1)
         elif re.fullmatch(r"\[Option Group: .*| +\[Exactly 1 of .* is required\]| *", line):
             footer += "\n" if footer else ""
         elif (text_of_last := re.match(r" {30}(\S.*)", line)) and section and not footer:
             section[-1].text = text_of_last.group(1)
         elif (entry := re.fullmatch(r" {2,4}(\S+) ?(.*?)(?: {2,}(\S.*))?", line)) and not footer:
-            section.append(Entry(entry.group(1), entry.group(2), entry.group(3) or ""))
+            section.append(Entry(entry.group(1), entry.group(2), entry.group(3) or "", heading_of_options))
             if line.startswith("    "):
                 group.append(section[-1])
         else:
@@ -126,17 +131,15 @@ def in_name(title: str) -> str:
 
 def roff_entries(heading: str, entries: list[Entry]) -> str:
     text = f".SH {heading}\n" if entries else ""
+    group = ""
     for entry in entries:
+        if entry.group != group:
+            group = entry.group
+            text += f".SS {roff(group)}\n"
         spec = f" \\fI{roff(entry.spec)}\\fR" if entry.spec else ""
         text += f".TP\n\\fB{roff(', '.join(entry.names))}\\fR{spec}\n{roff(entry.text)}\n"
     return text
 
-
-EXIT_STATUS = """\
-.SH EXIT STATUS
-0 if all went well, 1 after an error, 2 for wrong usage, each of these with one line on the standard error output; 128 and the number of the signal
-if one stopped the program.
-"""
 
 
 def page_name(program: Program, command: Command) -> str:
@@ -154,7 +157,7 @@ def page(program: Program, command: Command) -> str:
         + roff_entries("SUBCOMMANDS", [Entry(sub.name, "", sub.title) for sub in program.subcommands if command is program.command])
         + roff_entries("OPTIONS", command.options)
         + (f".SH EXAMPLES\n.nf\n{roff(command.examples)}.fi\n" if command.examples else "")
-        + EXIT_STATUS
+        + f".SH EXIT STATUS\n{roff(command.exit_status)}.\n"
         + ".SH SEE ALSO\n"
         + ",\n".join(f".BR {roff(other)} (1)" for other in others)
         + "\n"

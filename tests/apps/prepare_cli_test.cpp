@@ -33,7 +33,7 @@ TEST_CASE("done already, other options, other text, --overwrite, and folders of 
     result = with({"--shard-tokens", "999"});
     CHECK(result.exit_code == 1);
     CHECK(contains(result.error, "error: " + (corpus.folder / "data").string() +
-                                     ": holds other data (shard_tokens is 67108864 there, 999 here)"));
+                                     ": holds other data (shard_tokens is 67108864 in the folder, 999 now)"));
     CHECK(contents(corpus.folder / "data") == expected);
     CHECK(with({"--shard-tokens", "999", "--overwrite"}).exit_code == 0);
     CHECK(Receipt::load(corpus.folder / "data").train.size() > 3);
@@ -120,7 +120,7 @@ TEST_CASE("a vocabulary larger than the text gives, or with fewer characters tha
     CHECK(contains(result.out, "of 1000000 asked for"));
     const Receipt receipt = Receipt::load(out);
     REQUIRE(receipt.trained.has_value());
-    CHECK(receipt.trained->asked == 1000000);
+    CHECK(receipt.trained->requested == 1000000);
     CHECK(receipt.trained->coverage == 1);
     CHECK(receipt.vocabulary_size < 1000);
     CHECK(receipt.vocabulary_size == Vocabulary::load(corpus.folder / "new/vocab.txt").size());

@@ -92,12 +92,12 @@ TEST_CASE("JSON Lines: a document an object, by the key that is given; other key
     CHECK(texts.tokens() == Tokens{"the", "river", "/", "a", "hill", "/", "stone", "/"});
     CommandResult result = texts.run({"--json-key", "body"});
     CHECK(result.exit_code == 1);
-    CHECK(contains(result.error, "holds other data (json_key is none there, body here)"));
+    CHECK(contains(result.error, "holds other data (json_key is none in the folder, body now)"));
     result = texts.run({"--json-key", "body", "--overwrite"});
     CHECK(texts.tokens() == Tokens{"night", "/", "light", "/"});
     CHECK(contains(result.out,
                    "left out     1 lines of JSON without text: " + (texts.folder / "text/a.jsonl.gz:2").string()));
-    CHECK(contains(texts.run().error, "holds other data (json_key is body there, none here)"));
+    CHECK(contains(texts.run().error, "holds other data (json_key is body in the folder, none now)"));
 
     texts.write("b.ndjson", "{\"text\": \"stone\"}\n\n{\"text\": \"light\"");
     result = texts.run({"--overwrite"});

@@ -140,16 +140,16 @@ TEST_CASE("a lock: one holder, also where the one before has removed the file") 
     const fs::path file = folder / "lock";
     {
         FileLock first(file, IfHeld::give_up);
-        CHECK((first.held() && first.made()));
+        CHECK((first.held() && first.created()));
         first.write("me");
         CHECK(read_text(file) == "me");
         CHECK_FALSE(FileLock(file, IfHeld::give_up).held());
         first.remove();
         const FileLock next(file, IfHeld::give_up);  // the first is one on nothing now
-        CHECK((next.held() && next.made()));
+        CHECK((next.held() && next.created()));
     }
     const FileLock last(file, IfHeld::wait);
-    CHECK((last.held() && !last.made()));
+    CHECK((last.held() && !last.created()));
     fs::create_symlink(file, folder / "link");
     CHECK_THROWS_AS(FileLock(folder / "link", IfHeld::wait), Error);
 }

@@ -56,7 +56,7 @@ std::string random_text(uint32_t seed, int words) {
     return text;
 }
 
-/// Pair encoding with all pairs counted anew for every join.
+/// Pair encoding that counts all pairs again for every join.
 Tokens train_plainly(const VocabTrainer& trainer, std::string_view text, size_t size) {
     Tokens tokens = kSpecial;
     std::map<Tokens, uint64_t> words;
