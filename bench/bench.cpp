@@ -1,5 +1,5 @@
-// The command line of bench, the throughput studies: a table for people, one JSON object with --json. Its name is that
-// of its file: it is installed as dropforge-bench.
+// The command line of bench, the throughput studies: a table for people, or one JSON object with --json. The program's
+// name is that of its file, which is installed as dropforge-bench.
 #include "base/command_line.h"
 #include "base/file.h"
 #include "base/revision.h"
@@ -19,7 +19,8 @@ int main(int argc, char** argv) {
     };
     return run_command_line(
         {.name = name,
-         .description = "Measures what Dropforge's parts deliver on this machine, and predicts it for GPUs.",
+         .description =
+             "Measures the speed of Dropforge's kernels and training steps on this machine, and predicts it for GPUs.",
          .version = [&] { return build_info(name, kRevision, backends()); },
          .add_subcommands = add_subcommands},
         argc, argv);

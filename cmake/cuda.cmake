@@ -42,7 +42,7 @@ if(NOT DROPFORGE_CUDA STREQUAL OFF)
         set(CUDA_HEADERS ${CUDA_HEADERS_FOLDER})
         cmake_path(GET CUDA_HEADERS PARENT_PATH CUDA_TOOLKIT)
     elseif(DROPFORGE_CUDA STREQUAL ON)
-        message(FATAL_ERROR "DROPFORGE_CUDA=ON, but there is no cuda_bf16.h beside nvcc, nor in CUDA_PATH, CUDA_HOME, /usr/local/cuda or .cuda")
+        message(FATAL_ERROR "DROPFORGE_CUDA=ON, but there is no cuda_bf16.h with nvcc, nor in CUDA_PATH, CUDA_HOME, /usr/local/cuda or .cuda")
     endif()
     if(CUOBJDUMP_PROGRAM AND NVDISASM_PROGRAM)
         set(CUOBJDUMP ${CUOBJDUMP_PROGRAM})
@@ -77,7 +77,7 @@ if(NVCC AND CUDA_HEADERS AND NOT DROPFORGE_SANITIZE)
     endif()
     set(CMAKE_CUDA_EXTENSIONS OFF)
 
-    # The kernels are apart from the host's part: they need none of its libraries' headers, which nvcc cannot all read. Products and sums are not
+    # The kernels are separate from the host code: they need none of its libraries' headers, not all of which nvcc can read. Multiplications and additions are not
     # joined, as in the emulated form: docs/gpu-without-a-gpu.md, "Numbers".
     file(GLOB cuda_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cuda/*/*.cu)
     add_library(kernels_cuda_device OBJECT ${cuda_sources})

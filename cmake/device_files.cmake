@@ -1,4 +1,4 @@
-# Makes ${output}, a C++ source with the texts of bench/predict/devices: bench needs no file beside it. Configured anew when one of them changes.
+# Makes ${output}, a C++ source with the texts of bench/predict/devices: bench needs no other file. Configured again when one of them changes.
 function(device_files output)
     file(GLOB files CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/bench/predict/devices/*.toml)
     set(DEVICE_FILES "")

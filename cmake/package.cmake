@@ -28,7 +28,7 @@ install(CODE "
         message(WARNING \"no python3 here: installed without man pages and completions\")
     endif()")
 
-# The licences of what is inside a portable program ask for their text beside it.
+# The licences of what is inside a portable program require their text with it.
 if(DROPFORGE_PORTABLE)
     foreach(library libfmt-dev libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libutf8proc-dev libxxhash-dev libzstd-dev zlib1g-dev
                     libbz2-dev liblzma-dev rapidjson-dev libcmark-gfm-dev libgumbo-dev libstdc++6)  # and libgomp1, from the same source

@@ -1,4 +1,4 @@
-// What a program was built from and for, as --version prints it.
+// The build of a program, as --version prints it.
 #pragma once
 
 #include <string>

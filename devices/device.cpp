@@ -36,12 +36,12 @@ void apply_limit(MemoryInfo& info, const fs::path& folder, const char* limit_fil
     info.available = std::clamp<int64_t>(*limit - usage.value_or(0) + cache, 0, info.available);
 }
 
-// What a process holds beside what a run plans: code and libraries; of each thread a stack and packed operands.
+// Memory of a process beyond a run's plan: code and libraries; a stack and packed operands for each thread.
 constexpr int64_t kProgramBytes = 32'000'000, kThreadBytes = 8'000'000;
-constexpr int kOwnThreads = 1;  // beside those that compute: the loader's
+constexpr int kOwnThreads = 1;  // that do not compute: the loader's
 
-/// Bytes that a run may still plan under the limits of a shell (ulimit -v, ulimit -d) with threads for `cores`. These
-/// count what a thread may need: glibc takes 8 MiB for its stack, and of addresses 64 MiB for its heap.
+/// Bytes that a run may still plan under a shell's limits (ulimit -v, ulimit -d) with a thread for each of `cores`.
+/// These limits count reservations: glibc reserves 8 MiB for a thread's stack, and 64 MiB of addresses for its heap.
 int64_t left_of_limits(int cores) {
     const auto status = system_fields(system_text("/proc/self/status"));
     int64_t left = std::numeric_limits<int64_t>::max();
@@ -94,7 +94,7 @@ Device cpu_device() {
 }
 
 Device with_tf32(Device device, DType dtype) {
-    require(dtype == DType::f32, "--tf32 is for products of f32 numbers: --precision f32");
+    require(dtype == DType::f32, "--tf32 is for GEMMs of f32 numbers: add --precision f32");
     require(device.tf32 != nullptr,
             "--tf32 needs a GPU of compute capability 8.0 or more (--device cuda), the run is on the {}: {}",
             device.kind, device.text);

@@ -1,4 +1,4 @@
-// Memory that belongs to somebody: of the host, or of the device that a context stands for.
+// Owners of memory, on the host or on a context's device.
 #pragma once
 
 #include <utility>
@@ -7,13 +7,13 @@
 
 namespace dropforge {
 
-/// Zeroed memory, aligned to 256 bytes, on the host in huge pages where the system grants them; freed at the end.
+/// Zeroed memory, aligned to 256 bytes; on the host in huge pages where the system has them.
 class Buffer {
   public:
     Buffer() = default;
-    /// Of the host.
+    /// Host memory.
     explicit Buffer(int64_t bytes) : Buffer(bytes, host()) {}
-    /// Where the kernels of `context` work, which must outlive the buffer.
+    /// Memory of the kernels of `context`, which must outlive the buffer.
     Buffer(int64_t bytes, kernels::Context& context)
         : context_(&context), data_(context.allocate(bytes)), bytes_(bytes) {}
     ~Buffer() {
@@ -47,7 +47,7 @@ class Buffer {
     int64_t bytes_ = 0;
 };
 
-/// Zeroed host memory that a context's copies go from and to; freed at the end.
+/// Zeroed host memory for a context's copies.
 class HostBuffer {
   public:
     HostBuffer(int64_t bytes, kernels::Context& context)
@@ -70,8 +70,8 @@ class HostBuffer {
     int64_t bytes_;
 };
 
-/// Memory of a context's kernels that the host reads and writes in a copy of its own; where kernels work on host
-/// memory, the two are one and nothing is copied. The host's copy is made when it is first asked for.
+/// Memory of a context's kernels with a copy for the host, which is allocated at the first use. Where kernels work on
+/// host memory, the two are one and nothing is copied.
 class Mirrored {
   public:
     Mirrored(int64_t bytes, kernels::Context& context) : context_(context), device_(bytes, context) {}
@@ -87,7 +87,7 @@ class Mirrored {
         return copy_.as<T>();
     }
     int64_t bytes() const { return device_.bytes(); }
-    /// Queues the copy from the device to the host, or back; the context is to be waited for.
+    /// Queues the copy from the device to the host (fetch) or back (store); the caller waits for the context.
     void fetch() const {
         if (!context_.on_host()) context_.download(host(), device(), bytes());
     }

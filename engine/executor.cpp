@@ -17,7 +17,7 @@ int64_t now_ns() {
         .count();
 }
 
-/// A device that is lost during an op is lost at it, or at one before that was only queued.
+/// Calls f and adds the op's name to its errors. A device that is lost may have been lost at an earlier, queued op.
 template <typename Call>
 void name_failing(const Program& program, const Op& op, const Call& call) {
     try {
@@ -67,7 +67,7 @@ void Executor::require_bound() {
     checked_ = true;
 }
 
-/// Threads that OpenMP makes later take after this one; those that it has must be told.
+/// Threads that OpenMP creates later inherit this thread's mode; existing ones must be set.
 void Executor::flush_subnormals_of_team() {
     flush_subnormals();
     if (!context_.on_host() || omp_get_max_threads() <= flushing_threads_) return;
@@ -98,7 +98,7 @@ void Executor::run_ops() {
     for (const Op& op : program_.ops()) name_failing(program_, op, [&] { op.run(run_); });
 }
 
-/// Each op by itself: where kernels are only queued, each is waited for.
+/// Times each op; where kernels are queued, it waits for each.
 void Executor::run_clocked() {
     const size_t count = program_.ops().size();
     const bool keep = keep_events_ && events_.capacity() - events_.size() >= count;
@@ -119,7 +119,7 @@ void Executor::run_clocked() {
     ran_ = true;
 }
 
-/// Neighbours of one scope share its range.
+/// Consecutive ops of one scope share its range.
 void Executor::run_in_ranges() {
     const std::vector<Op>& ops = program_.ops();
     context_.begin_range(program_.name().c_str());

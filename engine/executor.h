@@ -1,4 +1,4 @@
-// Runs a Program's ops in order over one arena and bound pointers, with an optional clock on every op.
+// Runs a Program's ops in order over one arena and bound pointers, and can time each op.
 #pragma once
 
 #include <cstdint>
@@ -12,49 +12,48 @@
 
 namespace dropforge {
 
-/// Time of one op over the runs that were clocked.
+/// Time of an op over all clocked runs.
 struct OpTime {
     double seconds = 0;  // sum
     int64_t runs = 0;
 };
 
-/// Start and length of one op in one clocked run, for a trace.
+/// Start and duration of an op in one clocked run, for a trace.
 struct OpEvent {
     int32_t op;
-    double start, seconds;  // seconds since the executor was made
+    double start, seconds;  // start: in seconds since the executor was constructed
 };
 
-/// Runs whose events are kept after a call of Executor::clock with events; later runs still count in times().
+/// Number of runs whose events are kept after Executor::clock(true, true); later runs still count in times().
 constexpr int64_t kEventRuns = 256;
 
 class Executor {
   public:
-    /// `program` must outlive the executor. `arena` has at least plan.bytes, begins at a multiple of kArenaAlignment,
-    /// and may be shared with other executors that run in turn.
+    /// `program` must outlive the executor. `arena` has at least plan.bytes bytes and is aligned to kArenaAlignment;
+    /// executors that run one after the other may share it.
     Executor(const Program& program, const MemoryPlan& plan, void* arena, const kernels::KernelTable& table,
              kernels::Context& context);
     Executor(Executor&&) = default;  // a copy would run on the pointers of the first
     Executor(const Executor&) = delete;
 
-    /// Gives a caller-owned storage its memory, also again later. Throws Error for an unknown name, one that the plan
-    /// owns, or nullptr.
+    /// Binds a caller-owned storage to memory; a later call replaces it. Error for an unknown name, a storage that the
+    /// plan owns, or nullptr.
     void bind(std::string_view name, void* pointer);
-    /// Throws Error naming a storage that an op uses and that was never bound. The first run asks too.
+    /// Error that names a storage which an op uses and which is not bound. The first run checks this too.
     void require_bound();
-    /// Queues all ops; on a backend that records (a GPU), from the second run on as one recording. Throws Error, the
-    /// first time, naming a storage that was never bound, and if the number of OpenMP threads has grown since the
-    /// program was built. Allocates nothing after the second run. This thread and OpenMP's flush subnormal numbers from
-    /// then on.
+    /// Queues all ops; on a backend that records (a GPU), from the second run on as one recording. Error at the first
+    /// run if a storage is not bound, and at any if the number of OpenMP threads has grown since the program was built.
+    /// Allocates nothing after the second run. From the first run on, this thread and OpenMP's flush subnormal numbers.
     void run();
 
-    /// Clock every op from now on (or stop). With events, also keep start and length of each for a trace.
+    /// Starts or stops timing every op. With `events`, start and duration of each are kept for a trace.
     void clock(bool on, bool events = false);
-    /// Run op by op from now on (or stop), each in a range of its name, inside one of its layer's and one of the
-    /// program's.
+    /// Starts or stops running op by op in a profiler's ranges: one for the program, inside it one for each layer,
+    /// inside that one for each op.
     void profile(bool on);
     std::span<const OpTime> times() const { return times_; }
     std::span<const OpEvent> events() const { return events_; }
-    /// When the executor was made, by the steady clock: zero of its events.
+    /// The steady clock when the executor was constructed: zero of its events.
     int64_t epoch_ns() const { return epoch_ns_; }
     const Program& program() const { return program_; }
 
@@ -68,7 +67,7 @@ class Executor {
     kernels::Context& context_;
     std::vector<void*> pointers_;
     Run run_;
-    int flushing_threads_ = 1;  // OpenMP threads, from this one on, that are known to flush subnormal numbers
+    int flushing_threads_ = 1;  // number of OpenMP threads that are known to flush subnormal numbers
     bool checked_ = false, clocked_ = false, keep_events_ = false;
     bool ran_ = false, records_ = true;              // whether every op has run once; whether the backend can record
     std::unique_ptr<kernels::Recording> recording_;  // with the pointers that are bound

@@ -25,8 +25,8 @@ struct Piece {
     int32_t first, last;
 };
 
-/// What gets one offset: a storage, or a chain of storages that take over each other's memory in place. A chain only
-/// shrinks, so its pieces follow each other in time with falling sizes.
+/// An item to place: a storage, or a chain of storages that take over each other's memory in place. Sizes in a chain
+/// never grow, so its pieces follow each other in time with falling sizes.
 struct Item {
     std::vector<int32_t> storages;  // in order of their lives
     std::vector<Piece> pieces;
@@ -182,8 +182,8 @@ class Packing {
 
 using Before = bool (*)(const Item&, const Item&);
 
-/// Orders that greedy placement does well with: the first on most training steps, the others where sizes are alike or
-/// lives nest.
+/// Orders for greedy placement: the first is best for most training steps, the others where sizes are alike or
+/// lifetimes nest.
 constexpr Before kOrders[] = {
     [](const Item& a, const Item& b) { return a.bytes() > b.bytes(); },
     [](const Item& a, const Item& b) { return a.area > b.area; },
@@ -191,7 +191,7 @@ constexpr Before kOrders[] = {
     [](const Item& a, const Item& b) { return std::pair(a.first(), -a.bytes()) < std::pair(b.first(), -b.bytes()); },
 };
 
-/// Offsets of items, and the bytes that they take.
+/// Offsets of items, and the bytes of the arena.
 struct Offsets {
     std::vector<int64_t> of;
     int64_t bytes = std::numeric_limits<int64_t>::max();
@@ -205,8 +205,8 @@ Offsets place_in_order(const std::vector<Item>& items, const std::vector<int32_t
     return offsets;
 }
 
-/// The best of kOrders; where it misses the lower bound, placed again and again with the items that stick out at the
-/// top moved to the front, as they came too late to find a gap. The work is bounded, so that start-up stays fast.
+/// The best of kOrders. If that misses the lower bound, the items at the top, which came too late to find a gap, are
+/// moved to the front and all are placed again; the number of trials is bounded, so that start-up stays fast.
 Offsets best_offsets(const std::vector<Item>& items, int64_t lower_bound) {
     Offsets best;
     std::vector<int32_t> order(items.size()), best_order;
@@ -257,7 +257,7 @@ MemoryPlan plan_memory(const Program& program) {
     return plan;
 }
 
-PlannedProgram::PlannedProgram(Program made) : program(std::move(made)), plan(plan_memory(program)) {
+PlannedProgram::PlannedProgram(Program built) : program(std::move(built)), plan(plan_memory(program)) {
     verify_plan(program, plan);
 }
 

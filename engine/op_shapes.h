@@ -1,5 +1,4 @@
-// What the builders of ops ask of their tensors. Each check throws Error with the op's name, what was expected and what
-// came.
+// Checks of tensors for the builders of ops. Each throws Error with the op's name, what was expected and what came.
 #pragma once
 
 #include <string>
@@ -22,29 +21,29 @@ inline void same_type(const std::string& name, const Tensor& a, const Tensor& b)
 inline void check_given(const std::string& name, const char* what, const Tensor& t) {
     require(static_cast<bool>(t), "{}: no {} was given", name, what);
 }
-/// `t` is f32, bf16 or fp16.
+/// Checks that `t` is f32, bf16 or fp16.
 inline void check_float(const std::string& name, const char* what, const Tensor& t) {
     check_given(name, what, t);
     require(t.dtype != DType::i32, "{}: {} must be of a float type, not i32", name, what);
 }
-/// `t` has that type and shape.
+/// Checks that `t` has this type and shape.
 inline void check_tensor(const std::string& name, const char* what, const Tensor& t, DType dtype, const Shape& shape) {
     check_given(name, what, t);
     require(t.dtype == dtype && t.shape == shape, "{}: {} must be {} {}, not {} {}", name, what, name_of(dtype),
             shape.text(), name_of(t.dtype), t.shape.text());
 }
-/// `t` has type and shape of `like`.
+/// Checks that `t` has the type and shape of `like`.
 inline void check_like(const std::string& name, const char* what, const Tensor& t, const Tensor& like) {
     check_tensor(name, what, t, like.dtype, like.shape);
 }
-/// `t` has that type and so many elements, in whatever shape.
+/// Checks that `t` has this type and `size` elements, in any shape.
 inline void check_vector(const std::string& name, const char* what, const Tensor& t, DType dtype, int64_t size) {
     check_given(name, what, t);
     require(t.dtype == dtype && t.shape.size() == size, "{}: {} must be {} [{}], not {} {}", name, what, name_of(dtype),
             size, name_of(t.dtype), t.shape.text());
 }
 
-// The same of tensors that may be absent.
+// The same checks for tensors that may be absent.
 inline void check_optional_like(const std::string& name, const char* what, const Tensor& t, const Tensor& like) {
     if (t) check_like(name, what, t, like);
 }
@@ -53,22 +52,22 @@ inline void check_optional_vector(const std::string& name, const char* what, con
     if (t) check_vector(name, what, t, dtype, size);
 }
 
-/// Elements of a T that a tensor of f32 has room for, such as kernels::LossScale.
+/// Number of f32 elements of a tensor that holds a T, such as kernels::LossScale.
 template <typename T>
 constexpr int64_t kFloatsOf = static_cast<int64_t>(sizeof(T) / sizeof(float));
 
-/// A scale that may be absent: kernels::LossScale.
+/// Checks a loss scale (kernels::LossScale) that may be absent.
 inline void check_optional_loss_scale(const std::string& name, const Tensor& t) {
     check_optional_vector(name, "loss_scale", t, DType::f32, kFloatsOf<kernels::LossScale>);
 }
 
-/// The state is given where the dropout draws from it.
+/// Checks that the state is given if the dropout draws from it.
 inline void check_dropout(const std::string& name, const DropoutSite& d) {
     if (d.active()) check_given(name, "dropout state", d.state);
     check_optional_vector(name, "dropout state", d.state, DType::i32, 4);
 }
 
-/// Rows per sequence of the large side of a gather or scatter: `small` has the rows of `large` that `index` names.
+/// Rows per sequence of `large` in a gather or scatter, where `small` has the rows of `large` that `index` names.
 inline int64_t per_sequence(const std::string& name, const Tensor& large, const Tensor& index, const Tensor& small) {
     check_float(name, "rows", large);
     same_type(name, small, large);

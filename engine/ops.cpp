@@ -28,12 +28,14 @@ void check_gemm(const std::string& name, const GemmArguments& g) {
             name_of(g.a.dtype), name_of(g.c.dtype));
     require(!g.bias || (g.bias.dtype == DType::f32 && g.bias.shape.size() >= n), "{}: bias must be f32 [{}], not {} {}",
             name, n, name_of(g.bias.dtype), g.bias.shape.text());
-    check_optional_vector(name, "a_sums", g.a_sums, DType::f32, m);
-    require(!g.a_sums || g.transpose_a, "{}: a_sums are column sums of a, which must be transposed", name);
+    check_optional_vector(name, "bias_gradient", g.bias_gradient, DType::f32, m);
+    require(!g.bias_gradient || g.transpose_a, "{}: bias_gradient needs a transposed a, whose column sums it is", name);
     const GemmGelu& gelu = g.gelu;
     if (!gelu.output && !gelu.input) return;
-    require(!(gelu.output && gelu.input) && !g.accumulate && !g.a_sums && g.c.dtype == g.a.dtype && columns(g.c) == n,
-            "{}: GELU is beside a product of its operands' type, without padding, that is added to nothing", name);
+    require(!(gelu.output && gelu.input) && !g.accumulate && !g.bias_gradient && g.c.dtype == g.a.dtype &&
+                columns(g.c) == n,
+            "{}: GELU as an epilogue needs c of the operands' type, without padding, accumulation or bias gradient",
+            name);
     check_like(name, "gelu", gelu.output ? gelu.output : gelu.input, g.c);
 }
 
@@ -44,18 +46,18 @@ void gemm(Program& program, const std::string& name, const GemmArguments& g) {
     const GemmSizes s = sizes_of(g);
     const auto [m, n, k] = s;
     const Tensor scratch =
-        g.a_sums ? program.scratch(name + ".scratch", kernels::column_sum_scratch_bytes(k, m)) : Tensor{};
+        g.bias_gradient ? program.scratch(name + ".scratch", kernels::column_sum_scratch_bytes(k, m)) : Tensor{};
     Access access{.reads = {g.a, g.b, g.bias, g.gelu.input},
-                  .writes = {g.c, g.gelu.output, g.a_sums, scratch},
+                  .writes = {g.c, g.gelu.output, g.bias_gradient, scratch},
                   .flops = g.flops > 0 ? g.flops : 2.0 * static_cast<double>(m) * static_cast<double>(n * k),
                   .work = {.kind = Work::Kind::gemm,
                            .count = 1,
                            .m = m,
                            .n = n,
                            .k = k,
-                           .read_beside = g.gelu.input ? 1 : 0,
-                           .written_beside = g.gelu.output ? 1 : 0}};
-    if (g.accumulate) access.reads.insert(access.reads.end(), {g.c, g.a_sums});
+                           .extra_read = g.gelu.input ? 1 : 0,
+                           .extra_written = g.gelu.output ? 1 : 0}};
+    if (g.accumulate) access.reads.insert(access.reads.end(), {g.c, g.bias_gradient});
     program.add(name, access, [=](const Run& r) {
         r.kernels.gemm({.a = r.at(g.a),
                         .b = r.at(g.b),
@@ -72,7 +74,7 @@ void gemm(Program& program, const std::string& name, const GemmArguments& g) {
                         .accumulate = g.accumulate,
                         .dtype = g.a.dtype,
                         .out = g.c.dtype,
-                        .a_sums = r.at<float>(g.a_sums),
+                        .bias_gradient = r.at<float>(g.bias_gradient),
                         .scratch = r.at(scratch),
                         .gelu = {.form = g.gelu.form, .output = r.at(g.gelu.output), .input = r.at(g.gelu.input)}},
                        r.context);
@@ -81,14 +83,14 @@ void gemm(Program& program, const std::string& name, const GemmArguments& g) {
 
 namespace {
 
-/// Of forward and backward: what both read.
+/// Checks the tensors that LayerNorm forward and backward share.
 void check_layernorm(const std::string& name, const LayerNorm& l) {
     const int64_t t = rows(l.x), h = columns(l.x);
     check_float(name, "x", l.x);
     check_optional_like(name, "residual", l.residual, l.x);
     check_optional_like(name, "z", l.z, l.x);
-    require(l.z || (!l.residual && !l.dropout.active()),
-            "{}: z is what a residual and dropout make of x: it needs memory", name);
+    require(l.z || (!l.residual && !l.dropout.active()), "{}: z must be given where there is a residual or dropout",
+            name);
     check_like(name, "y", l.y, l.x);
     check_vector(name, "gain", l.gain, DType::f32, h);
     check_vector(name, "bias", l.bias, DType::f32, h);

@@ -1,6 +1,6 @@
-// Builders of the operations that any transformer has: each adds one kernel call to a Program, with shapes checked and
-// flops counted. Forward and backward of an operation stand together. Tensors are rows x columns; "may be absent" means
-// a default-constructed Tensor.
+// Builders of the operations of any transformer: each appends a kernel call to a Program, checks shapes (Error names
+// the op, what was expected and what came) and counts FLOPs. Tensors are rows x columns; an absent tensor is a
+// default-constructed one.
 #pragma once
 
 #include <string>
@@ -9,8 +9,7 @@
 
 namespace dropforge::ops {
 
-/// One dropout of the model: where it draws from. `state` is the u32 [4] input of kernels::Dropout; probability 0 is no
-/// dropout.
+/// One dropout of the model. `state` is the u32 [4] input of kernels::Dropout, absent if probability is 0.
 struct DropoutSite {
     Tensor state = {};
     uint32_t site = 0;
@@ -23,28 +22,29 @@ struct DropoutSite {
 };
 
 // ---------------------------------------------------------------------------------------------------------------- GEMM
-/// kernels::GeluOfGemm: output or input, [m,n] as c.
+/// The GELU epilogue of kernels::GemmGelu: either output or input, [m,n] as c.
 struct GemmGelu {
     kernels::Gelu form = kernels::Gelu::erf;
     Tensor output = {}, input = {};
 };
 struct GemmArguments {
     Tensor a, b, c;
-    Tensor bias = {};    // f32 [n], may be absent
-    Tensor a_sums = {};  // f32 [m], a bias's gradient beside its weight's: (+)= column sums of a, transposed; or absent
+    Tensor bias = {};  // f32 [n], may be absent
+    /// f32 [m], (+)= column sums of a, which is transposed: the bias gradient with the weight gradient; may be absent.
+    Tensor bias_gradient = {};
     bool transpose_a = false, transpose_b = false, accumulate = false;
     GemmGelu gelu = {};
-    double flops = 0;  // where some of the 2·m·n·k are spent on padding: those that are work
+    double flops = 0;  // if not 0, counted instead of 2·m·n·k, some of which are spent on padding
 };
-/// c[m,n] (+)= op(a)·op(b) + bias. m is c's rows; n and k are b's sizes. a and c may have more columns than n or k say
-/// (padding).
+/// c[m,n] (+)= op(a)·op(b) + bias. m is the number of c's rows; n and k are the sizes of op(b). a and c may have more
+/// columns (padding).
 void gemm(Program& program, const std::string& name, const GemmArguments& arguments);
 
 // -------------------------------------------------------------------------------------- dropout + residual + LayerNorm
 struct LayerNorm {
     Tensor x, residual = {};       // [T,h]; residual may be absent
     Tensor gain, bias;             // f32 [h]
-    Tensor z = {}, y, mean, rstd;  // z: the normalised sum, may be absent if x alone is normalised
+    Tensor z = {}, y, mean, rstd;  // z: the sum that is normalised, may be absent if that is x itself
     int64_t rows_per_sequence = 0;
     float epsilon = 0;
     DropoutSite dropout = {};
@@ -76,8 +76,8 @@ void attention_backward(Program& program, const std::string& name, const Attenti
 
 // ----------------------------------------------------------------------------------------------------------- pointwise
 void gelu_forward(Program& program, const std::string& name, Tensor x, Tensor y, kernels::Gelu form);
-/// dx may be dy's memory. dx_sum f32 [columns]. y: the forward's result again, in x's memory if x is not used later;
-/// may be absent.
+/// dx may take dy's memory. dx_sum is f32 [columns]. y, which may be absent, is the recomputed gelu(x); it may take x's
+/// memory if no later op uses x.
 void gelu_backward(Program& program, const std::string& name, Tensor dy, Tensor x, Tensor dx, Tensor dx_sum, Tensor y,
                    kernels::Gelu form, bool accumulate);
 void tanh_forward(Program& program, const std::string& name, Tensor x, Tensor y);
@@ -93,14 +93,14 @@ void scatter_rows(Program& program, const std::string& name, Tensor from, Tensor
 /// all [batch*per_sequence, h] = picked [batch*count, h] where index i32 [batch, count] points, else rest. Indices are
 /// distinct and ascending. all may be rest, or take its memory.
 void merge_rows(Program& program, const std::string& name, Tensor picked, Tensor index, Tensor rest, Tensor all);
-/// Its backward: picked = all where index points, rest (+)= all elsewhere. Unless `accumulate`, rest may be all, or
-/// take its memory.
+/// Backward of merge_rows: picked = all where index points, rest (+)= all elsewhere. Unless `accumulate`, rest may be
+/// all, or take its memory.
 void split_rows(Program& program, const std::string& name, Tensor all, Tensor index, Tensor picked, Tensor rest,
                 bool accumulate);
 
 // -------------------------------------------------------------------------------------------------------------- losses
 struct CrossEntropy {
-    Tensor logits;                // [R, stride]; becomes its own gradient if gradient_scale is there
+    Tensor logits;                // [R, stride]; overwritten by its gradient if gradient_scale is given
     Tensor labels, weights = {};  // i32 [R], f32 [R] (may be absent)
     Tensor gradient_scale = {};   // f32 [1], may be absent
     Tensor loss_scale = {};       // kernels::LossScale, may be absent
@@ -111,8 +111,7 @@ struct CrossEntropy {
 };
 void cross_entropy(Program& program, const std::string& name, const CrossEntropy& c);
 
-// ----------------------------------------------------------------------------------------------------------
-// elementwise
+// --------------------------------------------------------------------------------------------------------- elementwise
 void cast(Program& program, const std::string& name, Tensor from, Tensor to);
 /// to = 0.
 void clear(Program& program, const std::string& name, Tensor to);

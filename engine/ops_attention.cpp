@@ -8,7 +8,7 @@ namespace dropforge::ops {
 
 namespace {
 
-double flops_of(const Attention& a) {  // of the forward pass: two products
+double flops_of(const Attention& a) {  // of the forward pass: two matrix multiplications
     return 4.0 * static_cast<double>(a.batch * a.rows_q) * static_cast<double>(a.rows_kv * a.heads * a.head_size);
 }
 
@@ -84,9 +84,12 @@ void attention_backward(Program& program, const std::string& name, const Attenti
                         .work = work_of(a, Work::Kind::attention_backward)};
     program.add(name, access, [=](const Run& r) {
         kernels::AttentionBackward call{arguments(a, scratch, r)};
-        call.out = r.at(a.out), call.dout = r.at(g.dout);
+        call.out = r.at(a.out);
+        call.dout = r.at(g.dout);
         call.lse = r.at<float>(a.lse);
-        call.dq = r.at(g.dq), call.dk = r.at(g.dk), call.dv = r.at(g.dv);
+        call.dq = r.at(g.dq);
+        call.dk = r.at(g.dk);
+        call.dv = r.at(g.dv);
         r.kernels.attention_backward(call, r.context);
     });
 }

@@ -1,4 +1,4 @@
-// verify_plan, in a file of its own: it shares nothing with the planner but the op list and the offsets.
+// verify_plan. It shares nothing with the planner but the op list and the offsets, and so has its own file.
 #include <algorithm>
 
 #include "base/error.h"
@@ -10,7 +10,7 @@ namespace {
 
 bool contains(const std::vector<int32_t>& list, int32_t storage) { return std::ranges::count(list, storage) > 0; }
 
-/// Walks the ops and keeps the storages whose content is still wanted: from the first write to the last read or write.
+/// Walks the ops and keeps the set of live storages: those between their first write and their last read or write.
 class Walk {
   public:
     Walk(const Program& program, const MemoryPlan& plan)
@@ -65,8 +65,8 @@ class Walk {
 
     void give_birth(int32_t op, int32_t storage) {
         for (int32_t other : live_) {
-            const bool apart = end(storage) <= begin(other) || end(other) <= begin(storage);
-            require(apart || may_take_over(op, storage, other),
+            const bool disjoint = end(storage) <= begin(other) || end(other) <= begin(storage);
+            require(disjoint || may_take_over(op, storage, other),
                     "{}: op {}: writing {} at [{}, {}) would destroy {} at [{}, {}), which op {} still uses",
                     program_.name(), at(op).name, storage_of(storage).name, begin(storage), end(storage),
                     storage_of(other).name, begin(other), end(other), at(last_use_[static_cast<size_t>(other)]).name);

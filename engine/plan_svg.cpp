@@ -19,8 +19,8 @@ std::string group_of(const std::string& name) {
     return slash == name.npos ? "" : name.substr(0, slash);
 }
 
-/// Colour of a storage: the groups' hues go round by the golden angle, so that neighbours differ; names without a group
-/// are grey.
+/// Colour of a storage: hues of groups are the golden angle apart, so that neighbours differ; names without a group are
+/// grey.
 std::string colour(const std::vector<std::string>& groups, const std::string& name) {
     const std::string group = group_of(name);
     if (group.empty()) return "#9aa5b1";

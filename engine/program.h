@@ -1,6 +1,5 @@
-// A step as a flat list of ops, built once: every op says what it reads and writes, what it costs, and how to call its
-// kernel. From this one list come the memory plan, execution, profiles and the report before a run. Knows nothing of
-// BERT.
+// A Program: a step as a flat list of ops, built once. Each op has the storages it reads and writes, its cost, and the
+// call of its kernel. The memory plan, execution, profiles and the report before a run all follow from this list.
 #pragma once
 
 #include <functional>
@@ -16,10 +15,11 @@
 
 namespace dropforge {
 
-/// Who owns a storage's memory: the program's arena (planned by lifetime), or a caller that binds a pointer before
-/// execution (parameters, gradients, optimizer state, inputs, statistics).
+/// The owner of a storage's memory: the plan's arena, or the caller, which binds a pointer before execution
+/// (parameters, gradients, optimizer state, inputs, statistics).
 enum class Owner : uint8_t { plan, caller };
 
+/// Memory that tensors are views of.
 struct Storage {
     std::string name;
     DType dtype;
@@ -29,13 +29,13 @@ struct Storage {
     bool scratch = false;
 };
 
-/// What an op sees when it runs: bound pointers and the backend.
+/// What an op's call needs: the storages' pointers and the backend.
 class Run {
   public:
     Run(void* const* pointers, const kernels::KernelTable& table, kernels::Context& context)
         : kernels(table), context(context), pointers_(pointers) {}
 
-    /// The tensor's first element; nullptr for "no tensor".
+    /// The tensor's first element; nullptr if it is absent.
     template <typename T = void>
     T* at(const Tensor& tensor) const {
         if (!tensor) return nullptr;
@@ -49,13 +49,13 @@ class Run {
     void* const* pointers_;
 };
 
-/// What an op computes where arithmetic may bound it: `count` products of [m,k] by [k,n], or as many attentions of m
-/// queries to n keys with heads of size k. Predictions of its time ask for this.
+/// The arithmetic of an op that it may bound, for predictions of its time: `count` GEMMs of [m,k] by [k,n], or
+/// attentions of m queries to n keys with heads of size k.
 struct Work {
     enum class Kind : uint8_t { elementwise, gemm, attention_forward, attention_backward };
     Kind kind = Kind::elementwise;
     int64_t count = 0, m = 0, n = 0, k = 0;
-    int64_t read_beside = 0, written_beside = 0;  // matrices [m,n], beside a product's result
+    int64_t extra_read = 0, extra_written = 0;  // number of matrices [m,n] of a GEMM's epilogue
 };
 
 struct Op {
@@ -69,30 +69,32 @@ struct Op {
     std::function<void(const Run&)> run;
 };
 
-/// What an op touches. Scratch is a tensor that one op writes and nobody else reads.
+/// The tensors of an op, its cost and its arithmetic. Absent tensors are left out. Scratch is listed under `writes`.
 struct Access {
     std::vector<Tensor> reads, writes;
-    std::vector<std::pair<Tensor, Tensor>> inplace =
-        {};  // (output, input); nothing where they are views at two offsets
+    /// (output, input); ignored where the two are views at different offsets.
+    std::vector<std::pair<Tensor, Tensor>> inplace = {};
     double flops = 0;
     Work work = {};
 };
 
+/// The list of ops and the storages that they use.
 class Program {
   public:
     explicit Program(std::string name) : name_(std::move(name)) {}
 
-    /// What a bound tensor holds when the program begins; `none`: an op must write it before one reads it.
+    /// Whether a bound tensor has content when the program begins; if not, an op must write it before one reads it.
     enum class Content : uint8_t { given, none };
     /// A tensor whose memory the caller binds by name. Names are unique among all storages: a second one throws Error.
     Tensor bound(const std::string& name, DType dtype, const Shape& shape, Content content = Content::given);
     /// A tensor in the planned arena, alive from the first op that writes it to the last that reads it.
     Tensor planned(const std::string& name, DType dtype, const Shape& shape);
-    /// Planned bytes for one op's own use (0 bytes: no tensor); the op must list it under `writes`. Some kernels need
-    /// a piece a thread: a program with scratch runs on at most as many threads as it was built with.
+    /// Planned memory for the use of one op, which must list it under `writes`; absent if `bytes` is 0. Since some
+    /// kernels need scratch for each thread, a program with scratch runs on at most as many threads as it was built
+    /// with.
     Tensor scratch(const std::string& name, int64_t bytes);
 
-    /// Appends an op. Throws Error if it reads a tensor without content that nothing has written.
+    /// Appends an op. Error if it reads a tensor that has no content and that no op has written.
     void add(std::string name, const Access& access, std::function<void(const Run&)> run);
 
     /// Prefix of the names given while the scope lives: "layer3/".
@@ -115,7 +117,7 @@ class Program {
     int32_t find(std::string_view name) const;
     bool has(std::string_view name) const { return by_name_.contains(name); }
     double flops() const;
-    /// The most OpenMP threads that the scratch is enough for.
+    /// The largest number of OpenMP threads for which there is scratch.
     int max_threads() const { return max_threads_; }
 
   private:

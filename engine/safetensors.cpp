@@ -30,7 +30,7 @@ uint64_t element_bytes(const std::string& dtype) {
 
 std::string text_of(std::span<const int64_t> shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
-/// Bytes of a tensor of that type and shape. Throws Error, beginning with `where`, for an unknown type or on overflow.
+/// Bytes of a tensor of that type and shape. Error, beginning with `where`, for an unknown type or on overflow.
 uint64_t tensor_bytes(const std::string& where, const std::string& dtype, std::span<const int64_t> shape) {
     uint64_t product = element_bytes(dtype);
     require(product > 0, "{}: unknown dtype {}", where, dtype);
@@ -43,9 +43,8 @@ uint64_t tensor_bytes(const std::string& where, const std::string& dtype, std::s
     return product;
 }
 
-/// Reads the header as its JSON goes by: {"__metadata__": {string: string …}, name: {"dtype": …, "shape": […],
-/// "data_offsets": [b, e]} …}. Anything else is refused at once, so no document is built and nothing is dropped
-/// silently (a DOM would merge duplicate keys).
+/// A streaming parser of the header: {"__metadata__": {string: string …}, name: {"dtype": …, "shape": […],
+/// "data_offsets": [b, e]} …}. It refuses anything else at once, duplicate keys too, which a DOM would merge.
 class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
   public:
     HeaderReader(const std::string& file, std::map<std::string, TensorInfo>& tensors,

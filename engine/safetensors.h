@@ -12,7 +12,7 @@
 
 namespace dropforge {
 
-/// Element types that the reader understands. Others (BOOL, F64, I8 …) are listed but cannot be viewed as numbers.
+/// The header entry of a tensor.
 struct TensorInfo {
     std::string dtype;  // as in the file: "F32", "BF16", "F16", "I32", "I64", "U8" …
     std::vector<int64_t> shape;
@@ -21,9 +21,9 @@ struct TensorInfo {
     int64_t size() const;  // elements
 };
 
-/// A memory-mapped file. The constructor refuses every malformed header with an Error that names the file and the
-/// place: length past the end, bad JSON, duplicate names, unknown keys of an entry, ranges that overlap, leave holes or
-/// don't match shape and dtype, overflow.
+/// A memory-mapped file. The constructor refuses malformed headers with an Error that names the file and the place:
+/// length past the end, bad JSON, duplicate names, unknown keys of an entry, ranges that overlap, leave holes or do not
+/// match shape and dtype, overflow.
 class SafetensorsFile {
   public:
     explicit SafetensorsFile(const fs::path& path);
@@ -32,11 +32,11 @@ class SafetensorsFile {
     const std::map<std::string, TensorInfo>& tensors() const { return tensors_; }
     const std::map<std::string, std::string>& metadata() const { return metadata_; }
     bool has(const std::string& name) const { return tensors_.contains(name); }
-    /// Throws Error naming the file if there is no such tensor.
+    /// Error that names the file if it has no such tensor.
     const TensorInfo& info(const std::string& name) const;
     std::span<const std::byte> bytes(const std::string& name) const;
-    /// Elements converted to f32 (from F32, F16, BF16, F64) or i32 (from I32, I64 in range). Throws Error for another
-    /// dtype or, when `shape` is given, another shape (what was expected, what came).
+    /// Reads the elements as f32 (from F32, F16, BF16, F64) or i32 (from I32, I64 in range). Error for another dtype
+    /// or, if `shape` is given, another shape (what was expected, what came).
     void read(const std::string& name, std::span<float> to, std::span<const int64_t> shape = {}) const;
     void read(const std::string& name, std::span<int32_t> to, std::span<const int64_t> shape = {}) const;
 
@@ -47,9 +47,9 @@ class SafetensorsFile {
     uint64_t data_ = 0;  // offset of the data section
 };
 
-/// Collects tensors, then writes them via AtomicFile: wider element types first, so that each is aligned to its
-/// elements as readers that map the file expect, otherwise in order of insertion. The memory must live until write().
-/// add throws Error for a second tensor of a name, an unknown dtype, or data whose size does not match.
+/// Collects tensors, then writes them by AtomicFile: wider element types first, so that each is aligned to its
+/// elements, as readers that map the file expect; otherwise in order of insertion. The tensors' memory must live until
+/// write(). add() throws Error for a duplicate name, an unknown dtype, or data whose size does not match.
 class SafetensorsWriter {
   public:
     void add(const std::string& name, std::span<const float> data, std::vector<int64_t> shape);

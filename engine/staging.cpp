@@ -20,14 +20,14 @@ int64_t aligned(int64_t bytes) { return (bytes + kArenaAlignment - 1) / kArenaAl
 }  // namespace
 
 Staging::Staging(kernels::Context& context, const std::vector<const Program*>& programs,
-                 const std::function<bool(std::string_view)>& mine, int64_t runs)
+                 const std::function<bool(std::string_view)>& selected, int64_t runs)
     : context_(context) {
     for (const Program* program : programs) {
         const std::set<int32_t> written = written_storages(*program);
         const std::vector<Storage>& storages = program->storages();
         for (size_t i = 0; i < storages.size(); ++i) {
             const Storage& s = storages[i];
-            if (s.owner != Owner::caller || !mine(s.name)) continue;
+            if (s.owner != Owner::caller || !selected(s.name)) continue;
             const Place first{.program = program->name(), .dtype = s.dtype, .shape = s.shape, .bytes = s.bytes};
             Place& place = places_.try_emplace(s.name, first).first->second;
             require(place.dtype == s.dtype && place.shape == s.shape, "{}: {} is {} {}, in {} {} {}", program->name(),
@@ -48,7 +48,7 @@ Staging::Staging(kernels::Context& context, const std::vector<const Program*>& p
 
 void Staging::require_given(const Program& program, const std::set<std::string_view>& given) const {
     for (const auto& [name, place] : places_)
-        require(place.output || !program.has(name) || given.contains(name), "{}: nobody gives the input {}",
+        require(place.output || !program.has(name) || given.contains(name), "{}: the input {} is never set",
                 program.name(), name);
 }
 
@@ -60,14 +60,13 @@ void Staging::bind(Executor& executor) const {
 
 const Staging::Place& Staging::find(std::string_view name) const {
     const auto found = places_.find(name);
-    require(found != places_.end(), "no program takes or gives {}", name);
+    require(found != places_.end(), "no program has an input or output {}", name);
     return found->second;
 }
 
 void Staging::require_bytes(std::string_view name, size_t bytes) const {
     const Place& place = find(name);
-    require(std::cmp_equal(place.bytes, bytes), "{}: {} bytes are given, the programs take {}", name, bytes,
-            place.bytes);
+    require(std::cmp_equal(place.bytes, bytes), "{}: {} bytes given, {} expected", name, bytes, place.bytes);
 }
 
 void Staging::begin() {

@@ -1,5 +1,6 @@
-// The small tensors that programs take from the host at every run and give back: tokens, positions, scales; losses,
-// counts. All inputs lie side by side in one block and all outputs in another, so that a run needs one copy each way.
+// The small tensors that the host exchanges with programs at every run: inputs (tokens, positions, scales) and outputs
+// (losses, counts). All inputs are in one block of memory and all outputs in another, so that a run needs one copy each
+// way.
 #pragma once
 
 #include <cstring>
@@ -16,33 +17,34 @@
 
 namespace dropforge {
 
+/// The exchanged tensors of several programs, with host memory for several runs.
 class Staging {
   public:
-    /// Takes every caller-owned storage of `programs` for which `mine` holds; a name that several of them have is one
-    /// tensor. What any op writes is an output, everything else an input. `runs`: how many the host may be ahead, with
-    /// the results of all of them still to be read.
+    /// Stages every caller-owned storage of `programs` whose name `selected` accepts. Storages of one name in several
+    /// programs are one tensor, of one type and shape, or it is an Error. A tensor that an op writes is an output, any
+    /// other an input. `runs` is the number of runs whose results can be unread at a time.
     Staging(kernels::Context& context, const std::vector<const Program*>& programs,
-            const std::function<bool(std::string_view)>& mine, int64_t runs = 1);
+            const std::function<bool(std::string_view)>& selected, int64_t runs = 1);
 
-    /// Throws Error naming an input of `program` that is not among `given`: nobody would set it before a run.
+    /// Error that names an input of `program` which is not among `given`, the inputs that the caller sets.
     void require_given(const Program& program, const std::set<std::string_view>& given) const;
 
-    /// Binds what the executor's program has of them.
+    /// Binds the tensors that the executor's program has.
     void bind(Executor& executor) const;
 
-    /// Begins the next run, in the host memory of the run that is `runs` ago; waits until that is done.
+    /// Begins the next run, in the host memory of the run `runs` before, for which it waits.
     void begin();
     bool has(std::string_view name) const { return places_.contains(name); }
-    /// The tensor in the host memory of the run that was begun `ago` runs before the last one. An input is to be
-    /// written before submit(), and keeps what it had `runs` ago; an output is there after finish(). Error if there is
-    /// no such tensor.
+    /// The tensor in the host memory of a run: the last one begun, or `ago` before it. Inputs are written between
+    /// begin() and run(), and keep the values of `runs` runs before until then; outputs are valid after finish(). Error
+    /// for an unknown name.
     template <typename T>
     std::span<T> at(std::string_view name, int64_t ago = 0) const {
         const Place& place = find(name);
         return {reinterpret_cast<T*>((place.output ? slot(ago).outputs : slot(ago).inputs).as<char>() + place.offset),
                 static_cast<size_t>(place.bytes) / sizeof(T)};
     }
-    /// Copies `values` to an input, if there is one of that name. Error if it has another size.
+    /// Copies `values` to the input of that name; does nothing if there is none. Error if its size differs.
     template <typename T>
     void set(std::string_view name, std::span<const T> values) const {
         if (!has(name)) return;
@@ -50,14 +52,14 @@ class Staging {
         std::memcpy(at<T>(name).data(), values.data(), values.size_bytes());
     }
 
-    /// Queues the inputs' way to the device, `executor`'s run, and the outputs' way back.
+    /// Queues the copy of the inputs to the device, `executor`'s run, and the copy of the outputs back.
     void run(Executor& executor);
-    /// Waits for the outputs of the run that was begun `ago` runs before the last one.
+    /// Waits for the outputs of the last run begun, or of the one `ago` before it.
     void finish(int64_t ago = 0) const { context_.wait(slot(ago).mark); }
 
   private:
     struct Place {
-        std::string program;  // the first that has it
+        std::string program;  // the first that has the tensor
         DType dtype;
         Shape shape;
         int64_t bytes, offset = 0;

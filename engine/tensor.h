@@ -1,5 +1,5 @@
-// A tensor is a small value: which storage, where in it, shape and element type. Memory belongs to the plan or to
-// whoever binds it.
+// Tensor: a small value that names a storage, an offset in it, a shape and an element type. It owns no memory: that
+// belongs to the plan, or to the caller that binds it.
 #pragma once
 
 #include <array>
@@ -39,7 +39,7 @@ struct Tensor {
 
     explicit operator bool() const { return storage >= 0; }
     int64_t bytes() const { return shape.size() * static_cast<int64_t>(size_of(dtype)); }
-    /// The same memory from element `first` on, seen with another shape.
+    /// The tensor's memory from element `first` on, with another shape. Error if that exceeds the tensor.
     Tensor view(int64_t first, const Shape& as) const;
     Tensor reshaped(const Shape& as) const { return view(0, as); }
 };

@@ -10,7 +10,7 @@ namespace dropforge {
 
 namespace {
 
-/// A JSON string with its quotes; bytes that are not UTF-8 are replaced.
+/// The text as a quoted JSON string; bytes that are not UTF-8 are replaced.
 std::string quoted(const std::string& text) {
     return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }

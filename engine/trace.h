@@ -6,8 +6,8 @@
 
 namespace dropforge {
 
-/// Writes the executors' events as one JSON trace (chrome://tracing, ui.perfetto.dev): one track a program,
-/// on a common clock. Clock with events first.
+/// Writes the events of executors that were clocked with events as one JSON trace (chrome://tracing, ui.perfetto.dev):
+/// one track for each program, on a common clock.
 void write_trace(const fs::path& path, std::span<const Executor* const> executors);
 
 }  // namespace dropforge

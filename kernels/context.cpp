@@ -14,7 +14,7 @@ namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
 
-/// Bytes taken from the system: whole pages, and whole huge pages where there are enough for them to matter.
+/// Bytes to allocate for `bytes`: a multiple of a page, or of a huge page for large blocks.
 size_t mapped_bytes(int64_t bytes) {
     const auto size = static_cast<size_t>(bytes);
     const size_t page = size >= 2 * kHugePage ? kHugePage : static_cast<size_t>(sysconf(_SC_PAGESIZE));
@@ -28,7 +28,7 @@ void* Context::allocate(int64_t bytes) {
     if (bytes == 0) return nullptr;
     const size_t size = mapped_bytes(bytes);
     const bool huge = size >= 2 * kHugePage;
-    const size_t reserved = huge ? size + kHugePage : size;  // some slack to begin at a huge page's border
+    const size_t reserved = huge ? size + kHugePage : size;  // slack for alignment to a huge page
     void* map = mmap(nullptr, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (map == MAP_FAILED)
         throw Error("cannot get {} bytes ({:.2f} GB) of memory: {}", bytes, static_cast<double>(bytes) / 1e9,
@@ -38,7 +38,7 @@ void* Context::allocate(int64_t bytes) {
     const size_t before = (kHugePage - reinterpret_cast<uintptr_t>(map) % kHugePage) % kHugePage;
     if (before > 0) munmap(start, before);
     munmap(start + before + size, reserved - size - before);
-    madvise(start + before, size, MADV_HUGEPAGE);  // a wish: without huge pages it is only slower
+    madvise(start + before, size, MADV_HUGEPAGE);  // only advice: its failure costs speed, nothing else
     return start + before;
 }
 

@@ -19,7 +19,7 @@ constexpr const char* kNames[] = {"baseline", "avx2", "avx512", "avx512_bf16"};
 
 #ifdef __x86_64__
 bool runs(CpuLevel level) {
-    switch (level) {  // the compiler's support library also asks what the operating system saves
+    switch (level) {  // __builtin_cpu_supports also checks which registers the operating system saves
         case CpuLevel::baseline:
             return true;
         case CpuLevel::avx2:
@@ -41,7 +41,7 @@ const std::vector<CpuLevel>& levels() {
     static const std::vector<CpuLevel> found = [] {
         std::vector<CpuLevel> all;
         for (const CpuLevel level : {CpuLevel::baseline, CpuLevel::avx2, CpuLevel::avx512, CpuLevel::avx512_bf16}) {
-            if (!runs(level)) break;  // each has what those below it have
+            if (!runs(level)) break;  // a level includes those below it
             all.push_back(level);
         }
         return all;

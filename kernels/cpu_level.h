@@ -1,4 +1,4 @@
-// The levels that the CPU kernels are compiled for, and which of them serves this process.
+// The levels that the CPU kernels are compiled for, and the one that this process uses.
 #pragma once
 
 #include <span>
@@ -13,19 +13,19 @@ enum class CpuLevel {
     baseline,    // whatever the compiler takes for the processor's family: SSE2 on x86-64, NEON on aarch64
     avx2,        // with FMA, F16C, BMI2
     avx512,      // F, BW, VL, DQ
-    avx512_bf16  // with products of bf16
+    avx512_bf16  // with bf16 dot products
 };
 const char* name_of(CpuLevel level);
 
-/// The levels that this CPU can run, in ascending order: the baseline, and on x86-64 what CPUID and the operating
-/// system give.
+/// The levels that this CPU can run, in ascending order: the baseline, and on x86-64 those that CPUID and the operating
+/// system report.
 std::span<const CpuLevel> cpu_levels();
 /// The level of cpu(): the highest of cpu_levels(), or the one that DROPFORGE_CPU names. Error if this CPU lacks that.
 CpuLevel cpu_level();
-/// The kernels of one of cpu_levels().
+/// The kernels of `level`, which is one of cpu_levels().
 const KernelTable& cpu(CpuLevel level);
 
-/// "avx2"; "avx2 of baseline, avx2, avx512, as DROPFORGE_CPU asks": for people.
+/// The level for people: "avx2", or "avx2 of baseline, avx2, avx512, as DROPFORGE_CPU asks".
 std::string cpu_level_text();
 
 }  // namespace dropforge::kernels

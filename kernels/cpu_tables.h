@@ -1,6 +1,6 @@
-// The tables of kernels/cpu, which is compiled once for each level (CMakeLists.txt). Of each only this function is a
-// global symbol: what else its files contain, inline functions of shared headers too, is local to it, so that no code
-// of one level runs at another.
+// The tables of kernels/cpu, which is compiled once for each level (cmake/cpu_levels.cmake). These functions are the
+// only global symbols of a level's object: everything else, inline functions of shared headers included, is local to
+// it, so that no code of one level runs at another.
 #pragma once
 
 #include "kernels/kernels.h"

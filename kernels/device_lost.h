@@ -1,12 +1,12 @@
-// The one error after which a device is of no more use to this process.
+// The error after which this process cannot use the device any more.
 #pragma once
 
 #include "base/error.h"
 
 namespace dropforge::kernels {
 
-/// The device has failed, or this process's part in it: what was queued is lost, every further call fails, and only a
-/// new process can go on. Memory may still be released.
+/// The device, or this process's context on it, has failed: queued work is lost, later calls fail, and only a new
+/// process can continue. Memory may still be released.
 class DeviceLost : public Error {
   public:
     using Error::Error;

@@ -1,5 +1,4 @@
-// The draw of one dropout element, scalar: what kernels.h, "dropout", says in words. Vectorised versions must give the
-// same bits.
+// The dropout of one element, as kernels.h's Dropout defines it. Vectorised versions must give the same bits.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +8,7 @@
 
 namespace dropforge::kernels {
 
-/// Row 0 of this call, counted over the step's whole global batch. 0 if dropout is off.
+/// The number of this call's row 0 in the step's global batch; 0 if dropout is off.
 inline uint64_t first_row(const Dropout& d, int64_t rows_per_sequence) {
     return d.active() ? uint64_t{d.state[3]} * static_cast<uint64_t>(rows_per_sequence) : 0;
 }
@@ -26,7 +25,7 @@ inline bool kept(const Dropout& d, uint64_t row, int64_t column) {
     return draw >= d.threshold();
 }
 
-/// What element (row, column) is multiplied by: 0 or scale(); 1 if dropout is off.
+/// The factor of element (row, column): 0 or scale(); 1 if dropout is off.
 inline float dropout_factor(const Dropout& d, uint64_t row, int64_t column) {
     return kept(d, row, column) ? d.scale() : 0.0f;
 }

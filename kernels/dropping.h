@@ -1,4 +1,4 @@
-// The operations of token dropping and ScTD, part of kernels/kernels.h, whose conventions hold here.
+// The operations of token dropping and ScTD: a part of kernels/kernels.h, with the same conventions.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +9,8 @@
 namespace dropforge::kernels {
 
 // ------------------------------------------------------------------------------------------------------ token dropping
-/// What each position is worth: values[b,s] = table[ids[b,s]], + a draw u from [0, 1) if `noise` is given: u = 2^-24 *
-/// (word >> 8), word s % 4 of philox4x32({s / 4, noise[3] + b, site, noise[2]}, key noise[0..1]).
+/// The value of each position: values[b,s] = table[ids[b,s]], plus, if `noise` is given, a draw u from [0, 1): u =
+/// 2^-24 * (word >> 8), word s % 4 of philox4x32({s / 4, noise[3] + b, site, noise[2]}, key noise[0..1]).
 struct TokenValues {
     const int32_t* ids;     // [batch,sequence]
     const float* table;     // [V]
@@ -19,17 +19,17 @@ struct TokenValues {
     int64_t batch, sequence;
     uint32_t site;
 };
-/// The `keep` positions of each sequence that stay (Hou et al. 2022, section 3.2): the first by real before padding,
-/// larger value (-0 = +0), lower position; kept in ascending order of position. Whatever the values are, NaN included,
-/// exactly `keep` distinct positions come out.
+/// The `keep` positions of each sequence that are kept (Hou et al. 2022, section 3.2): real ones before padding, larger
+/// values first (-0 = +0), of equal values the lower position; written in ascending order of position. Whatever the
+/// values, NaN included, exactly `keep` distinct positions are kept.
 struct TopK {
     const float* values;     // [batch,sequence]
-    const int32_t* lengths;  // [batch] real positions come first and are so many, 1 … sequence; nullptr: all
+    const int32_t* lengths;  // [batch] number of real positions, which come first, 1 … sequence; nullptr: all
     int32_t* kept;           // [batch,keep]
-    int32_t* kept_lengths;   // [batch] min(length, keep): real ones among the kept, which come first; nullptr: no need
+    int32_t* kept_lengths;   // [batch] number of real positions kept, min(length, keep), which come first; or nullptr
     int64_t batch, sequence, keep;  // 1 ≤ keep ≤ sequence
 };
-/// all[b,p] = rows[b,r] where index[b,r] = p, else rest[b,p]: rows that were dropped come back as they were.
+/// all[b,p] = rows[b,r] where index[b,r] = p, else rest[b,p]: merges the computed rows with those that were dropped.
 struct MergeRows {
     const void* rows;      // [batch*count, columns]
     const int32_t* index;  // [batch,count] distinct and ascending in each sequence, 0 … per_sequence-1
@@ -38,7 +38,7 @@ struct MergeRows {
     int64_t batch, count, per_sequence, columns;
     DType dtype;
 };
-/// Backward of MergeRows: rows = all at index; rest (+)= all where no index points to, (+)= 0 elsewhere.
+/// Backward of MergeRows: rows = all at the indexed positions; rest (+)= all at the others, and 0 at the indexed ones.
 struct SplitRows {
     const void* all;       // [batch*per_sequence, columns]
     const int32_t* index;  // [batch,count] as in MergeRows
@@ -61,13 +61,13 @@ struct FixedValue {
     int32_t id;
     float value;
 };
-/// table[v] = beta * table[v] + (1 - beta) * sums[v] / counts[v] where counts[v] > 0, else its bits stay; then the
-/// fixed values, in order (docs/algorithms.md, "Token dropping"). A norm that is not finite leaves everything as it
-/// was.
+/// table[v] = beta * table[v] + (1 - beta) * sums[v] / counts[v] where counts[v] > 0; other entries keep their bits;
+/// then the fixed values are set, in order (docs/algorithms.md, "Token dropping"). If the norm is not finite, nothing
+/// changes.
 struct ImportanceUpdate {
     const float *sums, *counts;  // [vocabulary]
     float* table;                // [vocabulary]
-    const float* norm;           // [1] of the step's gradients
+    const float* norm;           // [1] gradient norm of the step
     std::span<const FixedValue> fixed;
     int64_t vocabulary;
     double beta;
@@ -82,7 +82,7 @@ struct PoolForward {
     int64_t batch, per_sequence, columns, count;
     DType dtype;
 };
-/// dx[b,r] (+)= dpooled[b] / n for r < n; further rows (+)= 0.
+/// dx[b,r] (+)= dpooled[b] / n for r < n, 0 from row n on.
 struct PoolBackward {
     const float* dpooled;
     const int32_t* lengths;
@@ -91,8 +91,8 @@ struct PoolBackward {
     DType dtype;
     bool accumulate;
 };
-/// Divergence of row b's distributions over the columns (Zhong et al. 2023, equations 4 and 5): with t =
-/// softmax(target), p = softmax(input): kl = Σ t·(log t - log p). If gradient_scale is given also its gradients, times
+/// KL divergence of each row's distributions over the columns (Zhong et al. 2023, equations 4 and 5): with t =
+/// softmax(target), p = softmax(input): kl = Σ t·(log t - log p). If gradient_scale is given, also the gradients, times
 /// both scales: dinput = p - t, dtarget = t·(log t - log p - kl).
 struct KlDivergence {
     const float *target, *input;        // [rows,columns]: the full pass, the pass with dropped tokens

@@ -61,7 +61,7 @@ struct fp16 {
 };
 static_assert(sizeof(fp16) == 2);
 
-/// Calls f with a value of the storage type of `dtype` (f32, bf16 or fp16): one template for all.
+/// Calls f with a value of the storage type of `dtype` (f32, bf16 or fp16).
 template <typename F>
 decltype(auto) with_float_type(DType dtype, F&& f) {
     return dtype == DType::bf16 ? f(bf16{}) : dtype == DType::fp16 ? f(fp16{}) : f(float{});

@@ -10,7 +10,7 @@ namespace dropforge::kernels {
 
 namespace {
 
-/// Operands of a product on the device. Random numbers: a GPU multiplies zeros and constants faster than data.
+/// Operands of a GEMM on the device: random numbers, as a GPU multiplies zeros and constants faster.
 class Operand {
   public:
     Operand(int64_t elements, DType dtype, Context& context)
@@ -25,7 +25,7 @@ class Operand {
         with_float_type(dtype, [&](auto type) {
             using T = decltype(type);
             auto* values = reinterpret_cast<T*>(host.data());
-            constexpr size_t kPeriod = 65521;  // prime: no row is like another
+            constexpr size_t kPeriod = 65521;  // prime, so that rows differ
             const size_t n = host.size() / sizeof(T), drawn = std::min(n, kPeriod);
             for (size_t i = 0; i < drawn; ++i) values[i] = static_cast<T>(static_cast<float>(random.uniform()) - 0.5f);
             for (size_t i = drawn; i < n; ++i) values[i] = values[i - drawn];
@@ -41,7 +41,7 @@ class Operand {
     void* data_;
 };
 
-/// Where a run has taken nearly all memory, the best rate is that of a smaller product.
+/// The rate of the largest GEMM for which there is memory.
 constexpr int64_t kLeastSide = 1024;
 
 }  // namespace
@@ -71,7 +71,7 @@ double gemm_peak_gflops(const KernelTable& table, DType dtype) {
                  .accumulate = false,
                  .dtype = dtype,
                  .out = dtype};
-    table.gemm(g, *context);  // packs into fresh memory, wakes threads, chooses an algorithm: never the best
+    table.gemm(g, *context);  // warm-up: allocates, wakes threads, chooses an algorithm
     context->synchronize();
     using Clock = std::chrono::steady_clock;
     const Clock::time_point start = Clock::now();

@@ -1,11 +1,14 @@
-// Every operation of the engine, once. A backend fills one KernelTable; raw pointers in, raw pointers out, no knowledge
-// of the engine.
+// The operations of the engine: each struct is the arguments of one, each KernelTable one backend's functions for all.
+// Operations take raw pointers and know nothing of the engine.
 //
-// Conventions. Matrices are row-major. "float type" means f32, bf16 or (not on the CPU) fp16, given by the struct's
-// `dtype`; arithmetic is in f32 whatever the storage. void* points to that float type, float* to f32, int32_t* to i32.
-// Outputs are assigned unless a comment says "accumulates" or the struct has `accumulate`. nullptr is allowed only
-// where said. Sums run in an order that does not depend on the number of threads. A `scratch` has the number of bytes
-// that the function `<op>_scratch_bytes` gives. T = rows = B*S in the BERT layers, h = columns.
+// Conventions.
+// - Matrices are row-major. B sequences of S tokens are T = B*S rows; h is the number of columns.
+// - void* points to the struct's `dtype` (f32, bf16, or, not on the CPU, fp16), float* to f32, int32_t* to i32.
+//   Arithmetic is in f32 whatever the storage.
+// - Outputs are assigned; if `accumulate` is set, or where a comment says so, they are added to: (+)= in the comments.
+// - Pointers are never nullptr unless a comment allows it.
+// - Sums have an order that does not depend on the number of threads.
+// - `scratch` points to at least as many bytes as the function `<operation>_scratch_bytes` returns.
 #pragma once
 
 #include <cstdint>
@@ -19,13 +22,13 @@
 namespace dropforge::kernels {
 
 // ------------------------------------------------------------------------------------------------------------- dropout
-/// One dropout of the model, drawn anew in forward and backward from Philox4x32-10, so no mask is stored.
+/// One dropout of the model. Forward and backward both draw it from Philox4x32-10, so no mask is stored.
 /// An element has coordinates (row, column): `row` counts rows of the step's whole global batch (rows of this call
 /// start at state[3] * rows_per_sequence). Its 16-bit draw is half-word (column % 8) of philox4x32({column / 8, row,
 /// site, step}, key): word (column % 8) / 2, low half first. Dropped if draw < threshold() ; kept values are multiplied
 /// by scale(). `kernels/dropout.h` is the scalar form. Row and column enter the counter modulo 2^32.
 struct Dropout {
-    static constexpr float kLimit = 1 - 0x1p-17f;  // of probabilities: from here on nothing would be kept
+    static constexpr float kLimit = 1 - 0x1p-17f;  // probabilities from here on would keep nothing
 
     /// [4]: key low, key high, step, first sequence of this micro-batch; may be nullptr if probability is 0.
     const uint32_t* state = nullptr;
@@ -40,15 +43,15 @@ struct Dropout {
 // ---------------------------------------------------------------------------------------------------------------- GEMM
 enum class Gelu : uint8_t { erf, tanh };  // Hugging Face "gelu" and "gelu_new"
 
-/// GELU with the product before it, or its slope with the product that makes its gradient: one of the two, where c is
-/// assigned, has the type of a and b, and its rows are n apart.
-struct GeluOfGemm {
+/// The GELU epilogue of a GEMM: GELU of the result (`output`), or a multiplication of the result by GELU's derivative
+/// (`input`); at most one of the two. Only where c is assigned, has the type of a and b, and ldc = n.
+struct GemmGelu {
     Gelu form = Gelu::erf;
     void* output = nullptr;       // [m,n] = gelu(c), of c before or after its rounding
-    const void* input = nullptr;  // [m,n]: c = (op(a)·op(b)) ⊙ gelu'(input), the product rounded before or not
+    const void* input = nullptr;  // [m,n]: c = (op(a)·op(b)) ⊙ gelu'(input), op(a)·op(b) rounded first or not
 };
 
-/// c[m,n] (+)= op(a)[m,k] · op(b)[k,n] + bias[n].
+/// GEMM: c[m,n] (+)= op(a)[m,k] · op(b)[k,n] + bias[n].
 struct Gemm {
     const void* a;      // [m,k], or [k,m] if transpose_a; rows lda apart
     const void* b;      // [k,n], or [n,k] if transpose_b; rows ldb apart
@@ -58,11 +61,11 @@ struct Gemm {
     bool transpose_a, transpose_b, accumulate;
     DType dtype;  // of a and b
     DType out;    // of c: dtype, or f32
-    /// A bias's gradient beside its weight's: (+)= Σ over k of op(a), [m], where a is transposed; nullptr: not asked
-    /// for.
-    float* a_sums = nullptr;
-    void* scratch = nullptr;  // column_sum_scratch_bytes(k, m), with a_sums
-    GeluOfGemm gelu = {};
+    /// Bias gradient of a linear layer, made with its weight gradient: (+)= Σ over k of op(a), [m], where a is
+    /// transposed; or nullptr.
+    float* bias_gradient = nullptr;
+    void* scratch = nullptr;  // column_sum_scratch_bytes(k, m), with bias_gradient
+    GemmGelu gelu = {};
 };
 
 // ---------------------------------------------------------------------------------------------------------- embeddings
@@ -112,7 +115,7 @@ struct LayerNormForward {
     DType dtype;
 };
 /// dz = gradient at z (also that of the residual), dx = dropout's backward of dz, gain and bias gradients, and the
-/// column sums of dx: the gradient of the bias of the linear layer before. Fixed-order two-stage sums.
+/// column sums of dx: the bias gradient of the linear layer before. Sums are in two stages of fixed order.
 struct LayerNormBackward {
     const void* dy;  // [rows,h]
     const void* z;
@@ -130,9 +133,10 @@ struct LayerNormBackward {
 int64_t layernorm_backward_scratch_bytes(int64_t rows, int64_t columns);
 
 // ----------------------------------------------------------------------------------------------------------- attention
-/// What both passes are given. Row i of sequence b: q + (b * rows_q + i) * stride_q elements, head a at + a *
-/// head_size; k and v alike with rows_kv, stride_kv; keys of sequence b are its first lengths[b] rows. Dropout
-/// coordinates: row = (b * heads + a) * rows_q + i counted with b from the step's first sequence, column = key index.
+/// The arguments that forward and backward share. Row i of sequence b begins at q + (b * rows_q + i) * stride_q
+/// elements, head a at + a * head_size; k and v alike with rows_kv and stride_kv. The first lengths[b] keys of sequence
+/// b are attended to. Dropout coordinates: row = (b * heads + a) * rows_q + i, with b counted from the step's first
+/// sequence; column = key index.
 struct AttentionArguments {
     const void *q, *k, *v;
     const int32_t* lengths;  // [B], 1 … rows_kv, or nullptr: rows_kv
@@ -142,12 +146,12 @@ struct AttentionArguments {
     Dropout dropout;
     DType dtype;
 };
-/// out = dropout(softmax(scale * q·kᵀ)) · v per sequence and head.
+/// out = dropout(softmax(scale * q·kᵀ)) · v for each sequence and head.
 struct AttentionForward : AttentionArguments {
     void* out = nullptr;   // [B*rows_q, heads*head_size], rows stride_out apart
     float* lse = nullptr;  // [B,heads,rows_q] log-sum-exp of the scaled scores, saved for backward
 };
-/// dq, dk, dv from dout; probabilities are computed again from lse. Rows of keys ≥ lengths[b] get dk = dv = 0.
+/// dq, dk, dv from dout; probabilities are recomputed from lse. Keys from lengths[b] on get dk = dv = 0.
 struct AttentionBackward : AttentionArguments {
     const void *out = nullptr, *dout = nullptr;  // dout as out: rows stride_out apart
     const float* lse = nullptr;
@@ -164,14 +168,14 @@ struct GeluForward {
     Gelu form;
     DType dtype;
 };
-/// dx = dy * gelu'(x); dx_sum[columns] = column sums of dx: the gradient of the bias of the linear layer before, if it
-/// is not made beside that of its weight (Gemm::a_sums). The forward's y can come along, with the same bits: then it
-/// need not be kept for the gradient of the layer after.
+/// dx = dy * gelu'(x); dx_sum = column sums of dx: the bias gradient of the linear layer before, unless the GEMM of the
+/// weight gradient makes it (Gemm::bias_gradient). y = gelu(x) can be recomputed, with the bits of GeluForward, so that
+/// it need not be kept for the weight gradient of the layer after.
 struct GeluBackward {
     const void *dy, *x;
     void* dx;                 // may be dy itself
-    void* y = nullptr;        // gelu(x) again, may be x itself; nullptr: not asked for
-    float* dx_sum = nullptr;  // [columns]; nullptr: not asked for
+    void* y = nullptr;        // gelu(x), may be x itself; or nullptr
+    float* dx_sum = nullptr;  // [columns] or nullptr
     void* scratch = nullptr;  // with dx_sum
     int64_t rows, columns;
     Gelu form;
@@ -195,7 +199,7 @@ struct TanhBackward {
     DType dtype;
     bool accumulate;  // dx_sum
 };
-/// sum[columns] (+)= column sums of x [rows, columns], rows stride apart: the gradient of a bias.
+/// sum[columns] (+)= column sums of x [rows, columns], rows `stride` elements apart: a bias gradient.
 struct ColumnSum {
     const void* x;
     float* sum;
@@ -205,10 +209,10 @@ struct ColumnSum {
     bool accumulate;
 };
 int64_t column_sum_scratch_bytes(int64_t rows, int64_t columns);  // also of GeluBackward and TanhBackward
-/// Gemm::a_sums as an operation of its own.
+/// The ColumnSum that computes Gemm::bias_gradient.
 inline ColumnSum column_sum_of(const Gemm& g) {
     return {.x = g.a,
-            .sum = g.a_sums,
+            .sum = g.bias_gradient,
             .scratch = g.scratch,
             .rows = g.k,
             .columns = g.m,
@@ -216,7 +220,7 @@ inline ColumnSum column_sum_of(const Gemm& g) {
             .dtype = g.dtype,
             .accumulate = g.accumulate};
 }
-/// Gemm::gelu as operations of their own, after the product.
+/// The operations after a GEMM without epilogue that compute Gemm::gelu: for `output`, for `input`.
 inline GeluForward gelu_after(const Gemm& g) {
     return {.x = g.c, .y = g.gelu.output, .n = g.m * g.n, .form = g.gelu.form, .dtype = g.out};
 }
@@ -233,9 +237,9 @@ struct GatherRows {
     int64_t batch, count, per_sequence, columns;
     DType dtype;
 };
-/// The reverse of GatherRows: to[b*per_sequence + index] = from (the highest r wins), or += (accumulate: duplicates add
-/// up in order of r, summed in f32 before one rounding). Rows without an index are left as they are, or set to 0 first
-/// if clear.
+/// The reverse of GatherRows: to[b*per_sequence + index] (+)= from. Of duplicates the highest r is assigned, or all are
+/// added in order of r, in f32, before one rounding. Rows that no index names keep their values, or become 0 if
+/// `clear`.
 struct ScatterRows {
     const void* from;
     const int32_t* index;
@@ -246,22 +250,22 @@ struct ScatterRows {
 };
 
 // -------------------------------------------------------------------------------------------------------------- losses
-/// Softmax cross-entropy of rows of logits, in place: loss[r] = logsumexp - logit[label] where weight[r] > 0, else 0;
-/// then, if gradient_scale is given, logits become d(sum of losses * *gradient_scale)/d(logits), times *loss_scale;
+/// Softmax cross-entropy of rows of logits: loss[r] = logsumexp - logit[label] where weight[r] > 0, else 0. If
+/// gradient_scale is given, the gradient Σ loss * *gradient_scale * *loss_scale at the logits overwrites them, and
 /// columns … stride-1 become 0.
 struct CrossEntropy {
     void* logits;                       // [rows, stride], the first `columns` are classes
     const int32_t* labels;              // [rows], valid classes even where the weight is 0
     const float* weights;               // [rows] 1 or 0; nullptr: all 1
-    const float* gradient_scale;        // [1] or nullptr: no gradient is written and logits stay
+    const float* gradient_scale;        // [1], or nullptr: logits are only read
     const float* loss_scale = nullptr;  // [1] or nullptr: 1; see LossScale
     float* loss;                        // [rows]
     float* correct;                     // [rows] 1 where weight > 0 and the label has the (first) largest logit, else 0
     int64_t rows, columns, stride;
     DType dtype;
 };
-/// totals[0..2] (+)= sums over rows of loss, weight (1 if nullptr), correct. The mean is taken once, at the optimizer
-/// step.
+/// totals[0..2] (+)= sums over rows of loss, weight (1 if nullptr), correct. The host divides by the weights once, when
+/// all micro-batches have been added.
 struct LossTotals {
     const float *loss, *weights, *correct;  // [rows]
     float* totals;                          // [3]
@@ -277,12 +281,12 @@ struct Cast {
     int64_t n;
     DType from_dtype, to_dtype;
 };
-/// All bytes become 0.
+/// Sets `bytes` bytes to 0.
 struct Clear {
     void* to;
     int64_t bytes;
 };
-/// to[i] += x[i], n elements: the gradients of two ways that part at a tensor.
+/// to[i] += x[i], n elements: sums the gradients of two consumers of one tensor.
 struct Add {
     void* to;
     const void* x;
@@ -291,6 +295,7 @@ struct Add {
 };
 
 // --------------------------------------------------------------------------------------------------------------- table
+/// A backend: a function for each operation.
 struct KernelTable {
     const char* name;  // "cpu avx2", "reference", "cuda"
     std::unique_ptr<Context> (*create_context)();
@@ -329,9 +334,9 @@ struct KernelTable {
     void (*kl_divergence)(const KlDivergence&, Context&);
 };
 
-/// Scalar, double accumulation: the documentation of the maths and the oracle of every test.
+/// Scalar kernels that accumulate in double: the documentation of the maths, and the oracle of the tests.
 const KernelTable& reference();
-/// Vectorised, threaded (OpenMP), at the level of cpu_level.h. Error if DROPFORGE_CPU asks for one that is not there.
+/// Vectorised, threaded (OpenMP) kernels at the level of cpu_level.h. Error if DROPFORGE_CPU names one this CPU lacks.
 const KernelTable& cpu();
 
 }  // namespace dropforge::kernels

@@ -1,4 +1,4 @@
-// The operations of the optimizer, part of kernels/kernels.h, whose conventions hold here.
+// The operations of the optimizer: a part of kernels/kernels.h, with the same conventions.
 #pragma once
 
 #include <cstdint>
@@ -8,12 +8,12 @@
 
 namespace dropforge::kernels {
 
-/// A Hugging Face tensor inside the flat parameter arena: LAMB's trust ratio is taken over one.
+/// A Hugging Face tensor inside the flat parameter arena, and the unit of LAMB's trust ratio.
 struct Segment {
     int64_t offset, size;  // elements
-    bool decay;            // weight decay (and LAMB's ratio) applies: not to biases and LayerNorm parameters
+    bool decay;            // whether weight decay and LAMB's ratio apply: not to biases and LayerNorm parameters
 };
-/// norm[0] = L2 norm of the gradients of all segments; fixed order, double accumulation.
+/// norm[0] = L2 norm of the gradients of all segments, added in double in a fixed order.
 struct GlobalNorm {
     const float* gradients;
     std::span<const Segment> segments;
@@ -21,18 +21,18 @@ struct GlobalNorm {
     void* scratch;
 };
 int64_t global_norm_scratch_bytes(std::span<const Segment> segments);
-/// The state of a dynamic loss scale, in device memory. Where gradients are fp16, losses' are multiplied by `scale`, so
-/// that small ones stay above fp16's smallest numbers; the update divides by it (Micikevicius et al. 2018,
-/// section 3.2). It moves as PyTorch's torch.amp.GradScaler moves its own by default.
+/// The state of a dynamic loss scale, in device memory. Where activations are fp16, the losses' gradients are
+/// multiplied by `scale`, so that small ones stay above fp16's smallest numbers, and the update divides by it
+/// (Micikevicius et al. 2018, section 3.2). It grows and shrinks as PyTorch's torch.amp.GradScaler does by default.
 struct LossScale {
     static constexpr float kLeast = 1;
     static constexpr int32_t kGrowthInterval = 2000;
 
     float scale = 65536;
-    int32_t streak = 0;   // finite gradient norms since it last changed
-    int32_t updates = 0;  // that were taken: those of the finite norms
+    int32_t streak = 0;   // finite gradient norms since the scale changed
+    int32_t updates = 0;  // updates made: those of finite norms
 
-    /// The state after a step: half the scale where gradients overflowed, twice after many where they did not.
+    /// The state after a step: half the scale if gradients overflowed, twice after kGrowthInterval steps without.
     constexpr LossScale after(bool finite_norm) const {
         if (!finite_norm) return {.scale = scale > 2 * kLeast ? scale / 2 : kLeast, .streak = 0, .updates = updates};
         if (streak + 1 < kGrowthInterval) return {.scale = scale, .streak = streak + 1, .updates = updates + 1};
@@ -43,30 +43,30 @@ struct LossScale {
 constexpr float scaled(const float* gradient_scale, const float* loss_scale) {
     return loss_scale ? *gradient_scale * *loss_scale : *gradient_scale;
 }
-/// What an update needs from the host, in device memory: changes at every step without a new Program.
+/// The scalars of an update, in device memory, so that they change from step to step without a new Program.
 struct UpdateScalars {
     float learning_rate, weight_decay, beta1, beta2, epsilon;
     float correction1, correction2;  // 1 - beta^t
     float clip;                      // gradients are multiplied by min(1, clip / norm); 0 = off
-    float gradient_factor = 1;       // and by this: 1 / loss scale
+    float gradient_factor = 1;       // gradients are also multiplied by this: 1 / loss scale
 };
-/// Between gradient norm and update: the norm becomes that of gradients without the loss scale, the update gets the
-/// scalars that the host asks for with its gradient_factor and the corrections for the updates that were taken (those
-/// after a norm that is not finite were not), and the loss scale moves on.
+/// The step of a loss scale, between gradient norm and update. The norm is divided by the scale; `scalars` become the
+/// host's with gradient_factor = 1 / scale and with corrections for the number of updates made, which leaves out steps
+/// whose norm was not finite; the scale is updated.
 struct LossScaleStep {
-    float* norm;  // [1]
-    const UpdateScalars* asked;
-    UpdateScalars* scalars;
+    float* norm;                 // [1]
+    const UpdateScalars* given;  // by the host
+    UpdateScalars* scalars;      // for the update
     LossScale* state;
 };
 /// AdamW (Loshchilov & Hutter 2019) or LAMB (You et al. 2020, algorithm 2, unclamped ratio) over flat arenas:
 /// docs/algorithms.md, "Optimizers".
-/// A norm that is not finite leaves everything as it was. Segments are disjoint.
+/// If the norm is not finite, nothing changes. Segments are disjoint.
 struct Update {
     float* parameters;  // master weights
     const float* gradients;
     float *moment1, *moment2;
-    void* copy;         // rounded parameters for the GEMMs, refreshed in the same pass; nullptr: none
+    void* copy;         // rounded parameters for the GEMMs, written in the same pass; or nullptr
     DType copy_dtype;   // bf16 or fp16, if there is a copy
     const float* norm;  // [1]
     const UpdateScalars* scalars;

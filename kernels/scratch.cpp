@@ -1,5 +1,4 @@
-// Sizes of the scratch memory that operations book in the plan: the same for every backend, so that plans are the same
-// too.
+// Sizes of operations' scratch in the memory plan. They are the same for every backend, so that plans are the same too.
 #include <omp.h>
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// How the scratch of attention is cut: shared by the function that books it and the kernels that use it.
+// The size of attention's scratch on a CPU and of its pieces, for the function that reserves it and the kernels that
+// use it.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// The subcommands of bench: each adds itself to the command line, and its callback does the work.
+// The subcommands of bench: each function adds one to the command line, with a callback that runs it.
 #pragma once
 
 #include <CLI/CLI.hpp>

@@ -1,4 +1,4 @@
-// bench data: how fast text becomes token ids, a line at a time as the preparation does it.
+// bench data: the rate of tokenization, line by line as `prepare` does it.
 #include <algorithm>
 #include <chrono>
 #include <memory>
@@ -48,7 +48,7 @@ std::vector<MappedFile> map_files(const std::vector<std::string>& paths) {
     return files;
 }
 
-/// All lines that are not blank; views into the files.
+/// All lines that are not blank, as views of the files.
 std::vector<std::string_view> lines_of(const std::vector<MappedFile>& files) {
     std::vector<std::string_view> lines;
     for (const MappedFile& file : files) {

@@ -1,4 +1,4 @@
-// bench gemm: a device's best matrix product and the products of a model's training step; on a CPU beside oneDNN's.
+// bench gemm: a device's fastest GEMM, and the GEMMs of a model's training step; on a CPU compared with oneDNN's.
 #include <fmt/format.h>
 #include <omp.h>
 
@@ -36,39 +36,44 @@ struct GemmOptions {
     bool tf32 = false, json = false;
 };
 
-struct Product {
+struct GemmShape {
     std::string name;
     int64_t m, n, k;
-    bool transpose_a, transpose_b;
-    bool weight_gradient;  // f32 output
+    bool transpose_a = false, transpose_b = false;
+    bool weight_gradient = false;  // f32 output
 };
 
 /// A linear layer from `in` to `out` columns on `rows` rows: y = x·Wᵀ, dx = dy·W, dW = dyᵀ·x.
-void add_linear(std::vector<Product>& products, const std::string& name, int64_t rows, int64_t in, int64_t out) {
-    products.push_back({name + " forward", rows, out, in, false, true, false});
-    products.push_back({name + " input gradient", rows, in, out, false, false, false});
-    products.push_back({name + " weight gradient", out, in, rows, true, false, true});
+void add_linear(std::vector<GemmShape>& gemms, const std::string& name, int64_t rows, int64_t in, int64_t out) {
+    gemms.push_back({.name = name + " forward", .m = rows, .n = out, .k = in, .transpose_b = true});
+    gemms.push_back({.name = name + " input gradient", .m = rows, .n = in, .k = out});
+    gemms.push_back({.name = name + " weight gradient",
+                     .m = out,
+                     .n = in,
+                     .k = rows,
+                     .transpose_a = true,
+                     .weight_gradient = true});
 }
 
-std::vector<Product> products_of(const BertConfig& config, const GemmOptions& o) {
+std::vector<GemmShape> shapes_of(const BertConfig& config, const GemmOptions& o) {
     const int64_t rows = o.batch * o.sequence, h = config.hidden;
     const auto masked = o.batch * std::max<int64_t>(std::lround(0.15 * static_cast<double>(o.sequence)), 1);
-    std::vector<Product> products;
-    add_linear(products, "qkv", rows, h, 3 * h);
-    add_linear(products, "projection", rows, h, h);
-    add_linear(products, "ffn 1", rows, h, config.intermediate);
-    add_linear(products, "ffn 2", rows, config.intermediate, h);
-    add_linear(products, "decoder", masked, h, config.padded_vocabulary());
-    return products;
+    std::vector<GemmShape> gemms;
+    add_linear(gemms, "qkv", rows, h, 3 * h);
+    add_linear(gemms, "projection", rows, h, h);
+    add_linear(gemms, "ffn 1", rows, h, config.intermediate);
+    add_linear(gemms, "ffn 2", rows, config.intermediate, h);
+    add_linear(gemms, "decoder", masked, h, config.padded_vocabulary());
+    return gemms;
 }
 
-/// GFLOP/s of the fastest of several samples. `onednn`: 0 where oneDNN has no such product or is not asked.
+/// GFLOP/s of the fastest of several samples. `onednn`: 0 where oneDNN does not have the GEMM or is not measured.
 struct Rates {
-    double ours = 0, onednn = 0;
+    double dropforge = 0, onednn = 0;
 };
 
-/// Where there is a rival the two take turns, so that both meet the same machine.
-Rates rates_of(const Product& p, DType dtype, const kernels::KernelTable& table, Context& context, OneDnn* rival) {
+/// Measures a GEMM; with a rival the two alternate, so that both run under the same load.
+Rates rates_of(const GemmShape& p, DType dtype, const kernels::KernelTable& table, Context& context, OneDnn* rival) {
     KernelMemory memory(dtype, context);
     const Gemm g = gemm_operands(memory, dtype, p.weight_gradient ? DType::f32 : dtype, p.m, p.n, p.k, p.transpose_a,
                                  p.transpose_b);
@@ -78,15 +83,15 @@ Rates rates_of(const Product& p, DType dtype, const kernels::KernelTable& table,
     if (rival && !rival->has(g)) rival = nullptr;
     Rates rates;
     for (int turn = 0; turn < (rival ? 3 : 1); ++turn) {
-        rates.ours = std::max(rates.ours, rate([&] { table.gemm(g, context); }));
+        rates.dropforge = std::max(rates.dropforge, rate([&] { table.gemm(g, context); }));
         if (rival) rates.onednn = std::max(rates.onednn, rate([&] { rival->gemm(g); }));
     }
     return rates;
 }
 
-/// `name`: of what the products are made of.
-nlohmann::ordered_json measure(const std::vector<Product>& products, DType dtype, const char* name,
-                               const Device& device, bool print) {
+/// Measures all GEMMs of operands of `dtype`, which the output calls `name`.
+nlohmann::ordered_json measure(const std::vector<GemmShape>& gemms, DType dtype, const char* name, const Device& device,
+                               bool print) {
     const kernels::KernelTable& table = *device.kernels;
     std::optional<OneDnn> rival;
     if (device.kind == "cpu") rival.emplace();
@@ -96,17 +101,17 @@ nlohmann::ordered_json measure(const std::vector<Product>& products, DType dtype
         fmt::print("{}: best {:.0f} GFLOP/s\n{:<28}{:>22}{:>10}{:>8}{:>10}{:>8}\n", name, peak, "", "m x n x k",
                    "GFLOP/s", "", rival ? "oneDNN" : "", rival ? "ratio" : "");
     nlohmann::ordered_json shapes = nlohmann::ordered_json::array();
-    for (const Product& p : products) {
-        const auto [ours, onednn] = rates_of(p, dtype, table, *context, rival ? &*rival : nullptr);
-        nlohmann::ordered_json shape{{"name", p.name}, {"m", p.m}, {"n", p.n}, {"k", p.k}, {"gflops", ours}};
-        std::string others;
+    for (const GemmShape& p : gemms) {
+        const auto [dropforge, onednn] = rates_of(p, dtype, table, *context, rival ? &*rival : nullptr);
+        nlohmann::ordered_json shape{{"name", p.name}, {"m", p.m}, {"n", p.n}, {"k", p.k}, {"gflops", dropforge}};
+        std::string comparison;
         if (onednn > 0) {
             shape["onednn_gflops"] = onednn;
-            others = fmt::format("{:>10.0f}{:>8.2f}", onednn, ours / onednn);
+            comparison = fmt::format("{:>10.0f}{:>8.2f}", onednn, dropforge / onednn);
         }
         if (print)
-            fmt::print("{:<28}{:>22}{:>10.0f}{:>7.0f}%{}\n", p.name, fmt::format("{} x {} x {}", p.m, p.n, p.k), ours,
-                       100 * ours / peak, others);
+            fmt::print("{:<28}{:>22}{:>10.0f}{:>7.0f}%{}\n", p.name, fmt::format("{} x {} x {}", p.m, p.n, p.k),
+                       dropforge, 100 * dropforge / peak, comparison);
         shapes.push_back(std::move(shape));
     }
     return {{"dtype", name}, {"peak_gflops", peak}, {"shapes", shapes}};
@@ -118,7 +123,7 @@ void run(const GemmOptions& o) {
     omp_set_num_threads(thread_count(o.threads));
     const Device device = choose_device(o.device);
     const auto tf32 = o.tf32 ? std::optional(with_tf32(device, DType::f32)) : std::nullopt;
-    const std::vector<Product> products = products_of(BertConfig::preset(o.model), o);
+    const std::vector<GemmShape> gemms = shapes_of(BertConfig::preset(o.model), o);
     nlohmann::ordered_json result{{"model", o.model},
                                   {"batch", o.batch},
                                   {"sequence", o.sequence},
@@ -126,9 +131,8 @@ void run(const GemmOptions& o) {
                                   {"threads", omp_get_max_threads()}};
     if (!o.json) fmt::print("{}\n", device.text);
     for (const DType dtype : {DType::f32, DType::bf16, DType::fp16})
-        if (computes(device, dtype))
-            result["rates"].push_back(measure(products, dtype, name_of(dtype), device, !o.json));
-    if (tf32) result["rates"].push_back(measure(products, DType::f32, "tf32", *tf32, !o.json));
+        if (computes(device, dtype)) result["rates"].push_back(measure(gemms, dtype, name_of(dtype), device, !o.json));
+    if (tf32) result["rates"].push_back(measure(gemms, DType::f32, "tf32", *tf32, !o.json));
     if (o.json) fmt::print("{}\n", result.dump(2));
 }
 
@@ -138,7 +142,7 @@ void add_gemm(CLI::App& app) {
     auto options = std::make_shared<GemmOptions>();
     CLI::App* command =
         app.add_subcommand("gemm", "Measure the fastest GEMM of a device, and the GEMMs of a model's step");
-    command->add_option("--model", options->model, "Preset whose shapes are taken: bert-tiny … bert-large")
+    command->add_option("--model", options->model, "Preset whose shapes are measured: bert-tiny … bert-large")
         ->type_name("PRESET")
         ->capture_default_str();
     command->add_option("--batch", options->batch, "Sequences in a step")

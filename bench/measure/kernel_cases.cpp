@@ -43,8 +43,8 @@ KernelCase gemm(const KernelMemoryPtr& m, const Gemm& g) {
     return make_case(m, g, &KernelTable::gemm, flops_of(g));
 }
 
-/// A feed-forward network's first layer with GELU, the gradient that its second hands back with GELU's slope, and the
-/// first's weight gradient with that of its bias.
+/// The GEMMs of a feed-forward network with epilogues: the first layer with GELU, the second's input gradient with
+/// GELU's slope, and the first's weight gradient with its bias gradient.
 KernelCase gemm_gelu(const ModelShape& s, const KernelMemoryPtr& m, DType dtype, Gelu form, bool slope) {
     const int64_t columns = 4 * s.hidden;
     Gemm g = gemm_operands(*m, dtype, dtype, s.rows, columns, s.hidden, false, !slope);
@@ -57,7 +57,7 @@ KernelCase gemm_sums(const ModelShape& s, const KernelMemoryPtr& m, DType dtype)
     const int64_t columns = 4 * s.hidden;
     Gemm g = gemm_operands(*m, dtype, DType::f32, columns, s.hidden, s.rows, true, false);
     g.scratch = m->scratch(column_sum_scratch_bytes(s.rows, columns));
-    g.a_sums = m->floats(columns);
+    g.bias_gradient = m->floats(columns);
     return gemm(m, g);
 }
 
@@ -83,9 +83,10 @@ AttentionArguments attention_arguments(const ModelShape& s, KernelMemory& m, DTy
             .dropout = m.dropout(),
             .dtype = dtype};
 }
-/// Two products forward, five backward.
-double attention_flops(const ModelShape& s, double products) {
-    return products * 2 * static_cast<double>(s.rows) * static_cast<double>(s.sequence) * static_cast<double>(s.hidden);
+/// FLOPs of attention, which has two matrix multiplications forward and five backward.
+double attention_flops(const ModelShape& s, double multiplications) {
+    return multiplications * 2 * static_cast<double>(s.rows) * static_cast<double>(s.sequence) *
+           static_cast<double>(s.hidden);
 }
 KernelCase attention_forward(const ModelShape& s, const KernelMemoryPtr& m, DType dtype) {
     AttentionForward a{attention_arguments(s, *m, dtype)};
@@ -95,11 +96,14 @@ KernelCase attention_forward(const ModelShape& s, const KernelMemoryPtr& m, DTyp
 }
 KernelCase attention_backward(const ModelShape& s, const KernelMemoryPtr& m, DType dtype) {
     AttentionBackward a{attention_arguments(s, *m, dtype)};
-    a.out = m->values(s.rows * s.hidden), a.dout = m->values(s.rows * s.hidden);
+    a.out = m->values(s.rows * s.hidden);
+    a.dout = m->values(s.rows * s.hidden);
     a.lse = m->floats(s.rows * s.heads, 4, 5);
     auto* dqkv = static_cast<std::byte*>(m->values(s.rows * 3 * s.hidden));
     const size_t width = static_cast<size_t>(s.hidden) * size_of(dtype);
-    a.dq = dqkv, a.dk = dqkv + width, a.dv = dqkv + 2 * width;
+    a.dq = dqkv;
+    a.dk = dqkv + width;
+    a.dv = dqkv + 2 * width;
     return make_case(m, a, &KernelTable::attention_backward, attention_flops(s, 5));
 }
 
@@ -109,13 +113,18 @@ template <typename Embedding>
 Embedding embedding_operands(const ModelShape& s, KernelMemory& m, DType dtype) {
     Embedding e{};
     const int64_t h = s.hidden;
-    e.word = static_cast<float*>(m.scratch(s.vocabulary * h * 4)),
+    e.word = static_cast<float*>(m.scratch(s.vocabulary * h * 4));
     e.position = static_cast<float*>(m.scratch(s.positions * h * 4));
-    e.type = m.floats(2 * h), e.gain = m.floats(h);
+    e.type = m.floats(2 * h);
+    e.gain = m.floats(h);
     m.count(static_cast<double>(s.rows * h * 4));
-    e.ids = m.integers(s.rows, s.vocabulary), e.types = m.integers(s.rows, 2);
-    e.mean = m.floats(s.rows), e.rstd = m.floats(s.rows);
-    e.rows = s.rows, e.sequence = s.sequence, e.columns = h;
+    e.ids = m.integers(s.rows, s.vocabulary);
+    e.types = m.integers(s.rows, 2);
+    e.mean = m.floats(s.rows);
+    e.rstd = m.floats(s.rows);
+    e.rows = s.rows;
+    e.sequence = s.sequence;
+    e.columns = h;
     e.dropout = m.dropout();
     e.dtype = dtype;
     return e;
@@ -133,10 +142,13 @@ KernelCase embedding_backward(const ModelShape& s, const KernelMemoryPtr& m, DTy
     e.dy = m->values(s.rows * h);
     e.dword = static_cast<float*>(m->scratch(s.vocabulary * h * 4));
     m->count(2.0 * static_cast<double>(s.rows * h * 4));  // read and written
-    e.dposition = m->floats(s.positions * h), e.dtype_table = m->floats(2 * h), e.dgain = m->floats(h),
+    e.dposition = m->floats(s.positions * h);
+    e.dtype_table = m->floats(2 * h);
+    e.dgain = m->floats(h);
     e.dbias = m->floats(h);
     e.scratch = m->scratch(embedding_backward_scratch_bytes(s.rows, h));
-    e.positions = s.positions, e.type_count = 2;
+    e.positions = s.positions;
+    e.type_count = 2;
     return make_case(m, e, &KernelTable::embedding_backward);
 }
 KernelCase layernorm_forward(const ModelShape& s, const KernelMemoryPtr& m, DType dtype) {

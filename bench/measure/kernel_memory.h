@@ -1,4 +1,4 @@
-// Buffers for one case of `bench kernels`, and the case around a kernel call.
+// The buffers of a case of `bench kernels`, and the construction of a case from a kernel call.
 #pragma once
 
 #include <algorithm>
@@ -17,11 +17,10 @@
 
 namespace dropforge {
 
-/// Buffers of one case where a context's kernels work, filled with random numbers, and how many bytes its operands
-/// have.
+/// Buffers of one case in a context's memory, filled with random numbers, and the number of bytes of its operands.
 class KernelMemory {
   public:
-    /// `context` must outlive it.
+    /// `context` must outlive the object.
     KernelMemory(DType dtype, kernels::Context& context) : dtype_(dtype), context_(context) {}
 
     /// n uniform numbers in -1 … 1 (a pattern that repeats), in the storage type.
@@ -42,7 +41,7 @@ class KernelMemory {
         context_.synchronize();
         return static_cast<T*>(p);
     }
-    /// Not counted among the operands.
+    /// Memory that does not count as an operand.
     void* scratch(int64_t bytes) {
         void* p = allocate(bytes);
         bytes_ -= static_cast<double>(bytes);
@@ -55,10 +54,10 @@ class KernelMemory {
         static constexpr std::array<uint32_t, 4> kState{1, 2, 3, 0};
         return {.state = stored<uint32_t>(kState), .site = 1, .probability = 0.1f};
     }
-    /// Operands that are read and written, or not touched as a whole.
+    /// Corrects the number of bytes for operands that are both read and written, or only partly accessed.
     void count(double bytes) { bytes_ += bytes; }
     double bytes() const { return bytes_; }
-    /// Of all buffers together.
+    /// Bytes of all buffers.
     double allocated() const { return allocated_; }
 
   private:
@@ -96,7 +95,7 @@ class KernelMemory {
 
 using KernelMemoryPtr = std::shared_ptr<KernelMemory>;
 
-/// One call of an entry of the table. `flops`: see KernelCase.
+/// The case of one call of a table's entry. `flops`: as KernelCase::flops.
 template <typename Operation>
 KernelCase make_case(const KernelMemoryPtr& memory, const Operation& operation,
                      void (*kernels::KernelTable::*entry)(const Operation&, kernels::Context&), double flops = 0) {

@@ -1,5 +1,4 @@
-// bench kernels: the time of every kernel at model shapes, against the memory bandwidth or the GEMM rate measured
-// beside it.
+// bench kernels: the time of every kernel at model shapes, compared with the measured memory bandwidth or GEMM rate.
 #include <fmt/format.h>
 #include <omp.h>
 
@@ -32,8 +31,8 @@ struct KernelOptions {
     bool json = false;
 };
 
-/// Bytes per second, read and written, of the table's a += b over arrays far larger than the caches: what an operation
-/// that updates in place can reach.
+/// Bytes per second, read and written, of the table's a += b over arrays far larger than the caches: the bandwidth that
+/// an in-place operation can reach.
 double memory_bandwidth(const kernels::KernelTable& table) {
     const std::unique_ptr<kernels::Context> context = table.create_context();
     const int64_t n = context->on_host() ? 1 << 25 : 1 << 27;
@@ -97,7 +96,7 @@ class KernelBench {
     void run_case(const KernelCaseMaker& maker, const ModelShape& shape, DType dtype) {
         std::vector<KernelCase> cases = {maker.make(*context_)};
         if (!cases[0].run(table_, *context_)) return;
-        // In a step a device's caches have been through other operands; here as many copies take turns as do not fit.
+        // In a step a device's caches hold other operands; here the calls alternate between more copies than fit.
         constexpr double kBeyondCaches = 256e6;
         constexpr size_t kMost = 16;
         if (!context_->on_host() && cases[0].flops == 0)
@@ -109,10 +108,10 @@ class KernelBench {
         report(maker.name, shape, dtype, cases[0], time_calls(*context_, calls));
     }
 
-    /// FLOPs per second of the device's best GEMM, measured when first asked for.
+    /// FLOP/s of the device's best GEMM, measured at the first call.
     double gemm_peak(DType dtype) {
-        const auto [found, made] = gemm_peaks_.try_emplace(dtype);
-        if (made) found->second = 1e9 * kernels::gemm_peak_gflops(*device_.kernels, dtype);
+        const auto [found, added] = gemm_peaks_.try_emplace(dtype);
+        if (added) found->second = 1e9 * kernels::gemm_peak_gflops(*device_.kernels, dtype);
         return found->second;
     }
 
@@ -129,7 +128,10 @@ class KernelBench {
                                      {"ms_min", seconds.least * 1e3},
                                      {"gbytes_per_second", bytes / 1e9},
                                      {"bandwidth_share", bytes / bandwidth_}};
-            if (arithmetic) result["gflops"] = flops / 1e9, result["gemm_share"] = share;
+            if (arithmetic) {
+                result["gflops"] = flops / 1e9;
+                result["gemm_share"] = share;
+            }
             results_.push_back(std::move(result));
             return;
         }
@@ -160,10 +162,11 @@ void add_kernels(CLI::App& app) {
                     app.get_name()));
     auto options = std::make_shared<KernelOptions>();
     command.add_option("--filter", options->filter, "Only kernels whose name contains this")->type_name("NAME");
-    command.add_option("--backend", options->backend, "Backend whose kernels are measured")
+    command.add_option("--backend", options->backend, "Backend to measure")
         ->check(CLI::IsMember({"reference", "cpu", "cuda"}))
         ->capture_default_str();
-    command.add_option("--model", options->model, "Preset whose shapes are taken (default: bert-mini and bert-base)")
+    command
+        .add_option("--model", options->model, "Preset whose shapes are measured (default: bert-mini and bert-base)")
         ->type_name("PRESET");
     command.add_option("--batch", options->batch, "Sequences in a step")
         ->transform(whole_number<int64_t>(1, 1 << 16))

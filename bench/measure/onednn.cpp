@@ -18,13 +18,13 @@ namespace {
 
 using kernels::Gemm;
 
-/// All that the primitive depends on: everything of Gemm but its pointers.
-struct Shape {
+/// The properties of a Gemm on which the primitive depends: all but its pointers.
+struct MatmulShape {
     int64_t m, n, k, lda, ldb, ldc;
     bool transpose_a, transpose_b, accumulate, bias;
     DType dtype, out;
 
-    explicit Shape(const Gemm& g)
+    explicit MatmulShape(const Gemm& g)
         : m(g.m),
           n(g.n),
           k(g.k),
@@ -37,11 +37,11 @@ struct Shape {
           bias(g.bias != nullptr),
           dtype(g.dtype),
           out(g.out) {}
-    bool operator==(const Shape&) const = default;
+    bool operator==(const MatmulShape&) const = default;
 };
 
-struct ShapeHash {
-    size_t operator()(const Shape& s) const {
+struct MatmulShapeHash {
+    size_t operator()(const MatmulShape& s) const {
         size_t hash = 0;
         for (int64_t value :
              {s.m, s.n, s.k, s.lda, s.ldb, s.ldc,
@@ -105,7 +105,7 @@ class OneDnn::Plans {
 
   private:
     Plan& plan_of(const Gemm& g) {
-        const Shape shape(g);
+        const MatmulShape shape(g);
         if (auto found = plans_.find(shape); found != plans_.end()) return found->second;
         return plans_.emplace(shape, make_plan(g)).first->second;
     }
@@ -135,7 +135,7 @@ class OneDnn::Plans {
 
     dnnl::engine engine_{dnnl::engine::kind::cpu, 0};
     dnnl::stream stream_{engine_};
-    std::unordered_map<Shape, Plan, ShapeHash> plans_;
+    std::unordered_map<MatmulShape, Plan, MatmulShapeHash> plans_;
     kernels::on_cpu::Buffer scratchpad_;
 };
 

@@ -1,6 +1,6 @@
-// oneDNN's matrix product, for `bench gemm` to measure ours beside: a matmul primitive per shape, made once; a call
-// looks it up, points its memory objects at the operands and executes. At a lower level of the CPU (DROPFORGE_CPU) it
-// is held to the same instruction sets.
+// oneDNN's GEMM, with which `bench gemm` compares ours: a matmul primitive for each shape, created once; a call looks
+// it up, sets the pointers of its memory objects and executes it. With a lower level of DROPFORGE_CPU it is limited to
+// the same instruction sets.
 #pragma once
 
 #include <memory>
@@ -16,8 +16,7 @@ class OneDnn {
     OneDnn(const OneDnn&) = delete;
     OneDnn& operator=(const OneDnn&) = delete;
 
-    /// Whether oneDNN has g, without its GELU and sums of a, on this machine; it has nothing where bench was built
-    /// without it.
+    /// Whether oneDNN supports g, without GELU and bias gradient, on this machine; always false in a build without it.
     bool has(const kernels::Gemm& g);
     void gemm(const kernels::Gemm& g);
 

@@ -14,7 +14,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// "layer3/fc1" → "layer*/fc1", also after a scope.
+/// The name of an op's group: "layer*/fc1" for "layer3/fc1", also after a scope.
 std::string group_name(const std::string& op) {
     constexpr std::string_view kLayer = "layer";
     const size_t layer = op.find(kLayer);
@@ -28,8 +28,10 @@ std::string group_name(const std::string& op) {
 
 void OpTimes::add(const Op& op, double runs, double seconds, double floor) {
     Group& g = groups_[group_name(op.name)];
-    g.seconds += seconds, g.floor += floor;
-    g.flops += op.flops * runs, g.bytes += op.bytes * runs;
+    g.seconds += seconds;
+    g.floor += floor;
+    g.flops += op.flops * runs;
+    g.bytes += op.bytes * runs;
 }
 
 void OpTimes::add(const std::string& name, double seconds) { groups_[name].seconds += seconds; }

@@ -1,4 +1,4 @@
-// Where the time of training steps goes, by operation: layers added up.
+// The time of training steps by operation, with equal ops of all layers added up.
 #pragma once
 
 #include <map>
@@ -9,16 +9,15 @@
 
 namespace dropforge {
 
-/// What the ops that differ only in their layer's number have cost.
+/// The times of ops, grouped by name without the layer's number.
 class OpTimes {
   public:
-    /// `runs` runs of an op that took `seconds` together. `floor`: what they would take at the device's peak; 0: not
-    /// known.
+    /// Adds `runs` runs of an op that took `seconds` together. `floor` is their time at the device's peak; 0: unknown.
     void add(const Op& op, double runs, double seconds, double floor = 0);
-    /// Time that no op of a Program takes.
+    /// Adds time outside a Program's ops.
     void add(const std::string& name, double seconds);
 
-    /// [{op, ms, gflops, gbytes_per_second, share}], largest first; with floor_ms where that is known.
+    /// [{op, ms, gflops, gbytes_per_second, share}], longest first; with floor_ms where it is known.
     nlohmann::ordered_json json() const;
 
   private:
@@ -28,7 +27,7 @@ class OpTimes {
     std::map<std::string, Group> groups_;
 };
 
-/// Of the mean step of a period, of which each kind has its share, from `steps` clocked ones of each kind of Program.
+/// The times of the mean step of a period, in which each kind has its share, from `steps` clocked steps of each kind.
 OpTimes op_times(TrainingStep& step, double steps);
 
 void print_op_times(const nlohmann::ordered_json& list);

@@ -1,4 +1,4 @@
-// bench step: whole training steps on random data, through the same code as pretrain.
+// bench step: the time of training steps on random data, by the code of pretrain.
 #include <fmt/format.h>
 #include <omp.h>
 
@@ -82,8 +82,8 @@ struct Times {
     double max() const { return std::ranges::max(seconds); }
 };
 
-/// Steps of the kinds that a method has, each kind as often as --steps says, in turn: what disturbs the machine
-/// meets all of them.
+/// Runs --steps steps of each kind of the method, alternating between the kinds, so that a disturbance of the machine
+/// affects all of them.
 class StepBench {
   public:
     explicit StepBench(const Options& o)
@@ -114,8 +114,8 @@ class StepBench {
     }
 
   private:
-    /// Seconds of one step. Where steps are only queued, of kQueued steps, each queued while the one before runs, as in
-    /// training; the share of one.
+    /// Seconds of one step. Where steps are queued, the mean of kQueued steps, each queued while the one before runs,
+    /// as in training.
     double timed_step(TrainingStep& step, StepKind kind) {
         const auto start = std::chrono::steady_clock::now();
         const int64_t runs = steps_at_once();
@@ -181,7 +181,7 @@ class StepBench {
         return list;
     }
 
-    /// Pairs of steps that ran one after the other are compared, so that a drift of the machine's speed cancels.
+    /// Compares pairs of consecutive steps, so that a drift of the machine's speed cancels.
     Json against_dense(double median, double flops) const {
         const Times& dense = times_.at(StepKind::dense);
         Times speedups;
@@ -261,21 +261,20 @@ void run(const Options& o) {
 void add_step(CLI::App& app) {
     auto* command = app.add_subcommand(
         "step",
-        "Measure whole training steps on random data, by the code that pretrain runs\n\n"
-        "Prints sequences/s, the time of a step, MFU (the share of the GEMM rate of the device, measured beside it)\n"
-        "and memory.");
+        "Measure training steps on random data, by the code of pretrain\n\n"
+        "Prints sequences/s, the time of a step, memory, and MFU: the share of the device's GEMM rate, which is\n"
+        "measured too.");
     auto o = std::make_shared<Options>();
     add_study_options(*command, o->study);
-    command->add_option("--steps", o->steps, "Steps of each kind that are timed")
+    command->add_option("--steps", o->steps, "Number of timed steps of each kind")
         ->transform(whole_number<int64_t>(1))
         ->capture_default_str();
-    command->add_option("--warmup", o->warmup, "Steps of each kind before those")
+    command->add_option("--warmup", o->warmup, "Number of untimed steps of each kind before them")
         ->transform(whole_number<int64_t>(0))
         ->capture_default_str();
     add_device(*command, o->device);
     add_threads(*command, o->threads);
-    command->add_flag("--against-dense", o->against_dense,
-                      "Time dense steps in turn with the method's, and print the speed-up");
+    command->add_flag("--against-dense", o->against_dense, "Alternate with dense steps, and print the speed-up");
     command->add_flag("--by-op", o->by_op, "Print the time of each op in the mean step");
     command->add_flag("--json", o->json, "Print one JSON object on stdout");
     command->footer(

@@ -17,10 +17,10 @@ void add_study_options(CLI::App& command, Study& study) {
                 flag, [&study, name](const std::string& v) { study.given[name] = v; }, help)
             ->type_name(type);
     };
-    key("--method", "train.method", "METHOD", fmt::format("{}", fmt::join(method_names(), ", ")));
+    key("--method", "train.method", "METHOD", fmt::format("Pretraining method: {}", fmt::join(method_names(), ", ")));
     key("--keep", "dropping.keep", "K", "Tokens of a sequence that are kept: a count (64), or a share (0.5)");
     key("--precision", "train.precision", "PRECISION",
-        "auto, bf16, fp16 or f32; auto takes the fastest that the device computes");
+        "auto, bf16, fp16 or f32; auto is the fastest that the device supports");
     key("--batch", "train.batch", "N", "Sequences in a step");
     key("--micro-batch", "train.micro_batch", "N", "Sequences computed at a time; 0: as many as fit into memory");
     key("--sequence", "data.sequence", "N", "Tokens in a sequence");

@@ -1,4 +1,4 @@
-// The run that `bench step` measures and `bench predict` predicts: its options, and what its method's steps come to.
+// The run that `bench step` measures and `bench predict` predicts: its options and its plan.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -10,24 +10,24 @@
 
 namespace dropforge {
 
+/// The options of a study.
 struct Study {
     std::string model;
-    std::string command = {};                       // in errors, as it was typed
+    std::string command = {};                       // as it was typed, for errors
     std::map<std::string, std::string> given = {};  // configuration key → value
     std::vector<std::string> settings = {};         // --set
 };
 
-/// --model, --method, --batch … of `command`.
+/// Adds --model, --method, --batch … to `command`.
 void add_study_options(CLI::App& command, Study& study);
 
-/// A preset with a batch that fits everywhere, or a configuration as it is, with the vocabulary of its data.
+/// The configuration: of a preset with a batch that fits everywhere, or of a file, with the vocabulary of its data.
 RunConfig run_config(const Study& study);
 
-/// A run whose Programs are those of the kinds of step that its method is about, and of dense steps too where these are
-/// to be looked at beside them.
+/// The plan of a run with Programs for the kinds of step of its method, and, if `dense_too`, for dense steps.
 RunPlan plan_study(const Study& study, Device device, bool dense_too = false);
 
-/// Mean over the method's own steps of a figure of each kind of step.
+/// The mean over the method's steps of a figure that each kind of step has.
 template <typename Figure>
 double over_period(const Method& method, const Figure& figure) {
     double mean = 0;

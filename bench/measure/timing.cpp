@@ -9,7 +9,7 @@ namespace dropforge {
 
 namespace {
 
-/// Of one of `runs` runs, all waited for at once.
+/// Seconds of one of `runs` runs, with one wait for all.
 double seconds_of(kernels::Context& context, const std::function<void()>& run, int64_t runs) {
     using Clock = std::chrono::steady_clock;
     const auto start = Clock::now();
@@ -18,7 +18,7 @@ double seconds_of(kernels::Context& context, const std::function<void()>& run, i
     return std::chrono::duration<double>(Clock::now() - start).count() / static_cast<double>(runs);
 }
 
-/// Over at least 5 samples and the given time.
+/// Times at least 5 samples, for at least the given time.
 Seconds sample(kernels::Context& context, const std::function<void()>& run, int64_t runs, double enough) {
     constexpr size_t kFewest = 5;
     std::vector<double> samples;

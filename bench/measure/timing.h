@@ -1,4 +1,4 @@
-// How long calls of kernels take: one by one on the host, many between two waits on a device.
+// Timing of kernels' calls: one by one on the host, many between two waits on a device.
 #pragma once
 
 #include <functional>
@@ -8,14 +8,14 @@
 
 namespace dropforge {
 
-/// Of one call.
+/// Seconds of one call.
 struct Seconds {
     double median, least;
 };
 
-/// Times calls of one shape, in turn; each is called once before. On the host over at least 5 calls and 0.2 seconds.
-/// Where calls are only queued they are recorded, as in training, so that no launch waits for the host; a sample is as
-/// many replays as last 2 ms, and one wait.
+/// Times calls of one shape, alternating between them, after one warm-up call of each: on the host over at least 5
+/// calls and 0.2 seconds. Where calls are queued they are recorded, as in training, so that no launch waits for the
+/// host; a sample is a number of replays that takes 2 ms, and one wait.
 Seconds time_calls(kernels::Context& context, const std::vector<std::function<void()>>& calls);
 
 }  // namespace dropforge

@@ -1,4 +1,4 @@
-// The files of bench/predict/devices, as the build has put them into the program.
+// The files of bench/predict/devices, which the build embeds into the program.
 #pragma once
 
 #include <span>

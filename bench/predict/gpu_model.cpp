@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "bench/predict/device_files.h"
-#include "kernels/cuda/gemm/gemm_parts.h"
+#include "kernels/cuda/gemm/gemm_split_k.h"
 #include "kernels/cuda/runtime/workspace.h"
 
 namespace dropforge {
@@ -20,7 +20,7 @@ namespace {
 
 constexpr double kMicro = 1e-6, kGiga = 1e9, kTera = 1e12;
 
-/// The numbers of one table; each is positive.
+/// Reads the numbers of a table of the file, which are positive.
 class Numbers {
   public:
     Numbers(const toml::table& table, std::string prefix, const std::string& where)
@@ -73,7 +73,7 @@ GpuModel parse(std::string_view text, const std::string& where) {
     const auto name = root["name"].value<std::string>();
     require(name.has_value(), "{}: name must be a text", where);
     return {.name = *name,
-            .multiprocessors = top("multiprocessors"),
+            .sm_count = top("multiprocessors"),
             .bf16_flops = top("bf16_tflops", kTera),
             .tf32_flops = top("tf32_tflops", kTera),
             .f32_flops = top("f32_tflops", kTera),
@@ -120,64 +120,66 @@ GpuPrediction::GpuPrediction(const GpuModel& gpu, DType dtype, bool tf32)
             : tf32           ? gpu.tf32_flops
                              : gpu.f32_flops) {}
 
-/// What fits well into the L2 was written there by the op before.
+/// Seconds of memory traffic. Operands of up to half of the L2 are still in it from the op before.
 double GpuPrediction::memory_seconds(double bytes) const {
     const double in_l2 = std::min(bytes, gpu_.l2_bytes / 2), bandwidth = gpu_.memory_bandwidth * gpu_.memory_efficiency;
     return (bytes - in_l2) / bandwidth + in_l2 / (bandwidth * gpu_.l2_speedup);
 }
 
-/// The best of all tiles, and of cutting k into parts where there are few: every multiprocessor has one tile at a time,
-/// the last round may be nearly empty. Parts are added up in f32 by a kernel of its own. Each matrix `beside` the
-/// result costs a tile as much as the result: half of what its start and end do. Sums of an operand are taken to cost
-/// nothing: the step that the A100's file is fitted to has them there too.
-double GpuPrediction::gemm_seconds(const Work& w, int64_t beside) const {
+/// Seconds of a GEMM with the best tile and split-K factor. Every SM has one tile at a time, and the last wave may be
+/// nearly empty. Partial sums of split-K are added in f32 by a separate kernel. Each matrix of the epilogue costs a
+/// tile as much as the result: half of its prologue and epilogue. A bias gradient is free, as the step to which the
+/// A100's file is fitted has them too.
+double GpuPrediction::gemm_seconds(const Work& w, int64_t epilogue_matrices) const {
     using namespace kernels::on_cuda;
     const double result = 4 * static_cast<double>(w.m * w.n);  // f32
-    const double most = std::min(static_cast<double>(most_parts(w.m, w.n, w.k)), kWorkspaceBytes / result);
+    const double most = std::min(static_cast<double>(max_split_k(w.m, w.n, w.k)), kWorkspaceBytes / result);
     double best = std::numeric_limits<double>::infinity();
     for (const GemmTile& tile : gpu_.gemm_tiles) {
         const double tiles = tiles_across(w.m, tile.rows) * tiles_across(w.n, tile.columns);
-        const double rate = peak_ / gpu_.multiprocessors * gpu_.gemm_efficiency * tile.rate;
-        for (double parts = 1; parts == 1 || parts <= most; ++parts) {
-            const double rounds = std::ceil(tiles * parts / gpu_.multiprocessors);
-            const double ends = gpu_.gemm_k_overhead * (1 + 0.5 * static_cast<double>(beside));
-            const double depth = static_cast<double>(w.k) / parts + ends;
+        const double rate = peak_ / gpu_.sm_count * gpu_.gemm_efficiency * tile.rate;
+        for (double split_k = 1; split_k == 1 || split_k <= most; ++split_k) {
+            const double rounds = std::ceil(tiles * split_k / gpu_.sm_count);
+            const double ends = gpu_.gemm_k_overhead * (1 + 0.5 * static_cast<double>(epilogue_matrices));
+            const double depth = static_cast<double>(w.k) / split_k + ends;
             double seconds = rounds * 2 * tile.rows * tile.columns * depth / rate;
-            if (parts > 1) seconds += memory_seconds((parts + 1) * result) + gpu_.kernel_seconds;
+            if (split_k > 1) seconds += memory_seconds((split_k + 1) * result) + gpu_.kernel_seconds;
             best = std::min(best, seconds);
         }
     }
     return best;
 }
 
-/// Products, then the scores one by one. The backward pass makes the scores and their gradients again for the queries'
-/// gradients where the keys are too many for one block: five products, or seven by two kernels.
+/// Seconds of attention: matrix multiplications, and instructions for each score. The backward pass has five
+/// multiplications, or seven where the keys are too many for one block, as scores and their gradients are recomputed
+/// for the queries' gradients.
 double GpuPrediction::attention_seconds(const Work& w) const {
     constexpr int64_t kKeysOfBlock = 128;  // kernels/cuda/attention/attention_backward.cu, heads of up to 64
     const double scores = static_cast<double>(w.count * w.m * w.n), head = static_cast<double>(w.k);
-    const bool backward = w.kind == Work::Kind::attention_backward, again = backward && w.n > kKeysOfBlock;
-    const double products = !backward ? 2 : again ? 7 : 5;
-    const double steps = !backward ? gpu_.forward_steps : gpu_.backward_steps * (again ? 1.5 : 1);
+    const bool backward = w.kind == Work::Kind::attention_backward, recomputed = backward && w.n > kKeysOfBlock;
+    const double multiplications = !backward ? 2 : recomputed ? 7 : 5;
+    const double steps = !backward ? gpu_.forward_steps : gpu_.backward_steps * (recomputed ? 1.5 : 1);
     const double instructions = gpu_.f32_flops / 2;  // a multiply-add counts two
-    return products * 2 * scores * head / (peak_ * gpu_.attention_efficiency) + scores * steps / instructions +
-           (again ? gpu_.kernel_seconds : 0);
+    return multiplications * 2 * scores * head / (peak_ * gpu_.attention_efficiency) + scores * steps / instructions +
+           (recomputed ? gpu_.kernel_seconds : 0);
 }
 
-/// Libraries have GELU beside a product for 16-bit storage.
-bool GpuPrediction::gelu_apart(const Work& w) const {
-    return w.read_beside + w.written_beside > 0 && element_bytes_ > 2;
+/// Whether GELU is a kernel after the GEMM, as for f32, for which libraries have no such epilogue.
+bool GpuPrediction::gelu_is_unfused(const Work& w) const {
+    return w.extra_read + w.extra_written > 0 && element_bytes_ > 2;
 }
 
-/// With what is beside it. GELU apart reads the product, and an input if there is one, and writes a matrix.
-double GpuPrediction::product_seconds(const Work& w) const {
-    if (!gelu_apart(w)) return gemm_seconds(w, w.read_beside + w.written_beside);
-    const double matrices = 2 + static_cast<double>(w.read_beside);
+/// Seconds of a GEMM with its epilogue. Unfused, GELU reads the GEMM's result, and the input if there is one, and
+/// writes a matrix.
+double GpuPrediction::gemm_op_seconds(const Work& w) const {
+    if (!gelu_is_unfused(w)) return gemm_seconds(w, w.extra_read + w.extra_written);
+    const double matrices = 2 + static_cast<double>(w.extra_read);
     return gemm_seconds(w, 0) + memory_seconds(element_bytes_ * matrices * static_cast<double>(w.m * w.n));
 }
 
-/// One that has scratch (a sum over rows, a norm) has a second stage.
+/// Number of kernels of an op. Ops with scratch (a sum over rows, a norm) have two stages.
 double GpuPrediction::kernels_of(const Op& op, const Program& program) const {
-    if (gelu_apart(op.work)) return 2;
+    if (gelu_is_unfused(op.work)) return 2;
     const bool staged = op.work.kind == Work::Kind::elementwise || op.work.kind == Work::Kind::gemm;
     return staged && has_scratch(op, program) ? 2 : 1;
 }
@@ -185,7 +187,7 @@ double GpuPrediction::kernels_of(const Op& op, const Program& program) const {
 PredictedTime GpuPrediction::of(const Op& op, const Program& program) const {
     double arithmetic = 0;
     if (op.work.kind == Work::Kind::gemm) {
-        arithmetic = product_seconds(op.work);
+        arithmetic = gemm_op_seconds(op.work);
     } else if (op.work.kind != Work::Kind::elementwise) {
         arithmetic = attention_seconds(op.work);
     }

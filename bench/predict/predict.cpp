@@ -1,4 +1,4 @@
-// bench predict: training steps on a GPU that need not be there, from the steps' Programs and a file about the GPU.
+// bench predict: the time of training steps on a GPU, without the GPU, from the steps' Programs and a file about it.
 #include <fmt/format.h>
 #include <omp.h>
 
@@ -38,7 +38,7 @@ Device device_of(const GpuModel& gpu) {
             .tf32 = &kernels::cpu()};  // has it; which kernels these are does not matter: none is run
 }
 
-/// Steps of each kind that the method has, their ops predicted one by one.
+/// Predicts the steps of each kind of the method, op by op.
 class StepPrediction {
   public:
     explicit StepPrediction(const Options& o)
@@ -80,13 +80,13 @@ class StepPrediction {
     }
 
   private:
-    /// Seconds of a step; its ops count as `share` of one.
+    /// Seconds of a step, whose ops are added to the table with the weight `share`.
     double add_step(StepKind kind, double share) {
         const StepPrograms::Passes& passes = plan_.programs->of(kind);
         const int64_t micro_batches = plan_.config.train.batch / plan_.config.train.micro_batch;
-        const auto further = static_cast<double>(micro_batches - 1);
+        const auto accumulating = static_cast<double>(micro_batches - 1);
         double seconds = add_program(passes.first, 1, share) + add_program(plan_.programs->update, 1, share);
-        if (passes.further) seconds += add_program(*passes.further, further, share);
+        if (passes.further) seconds += add_program(*passes.further, accumulating, share);
         return seconds;
     }
 
@@ -112,7 +112,7 @@ class StepPrediction {
 
 double number(const Json& r, const char* key) { return r.value(key, 0.0); }
 
-/// "fc1.backward 3.1 ms (1.6 times)", …: the ops that lie farthest above what the peaks allow.
+/// The ops that exceed their time at the peaks by the most: "fc1.backward 3.1 ms (1.6 times)", …
 std::string above_floor(const Json& by_op) {
     constexpr size_t kNamed = 4;
     std::vector<Json> ops(by_op.begin(), by_op.end());
@@ -153,11 +153,11 @@ void run(const Options& o) {
 }  // namespace
 
 void add_predict(CLI::App& app) {
-    auto* command = app.add_subcommand(
-        "predict",
-        "Predict training steps on a GPU that need not be there; nothing is run\n\n"
-        "Counts the work of each op and divides it by what the GPU's file says that it reaches: measured where a GPU\n"
-        "has run Dropforge, assumed where none has.");
+    auto* command = app.add_subcommand("predict",
+                                       "Predict the time of training steps on a GPU, without the GPU\n\n"
+                                       "Divides the work of each op by the rates in the GPU's file, which are measured "
+                                       "for GPUs that have run Dropforge\n"
+                                       "and assumed for others.");
     auto o = std::make_shared<Options>();
     command
         ->add_option(
@@ -166,7 +166,7 @@ void add_predict(CLI::App& app) {
         ->capture_default_str()
         ->type_name("GPU");
     add_study_options(*command, o->study);
-    command->add_flag("--by-op", o->by_op, "Print the time of each op beside what the device's peaks allow");
+    command->add_flag("--by-op", o->by_op, "Print the time of each op, and its time at the device's peaks");
     command->add_flag("--json", o->json, "Print one JSON object on stdout");
     command->footer(
         fmt::format("Examples: {0} predict --device h100 --model bert-base --batch 256 --by-op\n"

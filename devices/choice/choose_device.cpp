@@ -16,7 +16,7 @@ namespace {
 #ifdef DROPFORGE_CUDA_BACKEND
 constexpr const char* kBackends = "cpu; cuda by " DROPFORGE_CUDA_BACKEND;
 
-/// The first GPU, or none and why not.
+/// The first GPU, or nothing with the reason in `why_not`.
 std::optional<Device> cuda_device(std::string& why_not) {
     const auto gpu = kernels::on_cuda::find_cuda_device(why_not);
     if (!gpu) return std::nullopt;
@@ -25,9 +25,9 @@ std::optional<Device> cuda_device(std::string& why_not) {
         .kernels = &kernels::cuda(),
         .kind = "cuda",
         .model = gpu->name,
-        .text = fmt::format("{}, compute capability {}.{}, {} multiprocessors, {:.1f} of {:.1f} GB free; "
+        .text = fmt::format("{}, compute capability {}.{}, {} SMs, {:.1f} of {:.1f} GB free; "
                             "CUDA {}, driver for {}",
-                            gpu->name, gpu->compute_capability / 10, gpu->compute_capability % 10, gpu->multiprocessors,
+                            gpu->name, gpu->compute_capability / 10, gpu->compute_capability % 10, gpu->sm_count,
                             static_cast<double>(gpu->free_memory) / 1e9, static_cast<double>(gpu->memory) / 1e9,
                             version(gpu->runtime), version(gpu->driver)),
         .bf16 = gpu->compute_capability >= 80,
@@ -50,11 +50,11 @@ std::optional<Device> cuda_device(std::string& why_not) {
 
 std::string backends() { return kBackends; }
 
-Device choose_device(const std::string& wanted) {
-    if (wanted == "cpu") return cpu_device();
+Device choose_device(const std::string& requested) {
+    if (requested == "cpu") return cpu_device();
     std::string why_not;
     std::optional<Device> gpu = cuda_device(why_not);
-    require(gpu || wanted != "cuda", "--device cuda: {}", why_not);
+    require(gpu || requested != "cuda", "--device cuda: {}", why_not);
     if (gpu) return *gpu;
     Device cpu = cpu_device();
     cpu.text += fmt::format(" (no GPU: {})", why_not);
@@ -62,7 +62,7 @@ Device choose_device(const std::string& wanted) {
 }
 
 void add_device(CLI::App& command, std::string& name) {
-    command.add_option("--device", name, "Device to compute on; auto takes a GPU if there is one")
+    command.add_option("--device", name, "Device to compute on; auto: a GPU if there is one")
         ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
         ->capture_default_str();
 }

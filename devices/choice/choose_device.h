@@ -1,4 +1,4 @@
-// Where a program computes, from its --device option.
+// The choice of a device by the option --device.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -8,16 +8,16 @@
 
 namespace dropforge {
 
-/// What choose_device() can choose of: "cpu", or "cpu; cuda by nvcc 13.0.88 for 80 90".
+/// The backends of this build as text: "cpu", or "cpu; cuda by nvcc 13.0.88 for 80 90".
 std::string backends();
 
-/// "cpu"; "cuda": Error with the reason if there is none that this build can use; "auto": a GPU if there is one, else
-/// the CPU, and the text says why.
-Device choose_device(const std::string& wanted);
+/// The device that `requested` names. "cpu": the CPU. "cuda": the GPU; Error with the reason if this build can use
+/// none. "auto": a GPU if there is one, else the CPU, with the reason in the device's text.
+Device choose_device(const std::string& requested);
 
-/// Adds --device, whose value is for choose_device().
+/// Adds --device, for choose_device().
 void add_device(CLI::App& command, std::string& name);
-/// Adds --tf32, whose value says whether with_tf32() is wanted.
+/// Adds --tf32, for with_tf32().
 void add_tf32(CLI::App& command, bool& tf32);
 
 }  // namespace dropforge

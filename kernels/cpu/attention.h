@@ -1,4 +1,4 @@
-// What attention's forward and backward share: where a head lies, and how a thread cuts up its scratch.
+// Shared by attention's forward and backward: the offsets of a head, and the division of a thread's scratch.
 #pragma once
 
 #include <type_traits>
@@ -10,12 +10,13 @@
 
 namespace dropforge::kernels::on_cpu {
 
-/// What rows of probabilities, or of their gradients, are kept as between two products: T where words of it are
+/// The type of rows of probabilities, or of their gradients, between two multiplications: T where words of T are
 /// multiplied in place, else f32.
 template <typename T>
 using Operand = std::conditional_t<kInPlace<T>, T, float>;
 
-/// Where one head of one sequence lies; a is an AttentionForward or AttentionBackward, task = sequence * heads + head.
+/// The offsets of one head of one sequence. a is an AttentionForward or AttentionBackward, task = sequence * heads +
+/// head.
 struct Head {
     template <typename Attention>
     Head(const Attention& a, int64_t task)
@@ -26,8 +27,8 @@ struct Head {
           keys(a.lengths ? a.lengths[task / a.heads] : a.rows_kv) {}
 
     int64_t q, kv, out;  // element offsets of its first row
-    int64_t row;         // of lse and of dropout: that of query 0
-    int64_t keys;        // how many are seen; what lies beyond is never read
+    int64_t row;         // query 0's row of lse and of dropout
+    int64_t keys;        // number of keys attended to; later ones are never read
 };
 
 /// Hands out pieces of a thread's scratch, 64-byte aligned.
@@ -49,7 +50,7 @@ class Scratch {
 /// 64-bit words of dropout bits in a row of `keys` columns.
 constexpr int64_t mask_words(int64_t keys) { return (keys + 63) / 64; }
 
-/// Bits of kLanes columns from `column` (a multiple of kLanes) on; what lies above them is of no meaning.
+/// Bits of kLanes columns from `column` (a multiple of kLanes) on; higher bits are unspecified.
 inline uint64_t mask_of(const uint64_t* bits, int64_t column) { return bits[column / 64] >> (column % 64); }
 
 }  // namespace dropforge::kernels::on_cpu

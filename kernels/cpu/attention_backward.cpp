@@ -1,5 +1,5 @@
-// Attention backward (Dao et al. 2022, "FlashAttention", appendix B.2): a task is a head of a sequence; blocks of its
-// queries, in order, give their dq and add to dk and dv. Probabilities are made again from the saved log-sum-exp.
+// Attention backward (Dao et al. 2022, "FlashAttention", appendix B.2). A task is a head of a sequence; blocks of its
+// queries, in order, compute their dq and add to dk and dv. Probabilities are recomputed from the saved log-sum-exp.
 #include <omp.h>
 
 #include <algorithm>
@@ -17,7 +17,7 @@ namespace {
 
 constexpr int64_t kTileColumns = kLanes * kTileVectors;
 
-/// Probabilities after dropout or score gradients of a block of queries, as the products need them.
+/// Probabilities after dropout, or score gradients, of a block of queries, in the layouts of the multiplications.
 template <typename T>
 struct BlockMatrix {
     float* by_query;   // words along queries [words of queries][keys]: a is its transpose
@@ -70,7 +70,7 @@ class BackwardThread {
             if (dropout_on_) dropout_.fill(head.row + first + i, head.keys, bits_ + i * mask_words(a_.rows_kv));
             lse_[i] = a_.lse[head.row + first + i];
         }
-        for (int64_t i = rows; i < round_up(rows, kTileRows); ++i)  // rows that fill up the last tile: probability 0
+        for (int64_t i = rows; i < round_up(rows, kTileRows); ++i)  // rows beyond the last query: probability 0
             lse_[i] = std::numeric_limits<float>::infinity();
 
         const TilesOfA douts = tiles_of_matrix(dout, a_.stride_out, false, rows, a_.head_size, dout_tiles_);
@@ -94,15 +94,16 @@ class BackwardThread {
             {.to = static_cast<T*>(a_.dq) + head.q + first * a_.stride_q, .to_type = a_.dtype, .ld_to = a_.stride_q});
     }
 
-    /// delta = dout · out of each row, summed as dp = dout · vᵀ is: where a query sees one key, they cancel to the bit.
+    /// delta = dout · out of each row, summed as dp = dout · vᵀ is, so that they cancel exactly where a query has one
+    /// key.
     void set_deltas(const T* out, int64_t rows, const TilesOfA& douts) {
-        alignas(64) float products[kTileRows * kTileColumns];
+        alignas(64) float tile[kTileRows * kTileColumns];
         const int64_t words = words_of<T>(a_.head_size);
         float* panel = queries_;  // packed later
         for (int64_t i = 0; i < rows; i += kTileRows) {
             pack_panel_transposed(out + i * a_.stride_out, a_.stride_out, a_.head_size, rows - i, kLanes, panel);
-            product(douts, i, 1, words, panel, products);
-            for (int64_t r = 0; r < kTileRows; ++r) delta_[i + r] = products[r * kTileColumns + r];
+            multiply_into(douts, i, 1, words, panel, tile);
+            for (int64_t r = 0; r < kTileRows; ++r) delta_[i + r] = tile[r * kTileColumns + r];
         }
     }
 
@@ -122,7 +123,7 @@ class BackwardThread {
                      .ld_previous = depth});
     }
 
-    /// Scores and dp = dout · vᵀ tile by tile, turned into probabilities and score gradients while they lie in L1.
+    /// Computes scores and dp = dout · vᵀ tile by tile, and from them, in L1, probabilities and score gradients.
     void score_gradients(const Head& head, int64_t rows, const TilesOfA& q, const TilesOfA& dout) {
         alignas(64) float scores[kTileRows * kTileColumns], dp[kTileRows * kTileColumns];
         const Panels panels(head.keys);
@@ -130,8 +131,8 @@ class BackwardThread {
         for (int64_t p = 0; p < panels.count; ++p) {
             const int64_t column = panels.begin(p), width = panels.end(p) - column, vectors = width / kLanes;
             for (int64_t i = 0; i < rows; i += kTileRows) {
-                product(q, i, vectors, words, keys_by_column_ + column * words, scores);
-                product(dout, i, vectors, words, values_by_column_ + column * words, dp);
+                multiply_into(q, i, vectors, words, keys_by_column_ + column * words, scores);
+                multiply_into(dout, i, vectors, words, values_by_column_ + column * words, dp);
                 for (int64_t r = 0; r < kTileRows; r += kPerWord<T>)
                     for (int64_t j = 0; j < width; j += kLanes)
                         gradient(head, i + r, column + j, scores + r * kTileColumns + j, dp + r * kTileColumns + j);
@@ -139,7 +140,8 @@ class BackwardThread {
         }
     }
 
-    static void product(const TilesOfA& a, int64_t row, int64_t vectors, int64_t words, const float* b, float* to) {
+    static void multiply_into(const TilesOfA& a, int64_t row, int64_t vectors, int64_t words, const float* b,
+                              float* to) {
         const int64_t tile = row / kTileRows;
         const bool direct = tile < a.direct;
         const void* from = direct ? static_cast<const void*>(a.first + tile * a.step)

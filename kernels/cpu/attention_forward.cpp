@@ -1,5 +1,5 @@
-// Attention forward. A task is a head of a sequence (or a part of its queries): its keys and values are packed once,
-// then blocks of queries go through scores, exact softmax and values while all of it lies in L2.
+// Attention forward. A task is a head of a sequence, or some of its queries: keys and values are packed once, then
+// blocks of queries go through scores, exact softmax and values, all of it in L2.
 #include <omp.h>
 
 #include <algorithm>
@@ -46,7 +46,7 @@ class ForwardThread {
                     {by_key, 0, by_key.count}, width_, words_of<T>(a_.head_size),
                     {.to = scores_, .to_type = DType::f32, .ld_to = width_});
         for (int64_t i = 0; i < rows; ++i) softmax(head, first + i, i);
-        // Sums of the values of a whole tile of rows; rows that do not exist hold what an earlier block left, and are
+        // Sums of the values of all rows of the tile; rows beyond the queries hold an earlier block's numbers and are
         // not stored.
         const auto stride = width_ * static_cast<int64_t>(sizeof(Operand<T>));
         const TilesOfA p{TileA::rows,
@@ -62,7 +62,7 @@ class ForwardThread {
                      .row_scale = factors_});
     }
 
-    /// Row i of the block: probabilities up to a factor, which the values are multiplied by afterwards; lse.
+    /// Row i of the block: probabilities up to a factor, by which its output is multiplied afterwards, and lse.
     void softmax(const Head& head, int64_t query, int64_t i) {
         const float* s = scores_ + i * width_;
         Operand<T>* p = probabilities_ + i * width_;
@@ -99,8 +99,7 @@ class ForwardThread {
 template <typename T>
 void forward(const AttentionForward& a) {
     const int threads = omp_get_max_threads();
-    // Few heads: their queries are shared out too. Rows do not depend on each other, so this does not change a bit of
-    // them.
+    // With few heads, threads share the queries too. Rows do not depend on each other, so this does not change a bit.
     const int64_t heads = a.batch * a.heads, blocks = ceil_div(a.rows_q, kForwardQueries);
     const int64_t parts = std::clamp<int64_t>(ceil_div(4 * threads, heads), 1, blocks);
     const int64_t rows = ceil_div(blocks, parts) * kForwardQueries;

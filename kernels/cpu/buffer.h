@@ -1,4 +1,4 @@
-// Memory that a context keeps between calls: grows at the first call of a larger shape, then stays.
+// Memory that a context keeps between calls; it grows at the first call of a larger shape.
 #pragma once
 
 #include <sys/mman.h>
@@ -11,11 +11,11 @@
 
 namespace dropforge::kernels::on_cpu {
 
-/// Uninitialised memory, 64-byte aligned; large buffers lie on huge pages where the system gives them (packed panels
-/// are read with long strides, and 4 KiB pages would cost a TLB miss per row).
+/// Uninitialised memory, aligned to 64 bytes. Large buffers are on huge pages where the system has them: packed panels
+/// are read with long strides, and 4 KiB pages would cost a TLB miss for each row.
 class Buffer {
   public:
-    /// At least `bytes` of memory; what it held before is lost if it has to grow.
+    /// At least `bytes` of memory; the contents are lost if it has to grow.
     void* reserve(size_t bytes) {
         if (bytes > size_) {
             constexpr size_t kHugePage = size_t{2} << 20;
@@ -25,7 +25,7 @@ class Buffer {
             size_ = 0;
             memory_.reset(std::aligned_alloc(alignment, size));
             if (!memory_) throw std::bad_alloc();
-            if (alignment == kHugePage) madvise(memory_.get(), size, MADV_HUGEPAGE);  // a wish: failure changes nothing
+            if (alignment == kHugePage) madvise(memory_.get(), size, MADV_HUGEPAGE);  // only advice
             size_ = size;
         }
         return memory_.get();

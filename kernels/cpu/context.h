@@ -1,4 +1,4 @@
-// What the CPU kernels keep between calls.
+// The state of the CPU kernels between calls.
 #pragma once
 
 #include "kernels/cpu/buffer.h"

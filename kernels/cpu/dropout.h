@@ -1,5 +1,5 @@
-// Dropout's bits, 64 columns at a time: vectorised Philox4x32-10 with the counters of kernels.h's Dropout, bit for bit
-// base/philox.h.
+// Dropout's bits for 64 columns at a time: vectorised Philox4x32-10 with the counters of kernels.h's Dropout; the bits
+// are those of base/philox.h.
 #pragma once
 
 #include "base/philox.h"
@@ -9,16 +9,21 @@
 
 namespace dropforge::kernels::on_cpu {
 
-/// The masks of one dropout in one call. Build it once per thread: the key schedule is worked out ahead.
+/// The masks of one dropout in one call. Construct it once in each thread: the constructor computes the key schedule.
 class DropoutMask {
   public:
     /// Rows of the call start at row state[3] * rows_per_sequence of the step's global batch.
     DropoutMask(const Dropout& dropout, int64_t rows_per_sequence)
         : threshold_(dropout.threshold()), site_(dropout.site), scale_(dropout.scale()) {
         if (!dropout.active()) return;
-        key_[0] = dropout.state[0], key_[1] = dropout.state[1], step_ = dropout.state[2];
+        key_[0] = dropout.state[0];
+        key_[1] = dropout.state[1];
+        step_ = dropout.state[2];
         first_row_ = static_cast<uint32_t>(dropout.state[3] * static_cast<uint64_t>(rows_per_sequence));
-        for (uint32_t i = 0; i < kRounds; ++i) keys_[i][0] = key_[0] + i * kWeyl0, keys_[i][1] = key_[1] + i * kWeyl1;
+        for (uint32_t i = 0; i < kRounds; ++i) {
+            keys_[i][0] = key_[0] + i * kWeyl0;
+            keys_[i][1] = key_[1] + i * kWeyl1;
+        }
     }
 
     /// Bit i is set if column 64 * block + i of row `row` of the call is kept.
@@ -46,7 +51,7 @@ class DropoutMask {
     uint64_t keys_[kRounds][2] = {};
 };
 
-/// x * scale in the lanes whose bit of `bits` is set, from bit 0 on, else 0.
+/// x * scale in the lanes whose bit of `bits` is set, bit 0 being lane 0's; 0 in the others.
 inline f32v keep(f32v x, uint64_t bits, float scale) {
 #if DROPFORGE_AVX512
     return std::bit_cast<f32v>(
@@ -74,7 +79,7 @@ class DropoutRow {
     int64_t row_;
     uint64_t bits_ = 0;
 };
-/// Stands for DropoutRow where nothing is dropped.
+/// Takes the place of DropoutRow where dropout is off.
 struct NoDropoutRow {
     NoDropoutRow(const DropoutMask&, int64_t) {}
     f32v operator()(f32v x, int64_t) const { return x; }
@@ -106,7 +111,7 @@ inline u64v multiply_low(u64v a, uint64_t b) {
 }
 
 inline DropoutMask::Draws DropoutMask::draw(int64_t row, int64_t philox_block) const {
-    // A word lives in the low half of its lane; what gathers in the high half is never read.
+    // A word is in the low half of its lane; the high half is never read.
     u64v c0{}, c1 = u64v{} + static_cast<uint64_t>(first_row_ + static_cast<uint32_t>(row)),
                c2 = u64v{} + uint64_t{site_}, c3 = u64v{} + uint64_t{step_};
     for (int i = 0; i < kLanes / 2; ++i) c0[i] = static_cast<uint64_t>(i);
@@ -116,7 +121,8 @@ inline DropoutMask::Draws DropoutMask::draw(int64_t row, int64_t philox_block) c
         const u64v a = multiply_low(c0, 0xD2511F53), b = multiply_low(c2, 0xCD9E8D57);
         c0 = (b >> 32) ^ c1 ^ keys_[round][0];
         c2 = (a >> 32) ^ c3 ^ keys_[round][1];
-        c1 = b, c3 = a;
+        c1 = b;
+        c3 = a;
     }
     return {(c0 & 0xffffffffu) | (c1 << 32), (c2 & 0xffffffffu) | (c3 << 32)};
 }
@@ -135,8 +141,7 @@ inline uint64_t DropoutMask::bits(int64_t row, int64_t block) const {
     for (int half = 0; half < 2; ++half) {
         const Draws draws = draw(row, block * 8 + half * 4);
         const auto a = std::bit_cast<__m256i>(draws.first), b = std::bit_cast<__m256i>(draws.second);
-        const __m256i even = _mm256_unpacklo_epi64(a, b),
-                      odd = _mm256_unpackhi_epi64(a, b);  // whole blocks 0 and 2, 1 and 3
+        const __m256i even = _mm256_unpacklo_epi64(a, b), odd = _mm256_unpackhi_epi64(a, b);  // blocks 0 and 2, 1 and 3
         const __m256i kept =
             _mm256_packs_epi16(_mm256_cmpeq_epi16(_mm256_max_epu16(even, threshold), even),
                                _mm256_cmpeq_epi16(_mm256_max_epu16(odd, threshold), odd));  // bytes in column order

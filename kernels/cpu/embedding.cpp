@@ -1,6 +1,6 @@
-// Embeddings: the sum of three table rows goes straight into LayerNorm. Backward stores the gradients at the sums, then
-// adds them to the rows of the tables; there a thread owns a range of columns, so the order of additions to an element
-// is that of the rows.
+// Embeddings: the sum of three table rows and its LayerNorm in one pass. Backward stores the gradients at the sums,
+// then adds them to the rows of the tables, each thread a range of columns, so that an element's terms are added in the
+// order of the rows.
 #include "kernels/cpu/dropout.h"
 #include "kernels/cpu/functions.h"
 #include "kernels/cpu/layernorm.h"
@@ -9,8 +9,7 @@ namespace dropforge::kernels::on_cpu {
 
 namespace {
 
-/// word[id] + position[row % sequence] + type[type id], gathered anew each time it is read: the rows are in the cache
-/// by then.
+/// word[id] + position[row % sequence] + type[type id], gathered at every read: after the first the rows are cached.
 class SumOfTables {
   public:
     template <typename Embedding>  // EmbeddingForward or EmbeddingBackward
@@ -88,9 +87,9 @@ class TableColumns {
 
   private:
     static constexpr int64_t kRun =
-        64;  // a type has few rows that get many terms: rows are summed in runs first, which keeps rounding low
+        64;  // the few rows of the type table get many terms: sums of runs keep the rounding error low
 
-    static constexpr int64_t kAhead = 24;  // rows: those of the word table lie all over memory
+    static constexpr int64_t kAhead = 24;  // rows to prefetch: those of the word table are all over memory
 
     void prefetch(const float* row) const {
         for (int64_t j = 0; j < size_; j += kLine) __builtin_prefetch(row + j, 1);
@@ -119,9 +118,9 @@ class TableColumns {
 
 void add_to_tables(const EmbeddingBackward& e, const float* dsum) {
     const int64_t lines = (e.columns + kLine - 1) / kLine;
-    const int64_t wanted = std::max<int64_t>(
+    const int64_t slices_for_threads = std::max<int64_t>(
         omp_get_max_threads(), (e.columns + TableColumns::kMaxSize / 2 - 1) / (TableColumns::kMaxSize / 2));
-    const int64_t slices = std::min(lines, wanted);
+    const int64_t slices = std::min(lines, slices_for_threads);
     parallel_for(slices, e.rows * e.columns, [&](int64_t i) {
         const int64_t begin = block_begin(lines, i, slices) * kLine;
         const int64_t end = std::min(e.columns, block_begin(lines, i + 1, slices) * kLine);

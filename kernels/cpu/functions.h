@@ -1,4 +1,4 @@
-// The functions of the CPU backend's table; kernels/kernels.h says what each does.
+// The functions of the CPU backend's table; kernels/kernels.h says what each computes.
 #pragma once
 
 #include "kernels/kernels.h"

@@ -1,6 +1,6 @@
-// GEMM (BLIS: Van Zee & van de Geijn 2015): b packed into panels of up to kTileVectors vectors of columns that all
-// threads share, a read in place or packed per block, tiles of c in registers. Threads share out tiles of c, never k:
-// an element's sum is the same for any number of threads.
+// GEMM (BLIS: Van Zee & van de Geijn 2015): b is packed into panels of up to kTileVectors vectors of columns, which all
+// threads share; a is read in place or packed by block; tiles of c are in registers. Threads divide the tiles of c,
+// never k, so that an element's sum is the same for any number of threads.
 #include <omp.h>
 
 #include <algorithm>
@@ -15,12 +15,12 @@ namespace dropforge::kernels::on_cpu {
 
 namespace {
 
-/// Of k in one pass: a panel of b (192 KiB with AVX-512) is streamed from L2, and c is added to seldom.
+/// Words of k in one pass: a panel of b (192 KiB with AVX-512) is streamed from L2, and few passes add to c.
 constexpr int64_t kMaxWords = 1024;
-constexpr int64_t kMaxWordsOneStore = 1536;         // where c is bf16: one pass spares the f32 partial sums
+constexpr int64_t kMaxWordsOneStore = 1536;         // if c is bf16: one pass needs no partial sums in f32
 constexpr int64_t kBlockRows = 128;                 // rows of a in L2 (512 KiB)
-constexpr int64_t kPackedRows = 64;                 // of b at a time (even), where they lie along k
-constexpr int64_t kPackedBytes = int64_t{4} << 20;  // of b at a time: stays in L3
+constexpr int64_t kPackedRows = 64;                 // rows of b at a time (even), where they are contiguous in k
+constexpr int64_t kPackedBytes = int64_t{4} << 20;  // bytes of b at a time, which fit L3
 
 template <typename T>
 class BlockedGemm {
@@ -28,14 +28,14 @@ class BlockedGemm {
     BlockedGemm(const Gemm& g, CpuContext& context) : g_(g), panels_(g.n), threads_(omp_get_max_threads()) {
         const bool one_store = g.out == DType::bf16 && words_of<T>(g.k) <= kMaxWordsOneStore;
         passes_ = ceil_div(words_of<T>(g.k), one_store ? kMaxWordsOneStore : kMaxWords);
-        // Even in k, so that every pass but the last consists of whole words.
+        // Even in k, so that no pass but the last ends with half a word.
         depth_ = ceil_div(ceil_div(g.k, passes_), 2) * 2;
         passes_ = ceil_div(g.k, depth_);
         words_ = words_of<T>(depth_);
 
         chunk_ = std::clamp<int64_t>(kPackedBytes / (words_ * 4 * kLanes * kTileVectors), 1, panels_.count);
         chunk_ = ceil_div(panels_.count, ceil_div(panels_.count, chunk_));
-        // At least four tasks a thread, or the last one is waited for.
+        // At least four tasks a thread, so that threads end at about the same time.
         rows_ = std::clamp<int64_t>(ceil_div(ceil_div(g.m, 4 * threads_), kTileRows) * kTileRows, 2 * kTileRows,
                                     kBlockRows);
         row_blocks_ = ceil_div(g.m, rows_);
@@ -57,15 +57,15 @@ class BlockedGemm {
     }
 
   private:
-    /// c[:, a chunk of panels] (+)= a · b over one pass of k. Two packed chunks take turns, so one barrier a step is
-    /// enough: whoever packs chunk i + 2 has passed the barrier that all threads reach after computing on chunk i.
+    /// c[:, a chunk of panels] (+)= a · b over one pass of k. Two packed chunks alternate, so that one barrier a step
+    /// is enough: a thread that packs chunk i + 2 has passed the barrier that all threads reach after computing chunk
+    /// i.
     void step(int64_t first, int64_t pass, int64_t turn) {
         const int64_t last = std::min(first + chunk_, panels_.count), k0 = pass * depth_,
                       k = std::min(depth_, g_.k - k0);
         const int64_t words = words_of<T>(k), base = panels_.begin(first);
         float* packed = packed_b_ + turn * packed_b_words_;
-        // Where b's rows lie along k, a few of them at a time, all panels wide: memory is read in the order in which it
-        // lies.
+        // Where b's rows are contiguous in k, a few of them at a time, for all panels: memory is read sequentially.
         const int64_t piece = g_.transpose_b ? k : kPackedRows, pieces = ceil_div(k, piece), panels = last - first;
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < pieces * panels; ++i) {
@@ -130,7 +130,7 @@ class BlockedGemm {
 }  // namespace
 
 void gemm(const Gemm& g, Context& context) {
-    if (g.a_sums) column_sum(column_sum_of(g), context);
+    if (g.bias_gradient) column_sum(column_sum_of(g), context);
     with_cpu_type(g.dtype, [&](auto type) { BlockedGemm<decltype(type)>(g, static_cast<CpuContext&>(context)).run(); });
     if (g.gelu.output) gelu_forward(gelu_after(g), context);
     if (g.gelu.input) gelu_backward(gelu_slope_after(g), context);

@@ -1,4 +1,5 @@
-// The compilers' intrinsics, where there are any. GCC 12 finds its own _mm512_undefined_ps() guilty (GCC bug 105593).
+// The compilers' x86 intrinsics. GCC 12 warns of an uninitialised value in its own _mm512_undefined_ps() (GCC bug
+// 105593).
 #pragma once
 
 #if defined(__x86_64__)

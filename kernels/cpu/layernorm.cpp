@@ -22,7 +22,7 @@ void forward_row(const LayerNormForward& l, const DropoutMask& mask, int64_t row
             f32v value = drop(load(x + j, count), j);
             if (residual) value += load(residual + j, count);
             store(z + j, value, count);
-            total += load(z + j, count);  // the moments are those of the stored z, as backward will see it
+            total += load(z + j, count);  // the statistics are those of the stored z, which backward will read
         });
         x = z;
     } else {

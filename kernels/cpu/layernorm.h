@@ -1,5 +1,5 @@
-// LayerNorm of one row, forward and backward, for whatever the row comes from: layernorm.cpp reads it, embedding.cpp
-// sums it from tables. A source is a function (column, Full or Part) -> f32v that gives 0 in lanes past the end.
+// LayerNorm of one row, forward and backward, for any source of rows: layernorm.cpp reads them, embedding.cpp sums them
+// from tables. A source is a function (column, Full or Part) -> f32v that returns 0 in lanes past the end.
 #pragma once
 
 #include "kernels/cpu/parallel.h"
@@ -17,7 +17,8 @@ inline f32v lane_sums(int64_t columns, Source&& z) {
     for_columns(columns, [&](int64_t j, auto count) { total += z(j, count); });
     return total;
 }
-/// The second pass: the variance is the mean of squared deviations from the mean, which `total`, from lane_sums, gives.
+/// The second pass: the variance is the mean of squared deviations from the mean, which follows from lane_sums'
+/// `total`.
 template <typename Source>
 inline Moments moments(int64_t columns, float epsilon, f32v total, Source&& z) {
     f32v squares{};
@@ -55,7 +56,7 @@ inline void layernorm_backward_row(int64_t columns, Moments m, const float* gain
     for_columns(columns, [&](int64_t j, auto count) {
         const f32v normalized = (z(j, count) - m.mean) * m.rstd;
         const f32v scaled =
-            unfused(dy(j, count) * load(gain + j, count));  // as mean_total has it: a row of equals gives 0
+            unfused(dy(j, count) * load(gain + j, count));  // rounded as in mean_total, so that equal terms give 0
         out(j, count, m.rstd * (scaled - mean_total - normalized * mean_along));
     });
 }

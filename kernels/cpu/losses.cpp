@@ -17,8 +17,8 @@ struct Softmax {
     float largest, sum;  // Σ e^(logit - largest)
 };
 
-/// The maximum is found a stretch ahead of the sum, which is rescaled when it grows: one exponential an element, one
-/// pass over memory.
+/// Maximum and sum of a row in one pass over memory with one exponential an element: the maximum of a stretch is found
+/// before its sum, which is rescaled when the maximum grows.
 template <typename T>
 Softmax softmax(const T* logits, int64_t columns) {
     constexpr int64_t kStretch = 512;
@@ -84,7 +84,7 @@ namespace {
 
 template <typename T>
 void cross_entropy_rows(const CrossEntropy& c) {
-    // Rows of weight 0 cost little and come in groups, so rows are handed out one by one.
+    // Rows of weight 0 cost little and come in groups, so threads take rows one by one.
     on_threads(c.rows > 1 && c.rows * c.columns >= kWorthThreads,
                [&] { share_out(c.rows, [&](int64_t row) { row_loss<T>(c, row); }); });
 }

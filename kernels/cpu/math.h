@@ -26,7 +26,7 @@ inline f32v exp(f32v x) {
     const f32v n = shifted - kRound;
     const f32v r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
     const f32v y = (r * r) * polynomial(r, kPoly) + r + 1.0f;
-    // 2^n in two factors: the product may be subnormal or overflow though neither factor is.
+    // 2^n in two factors: their product may be subnormal or overflow, though no factor does.
     const i32v exponent = std::bit_cast<i32v>(shifted) - std::bit_cast<int32_t>(kRound);
     const i32v half = exponent >> 1;
     return y * std::bit_cast<f32v>((half + 127) << 23) * std::bit_cast<f32v>((exponent - half + 127) << 23);
@@ -47,8 +47,8 @@ struct Normal {
     f32v distribution;  // Φ(x) = (1 + erf(x / √2)) / 2: absolute error < 1e-7
     f32v density;       // φ(x) = e^(-x²/2) / √(2π)
 };
-/// The standard normal distribution at x. In the middle Φ(x) = 1/2 + x P(x²); further out it shares the exponential of
-/// the density: Φ(-t) = e^(-t²/2) R(t), where R (t + 3) is a polynomial in q = (t - 3) / (t + 3).
+/// The standard normal distribution at x. Near 0, Φ(x) = 1/2 + x P(x²); further out it shares the exponential of the
+/// density: Φ(-t) = e^(-t²/2) R(t), where R (t + 3) is a polynomial in q = (t - 3) / (t + 3).
 inline Normal normal(f32v x) {
     constexpr float kMiddle[] = {0.398942262f,     -0.06649001734f, 0.009971596929f,
                                  -0.001182834411f, 0.000110400361f, -6.660615252e-6f};

@@ -1,10 +1,10 @@
-// The inner product of GEMM and attention: a block of c = a · b held in registers, kTileRows rows of up to kTileVectors
+// The microkernel of GEMM and attention: a tile of c = a · b in registers, kTileRows rows of up to kTileVectors
 // vectors.
 //
-// Operands are streams of 32-bit words: one f32, or, where the level has products of bf16 (VDPBF16PS), a pair of bf16
-// that are neighbours in k, both multiplied and added to one f32. At other levels packing widens bf16 to f32, so that
-// bf16 is a type of storage only. f32 and bf16 share all packing and blocking; they differ in the instruction, and in k
-// counting words.
+// Operands are streams of 32-bit words: one f32, or, where the level has bf16 dot products (VDPBF16PS), a pair of bf16
+// that are neighbours in k, whose products are added to one f32. At other levels packing widens bf16 to f32, so that
+// bf16 is only a storage type. f32 and bf16 share all packing and blocking; they differ in the instruction, and in that
+// k counts words.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +20,7 @@ namespace dropforge::kernels::on_cpu {
 /// rows of 3 with AVX2: 12 + 3 + 1 of 16 registers; 7 loads for 12 FMA.
 constexpr int kTileRows = kLanes / 2, kTileVectors = 3;
 
-/// Elements of T in a word: 2 only where words of bf16 are multiplied as they are.
+/// Elements of T in a word: 2 for bf16 where the level multiplies pairs of bf16, else 1.
 template <typename T>
 constexpr int64_t kPerWord = 1;
 #if DROPFORGE_DOT_BF16
@@ -28,7 +28,7 @@ template <>
 inline constexpr int64_t kPerWord<bf16> = 2;
 #endif
 
-/// Whether words of T are as they lie in memory, so that a row of them can be multiplied where it is.
+/// Whether words of T are the same in memory, so that a row can be multiplied in place.
 template <typename T>
 constexpr bool kInPlace = kPerWord<T> * sizeof(T) == sizeof(float);
 
@@ -49,13 +49,13 @@ template <typename T>
     return c + a * b;
 }
 
-/// Where the rows of a lie: in rows `stride` bytes apart whose words are neighbours, or in columns (one word of each
-/// of the rows of a tile side by side, the next word `stride` bytes further).
+/// The layout of a tile of a: rows `stride` bytes apart with contiguous words, or columns (a word of each of the tile's
+/// rows next to each other, the next words `stride` bytes further).
 enum class TileA { rows, columns };
 
-/// Words that one register adds up before the sum goes to memory. In f32 the rounding error of a sum of n terms in
-/// pieces of p grows with p + n / p, and with p = n it would be larger than that of PyTorch's libraries; p = 16 costs 6
-/// % of speed, p = 64 less than 2. bf16 operands are coarser anyway.
+/// Words that a register adds up before the sum is added to memory. In f32 the rounding error of a sum of n terms in
+/// pieces of p grows with p + n / p; with p = n it would be larger than that of PyTorch's libraries. p = 16 costs 6 %
+/// of speed, p = 64 less than 2. bf16 operands are coarser anyway.
 template <typename T>
 constexpr int64_t piece_of(int64_t words) {
     return sizeof(T) < sizeof(float) ? words : words <= 128 ? 32 : 64;
@@ -112,7 +112,9 @@ struct Tile {
             if constexpr (layout == TileA::columns) {
                 base += stride;
             } else {
-                base += 4, base3 += 4, base6 += 4;
+                base += 4;
+                base3 += 4;
+                base6 += 4;
             }
         }
     }

@@ -1,5 +1,5 @@
-// Gradient norm, AdamW and LAMB over the flat arenas: bound by memory, so each reads and writes everything the fewest
-// times it can.
+// Gradient norm, AdamW and LAMB over the flat arenas. They are bound by memory bandwidth, so each reads and writes
+// every element as few times as possible.
 #include <omp.h>
 
 #include <cmath>
@@ -61,7 +61,7 @@ class SumOfSquares {
     f64v low_{}, high_{};
 };
 
-/// The update of algorithms AdamW and LAMB up to the step itself.
+/// The part of an update that AdamW and LAMB share.
 class Moments {
   public:
     explicit Moments(const Update& u)
@@ -96,13 +96,15 @@ class Moments {
     float factor_;
 };
 
-/// LAMB's learning rate of each segment from the partial norms of its blocks, left in the place of its first: ‖p‖ /
-/// ‖direction‖ times `rate`.
+/// Computes LAMB's learning rate of each segment, ‖p‖ / ‖direction‖ times `rate`, from the partial norms of its blocks,
+/// and stores it in the place of the first.
 void trust_ratios(std::span<const Segment> segments, double* partials, double rate) {
     for (const Segment& s : segments) {
         double weights = 0, directions = 0;
-        for (int64_t i = 0; i < segment_blocks(s.size); ++i)
-            weights += partials[2 * i], directions += partials[2 * i + 1];
+        for (int64_t i = 0; i < segment_blocks(s.size); ++i) {
+            weights += partials[2 * i];
+            directions += partials[2 * i + 1];
+        }
         if (s.size > 0)
             *partials = s.decay && weights > 0 && directions > 0 ? rate * std::sqrt(weights / directions) : rate;
         partials += 2 * segment_blocks(s.size);

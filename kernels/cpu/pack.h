@@ -20,8 +20,8 @@ inline f32v load_words(const T* p, int64_t count) {
     return count >= kLanes ? load(p) : count <= 0 ? f32v{} : load(p, first_lanes(count));
 }
 
-/// One word of each of `columns` of kLanes columns: column j holds elements k of x[k * stride + j]; `pair`: whether row
-/// k + 1 exists (two bf16 a word).
+/// One word of each of the first `columns` of kLanes columns: column j's elements are x[k * stride + j]. `pair`:
+/// whether row k + 1 exists (two bf16 a word).
 template <typename T, typename Count>
 inline f32v gather_words(const T* x, [[maybe_unused]] int64_t stride, [[maybe_unused]] bool pair, Count columns) {
 #if DROPFORGE_DOT_BF16
@@ -67,7 +67,7 @@ template <int kSize>
 
 // ---------------------------------------------------------------------------------------------------------------
 // panels
-/// Rows that are fetched ahead where a few elements of each are read: too far apart for the CPU to foresee.
+/// Rows to prefetch where few elements of each are read: the CPU does not predict strides this long.
 constexpr int64_t kAhead = 16;
 template <typename T>
 constexpr int64_t kLine = static_cast<int64_t>(64 / sizeof(T));
@@ -76,12 +76,12 @@ constexpr int64_t kLine = static_cast<int64_t>(64 / sizeof(T));
 /// j]; columns ≥ `columns` become 0.
 template <typename T>
 void pack_panel(const T* x, int64_t stride, int64_t k, int64_t columns, int64_t width, float* panel) {
-    const int64_t whole = std::min(columns / kLanes * kLanes, width);
+    const int64_t full_columns = std::min(columns / kLanes * kLanes, width);
     for (int64_t i = 0; i < k; i += kPerWord<T>, panel += width, x += stride * kPerWord<T>) {
         const bool pair = i + 1 < k;
         int64_t j = 0;
         for (int64_t line = 0; line < width; line += kLine<T>) __builtin_prefetch(x + kAhead * stride + line);
-        for (; j < whole; j += kLanes) store(panel + j, gather_words(x + j, stride, pair, Full{}));
+        for (; j < full_columns; j += kLanes) store(panel + j, gather_words(x + j, stride, pair, Full{}));
         for (; j < width; j += kLanes) store(panel + j, gather_words(x + j, stride, pair, first_lanes(columns - j)));
     }
 }
@@ -135,9 +135,8 @@ void pack_tiles(const T* x, int64_t stride, int64_t rows, int64_t k, float* pane
         }
 }
 
-/// The same tiles from x whose rows lie along k: x[k * stride + i]. Takes a few rows of x at a time: down a whole
-/// column every load would be on another page, and along a whole row every store in another tile, all in the same set
-/// of the cache.
+/// The same tiles from the transpose: x[k * stride + i]. Takes a few rows of x at a time: down a column every load
+/// would be on another page, and along a row every store in another tile, all in the same cache set.
 template <typename T>
 void pack_tiles_transposed(const T* x, int64_t stride, int64_t rows, int64_t k, float* panel) {
     constexpr int64_t kWords = 8;

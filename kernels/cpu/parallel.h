@@ -1,5 +1,5 @@
-// Sharing out work to the OpenMP threads, and sums in two stages (kernels/blocks.h) that come out the same whatever
-// their number.
+// The division of work among OpenMP threads, and sums in two stages (kernels/blocks.h) that do not depend on the number
+// of threads.
 #pragma once
 
 #include <omp.h>
@@ -12,8 +12,8 @@ namespace dropforge::kernels::on_cpu {
 /// Elements below which waking the other threads costs more than they save.
 inline constexpr int64_t kWorthThreads = 1 << 14;
 
-/// f() on every thread, or on this one alone if there is not `enough` to do. One thread is a plain call, since OpenMP
-/// makes a team of one anew each time, on the heap; an `if` clause would do so too.
+/// Calls f() on every thread, or only on this one unless there is `enough` to do. For one thread it is a plain call, as
+/// OpenMP would allocate a team each time, even with an `if` clause.
 template <typename F>
 inline void on_threads(bool enough, F&& f) {
     if (!enough || omp_get_max_threads() == 1) return f();
@@ -21,11 +21,11 @@ inline void on_threads(bool enough, F&& f) {
     f();
 }
 
-/// f(i) for i in 0 … n-1, inside of on_threads, each thread taking the next i when it is done with one. No thread waits
-/// for the others at the end.
+/// Calls f(i) for i in 0 … n-1, inside on_threads; each thread takes the next i when it has finished one. Threads do
+/// not wait for each other at the end.
 template <typename F>
 inline void share_out(int64_t n, F&& f) {
-    if (omp_get_num_threads() == 1) {  // the same: outside of a team, OpenMP keeps what is handed out on the heap
+    if (omp_get_num_threads() == 1) {  // outside a team OpenMP would allocate the loop's state on the heap
         for (int64_t i = 0; i < n; ++i) f(i);
         return;
     }
@@ -33,7 +33,8 @@ inline void share_out(int64_t n, F&& f) {
     for (int64_t i = 0; i < n; ++i) f(i);
 }
 
-/// f(i) for i in 0 … n-1, as many on each thread; `elements` is the size of the whole work. Not inside of on_threads.
+/// Calls f(i) for i in 0 … n-1, an equal number on each thread; `elements` is the size of all the work. Not inside
+/// on_threads.
 template <typename F>
 inline void parallel_for(int64_t n, int64_t elements, F&& f) {
     on_threads(n > 1 && elements >= kWorthThreads, [&] {
@@ -42,14 +43,14 @@ inline void parallel_for(int64_t n, int64_t elements, F&& f) {
     });
 }
 
-/// f(begin, size) over consecutive pieces of 0 … n-1.
+/// Calls f(begin, size) for consecutive pieces of 0 … n-1.
 template <typename F>
 inline void parallel_pieces(int64_t n, F&& f) {
     constexpr int64_t kPiece = 1 << 13;
     parallel_for((n + kPiece - 1) / kPiece, n, [&](int64_t i) { f(i * kPiece, std::min(kPiece, n - i * kPiece)); });
 }
 
-/// f(block, first row, end row) over the row_blocks of `rows`.
+/// Calls f(block, first row, end row) for the row_blocks of `rows`.
 template <typename F>
 inline void parallel_row_blocks(int64_t rows, int64_t columns, F&& f) {
     const int64_t blocks = row_blocks(rows);

@@ -1,5 +1,5 @@
-// GELU and tanh, forward and backward, and column sums. Backward adds the column sums of its result while it has it in
-// registers.
+// GELU and tanh, forward and backward, and column sums. Backward also makes the bias gradient, the column sums of its
+// result, from registers.
 #include "kernels/cpu/dtype.h"
 #include "kernels/cpu/functions.h"
 #include "kernels/cpu/math.h"
@@ -45,7 +45,10 @@ struct GeluTanh {
 
 template <typename F>
 void with_form(Gelu form, F&& f) {
-    form == Gelu::erf ? f(GeluErf{}) : f(GeluTanh{});
+    if (form == Gelu::erf)
+        f(GeluErf{});
+    else
+        f(GeluTanh{});
 }
 
 /// y[i] = f(x[i]).
@@ -61,8 +64,8 @@ void map(const Forward& op, F&& f) {
     });
 }
 
-/// dx = dy · slope at `saved` (what forward kept: x or y) and its column sums, and the value to `again`, each unless
-/// its place is nullptr.
+/// dx = dy · slope at `saved` (forward's x or y); also its column sums, and the value to `again`, unless these are
+/// nullptr.
 template <typename Backward, typename F>
 void map_backward(const Backward& op, const void* saved, void* again, F&& curve) {
     auto* partials = op.dx_sum ? static_cast<float*>(op.scratch) : nullptr;

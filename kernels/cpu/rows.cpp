@@ -1,4 +1,4 @@
-// Gathers, scatters, merges and splits of rows, casts, clearing and additions: memory traffic and little else.
+// Gathers, scatters, merges and splits of rows, casts, clearing and additions. All are bound by memory bandwidth.
 #include <algorithm>
 #include <cstring>
 
@@ -10,8 +10,7 @@ namespace dropforge::kernels::on_cpu {
 
 namespace {
 
-/// The 64 rows of one sequence from `first` on: which source rows go there. Found by one look at the sequence's
-/// indices.
+/// The source rows of 64 rows of one sequence from `first` on, found in one pass over the sequence's indices.
 class ScatterBlock {
   public:
     static constexpr int64_t kRows = 64;
@@ -74,11 +73,11 @@ class ScatterBlock {
     const ScatterRows& s_;
     const int32_t* index_;
     int64_t batch_, first_;
-    int64_t last_[kRows], hits_[kRows] = {};  // of each row: the last source row, and how many there are
+    int64_t last_[kRows], hits_[kRows] = {};  // of each row: the last source row, and their number
 };
 
-/// Calls f(row of the large side, row of the small side that belongs there, or -1) for every row of every sequence; m
-/// is a MergeRows or SplitRows. `elements` is the size of the work.
+/// Calls f(row of all, row of the index that points to it, or -1) for every row of every sequence; m is a MergeRows or
+/// SplitRows. `elements` is the size of the work.
 template <typename Operation, typename F>
 void for_rows(const Operation& m, int64_t elements, F&& f) {
     constexpr int64_t kRows = 64;

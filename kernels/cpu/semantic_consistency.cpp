@@ -1,5 +1,5 @@
-// Semantic consistency: means over the rows of a sequence, and the divergence of two rows as distributions. Pooling
-// passes over memory once; the divergence is a few rows that stay in the cache.
+// Semantic consistency: means over the rows of a sequence, and the KL divergence of two rows as distributions. Pooling
+// reads memory once; the divergence has a few rows, which stay in the cache.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -13,7 +13,7 @@ namespace dropforge::kernels::on_cpu {
 
 namespace {
 
-/// Rows of sequence b that are pooled; p is a PoolForward or PoolBackward.
+/// Number of rows of sequence b that are pooled; p is a PoolForward or PoolBackward.
 template <typename Pool>
 int64_t pooled_rows(const Pool& p, int64_t b) {
     return p.lengths ? p.lengths[b] : p.count;
@@ -37,7 +37,8 @@ void pool_stripe(const PoolForward& p, int64_t b, int64_t begin, int64_t size) {
 /// The logarithms of a row's softmax: x - max - log Σ e^(x - max).
 class LogSoftmax {
   public:
-    [[gnu::noinline]] LogSoftmax(const float* x, int64_t columns) : x_(x) {  // one code, so equal rows give equal bits
+    // Not inlined: the same code for both rows, so that equal rows give equal bits.
+    [[gnu::noinline]] LogSoftmax(const float* x, int64_t columns) : x_(x) {
         constexpr float kLowest = std::numeric_limits<float>::lowest();
         f32v candidates = broadcast(kLowest), total{};
         for_columns(columns, [&](int64_t j, auto count) {
@@ -83,7 +84,7 @@ void row_divergence(const KlDivergence& k, int64_t row) {
     if (!k.gradient_scale) return;
     const float scale = scaled(k.gradient_scale, k.loss_scale);
     for_columns(k.columns, [&](int64_t j, auto count) {
-        const Pair at(log_t, log_p, j, count);  // read before either result is written: it may be in place
+        const Pair at(log_t, log_p, j, count);  // read before the results are written, which may be in place
         store(k.dtarget + begin + j, at.t * (at.log_ratio - kl) * scale, count);
         store(k.dinput + begin + j, (at.p - at.t) * scale, count);
     });

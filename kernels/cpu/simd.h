@@ -1,6 +1,6 @@
-// One vector of f32 as wide as the level has them (AVX-512, AVX2, else 128 bits) by the compilers' vector extensions,
-// and loads and stores that convert from f32 or bf16 storage. Loops over the columns of a row go through for_columns,
-// which never touches memory past the row.
+// A vector of f32 of the level's width (AVX-512, AVX2, else 128 bits) by the compilers' vector extensions, and loads
+// and stores that convert from f32 or bf16 storage. Loops over the columns of a row use for_columns, which never
+// accesses memory past the row.
 #pragma once
 
 #include <algorithm>
@@ -40,7 +40,7 @@ inline f32v broadcast(float x) { return x - f32v{}; }  // x + 0 would be an inst
 inline f32v max(f32v a, f32v b) { return a > b ? a : b; }
 inline f32v abs(f32v x) { return std::bit_cast<f32v>(std::bit_cast<u32v>(x) & 0x7fffffffu); }
 
-/// The product itself, rounded: where fusing it into the next addition would break a cancellation.
+/// A rounded product that the compiler must not fuse into an addition, where that would break a cancellation.
 inline f32v unfused(f32v product) {
 #if defined(__x86_64__)
     asm("" : "+v"(product));
@@ -88,7 +88,7 @@ inline void for_columns(int64_t n, F&& f) {
     if (j < n) f(j, Part{static_cast<int>(n - j)});
 }
 
-/// x in the lanes that count, `other` in the rest.
+/// x in the lanes that count, `other` in the others.
 inline f32v select(Full, f32v x, f32v) { return x; }
 inline f32v select(Part part, f32v x, f32v other) { return iota() < part.count ? x : other; }
 inline f32v only(Full, f32v x) { return x; }
@@ -142,7 +142,7 @@ inline u16v narrow_exactly(f32v x) {
     const u32v quiet = (word >> 16) | 0x40u;
     return __builtin_convertvector((word & 0x7fffffffu) > 0x7f800000u ? quiet : rounded, u16v);
 }
-/// The same in one instruction where there is one, which flushes subnormal numbers to 0.
+/// Rounds in one instruction where the level has it, which flushes subnormal numbers to 0.
 inline u16v narrow(f32v x) {
 #if DROPFORGE_DOT_BF16
     return std::bit_cast<u16v>(_mm512_cvtneps_pbh(std::bit_cast<__m512>(x)));
@@ -181,7 +181,7 @@ template <typename Count = Full>
 inline void store(bf16* p, f32v x, Count count = {}) {
     store_bits(p, narrow(x), count);
 }
-/// Subnormal numbers too: for values that are kept and compared, such as weights.
+/// Stores subnormal numbers too: for values that are kept and compared, such as weights.
 template <typename Count>
 inline void store_exactly(bf16* p, f32v x, Count count) {
     store_bits(p, narrow_exactly(x), count);
@@ -209,7 +209,7 @@ inline float reduce(f32v x, Combine&& combine) {
 inline float sum(f32v x) {
     return reduce(x, [](f32v a, f32v b) { return a + b; });
 }
-/// The same in double: for a sum whose error would be one of every element that is scaled by it.
+/// Sum of all lanes in double, for sums that scale every element of a row.
 inline double double_sum(f32v x) {
     const auto [low, high] = in_double(x);
     const f64v lanes = low + high;

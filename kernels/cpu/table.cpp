@@ -11,7 +11,7 @@
 
 namespace dropforge::kernels {
 
-/// The one name of this folder that other code sees (CMakeLists.txt).
+/// The only global symbol of this folder's object (cmake/cpu_levels.cmake).
 const KernelTable& DROPFORGE_JOIN(cpu_, DROPFORGE_CPU_LEVEL)() {
     static const KernelTable table = {
         .name = "cpu " DROPFORGE_TEXT(DROPFORGE_CPU_LEVEL),

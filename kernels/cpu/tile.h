@@ -1,4 +1,4 @@
-// Products of packed operands, tile by tile: what GEMM and attention share above the microkernel.
+// Multiplication of packed operands tile by tile, shared by GEMM and attention.
 #pragma once
 
 #include <algorithm>
@@ -10,8 +10,8 @@ namespace dropforge::kernels::on_cpu {
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
-/// Columns cut into panels of 3 vectors; 4 left over become 2 + 2, as a panel of 1 would keep half of the FMA units
-/// waiting for loads.
+/// The division of columns into panels of 3 vectors; the last 4 become 2 + 2, as a panel of 1 would leave half of the
+/// FMA units waiting for loads.
 struct Panels {
     int64_t vectors, count;
 
@@ -37,7 +37,7 @@ void pack_panels(const T* x, int64_t stride, bool transposed, int64_t k, int64_t
     }
 }
 
-/// Operand a: tiles of kTileRows rows `step` bytes apart, read where they lie; from tile `direct` on, packed tiles.
+/// Operand a: tiles of kTileRows rows `step` bytes apart, read in place; from tile `direct` on, packed tiles.
 struct TilesOfA {
     TileA layout;
     const char* first;
@@ -46,8 +46,8 @@ struct TilesOfA {
     const float* packed;
 };
 
-/// x[i * ld + k], or x[k * ld + i] if transposed. Rows whose words are neighbours are read in place; everything else,
-/// the last and partial tile too, is packed into `space`: rows, rounded up to whole tiles, by words.
+/// x[i * ld + k], or x[k * ld + i] if transposed. Rows whose words are contiguous are read in place; all others, and a
+/// last partial tile, are packed into `space`: rows, rounded up to a multiple of kTileRows, by words.
 template <typename T>
 TilesOfA tiles_of_matrix(const T* x, int64_t ld, bool transposed, int64_t rows, int64_t k, float* space) {
     const bool in_place = kInPlace<T> && !transposed && k % kPerWord<T> == 0;
@@ -60,7 +60,7 @@ TilesOfA tiles_of_matrix(const T* x, int64_t ld, bool transposed, int64_t rows, 
     return {TileA::rows, reinterpret_cast<const char*>(x), kTileRows * stride, stride, direct, space};
 }
 
-/// What happens to a tile of sums on its way to c.
+/// The epilogue of a tile of sums.
 struct Finish {
     void* to;
     DType to_type;
@@ -72,17 +72,17 @@ struct Finish {
     int64_t ld_previous = 0;
 };
 
-/// Calls f(vector of sums, row, column of its first lane, Full or Part) for what of a tile exists in c.
+/// Calls f(vector of sums, row, column of its first lane, Full or Part) for the part of a tile that lies in c.
 template <typename T, int N, typename F>
 [[gnu::always_inline]] inline void for_vectors(Tile<T, N>& tile, int64_t row, int64_t column, int64_t rows,
                                                int64_t columns, F&& f) {
-    const bool whole = columns >= N * kLanes;
+    const bool full = columns >= N * kLanes;
 #pragma GCC unroll 8
     for (int i = 0; i < kTileRows; ++i) {
         if (i >= rows) break;
 #pragma GCC unroll 3
         for (int j = 0; j < N; ++j) {
-            if (whole)
+            if (full)
                 f(tile.c[i][j], row + i, column + kLanes * j, Full{});
             else
                 f(tile.c[i][j], row + i, column + kLanes * j, first_lanes(columns - kLanes * j));
@@ -90,8 +90,8 @@ template <typename T, int N, typename F>
     }
 }
 
-/// Each part of the work is a pass over the registers: asked for every vector, what there is to do would take longer
-/// than doing it.
+/// Applies the epilogue in a pass over the registers for each of its operations: branches for every vector would take
+/// longer than the operations.
 template <typename T, int N>
 [[gnu::always_inline]] inline void finish(Tile<T, N>& tile, const Finish& f, int64_t row, int64_t column, int64_t rows,
                                           int64_t columns) {
@@ -116,10 +116,16 @@ template <typename T, int N>
     }
     if (f.row_scale)
         pass([&](f32v & v, int64_t r, int64_t, auto) __attribute__((always_inline)) { v *= f.row_scale[r]; });
-    if (f.previous)
-        f.previous_type == DType::f32 ? add(static_cast<const float*>(f.previous))
-                                      : add(static_cast<const bf16*>(f.previous));
-    f.to_type == DType::f32 ? put(static_cast<float*>(f.to)) : put(static_cast<bf16*>(f.to));
+    if (f.previous) {
+        if (f.previous_type == DType::f32)
+            add(static_cast<const float*>(f.previous));
+        else
+            add(static_cast<const bf16*>(f.previous));
+    }
+    if (f.to_type == DType::f32)
+        put(static_cast<float*>(f.to));
+    else
+        put(static_cast<bf16*>(f.to));
 }
 
 template <typename T, int N, TileA layout>
@@ -153,8 +159,8 @@ struct PanelRange {
     int64_t begin, end;
 };
 
-/// Rows of c by panels: c = a · b over `words` of k, finished by f. `columns` of c exist; b's panel of column c begins
-/// at b + c * words.
+/// Computes rows of c by panels: c = a · b over `words` of k with epilogue f. c has `columns` columns; b's panel of
+/// column c begins at b + c * words.
 template <typename T>
 void multiply(const TilesOfA& a, RowRange rows, const float* b, const PanelRange& range, int64_t columns, int64_t words,
               const Finish& f) {

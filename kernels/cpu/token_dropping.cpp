@@ -1,5 +1,5 @@
-// Token dropping: what positions are worth, which of them stay, and the table of importance. All of it is small beside
-// a layer, so only what is done for every position or table entry is shared out or vectorised.
+// Token dropping: the values of positions, the choice of those that are kept, and the table of importance. All of it is
+// small compared with a layer, so only loops over all positions or table entries are threaded or vectorised.
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -24,8 +24,8 @@ void add_noise(const TokenValues& t, int64_t b, float* values) {
     }
 }
 
-/// A number (or a vector of them) as an integer that is ordered alike, with -0 = +0. A NaN has its place beyond the
-/// infinity of its sign. Negative numbers have all bits turned, others the first.
+/// A number (or a vector of them) as an integer of the same order, with -0 = +0. A NaN sorts beyond the infinity of its
+/// sign. Negative numbers have all bits inverted, others the first.
 template <typename Key, typename Float>
 Key ordered(Float x) {
     const Key bits = std::bit_cast<Key>(x + 0.0f);  // -0 + 0 = +0
@@ -47,8 +47,8 @@ int64_t count_above(const float* values, int64_t n, uint32_t key) {
     return total;
 }
 
-/// Found bit by bit from the top: the key of the k-th largest of n values, or, if one comes earlier, a key that exactly
-/// k of them reach.
+/// A key that exactly k of n values reach or, if there is none because of ties, the key of the k-th largest: found bit
+/// by bit from the top.
 uint32_t threshold(const float* values, int64_t n, int64_t k) {
     uint32_t key = 0;
     for (uint32_t bit = 0x80000000u; bit != 0; bit >>= 1) {
@@ -67,7 +67,7 @@ void select_largest(const float* values, int64_t begin, int64_t end, int64_t k, 
     for (int64_t p = begin; written < k; ++p) {
         const auto other = ordered<uint32_t>(values[p]);
         const bool takes_tie = other == key && ties > 0;
-        positions[written] = static_cast<int32_t>(p);  // for good only if it is counted
+        positions[written] = static_cast<int32_t>(p);  // overwritten unless `written` advances
         written += takes_tie || other > key;
         ties -= takes_tie;
     }
@@ -108,7 +108,7 @@ void importance_sums(const ImportanceSums& x, Context&) {
     }
 }
 
-/// In double: few entries are hit, and an entry lives for the whole run.
+/// Computes in double: few entries are updated, and rounding errors would add up over the run.
 void importance_update(const ImportanceUpdate& u, Context&) {
     if (!std::isfinite(*u.norm)) return;
     parallel_pieces(u.vocabulary, [&](int64_t begin, int64_t size) {

@@ -1,4 +1,4 @@
-// What programs need of the CUDA backend, without CUDA's headers.
+// The CUDA backend's interface for programs, without CUDA's headers.
 #pragma once
 
 #include <memory>
@@ -9,9 +9,9 @@
 
 namespace dropforge::kernels {
 
-/// Operations that are not written yet are nullptr. Nothing of CUDA is touched before a context is made.
+/// The CUDA backend. CUDA is not initialised before a context is created.
 const KernelTable& cuda();
-/// The same, but its contexts make f32 products by TF32 tensor cores (CudaOptions::tf32).
+/// The CUDA backend with GEMMs of f32 on TF32 tensor cores (CudaOptions::tf32).
 const KernelTable& cuda_tf32();
 
 namespace on_cuda {

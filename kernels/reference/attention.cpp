@@ -11,7 +11,7 @@ namespace dropforge::kernels::loops {
 
 namespace {
 
-/// Where one head of one sequence lies; a is an AttentionForward or AttentionBackward.
+/// The offsets of one head of one sequence; a is an AttentionForward or AttentionBackward.
 template <typename Attention>
 struct Head {
     Head(const Attention& a, int64_t batch, int64_t head)
@@ -23,8 +23,8 @@ struct Head {
           dropout_row(first_row(a.dropout, a.heads * a.rows_q) + static_cast<uint64_t>(lse)) {}
 
     int64_t q, kv, out, lse;  // element offsets of row 0
-    int64_t keys;             // how many are seen
-    uint64_t dropout_row;     // of query 0
+    int64_t keys;             // number of keys attended to
+    uint64_t dropout_row;     // query 0's row of dropout
 };
 
 template <typename Real, typename T>

@@ -39,7 +39,7 @@ void forward(const EmbeddingForward& e) {
     }
 }
 
-/// Sums of the gradients that reach each row of each table, and the LayerNorm's own.
+/// Gradients of the rows of each table, and of LayerNorm's gain and bias.
 template <typename Real>
 struct Sums {
     explicit Sums(size_t columns) : zero(columns), gain(columns), bias(columns) {}
@@ -83,7 +83,7 @@ Sums<Real> sum_gradients(const EmbeddingBackward& e) {
     return sums;
 }
 
-/// Adds to, or assigns, `rows` rows of a table; rows that no gradient reached get 0.
+/// Adds to, or assigns, `rows` rows of a table; rows without a gradient get 0.
 template <typename Real>
 void write_table(float* table, const std::map<int64_t, Row<Real>>& sums, int64_t rows, int64_t columns,
                  bool accumulate) {

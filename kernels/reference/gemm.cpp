@@ -1,4 +1,4 @@
-// Matrix product with optional transposes, bias and accumulation.
+// GEMM with optional transposes, bias, accumulation, bias gradient and GELU.
 #include "kernels/reference/loops.h"
 
 namespace dropforge::kernels::loops {
@@ -29,7 +29,7 @@ void multiply(const Gemm& g) {
 
 template <typename Real>
 void gemm(const Gemm& g, Context& context) {
-    if (g.a_sums) column_sum<Real>(column_sum_of(g), context);
+    if (g.bias_gradient) column_sum<Real>(column_sum_of(g), context);
     with_float_type(g.dtype, [&](auto in) {
         with_float_type(g.out, [&](auto out) { multiply<Real, decltype(in), decltype(out)>(g); });
     });

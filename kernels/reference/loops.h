@@ -1,6 +1,5 @@
-// Every operation as plain loops over a chosen arithmetic: double gives the reference (the maths, and the oracle of
-// every test), float the straightforward implementation in whose errors the tests measure the errors of the fast
-// backends.
+// Every operation as plain loops over an arithmetic: double is the reference (the maths, and the oracle of the tests),
+// float the straightforward implementation, to whose errors the tests compare those of the fast backends.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +9,7 @@
 
 namespace dropforge::kernels {
 
-/// The loops of reference() with f32 arithmetic, sums taken one term after the other, and intermediate matrices that a
+/// The loops of reference() with f32 arithmetic, terms added one after the other, and intermediate matrices that a
 /// framework would keep in memory rounded to the storage type. For tests only.
 const KernelTable& straightforward();
 
@@ -74,7 +73,7 @@ void top_k(const TopK&, Context&);
 void cast(const Cast&, Context&);
 void loss_scale(const LossScaleStep&, Context&);
 
-/// A stored element as a number to calculate with, and back.
+/// Conversion of a stored element to a number of the arithmetic, and back.
 template <typename Real, typename T>
 Real get(T element) {
     return static_cast<Real>(static_cast<float>(element));
@@ -84,7 +83,7 @@ T put(Real value) {
     return static_cast<T>(static_cast<float>(value));
 }
 
-/// An element of a matrix that lives between two products inside an operation: exact in the reference, of type T in the
+/// An element of an intermediate matrix inside an operation: exact in the reference, rounded to T in the
 /// straightforward implementation.
 template <typename T, typename Real>
 Real intermediate(Real value) {
@@ -105,7 +104,7 @@ struct Moments {
 template <typename Real>
 Moments<Real> moments(const Real* z, int64_t columns, float epsilon);
 
-/// Gradient at a LayerNorm's input: g[c] = dy[c]·gain[c] is replaced by dz[c] = rstd·(g[c] − mean(g) − ẑ[c]·mean(g·ẑ)),
+/// Gradient at LayerNorm's input: replaces g[c] = dy[c]·gain[c] by dz[c] = rstd·(g[c] − mean(g) − ẑ[c]·mean(g·ẑ)),
 /// where ẑ[c] = normalized[c] = (z[c] − mean)·rstd: the chain rule through mean and variance.
 template <typename Real>
 void layernorm_input_gradient(Real* g, const Real* normalized, Real rstd, int64_t columns);

@@ -1,4 +1,4 @@
-// Softmax cross-entropy with its gradient in place, and the sums that a step reports.
+// Softmax cross-entropy with its gradient in place, and the sums of a step's losses.
 #include <algorithm>
 #include <cmath>
 

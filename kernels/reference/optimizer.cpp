@@ -9,15 +9,15 @@ namespace dropforge::kernels::loops {
 
 namespace {
 
-/// What the gradients are multiplied by: min(1, clip / norm), without an epsilon, over the loss scale.
+/// The factor of the gradients: min(1, clip / norm), without an epsilon, divided by the loss scale.
 template <typename Real>
 Real clip_factor(const Update& u) {
     const auto clip = get<Real>(u.scalars->clip), norm = get<Real>(*u.norm);
     return (clip > 0 && norm > clip ? clip / norm : Real{1}) * get<Real>(u.scalars->gradient_factor);
 }
 
-/// Moves both moments of element i by its clipped gradient g and returns m̂/(√v̂ + ε) + wd·p, the direction of AdamW and
-/// of LAMB: m ← β₁·m + (1 − β₁)·g, v ← β₂·v + (1 − β₂)·g², m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ).
+/// Updates both moments of element i by its clipped gradient g and returns m̂/(√v̂ + ε) + wd·p, the direction of AdamW
+/// and of LAMB: m ← β₁·m + (1 − β₁)·g, v ← β₂·v + (1 − β₂)·g², m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ).
 template <typename Real>
 Real move_moments(const Update& u, int64_t i, Real factor, bool decay) {
     const UpdateScalars& s = *u.scalars;
@@ -61,9 +61,9 @@ void loss_scale(const LossScaleStep& l, Context&) {
     const auto correction = [&](float beta) {
         return static_cast<float>(1 - std::pow(double{beta}, before.updates + 1.0));
     };
-    *l.scalars = *l.asked;
-    l.scalars->correction1 = correction(l.asked->beta1);
-    l.scalars->correction2 = correction(l.asked->beta2);
+    *l.scalars = *l.given;
+    l.scalars->correction1 = correction(l.given->beta1);
+    l.scalars->correction2 = correction(l.given->beta2);
     l.scalars->gradient_factor = 1 / before.scale;
 }
 

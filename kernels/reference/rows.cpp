@@ -1,4 +1,4 @@
-// Gathers, scatters, merges and splits of rows: the moves that dropped tokens and masked positions need.
+// Gathers, scatters, merges and splits of rows, for dropped tokens and masked positions.
 #include <algorithm>
 #include <vector>
 
@@ -17,7 +17,7 @@ void gather(const GatherRows& g) {
     }
 }
 
-/// The new content of row `p` of sequence `b`, from all rows that go there.
+/// The new content of row `p` of sequence `b`, from all rows whose index is p.
 template <typename Real, typename T>
 void scatter_to_row(const ScatterRows& s, int64_t b, int64_t p) {
     T* to = static_cast<T*>(s.to) + (b * s.per_sequence + p) * s.columns;
@@ -36,8 +36,8 @@ void scatter_to_row(const ScatterRows& s, int64_t b, int64_t p) {
     for (int64_t c = 0; (hit || s.clear) && c < s.columns; ++c) assign_or_add(to[c], sum[static_cast<size_t>(c)], add);
 }
 
-/// Calls f(b, p, r) for every row p of every sequence b: row r of the small side belongs there, or -1 if none does; m
-/// is a MergeRows or SplitRows.
+/// Calls f(b, p, r) for every row p of every sequence b, where index[b,r] = p, or r = -1; m is a MergeRows or
+/// SplitRows.
 template <typename Operation, typename F>
 void for_rows(const Operation& m, F&& f) {
     for (int64_t b = 0; b < m.batch; ++b) {

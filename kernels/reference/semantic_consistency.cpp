@@ -1,5 +1,5 @@
-// What semantic-consistent learning compares (Zhong et al. 2023, section 3.1): pooled rows of two passes, as
-// distributions over the hidden dimension, by their divergence.
+// Semantic-consistent learning (Zhong et al. 2023, section 3.1): the KL divergence of pooled rows of two passes, taken
+// as distributions over the hidden dimension.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -10,7 +10,7 @@ namespace dropforge::kernels::loops {
 
 namespace {
 
-/// Rows of sequence b that are pooled; p is a PoolForward or PoolBackward.
+/// Number of rows of sequence b that are pooled; p is a PoolForward or PoolBackward.
 template <typename Pool>
 int64_t pooled_rows(const Pool& p, int64_t b) {
     return p.lengths ? p.lengths[b] : p.count;

@@ -1,5 +1,5 @@
-// Token dropping (Hou et al. 2022, section 3): what each position is worth, which positions stay, and what the losses
-// of a step teach about the value of each token id.
+// Token dropping (Hou et al. 2022, section 3): the values of positions, the choice of those that are kept, and the
+// update of the table of importance from a step's losses.
 #include <algorithm>
 #include <cmath>
 #include <compare>
@@ -21,8 +21,8 @@ float draw(const TokenValues& t, int64_t b, int64_t p) {
     return 0x1p-24f * static_cast<float>(words[static_cast<size_t>(p % 4)] >> 8);
 }
 
-/// Whether position a goes before position b: real before padding, larger value, lower position. NaN has its place in
-/// IEEE's total order, which makes this a strict order whatever the values are; adding 0 makes -0 and +0 one value.
+/// Whether position a precedes position b: real before padding, larger value, lower position. IEEE's total order makes
+/// this a strict order even with NaN; adding 0 makes -0 and +0 equal.
 bool goes_before(const float* values, int64_t length, int32_t a, int32_t b) {
     const bool a_is_real = a < length, b_is_real = b < length;
     if (a_is_real != b_is_real) return a_is_real;

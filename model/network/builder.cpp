@@ -99,7 +99,7 @@ void Builder::weight_and_bias_gradient(const std::string& name, Tensor dy, Tenso
               {.a = dy,
                .b = x,
                .c = gradient(l.weight),
-               .a_sums = gradient(l.bias),
+               .bias_gradient = gradient(l.bias),
                .transpose_a = true,
                .accumulate = adds(l.weight)});
 }

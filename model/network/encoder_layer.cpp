@@ -26,7 +26,9 @@ void project_qkv(Builder& builder, EncoderLayer& l) {
     ops::Attention& a = l.attention;
     if (!l.queries) {
         l.qkv = builder.linear("qkv", l.x, p);
-        a.q = column_block(l.qkv, 0, h), a.k = column_block(l.qkv, 1, h), a.v = column_block(l.qkv, 2, h);
+        a.q = column_block(l.qkv, 0, h);
+        a.k = column_block(l.qkv, 1, h);
+        a.v = column_block(l.qkv, 2, h);
         a.stride_q = a.stride_kv = 3 * h;
         return;
     }
@@ -38,15 +40,21 @@ void project_qkv(Builder& builder, EncoderLayer& l) {
     ops::gemm(
         builder.program, "kv",
         {.a = l.x, .b = weight_rows(weight, h, 2 * h), .c = l.qkv, .bias = bias.view(h, {2 * h}), .transpose_b = true});
-    a.q = l.q, a.k = column_block(l.qkv, 0, h), a.v = column_block(l.qkv, 1, h);
-    a.stride_q = h, a.stride_kv = 2 * h;
+    a.q = l.q;
+    a.k = column_block(l.qkv, 0, h);
+    a.v = column_block(l.qkv, 1, h);
+    a.stride_q = h;
+    a.stride_kv = 2 * h;
 }
 
 void attend(Builder& builder, EncoderLayer& l, Tensor lengths) {
     const BertConfig& c = builder.config;
     ops::Attention& a = l.attention;
-    a.batch = builder.options.batch, a.heads = c.heads, a.head_size = c.head_size();
-    a.rows_q = l.xq.shape[0] / a.batch, a.rows_kv = l.x.shape[0] / a.batch;
+    a.batch = builder.options.batch;
+    a.heads = c.heads;
+    a.head_size = c.head_size();
+    a.rows_q = l.xq.shape[0] / a.batch;
+    a.rows_kv = l.x.shape[0] / a.batch;
     a.lengths = lengths;
     a.dropout = builder.attention_dropout(attention_site(l.index));
     a.out = builder.activation("attention", {l.xq.shape[0], c.hidden});
@@ -126,14 +134,14 @@ Tensor qkv_backward(Builder& builder, const EncoderLayer& l, const ops::Attentio
               {.a = d.dq,
                .b = l.xq,
                .c = weight_rows(dweight, 0, h),
-               .a_sums = dbias.view(0, {h}),
+               .bias_gradient = dbias.view(0, {h}),
                .transpose_a = true,
                .accumulate = accumulate});
     ops::gemm(builder.program, "kv.weight_gradient",
               {.a = dqkv,
                .b = l.x,
                .c = weight_rows(dweight, h, 2 * h),
-               .a_sums = dbias.view(h, {2 * h}),
+               .bias_gradient = dbias.view(h, {2 * h}),
                .transpose_a = true,
                .accumulate = accumulate});
     ops::gemm(builder.program, "q.backward", {.a = d.dq, .b = weight_rows(weight, 0, h), .c = dxq, .accumulate = true});
@@ -155,9 +163,12 @@ Tensor attention_block_backward(Builder& builder, const EncoderLayer& l, Tensor 
     ops::AttentionGradients a{.dout = dout};
     if (l.queries) {
         a.dq = builder.activation("q.gradient", l.q.shape);
-        a.dk = column_block(dqkv, 0, h), a.dv = column_block(dqkv, 1, h);
+        a.dk = column_block(dqkv, 0, h);
+        a.dv = column_block(dqkv, 1, h);
     } else {
-        a.dq = column_block(dqkv, 0, h), a.dk = column_block(dqkv, 1, h), a.dv = column_block(dqkv, 2, h);
+        a.dq = column_block(dqkv, 0, h);
+        a.dk = column_block(dqkv, 1, h);
+        a.dv = column_block(dqkv, 2, h);
     }
     ops::attention_backward(builder.program, "attention.backward", l.attention, a);
     return qkv_backward(builder, l, a, dqkv, d.residual, around);
@@ -182,7 +193,10 @@ Tensor ffn_backward(Builder& builder, const EncoderLayer& l, Tensor dy) {
     }
     builder.weight_gradient("fc2", d.branch, a, p.fc2);
     const Tensor x = l.attention_norm.y;
-    l.a ? builder.weight_and_bias_gradient("fc1", du, x, p.fc1) : builder.weight_gradient("fc1", du, x, p.fc1);
+    if (l.a)
+        builder.weight_and_bias_gradient("fc1", du, x, p.fc1);
+    else
+        builder.weight_gradient("fc1", du, x, p.fc1);
     builder.input_gradient("fc1", du, p.fc1, d.residual, true);
     return d.residual;
 }

@@ -97,7 +97,7 @@ Tensor mlm_backward(Builder& builder, const MlmPass& m) {
               {.a = m.logits,
                .b = m.norm.y,
                .c = builder.gradient(p.decoder.weight),
-               .a_sums = builder.gradient(p.decoder.bias),
+               .bias_gradient = builder.gradient(p.decoder.bias),
                .transpose_a = true,
                .accumulate = builder.adds("decoder.bias", p.decoder.weight, p.decoder.bias),
                .flops = flops});

@@ -59,7 +59,9 @@ EvaluationResult Evaluator::run(ForwardPass& pass) {
         std::fill(batch_.masked_weights.begin() + used * options_.max_predictions, batch_.masked_weights.end(), 0.0f);
         pass.run(batch_);
         const std::span<const float> totals = pass.output<float>(names::kMlmTotals);
-        loss += totals[0], count += totals[1], correct += totals[2];
+        loss += totals[0];
+        count += totals[1];
+        correct += totals[2];
         if (options_.pairs == data::Pairs::none) continue;
         pairs.loss += sum(pass.output<float>(names::kSequenceLoss).first(static_cast<size_t>(used)));
         pairs.accuracy += sum(pass.output<float>(names::kSequenceCorrect).first(static_cast<size_t>(used)));

@@ -46,7 +46,7 @@ void loss_scale(Program& program, const Update& u) {
     const Access access{.reads = {u.norm, u.scalars, u.loss_scale}, .writes = {u.norm, u.scaled_scalars, u.loss_scale}};
     program.add("loss_scale", access, [=](const Run& r) {
         r.kernels.loss_scale({.norm = r.at<float>(u.norm),
-                              .asked = r.at<kernels::UpdateScalars>(u.scalars),
+                              .given = r.at<kernels::UpdateScalars>(u.scalars),
                               .scalars = r.at<kernels::UpdateScalars>(u.scaled_scalars),
                               .state = r.at<kernels::LossScale>(u.loss_scale)},
                              r.context);

@@ -62,7 +62,7 @@ TEST_CASE("step: operations of runs with several kinds are those of the mean ste
     }
 }
 
-TEST_CASE("gemm: the products of a step, and the best square one") {
+TEST_CASE("gemm: the GEMMs of a step, and the best square one") {
     const auto report = bench_json("gemm --model bert-tiny --batch 2 --sequence 16 --device cpu");
     for (const auto& rates : report["rates"]) {
         CHECK(rates["peak_gflops"].get<double>() > 0);

@@ -1,4 +1,4 @@
-// Which kernels serve attention: libraries that are right, and ones that are wrong in the ways that libraries are.
+// The choice of attention's kernels, with libraries whose results are right, or wrong in plausible ways.
 // label: simt-quick
 #include <bit>
 #include <cstdlib>
@@ -19,7 +19,7 @@ namespace {
 
 using test::message_of;
 
-/// What a library may have that ours has not: other bits of dropout, and faults.
+/// The behaviour of the library in which it differs from our own kernels, beside its dropout's bits.
 struct Faults {
     std::string why_not = {}, trouble = {};
     std::function<void(AttentionForward&)> forward = [](AttentionForward&) {};
@@ -29,7 +29,7 @@ struct Faults {
     int64_t workspace = 1000;
 };
 
-/// Our own kernels, as a library.
+/// Our own kernels as a library's.
 class Plan final : public AttentionPlan {
   public:
     Plan(CudaContext& context, const Faults& faults, int& calls) : context_(context), faults_(faults), calls_(calls) {}
@@ -108,9 +108,12 @@ class Bench {
     void backward() {
         const AttentionForward f = forward_call();
         AttentionBackward a{f};
-        a.out = f.out, a.dout = at(3);
+        a.out = f.out;
         a.lse = f.lse;
-        a.dq = at(5), a.dk = at(6), a.dv = at(7);
+        a.dout = at(3);
+        a.dq = at(5);
+        a.dk = at(6);
+        a.dv = at(7);
         chosen_attention_backward(a, *context_);
     }
     KernelChoice choice() {
@@ -233,7 +236,7 @@ TEST_CASE("a library that is wrong is replaced, and what it did is told") {
     CHECK(reason(0, throws) == "Fake 1.2 plan 7 could not be checked: no such kernel");
 }
 
-TEST_CASE("a library is not asked for what it cannot do, or is known to do wrong") {
+TEST_CASE("a library is not used for shapes that it lacks, or for which it has a known defect") {
     const auto reason = [](const Sizes& sizes, const Faults& faults, int64_t offset = 0) {
         Bench b(sizes, faults);
         b.offset = offset;
@@ -244,13 +247,13 @@ TEST_CASE("a library is not asked for what it cannot do, or is known to do wrong
     };
     CHECK(reason({}, {.why_not = "odd heads"}) == "Fake 1.2: odd heads");
     CHECK(reason({}, {.trouble = "known to be wrong"}) == "known to be wrong");
-    CHECK(reason({.dtype = DType::f32}, {}) == "libraries take 16-bit storage only");
-    CHECK(reason({}, {}, 2) == "rows do not start on 16-byte borders");
+    CHECK(reason({.dtype = DType::f32}, {}) == "libraries support 16-bit storage only");
+    CHECK(reason({}, {}, 2) == "rows are not aligned to 16 bytes");
     Bench huge({}, {.workspace = int64_t{1} << 50});
     CHECK(contains(huge.choice().reason, "could not be checked: cannot get 1125899906842624 bytes"));
 }
 
-TEST_CASE("without a library our own kernels serve, and the reason is told") {
+TEST_CASE("without a library our own kernels are used, and the reason is reported") {
     CudaContext context;
     context.selector<AttentionKernels>([&] {
         return std::make_unique<AttentionKernels>(context, AttentionUse::automatic, nullptr, "it is not there");
@@ -263,7 +266,7 @@ TEST_CASE("without a library our own kernels serve, and the reason is told") {
     CHECK(context.choices()[0].reason == "it is not there");
 }
 
-TEST_CASE("a library can be insisted on") {
+TEST_CASE("a library can be required") {
     Bench known({}, {.trouble = "known to be wrong"}, AttentionUse::cudnn);
     CHECK(known.choice().library == "Fake 1.2");
     Bench cannot({}, {.why_not = "odd heads"}, AttentionUse::cudnn);
@@ -274,20 +277,17 @@ TEST_CASE("a library can be insisted on") {
 
 TEST_CASE("kernels are chosen before a recording, not in it") {
     Bench b({});
-    CHECK(
-        contains(message_of([&] { b.context().record([&] { b.forward(); }); }), "is recorded before it has run once"));
+    CHECK(contains(message_of([&] { b.context().record([&] { b.forward(); }); }), "is recorded before its first run"));
     b.forward();
     const std::unique_ptr<Recording> recording = b.context().record([&] { b.forward(); });
     recording->run();
     b.context().synchronize();
 }
 
-TEST_CASE("DROPFORGE_ATTENTION stands above the options") {
+TEST_CASE("DROPFORGE_ATTENTION overrides the options") {
     const auto use = [](const char* name) {
         setenv("DROPFORGE_ATTENTION", name, 1);
-        const AttentionUse u = attention_use({.attention = AttentionUse::own});
-        unsetenv("DROPFORGE_ATTENTION");
-        return u;
+        return attention_use({.attention = AttentionUse::own});
     };
     CHECK(use("auto") == AttentionUse::automatic);
     CHECK(use("cudnn") == AttentionUse::cudnn);
@@ -297,11 +297,12 @@ TEST_CASE("DROPFORGE_ATTENTION stands above the options") {
     unsetenv("DROPFORGE_ATTENTION");
 }
 
-TEST_CASE("versions of cuDNN that are known to be wrong") {
-    AttentionForward a{};
-    a.dtype = DType::bf16, a.rows_q = 64, a.rows_kv = 64;
+TEST_CASE("known defects of cuDNN's versions") {
     const auto trouble = [&](int64_t version, int capability, int64_t rows_q, int64_t rows_kv) {
-        a.rows_q = rows_q, a.rows_kv = rows_kv;
+        AttentionForward a{};
+        a.dtype = DType::bf16;
+        a.rows_q = rows_q;
+        a.rows_kv = rows_kv;
         return !cudnn_trouble(version, capability, AttentionShape(a)).empty();
     };
     CHECK(trouble(91001, 80, 128, 128));
@@ -382,13 +383,16 @@ TEST_CASE("the check's reference of one head is that of kernels/reference") {
         for (int64_t c = 0; c < rows_kv; ++c)
             h.kept.push_back(dropout_factor(dropout, first_row(dropout, rows_q) + static_cast<uint64_t>(r), c) != 0);
     const AttentionHeadResult truth = attention_of_head(h);
-    const auto same = [&](const Array& a, const std::vector<double>& right) {
+    const auto check = [&](const Array& a, const std::vector<double>& right) {
         const std::vector<double> got = values(a);
         REQUIRE(got.size() == right.size());
         for (size_t i = 0; i < got.size(); ++i)
             CHECK(std::abs(got[i] - right[i]) <= 16 * 0x1p-24 * (1 + std::abs(right[i])));
     };
-    same(out, truth.out), same(dq, truth.dq), same(dk, truth.dk), same(dv, truth.dv);
+    check(out, truth.out);
+    check(dq, truth.dq);
+    check(dk, truth.dk);
+    check(dv, truth.dv);
 }
 
 }  // namespace

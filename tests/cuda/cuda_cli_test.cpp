@@ -107,7 +107,7 @@ void lose(const std::string& function, int64_t call, cudaError_t error) {
     };
 }
 
-constexpr int64_t kMemory = 600 << 20;  // so that a product that measures the rate is not large
+constexpr int64_t kMemory = 600 << 20;  // so that the GEMM that measures the peak rate is not large
 
 }  // namespace
 
@@ -244,10 +244,10 @@ TEST_CASE("a GPU that fails in a step that is clocked: the operation is named") 
     CHECK_MESSAGE(contains(error, "noticed on trying to wait for the GPU: an illegal memory access"), error);
 }
 
-/// How far a product is off, of itself: either operand is rounded to 10 bits of fraction, by 2^-11 at most.
+/// The relative error of a product: either operand is rounded to 10 bits of fraction, by 2^-11 at most.
 constexpr double kTf32 = 0x1p-10;
 
-TEST_CASE("--tf32: products of f32 numbers are rounded, and the run says so") {
+TEST_CASE("--tf32: GEMMs of f32 numbers are rounded, and the run says so") {
     const Place place;
     const ScopedMachine scope;
     machine().memory = machine().used + kMemory;
@@ -275,7 +275,7 @@ TEST_CASE("--tf32: products of f32 numbers are rounded, and the run says so") {
     CHECK(loss({"--tf32"}) == doctest::Approx(loss({})).epsilon(kTf32));
 }
 
-TEST_CASE("parity --tf32 shows what the rounding of products does") {
+TEST_CASE("parity --tf32 shows the effect of rounding the operands of GEMMs") {
     const TemporaryFolder folder;
     const fs::path golden = fs::path(kTestData) / "parity" / "a";
     const auto embeddings_and_last = [&](const Arguments& more) {
@@ -292,7 +292,7 @@ TEST_CASE("--tf32 is for f32 numbers on a GPU that has it") {
     const Place place;
     const ScopedMachine scope;
     machine().memory = machine().used + kMemory;
-    const std::string numbers = "--tf32 is for products of f32 numbers: --precision f32";
+    const std::string numbers = "--tf32 is for GEMMs of f32 numbers: add --precision f32";
     const std::string needs =
         "--tf32 needs a GPU of compute capability 8.0 or more (--device cuda), the run is on the ";
     const auto refused = [&](const Arguments& more) { return failure_of(on_gpu(place.command(2, more))); };
@@ -300,7 +300,8 @@ TEST_CASE("--tf32 is for f32 numbers on a GPU that has it") {
     CHECK(refused({"--device", "cuda", "--tf32"}) == numbers);  // auto is bf16 there
     CHECK(refused({"--device", "cpu", "--precision", "f32", "--tf32"}).starts_with(needs + "cpu: "));
     CHECK(refused({"--device", "cpu", "--precision", "f32", "--set", "train.tf32=true"}).starts_with(needs + "cpu: "));
-    machine().major = 7, machine().minor = 5;
+    machine().major = 7;
+    machine().minor = 5;
     CHECK(refused({"--device", "cuda", "--precision", "f32", "--tf32"}).starts_with(needs + "cuda: Imaginary GPU"));
     CHECK(!fs::exists(place.out));
 }

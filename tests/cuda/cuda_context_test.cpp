@@ -361,7 +361,7 @@ TEST_CASE("a GPU that can be used: its figures") {
     REQUIRE(device.has_value());
     CHECK(why.empty());
     CHECK(device->compute_capability == 90);
-    CHECK(device->multiprocessors == 132);
+    CHECK(device->sm_count == 132);
     CHECK(device->memory == int64_t{8} << 30);
     CHECK(device->free_memory == device->memory - machine().used);
     CHECK(device->clock_mhz == 1980);

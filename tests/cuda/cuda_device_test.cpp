@@ -1,5 +1,5 @@
 // What the CUDA kernels share, kernels/cuda/runtime/device.cuh, dropout.cuh and mma.cuh: access in packs, rounding,
-// reductions, Philox, products of fragments; and what launchers refuse.
+// reductions, Philox, multiplication of fragments; and what launchers refuse.
 // label: simt-quick
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -180,9 +180,18 @@ class CountingContext : public Context {
   public:
     int allocated = 0, released = 0, uploads = 0;
 
-    void* allocate(int64_t bytes) override { return ++allocated, Context::allocate(bytes); }
-    void release(void* memory, int64_t bytes) noexcept override { ++released, Context::release(memory, bytes); }
-    void upload(void* to, const void* host, int64_t bytes) override { ++uploads, Context::upload(to, host, bytes); }
+    void* allocate(int64_t bytes) override {
+        ++allocated;
+        return Context::allocate(bytes);
+    }
+    void release(void* memory, int64_t bytes) noexcept override {
+        ++released;
+        Context::release(memory, bytes);
+    }
+    void upload(void* to, const void* host, int64_t bytes) override {
+        ++uploads;
+        Context::upload(to, host, bytes);
+    }
 };
 
 TEST_CASE("constants are found again by what they hold, and freed") {
@@ -237,7 +246,9 @@ void check_products() {
     for (const bool b_transposed : {false, true}) {
         alignas(16) T a[256], b[256];
         float c[256], expected[256];
-        fill(a), fill(b), fill(c);
+        fill(a);
+        fill(b);
+        fill(c);
         for (int row = 0; row < 16; ++row)
             for (int column = 0; column < 16; ++column) {
                 float sum = c[row * 16 + column];
@@ -252,7 +263,7 @@ void check_products() {
     }
 }
 
-TEST_CASE("fragments: products of integers are exact, however the second matrix lies") {
+TEST_CASE("fragments: multiplication of integers is exact in both layouts of the second matrix") {
     check_products<__nv_bfloat16>();
     check_products<__half>();
 }
@@ -283,21 +294,38 @@ TEST_CASE("launchers refuse what does not fit a grid") {
     CHECK(message([] { blocks_for(int64_t{1} << 40, 256); }) ==
           "1099511627776 elements of one launch: the CUDA backend takes at most 549755813632");
     CudaContext context;
-    const GatherRows wide{nullptr, nullptr, nullptr, 65536, 1, 1, 8, DType::f32};
+    const GatherRows wide{.from = nullptr,
+                          .index = nullptr,
+                          .to = nullptr,
+                          .batch = 65536,
+                          .count = 1,
+                          .per_sequence = 1,
+                          .columns = 8,
+                          .dtype = DType::f32};
     CHECK(message([&] { cuda().gather_rows(wide, context); }) ==
           "65536 sequences: the CUDA backend takes at most 65535");
-    const TopK longest{nullptr, nullptr, nullptr, nullptr, 1, 8193, 1};
+    const TopK longest{.values = nullptr,
+                       .lengths = nullptr,
+                       .kept = nullptr,
+                       .kept_lengths = nullptr,
+                       .batch = 1,
+                       .sequence = 8193,
+                       .keep = 1};
     CHECK(message([&] { cuda().top_k(longest, context); }) ==
           "8193 positions of a sequence: the CUDA backend takes at most 8192");
     AttentionForward attention{};
-    attention.batch = 65536, attention.heads = attention.rows_q = attention.rows_kv = 1;
+    attention.batch = 65536;
+    attention.heads = attention.rows_q = attention.rows_kv = 1;
     CHECK(message([&] { cuda().attention_forward(attention, context); }) ==
           "65536 sequences: the CUDA backend takes at most 65535");
-    attention.batch = 1, attention.head_size = 129;
+    attention.batch = 1;
+    attention.head_size = 129;
     CHECK(message([&] { cuda().attention_forward(attention, context); }) ==
           "129 columns of an attention head: the CUDA backend takes at most 128");
     LayerNormBackward norm{};
-    norm.rows = 1, norm.columns = 2049, norm.dtype = DType::f32;
+    norm.rows = 1;
+    norm.columns = 2049;
+    norm.dtype = DType::f32;
     CHECK(message([&] { cuda().layernorm_backward(norm, context); }) ==
           "2049 columns of a LayerNorm: the CUDA backend takes at most 2048");
 }

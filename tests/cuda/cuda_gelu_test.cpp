@@ -1,6 +1,5 @@
-// Which kernel makes a product with GELU: our own after the product, cuBLASLt's (the mock of kernels/cuda/emulator), or
-// another library's, that is right or wrong in the ways that libraries are. That the results are right is in
-// gemm_test.cpp.
+// The choice of a GELU epilogue's kernel: our own after the GEMM, cuBLASLt's (the mock of kernels/cuda/emulator), or
+// another library's, whose results are right or wrong in plausible ways. gemm_test.cpp checks our own results.
 // label: simt-quick
 #include <doctest/doctest.h>
 
@@ -28,26 +27,29 @@ using test::message_of;
 
 constexpr int64_t kRows = 24, kColumns = 40, kDepth = 16;
 
-/// What a library may have that ours has not.
+/// The behaviour of the library in which it differs from our own kernels.
 struct Faults {
     int64_t version = 91900, proposals = 2;
     double milliseconds[2] = {0.75, 0.5};              // of each proposal
-    std::function<void(Gemm&)> before = [](Gemm&) {};  // its kernels see another product
+    std::function<void(Gemm&)> before = [](Gemm&) {};  // changes what its kernels compute
     std::function<void(const Gemm&, CudaContext&)> after = [](const Gemm&, CudaContext&) {};
 };
 
-/// Our own kernels, as a library.
+/// Our own kernels as a library's.
 class Kernel final : public GeluKernel {
   public:
     Kernel(CudaContext& context, const Faults& faults, int64_t n) : context_(context), faults_(faults), n_(n) {}
     std::string name() const override { return fmt::format("engine {}", n_); }
     void run(const Gemm& given) override {
-        Gemm g = given, product = given;
+        Gemm g = given, bare = given;
         faults_.before(g);
-        product.bias = g.bias;
-        product.gelu = {};
-        gemm_small(product, context_);
-        g.gelu.output ? gelu_forward(gelu_after(g), context_) : gelu_backward(gelu_slope_after(g), context_);
+        bare.bias = g.bias;
+        bare.gelu = {};
+        gemm_small(bare, context_);
+        if (g.gelu.output)
+            gelu_forward(gelu_after(g), context_);
+        else
+            gelu_backward(gelu_slope_after(g), context_);
         faults_.after(given, context_);
         simt::enqueue(context_.stream(), [cost = faults_.milliseconds[n_]] { machine().clock += cost; });
     }
@@ -82,9 +84,9 @@ double slope_at_one(Gelu form) {
     return 0.5 * (1 + t) + 0.5 * (1 - t * t) * std::sqrt(2 / pi) * (1 + 3 * 0.044715);
 }
 
-/// One product with GELU, or its slope, of ones: c is 16 (+ 1 for the bias).
-struct Product {
-    explicit Product(const Faults* faults, DType dtype = DType::bf16, Gelu form = Gelu::erf, bool slope = false)
+/// A GEMM of ones with GELU or its slope: c is 16 (+ 1 for the bias).
+struct GemmCase {
+    explicit GemmCase(const Faults* faults, DType dtype = DType::bf16, Gelu form = Gelu::erf, bool slope = false)
         : plans(context,
                 [faults](CudaContext& c, std::string& why_not) -> std::unique_ptr<GeluLibrary> {
                     if (faults) return std::make_unique<Library>(c, *faults);
@@ -128,19 +130,19 @@ struct Product {
         });
         return value;
     }
-    /// Runs it, sees that the result is right, and gives what is said of the product with GELU.
+    /// Runs the GEMM, checks the result, and returns the choice for it.
     KernelChoice run() {
         plans.run(gemm);
         if (gemm.gelu.output) {
             CHECK(last(gemm.c, gemm.out) == 17);
             CHECK(last(gemm.gelu.output, gemm.out) == 17);
-        } else {  // the product, 16, is exact, and rounded once more, by half a unit
+        } else {  // c before the slope, 16, is exact; the result is rounded once, by half a unit
             const double unit = gemm.out == DType::bf16 ? 0x1p-8 : gemm.out == DType::fp16 ? 0x1p-11 : 0x1p-22;
             const double c = kDepth * slope_at_one(gemm.gelu.form);
             CHECK(std::abs(last(gemm.c, gemm.out) - c) <= unit * c);
         }
         for (const KernelChoice& choice : plans.choices())
-            if (choice.operation.starts_with("gelu beside gemm ")) return choice;
+            if (choice.operation.find("gelu") != std::string::npos) return choice;
         return {};
     }
 
@@ -150,15 +152,15 @@ struct Product {
     Gemm gemm;
 };
 
-TEST_CASE("GELU is apart from the product where no library has both") {
-    const KernelChoice erf = Product(nullptr).run();
-    CHECK(erf.operation == "gelu beside gemm bf16 24x40x16 NT +bias +gelu ld 16 16 40 align 16 16 16");
+TEST_CASE("GELU is a kernel after the GEMM where no library has it fused") {
+    const KernelChoice erf = GemmCase(nullptr).run();
+    CHECK(erf.operation == "gemm bf16 24x40x16 NT +bias +gelu ld 16 16 40 align 16 16 16");
     CHECK(erf.library == "own kernel");
-    CHECK(erf.kernel == "GELU's beside the product");
+    CHECK(erf.kernel == "GELU kernel after the GEMM");
     CHECK(erf.reason == "cuBLASLt has GELU with tanh only; this program was built without cudnn-frontend");
     const Faults library;
-    CHECK(Product(&library, DType::f32).run().reason == "libraries' GELU is for 16-bit storage");
-    CHECK(Product(&library, DType::f32, Gelu::tanh, true).run().library == "own kernel");
+    CHECK(GemmCase(&library, DType::f32).run().reason == "libraries' GELU is for 16-bit storage");
+    CHECK(GemmCase(&library, DType::f32, Gelu::tanh, true).run().library == "own kernel");
 }
 
 TEST_CASE("cuBLASLt's GELU with tanh serves where it is not slower") {
@@ -166,14 +168,14 @@ TEST_CASE("cuBLASLt's GELU with tanh serves where it is not slower") {
     for (const DType dtype : {DType::bf16, DType::fp16}) {
         for (const bool slope : {false, true}) {
             machine().epilogue_milliseconds = 0;
-            const KernelChoice one = Product(nullptr, dtype, Gelu::tanh, slope).run();
+            const KernelChoice one = GemmCase(nullptr, dtype, Gelu::tanh, slope).run();
             CHECK(one.library.starts_with("cuBLASLt 1"));
             CHECK(one.kernel == "algorithm 1, tile 0, stages 0, split-K 1");
-            CHECK(one.reason == "faster: 1000.0 us against 1000.0 with GELU apart");
+            CHECK(one.reason == "faster: 1000.0 us, unfused 1000.0");
             machine().epilogue_milliseconds = 0.25;
-            const KernelChoice apart = Product(nullptr, dtype, Gelu::tanh, slope).run();
-            CHECK(apart.library == "own kernel");
-            CHECK(apart.reason.starts_with("faster: 1000.0 us against 1250.0 by cuBLASLt 1"));
+            const KernelChoice unfused = GemmCase(nullptr, dtype, Gelu::tanh, slope).run();
+            CHECK(unfused.library == "own kernel");
+            CHECK(unfused.reason.starts_with("faster: 1000.0 us, fused 1250.0 by cuBLASLt 1"));
         }
     }
 }
@@ -183,28 +185,30 @@ TEST_CASE("the fastest proposal of another library serves, in a recording too, a
     setenv("DROPFORGE_CACHE", folder.path().c_str(), 1);
     Faults faults;
     for (const bool slope : {false, true}) {
-        Product first(&faults, DType::bf16, Gelu::erf, slope);
+        GemmCase first(&faults, DType::bf16, Gelu::erf, slope);
         CHECK(message_of([&] {
                   first.context.record([&] { first.plans.run(first.gemm); });
               }).find("is recorded before") != std::string::npos);
         const KernelChoice choice = first.run();
         CHECK(choice.library == "cuXYZ 1.2");
         CHECK(choice.kernel == "engine 1");
-        CHECK(choice.reason == "faster: 500.0 us against 1000.0 with GELU apart");
+        CHECK(choice.reason == "faster: 500.0 us, unfused 1000.0");
         const double before = machine().clock;
         first.context.record([&] { first.plans.run(first.gemm); })->run();
         first.context.synchronize();
         CHECK(machine().clock - before == 0.5);  // all times are exact
-        const KernelChoice again = Product(&faults, DType::bf16, Gelu::erf, slope).run();
+        const KernelChoice again = GemmCase(&faults, DType::bf16, Gelu::erf, slope).run();
         CHECK(again.kernel == "engine 1");
         CHECK(again.reason == "fastest in an earlier run: 500.0 us");
-        // Gone, or of another version: chosen anew.
-        const KernelChoice own = Product(nullptr, DType::bf16, Gelu::erf, slope).run();
+        // A stored choice whose library is missing, or has another version, is made again.
+        const KernelChoice own = GemmCase(nullptr, DType::bf16, Gelu::erf, slope).run();
         CHECK(own.library == "own kernel");
-        faults.version += 1, faults.milliseconds[1] = 2, faults.milliseconds[0] = 3;
-        const KernelChoice slower = Product(&faults, DType::bf16, Gelu::erf, slope).run();
-        CHECK(slower.reason == "faster: 1000.0 us against 2000.0 by cuXYZ 1.2 engine 1");
-        CHECK(Product(&faults, DType::bf16, Gelu::erf, slope).run().reason == "fastest in an earlier run: 1000.0 us");
+        faults.version += 1;
+        faults.milliseconds[0] = 3;
+        faults.milliseconds[1] = 2;
+        const KernelChoice slower = GemmCase(&faults, DType::bf16, Gelu::erf, slope).run();
+        CHECK(slower.reason == "faster: 1000.0 us, fused 2000.0 by cuXYZ 1.2 engine 1");
+        CHECK(GemmCase(&faults, DType::bf16, Gelu::erf, slope).run().reason == "fastest in an earlier run: 1000.0 us");
         faults = {};
     }
     setenv("DROPFORGE_CACHE", "", 1);
@@ -236,23 +240,22 @@ TEST_CASE("a library's kernel that is wrong does not serve, and is named") {
     for (const Wrong& wrong : faults) {
         CAPTURE(wrong.what);
         const Faults library{.before = wrong.before, .after = wrong.after};
-        Product p(&library, DType::bf16, Gelu::erf, wrong.slope);
+        GemmCase p(&library, DType::bf16, Gelu::erf, wrong.slope);
         const KernelChoice choice = p.run();
         CHECK(choice.library == "own kernel");
-        CHECK(choice.reason == "what libraries make of it is wrong here");
+        CHECK(choice.reason == "no library's kernel gives right results");
         const std::vector<std::string> notes = p.plans.take_notes();
         REQUIRE(notes.size() == 2);
-        const std::string expected =
-            fmt::format("cuXYZ 1.2 engine 0 does not serve product {}: {}",
-                        choice.operation.substr(std::string("gelu beside gemm ").size()), wrong.note);
+        const std::string expected = fmt::format("cuXYZ 1.2 engine 0 is not used for GEMM {}: {}",
+                                                 choice.operation.substr(std::string("gemm ").size()), wrong.note);
         CHECK(notes[0].substr(0, expected.size()) == expected);
     }
 }
 
-TEST_CASE("without memory to try libraries in, GELU is apart") {
+TEST_CASE("without memory to try libraries in, GELU is a kernel of its own") {
     const ScopedMachine scope;
     const Faults faults;
-    Product p(&faults);
+    GemmCase p(&faults);
     machine().memory = machine().used + 66000;  // a place for the bias in the output's type, and not much else
     const KernelChoice choice = p.run();
     CHECK(choice.library == "own kernel");

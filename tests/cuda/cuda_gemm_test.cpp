@@ -1,6 +1,5 @@
-// How the CUDA backend chooses the algorithms of its products, and keeps the choices, on an imaginary cuBLASLt whose
-// second proposal is the fastest (kernels/cuda/emulator/mock_cublaslt.cpp). That products are right is in
-// gemm_test.cpp.
+// How the CUDA backend chooses the algorithms of GEMMs, and keeps the choices, on a mock of cuBLASLt whose second
+// proposal is the fastest (kernels/cuda/emulator/mock_cublaslt.cpp). gemm_test.cpp checks the results.
 #include <doctest/doctest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,7 +26,7 @@ using test::message_of;
 
 constexpr const char *kTimed = "fastest of 3: 1000.0 us", *kStored = "fastest in an earlier run: 1000.0 us";
 
-/// DROPFORGE_CACHE for as long as it lives.
+/// Sets DROPFORGE_CACHE while it lives.
 class CacheFolder {
   public:
     explicit CacheFolder(const std::string& path) { setenv("DROPFORGE_CACHE", path.c_str(), 1); }
@@ -36,9 +35,9 @@ class CacheFolder {
     CacheFolder& operator=(const CacheFolder&) = delete;
 };
 
-/// [8,16]·[16,24] with ones, c of the given alignment, in a context of its own.
-struct Product {
-    explicit Product(int64_t k = 16)
+/// [8,k]·[k,24] of ones in a new context, k = 16 at most.
+struct GemmCase {
+    explicit GemmCase(int64_t k = 16)
         : a(8 * 16 * 4, context), b(16 * 24 * 4, context), c(8 * 24 * 4, context), bias(25 * 4, context), k(k) {
         const std::vector<float> ones(16 * 24, 1.0f);
         context.upload(a.as<>(), ones.data(), a.bytes());
@@ -46,8 +45,21 @@ struct Product {
         context.upload(bias.as<>(), ones.data(), bias.bytes());
     }
     Gemm gemm(bool accumulate = false) const {
-        return {a.as<>(), b.as<>(), c.as<>(), nullptr, 8,          24,         k,         16,
-                24,       24,       false,    false,   accumulate, DType::f32, DType::f32};
+        return {.a = a.as<>(),
+                .b = b.as<>(),
+                .c = c.as<>(),
+                .bias = nullptr,
+                .m = 8,
+                .n = 24,
+                .k = k,
+                .lda = 16,
+                .ldb = 24,
+                .ldc = 24,
+                .transpose_a = false,
+                .transpose_b = false,
+                .accumulate = accumulate,
+                .dtype = DType::f32,
+                .out = DType::f32};
     }
     void run(bool accumulate = false) { cuda().gemm(gemm(accumulate), context); }
     float result() {
@@ -73,8 +85,8 @@ std::string only_file(const TemporaryFolder& folder) {
     return name;
 }
 
-TEST_CASE("the fastest proposal is taken, and what is added to is added to once") {
-    Product p;
+TEST_CASE("the fastest proposal is taken, and trials do not add to c") {
+    GemmCase p;
     CHECK(p.context.choices().empty());
     const int64_t free = p.context.free_bytes();
     p.run(true);
@@ -91,7 +103,7 @@ TEST_CASE("the fastest proposal is taken, and what is added to is added to once"
 
 TEST_CASE("without memory to time in, the first proposal") {
     const ScopedMachine scope;
-    Product p;
+    GemmCase p;
     machine().memory = machine().used + 100;
     p.run();
     CHECK(p.result() == 16);
@@ -99,34 +111,34 @@ TEST_CASE("without memory to time in, the first proposal") {
     CHECK(p.choice().reason == "first proposal: there was no memory to time others");
 }
 
-TEST_CASE("what the library refuses is made by a kernel of our own") {
-    Product p;
+TEST_CASE("our own kernel serves GEMMs for which the library has no algorithm") {
+    GemmCase p;
     Gemm g = p.gemm();
     g.c = p.c.as<char>() + 4;  // the library has no algorithm for odd rows of 16-bit numbers
     g.dtype = g.out = DType::bf16;
-    g.m = 1, g.n = 3, g.ldc = 3;
-    g.ldb = 3;
+    g.m = 1;
+    g.n = g.ldc = g.ldb = 3;
     cuda().gemm(g, p.context);
     CHECK(p.choice().library == "own kernel");
     CHECK(p.choice().reason == "cuBLASLt has no algorithm for it");
-    Product none(0);  // a sum of no terms
+    GemmCase none(0);
     none.run();
     CHECK(none.result() == 0);
     CHECK(none.choice().library == "own kernel");
 }
 
-TEST_CASE("a product is recorded once its algorithm is chosen, and not before") {
-    Product p;
+TEST_CASE("a GEMM can be recorded once its algorithm is chosen, and not before") {
+    GemmCase p;
     CHECK(message_of([&] { p.context.record([&] { p.run(); }); }) ==
-          "product f32 8x24x16 NN ld 16 24 24 align 16 16 16 is recorded before it has run once, when its algorithm is "
-          "chosen");
+          "GEMM f32 8x24x16 NN ld 16 24 24 align 16 16 16 is recorded before its first run, which chooses its "
+          "algorithm");
     Gemm g = p.gemm(true);
     g.bias = p.bias.as<float>();
     cuda().gemm(g, p.context);
     const int64_t before = simt::cublaslt_runs();
     const auto step = p.context.record([&] {
         cuda().gemm(g, p.context);
-        g.bias = p.bias.as<float>() + 1;  // not on a 16-byte border: is copied to one
+        g.bias = p.bias.as<float>() + 1;  // not aligned to 16 bytes: is copied
         cuda().gemm(g, p.context);
     });
     CHECK(simt::cublaslt_runs() == before);
@@ -138,29 +150,29 @@ TEST_CASE("a product is recorded once its algorithm is chosen, and not before") 
 TEST_CASE("choices are kept for the next context") {
     const TemporaryFolder folder;
     const CacheFolder cache(folder / "deep");
-    Product first;
+    GemmCase first;
     first.run();
     CHECK(first.choice().reason == kTimed);
     const int64_t before = simt::cublaslt_runs();
-    Product second;
+    GemmCase second;
     second.run();
     CHECK(second.choice().reason == kStored);
     CHECK(second.choice().kernel == first.choice().kernel);
     CHECK(simt::cublaslt_runs() == before + 1);
-    second.run(true);  // another product: the first stays in the file
-    Product third;
+    second.run(true);  // another key: the first stays in the file
+    GemmCase third;
     third.run();
     third.run(true);
     CHECK(third.context.choices().size() == 2);
     for (const KernelChoice& choice : third.context.choices()) CHECK(choice.reason == kStored);
 }
 
-TEST_CASE("a file that is damaged, or of another machine, is made anew") {
+TEST_CASE("a file that is damaged, or of another machine, is replaced") {
     const TemporaryFolder folder;
     const CacheFolder cache(folder.path());
     std::string note;  // of the last context
     const auto reason = [&] {
-        Product p;
+        GemmCase p;
         p.run();
         CHECK(p.result() == 16);
         const std::vector<std::string> notes = p.context.take_notes();
@@ -180,7 +192,7 @@ TEST_CASE("a file that is damaged, or of another machine, is made anew") {
         write_text(file, bad);
         INFO("byte ", at);
         CHECK(reason() == kTimed);
-        CHECK(note == fmt::format("algorithms of products are chosen anew: {}: damaged", file.string()));
+        CHECK(note == fmt::format("GEMM algorithms are chosen again: {}: damaged", file.string()));
         CHECK(read_text(file) == good);
     }
     for (const size_t size : {size_t{0}, size_t{10}, good.size() - 1}) {
@@ -195,47 +207,49 @@ TEST_CASE("a file that is damaged, or of another machine, is made anew") {
         machine().name = "Imaginary/GPU";  // the same file name
         CHECK(reason() == kTimed);
         CHECK(
-            note.starts_with(fmt::format("algorithms of products are chosen anew: {}: of another machine or version "
+            note.starts_with(fmt::format("GEMM algorithms are chosen again: {}: of another machine or version "
                                          "(Imaginary GPU | driver 13000 | ",
                                          file.string())));
     }
     CHECK(reason() == kTimed);
 }
 
-TEST_CASE("a stored algorithm that the library no longer takes is chosen anew") {
+TEST_CASE("a stored algorithm that the library no longer accepts is replaced") {
     const TemporaryFolder folder;
     const CacheFolder cache(folder.path());
-    Product first;
+    GemmCase first;
     first.run();
     GemmCache file("Imaginary GPU", 13000, CUBLAS_VERSION);
-    const std::string product = text(GemmKey(first.gemm(), false));
-    REQUIRE(file.find(product).has_value());
-    CHECK(file.store(product, {.words = {1, 2, 3}, .microseconds = 1}).empty());
-    Product second;
+    const std::string key = text(GemmKey(first.gemm(), false));
+    REQUIRE(file.find(key).has_value());
+    CHECK(file.store(key, {.words = {1, 2, 3}, .microseconds = 1}).empty());
+    GemmCase second;
     second.run();
     CHECK(second.result() == 16);
     CHECK(second.choice().reason == kTimed);
 }
 
-TEST_CASE("sums of an operand come with the product where that is faster, and apart from it where not") {
+TEST_CASE("the bias gradient is fused into the GEMM of the weight gradient where that is faster") {
     const TemporaryFolder folder;
     const CacheFolder cache(folder.path());
     const auto run = [](bool accumulate, int64_t first = 0) {
-        Product p;
+        GemmCase p;
         Buffer scratch(column_sum_scratch_bytes(16, 8), p.context), place((first + 8) * 4, p.context);
         Gemm g = p.gemm(accumulate);
-        g.transpose_a = true, g.lda = 8;
-        g.a_sums = place.as<float>() + first, g.scratch = scratch.as<>();
+        g.transpose_a = true;
+        g.lda = 8;
+        g.bias_gradient = place.as<float>() + first;
+        g.scratch = scratch.as<>();
         for (int turn = 0; turn < 2; ++turn) cuda().gemm(g, p.context);
         CHECK(p.result() == (accumulate ? 32 : 16));
         std::vector<float> values(8);
-        p.context.download(values.data(), g.a_sums, 8 * 4);
+        p.context.download(values.data(), g.bias_gradient, 8 * 4);
         p.context.synchronize();
         for (const float value : values) CHECK(value == (accumulate ? 32 : 16));
         std::string reasons;
         for (const KernelChoice& choice : p.context.choices()) {
             INFO(choice.operation);
-            const bool with_sums = choice.operation.starts_with("sums beside gemm ");
+            const bool with_sums = choice.operation.find(" +sums ") != std::string::npos;
             reasons += fmt::format("{}: {}\n", with_sums ? "with sums" : "alone", choice.reason);
         }
         return reasons;
@@ -243,49 +257,51 @@ TEST_CASE("sums of an operand come with the product where that is faster, and ap
     {
         const ScopedMachine scope;
         machine().epilogue_milliseconds = 0.5;
-        CHECK(run(false) == fmt::format("alone: {}\nwith sums: faster: 1000.0 us against 1500.0 in one\n", kTimed));
+        CHECK(run(false) == fmt::format("alone: {}\nwith sums: faster: 1000.0 us, fused 1500.0\n", kTimed));
         CHECK(run(false) == fmt::format("alone: {0}\nwith sums: {0}\n", kStored));
-        CHECK(run(true) == fmt::format("alone: {}\nwith sums: faster: 1000.0 us against 1500.0 in one\n", kTimed));
+        CHECK(run(true) == fmt::format("alone: {}\nwith sums: faster: 1000.0 us, fused 1500.0\n", kTimed));
     }
     fs::remove(folder / only_file(folder));
     for (const bool accumulate : {false, true}) {
         CHECK(run(accumulate) ==
-              fmt::format("alone: {}\nwith sums: fastest of 3: 1000.0 us, 1000.0 with the sums apart\n", kTimed));
+              fmt::format("alone: {}\nwith sums: fastest of 3: 1000.0 us, unfused 1000.0\n", kTimed));
         CHECK(run(accumulate) == fmt::format("with sums: {}\n", kStored));
-        CHECK(run(accumulate, 1) == fmt::format("with sums: {}\n", kStored));  // on no 16-byte border
+        CHECK(run(accumulate, 1) == fmt::format("with sums: {}\n", kStored));  // not aligned to 16 bytes
     }
 }
 
-TEST_CASE("a long sum is cut into the number of parts that is fastest, as far as the workspace goes") {
-    constexpr int64_t kLong = 1600;  // three parts of at least 512
+TEST_CASE("split-K takes the factor that is fastest, as far as the workspace allows") {
+    constexpr int64_t kLong = 1600;  // three times at least 512
     const TemporaryFolder folder;
     const CacheFolder cache(folder.path());
     for (const char* reason : {"fastest of 5: 500.0 us", "fastest in an earlier run: 500.0 us"}) {
-        Product p;
+        GemmCase p;
         const std::vector<float> ones(kLong * 24, 1.0f);
         Buffer a(kLong * 8 * 4, p.context), b(kLong * 24 * 4, p.context);
         p.context.upload(a.as<>(), ones.data(), a.bytes());
         p.context.upload(b.as<>(), ones.data(), b.bytes());
         Gemm g = p.gemm();
-        g.a = a.as<>(), g.b = b.as<>(), g.k = g.lda = kLong;
+        g.a = a.as<>();
+        g.b = b.as<>();
+        g.k = g.lda = kLong;
         cuda().gemm(g, p.context);
         CHECK(p.result() == kLong);
         CHECK(p.choice().kernel == "algorithm 1, tile 0, stages 0, split-K 3");
         CHECK(p.choice().reason == reason);
 
-        const auto parts_tried = [&](int64_t bytes) {
+        const auto factors_tried = [&](int64_t bytes) {
             const LtCall call{.handle = nullptr, .stream = nullptr, .workspace = nullptr, .workspace_bytes = bytes};
             const GemmProblem problem(GemmKey(g, false), DType::f32);
-            std::string parts;
-            for (const cublasLtMatmulAlgo_t& other : problem.in_other_parts(problem.propose(g, call).at(0), call))
-                parts += name_of(other).back();
-            return parts;
+            std::string factors;
+            for (const cublasLtMatmulAlgo_t& other : problem.with_other_split_k(problem.propose(g, call).at(0), call))
+                factors += name_of(other).back();
+            return factors;
         };
-        CHECK(parts_tried(3 * 8 * 24 * 4) == "23");
-        CHECK(parts_tried(3 * 8 * 24 * 4 - 1) == "2");
-        CHECK(parts_tried(1).empty());
+        CHECK(factors_tried(3 * 8 * 24 * 4) == "23");
+        CHECK(factors_tried(3 * 8 * 24 * 4 - 1) == "2");
+        CHECK(factors_tried(1).empty());
         g.k = 1000;
-        CHECK(parts_tried(1 << 20).empty());
+        CHECK(factors_tried(1 << 20).empty());
     }
 }
 
@@ -293,9 +309,9 @@ TEST_CASE("a folder that cannot be written to is said once and does not stop a r
     const TemporaryFolder folder;
     write_text(folder / "file", "");
     const CacheFolder cache((folder / "file").string());
-    Product p;
+    GemmCase p;
     p.run();
-    p.run(true);  // another product
+    p.run(true);  // another key
     CHECK(p.result() == 32);
     for (const KernelChoice& choice : p.context.choices()) CHECK(choice.reason == kTimed);
     const std::vector<std::string> notes = p.context.take_notes();
@@ -303,11 +319,11 @@ TEST_CASE("a folder that cannot be written to is said once and does not stop a r
     CHECK(notes[0].starts_with("the choice of algorithms is not kept for the next run: " + (folder / "file").string()));
 }
 
-TEST_CASE("processes that write the file at once: each reads a whole one, and none loses what another has added") {
+TEST_CASE("concurrent processes each read an intact file, and none loses what another has added") {
     const TemporaryFolder folder;
     const CacheFolder cache(folder.path());
-    constexpr int kWriters = 4, kProducts = 40;
-    const auto product = [](int writer, int i) { return fmt::format("product {} of {}", i, writer); };
+    constexpr int kWriters = 4, kKeys = 40;
+    const auto key = [](int writer, int i) { return fmt::format("key {} of {}", i, writer); };
     std::vector<pid_t> writers;
     for (int writer = 0; writer < kWriters; ++writer) {
         const pid_t child = fork();
@@ -315,8 +331,8 @@ TEST_CASE("processes that write the file at once: each reads a whole one, and no
         if (child == 0) {
             GemmCache file("Imaginary GPU", 13000, 130100);
             bool good = file.trouble().empty();
-            for (int i = 0; i < kProducts; ++i) {
-                good = good && file.store(product(writer, i), {.words = {uint64_t(i)}, .microseconds = 1}).empty();
+            for (int i = 0; i < kKeys; ++i) {
+                good = good && file.store(key(writer, i), {.words = {uint64_t(i)}, .microseconds = 1}).empty();
                 good = good && GemmCache("Imaginary GPU", 13000, 130100).trouble().empty();
             }
             _exit(good ? 0 : 1);
@@ -331,8 +347,8 @@ TEST_CASE("processes that write the file at once: each reads a whole one, and no
     const GemmCache file("Imaginary GPU", 13000, 130100);
     CHECK(file.trouble().empty());
     for (int writer = 0; writer < kWriters; ++writer) {
-        for (int i = 0; i < kProducts; ++i) {
-            const auto found = file.find(product(writer, i));
+        for (int i = 0; i < kKeys; ++i) {
+            const auto found = file.find(key(writer, i));
             REQUIRE(found.has_value());
             CHECK(found->words[0] == static_cast<uint64_t>(i));
         }

@@ -1,4 +1,4 @@
-// All golden cases on the CUDA backend. Leaves parity_errors.tsv in the build folder: each tensor's error beside the
+// All golden cases on the CUDA backend. Writes parity_errors.tsv to the build folder: each tensor's error and the
 // allowed one.
 #include "kernels/cuda/backend.h"
 #include "tests/support/error_table.h"

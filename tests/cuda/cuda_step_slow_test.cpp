@@ -43,7 +43,7 @@ class Trainings {
           batch_(
               random_batch(parameters_.config(), 6, 24, 5, {.lengths = true, .types = true, .next_sentence = true})) {}
 
-    /// GELU with tanh in one kind of step: cuBLASLt makes that beside a product.
+    /// GELU with tanh in one kind of step, which cuBLASLt has as an epilogue.
     static BertConfig config(StepKind kind, float dropout) {
         BertConfig config = small_config(dropout, 4);
         if (kind == kDroppingStep) config.gelu = kernels::Gelu::tanh;
@@ -129,7 +129,7 @@ double difference(std::span<const float> a, std::span<const float> b) {
     return std::sqrt(d / n);
 }
 
-/// Trainings that the CUDA backend's is held beside.
+/// The trainings with which the CUDA backend's is compared.
 struct Others {
     Training truth;            // in double, of f32 data
     Training straightforward;  // in the precision
@@ -267,7 +267,10 @@ TEST_CASE("a checkpoint of fp16 training carries the loss scale: what follows ha
     TrainingStep step = t.make(kernels::cuda(), DType::fp16), resumed = t.make(kernels::cuda(), DType::fp16);
     t.prepare(step, 0x1p30f);  // overflows at first
     const auto train = [&](TrainingStep& of, int64_t first, int64_t last) {
-        for (int64_t i = first; i <= last; ++i) of.queue(t.batch(), t.settings(i)), of.collect();
+        for (int64_t i = first; i <= last; ++i) {
+            of.queue(t.batch(), t.settings(i));
+            of.collect();
+        }
         of.fetch_states();
     };
     train(step, 1, 20);

@@ -1,5 +1,5 @@
-// cuDNN's attention on a GPU beside our own kernels, for the shapes of the presets: right, fresh at each replay, the
-// same twice; and a table of times. Skipped where there is no GPU or no cuDNN.
+// cuDNN's attention on a GPU compared with our own kernels, for the shapes of the presets: right, fresh at each replay,
+// the same twice; and a table of times. Skipped where there is no GPU or no cuDNN.
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
@@ -97,14 +97,25 @@ class Bench {
     }
     void forward() {
         AttentionForward a = sizes();
-        a.q = at(0), a.k = after(0, 1), a.v = after(0, 2), a.out = at(1), a.lse = static_cast<float*>(lse_.get());
+        a.q = at(0);
+        a.k = after(0, 1);
+        a.v = after(0, 2);
+        a.out = at(1);
+        a.lse = static_cast<float*>(lse_.get());
         a.dropout.state = static_cast<const uint32_t*>(state_.get());
         planned_.plan->forward(a, planned_.workspace.get());
     }
     void backward() {
         AttentionBackward a{sizes()};
-        a.q = at(0), a.k = after(0, 1), a.v = after(0, 2), a.out = at(1), a.lse = static_cast<float*>(lse_.get());
-        a.dout = at(2), a.dq = at(3), a.dk = after(3, 1), a.dv = after(3, 2);
+        a.q = at(0);
+        a.k = after(0, 1);
+        a.v = after(0, 2);
+        a.out = at(1);
+        a.lse = static_cast<float*>(lse_.get());
+        a.dout = at(2);
+        a.dq = at(3);
+        a.dk = after(3, 1);
+        a.dv = after(3, 2);
         a.dropout.state = static_cast<const uint32_t*>(state_.get());
         planned_.plan->backward(a, planned_.workspace.get());
     }
@@ -144,7 +155,10 @@ TEST_CASE("a recorded step draws fresh dropout, the one of its state, and the sa
         calls();
         return std::pair(b.outputs(), b.gradients());
     };
-    const auto both = [&] { b.forward(), b.backward(); };
+    const auto both = [&] {
+        b.forward();
+        b.backward();
+    };
     const auto first = step(1, both), again = step(1, both), second = step(2, both);
     CHECK(first == again);
     CHECK(first.first != second.first);

@@ -17,9 +17,9 @@ namespace {
 /// Public figures, as far as cuDNN asks for them.
 struct Gpu {
     const char* name;
-    int capability, multiprocessors, threads_of_multiprocessor, shared_of_multiprocessor, shared_of_block;
+    int capability, sm_count, threads_of_sm, shared_of_sm, shared_of_block;
     int64_t cache, memory;
-    int clock_khz, memory_clock_khz, blocks_of_multiprocessor;
+    int clock_khz, memory_clock_khz, blocks_of_sm;
 
     std::string json() const {
         return fmt::format(
@@ -30,8 +30,8 @@ struct Gpu {
                 "regsPerBlock": 65536, "reservedSharedMemoryPerBlock": 1024, "smClockRateKHz": {},
                 "supportCoopLaunch": 1, "totalGlobalMem": {}, "warpSize": 32,
                 "maxGridSize": [2147483647, 65535, 65535], "maxBlockSize": [1024, 1024, 64]}})",
-            10 * capability, name, cache, blocks_of_multiprocessor, shared_of_block, shared_of_multiprocessor,
-            threads_of_multiprocessor, memory_clock_khz, multiprocessors, clock_khz, memory);
+            10 * capability, name, cache, blocks_of_sm, shared_of_block, shared_of_sm, threads_of_sm, memory_clock_khz,
+            sm_count, clock_khz, memory);
     }
 };
 
@@ -87,7 +87,7 @@ TEST_CASE("cuDNN has engines for the attentions of all presets on all GPUs") {
     }
 }
 
-TEST_CASE("cuDNN has engines for the products with GELU of all presets on all GPUs") {
+TEST_CASE("cuDNN has engines for the GEMMs with GELU of all presets on all GPUs") {
     if (!open_libraries()) {
         MESSAGE("skipped: no libcudnn.so.9, or no stub of libcuda.so in the toolkit");
         return;
@@ -101,17 +101,17 @@ TEST_CASE("cuDNN has engines for the products with GELU of all presets on all GP
                         CAPTURE(gpu.name);
                         CAPTURE(hidden);
                         CAPTURE(slope);
-                        const GeluProduct product{.m = rows,
-                                                  .n = 4 * hidden,
-                                                  .k = hidden,
-                                                  .lda = hidden,
-                                                  .ldb = slope ? 4 * hidden : hidden,
-                                                  .transpose_b = !slope,
-                                                  .bias = !slope,
-                                                  .slope = slope,
-                                                  .form = form,
-                                                  .dtype = dtype};
-                        CHECK(CudnnGelu(product, gpu.capability).support(gpu.json()) == "");
+                        const GeluGemm gemm{.m = rows,
+                                            .n = 4 * hidden,
+                                            .k = hidden,
+                                            .lda = hidden,
+                                            .ldb = slope ? 4 * hidden : hidden,
+                                            .transpose_b = !slope,
+                                            .bias = !slope,
+                                            .slope = slope,
+                                            .form = form,
+                                            .dtype = dtype};
+                        CHECK(CudnnGelu(gemm, gpu.capability).support(gpu.json()) == "");
                     }
                 }
             }

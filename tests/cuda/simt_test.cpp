@@ -23,7 +23,7 @@ namespace {
 void run(dim3 grid, dim3 block, std::function<void()> kernel, size_t dynamic_bytes = 0,
          Location where = Location::current()) {
     simt::run(
-        Shape{grid, block, dynamic_bytes, where}, [](void* f) { (*static_cast<std::function<void()>*>(f))(); },
+        LaunchShape{grid, block, dynamic_bytes, where}, [](void* f) { (*static_cast<std::function<void()>*>(f))(); },
         &kernel);
 }
 
@@ -145,9 +145,9 @@ TEST_CASE("what a warp does together sees what all lanes hold") {
     for (const Order order : {Order::forward, Order::reverse, Order::random}) {
         const ScopedOrder scope(order);
         run(2, 64, [] {
-            int mine = static_cast<int>(threadIdx.x);
-            together(&mine, swap_with_neighbour, Location::current());
-            CHECK(mine == static_cast<int>(threadIdx.x ^ 1u));
+            int value = static_cast<int>(threadIdx.x);
+            together(&value, swap_with_neighbour, Location::current());
+            CHECK(value == static_cast<int>(threadIdx.x ^ 1u));
         });
     }
 }
@@ -156,22 +156,22 @@ TEST_CASE("late copies arrive when their group is waited for, not before") {
     run(1, 2, [] {
         DROPFORGE_SHARED(int, to, [2][3]);
         const int from[3] = {1, 2, 3};
-        int(&mine)[3] = to[threadIdx.x];
-        for (int& value : mine) value = 0;
-        copy_later(&mine[0], &from[0], sizeof(int));
+        int(&out_row)[3] = to[threadIdx.x];
+        for (int& value : out_row) value = 0;
+        copy_later(&out_row[0], &from[0], sizeof(int));
         end_copy_group();
-        copy_later(&mine[1], &from[1], sizeof(int));
+        copy_later(&out_row[1], &from[1], sizeof(int));
         end_copy_group();
-        copy_later(&mine[2], &from[2], sizeof(int));  // of no group yet
-        CHECK((mine[0] == 0 && mine[1] == 0 && mine[2] == 0));
+        copy_later(&out_row[2], &from[2], sizeof(int));  // of no group yet
+        CHECK((out_row[0] == 0 && out_row[1] == 0 && out_row[2] == 0));
         wait_for_copies(1);
-        CHECK((mine[0] == 1 && mine[1] == 0 && mine[2] == 0));
+        CHECK((out_row[0] == 1 && out_row[1] == 0 && out_row[2] == 0));
         wait_for_copies(0);
-        CHECK((mine[1] == 2 && mine[2] == 0));
-        copy_later(&mine[0], nullptr, sizeof(int));
+        CHECK((out_row[1] == 2 && out_row[2] == 0));
+        copy_later(&out_row[0], nullptr, sizeof(int));
         end_copy_group();
         wait_for_copies(0);
-        CHECK((mine[0] == 0 && mine[2] == 3));
+        CHECK((out_row[0] == 0 && out_row[2] == 3));
     });
 }
 
@@ -254,8 +254,8 @@ TEST_CASE("an operation of a whole warp, some of whose lanes have ended") {
                            const ScopedOrder scope(order);
                            run(1, 32, [] {
                                if (threadIdx.x == 7) return;
-                               int mine = 0;
-                               together(&mine, swap_with_neighbour, Location::current());
+                               int value = 0;
+                               together(&value, swap_with_neighbour, Location::current());
                            });
                        }),
                        "an operation of a whole warp, some of whose lanes have ended");
@@ -287,7 +287,7 @@ TEST_CASE("too much static shared memory") {
 }
 
 #if !defined(__SANITIZE_ADDRESS__)  // which ends the program at the access itself
-TEST_CASE("writes beside a shared array") {
+TEST_CASE("writes beyond a shared array") {
     for (const int at : {-1, 5}) {
         const std::string message = message_of([&] {
             run(1, 1, [&] {

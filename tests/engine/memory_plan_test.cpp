@@ -38,8 +38,10 @@ bool truly_overlap(const Program& program, const MemoryPlan& plan, size_t a, siz
         for (int32_t op = 0; op < static_cast<int32_t>(program.ops().size()); ++op)
             for (const auto* list :
                  {&program.ops()[static_cast<size_t>(op)].reads, &program.ops()[static_cast<size_t>(op)].writes})
-                if (std::ranges::count(*list, static_cast<int32_t>(storage)) > 0)
-                    first = first < 0 ? op : first, last = op;
+                if (std::ranges::count(*list, static_cast<int32_t>(storage)) > 0) {
+                    first = first < 0 ? op : first;
+                    last = op;
+                }
         return std::pair(first, last);
     };
     const auto [a_first, a_last] = life(a);
@@ -93,7 +95,10 @@ TEST_CASE("in place: only where the op allows it, the input dies and the output 
         p.add("make", {{}, {x}}, no_kernel);
         Access access{{x}, {y}};
         if (allowed) access.inplace = {{y, x}};
-        if (twice) access.writes.push_back(z), access.inplace.emplace_back(z, x);
+        if (twice) {
+            access.writes.push_back(z);
+            access.inplace.emplace_back(z, x);
+        }
         p.add("act", access, no_kernel);
         p.add("use", {read_later ? std::vector{x, y} : std::vector{y}, {}}, no_kernel);
         const MemoryPlan plan = plan_memory(p);
@@ -113,7 +118,8 @@ TEST_CASE("in place of a view: only where both begin at the same place of their 
         Program p("views");
         Tensor x = p.planned("x", DType::f32, {64}), y = p.planned("y", DType::f32, {64});
         p.add("make", {{}, {x}}, no_kernel);
-        x.offset = from, y.offset = to;
+        x.offset = from;
+        y.offset = to;
         p.add("act", {{x}, {y}, {{y, x}}}, no_kernel);
         p.add("use", {{y}, {}}, no_kernel);
         CHECK(plan_memory(p).bytes == (from == to ? 256 : 512));

@@ -73,8 +73,8 @@ TEST_CASE("gemm refuses operands that do not fit") {
     refused("bias must be f32 [6], not f32 [4]",
             {.a = t.x, .b = t.weight, .c = t.product, .bias = t.hidden, .transpose_b = true});
     const Tensor sums = t.floats("sums", {7});
-    refused("a_sums must be f32 [6], not f32 [7]",
-            {.a = t.product, .b = t.x, .c = t.weight, .a_sums = sums, .transpose_a = true});
+    refused("bias_gradient must be f32 [6], not f32 [7]",
+            {.a = t.product, .b = t.x, .c = t.weight, .bias_gradient = sums, .transpose_a = true});
     refused("gelu must be f32 [24, 6], not f32 [24, 4]",
             {.a = t.x, .b = t.weight, .c = t.product, .transpose_b = true, .gelu = {.output = t.x}});
     const Tensor narrow_weight = t.p.bound("narrow weight", DType::bf16, {6, t.H}),
@@ -96,11 +96,14 @@ TEST_CASE("layernorm refuses tensors that do not fit") {
     forward("gain must be f32 [4], not f32 [24]", [&](ops::LayerNorm& l) { l.gain = t.rows; });
     forward("rstd must be f32 [24], not f32 [4]", [&](ops::LayerNorm& l) { l.rstd = t.hidden; });
     forward("no mean was given", [&](ops::LayerNorm& l) { l.mean = {}; });
-    forward("z is what a residual and dropout make of x: it needs memory",
-            [&](ops::LayerNorm& l) { l.residual = t.y; });
-    forward("no dropout state was given", [&](ops::LayerNorm& l) { l.z = t.x, l.dropout.probability = 0.5f; });
+    forward("z must be given where there is a residual or dropout", [&](ops::LayerNorm& l) { l.residual = t.y; });
+    forward("no dropout state was given", [&](ops::LayerNorm& l) {
+        l.z = t.x;
+        l.dropout.probability = 0.5f;
+    });
     forward("24 rows are no sequences of 7", [&](ops::LayerNorm& l) {
-        l.z = t.x, l.rows_per_sequence = 7;
+        l.z = t.x;
+        l.rows_per_sequence = 7;
         l.dropout = {t.p.bound("state", DType::i32, {4}), 1, 0.5f};
     });
     const auto backward = [&](const std::string& message, const ops::LayerNormGradients& g) {

@@ -111,9 +111,9 @@ TEST_CASE("tensors that programs disagree on, and ones that nobody has, are refu
     two.bound("x", DType::f32, {3});
     CHECK_THROWS_WITH_AS(Staging(host, {&one, &two}, is_exchanged), "two: x is f32 [3], in one f32 [2]", Error);
     const Staging io(host, {&one}, is_exchanged);
-    CHECK_THROWS_WITH_AS(io.at<float>("y"), "no program takes or gives y", Error);
+    CHECK_THROWS_WITH_AS(io.at<float>("y"), "no program has an input or output y", Error);
     const std::vector<float> three(3);
-    CHECK_THROWS_WITH_AS(io.set("x", std::span(three)), "x: 12 bytes are given, the programs take 8", Error);
+    CHECK_THROWS_WITH_AS(io.set("x", std::span(three)), "x: 12 bytes given, 8 expected", Error);
     CHECK_NOTHROW(io.set("y", std::span(three)));
     Program three_as_two("three");
     three_as_two.bound("x", DType::i32, {2});
@@ -121,12 +121,12 @@ TEST_CASE("tensors that programs disagree on, and ones that nobody has, are refu
                          Error);
 }
 
-TEST_CASE("inputs that nobody gives are refused by name, outputs need nobody") {
+TEST_CASE("inputs that are never set are refused by name, outputs need no setting") {
     LazyDevice device;
     const Adder adder(device);
     const Staging io(device, {&adder.program}, is_exchanged);
     CHECK_NOTHROW(io.require_given(adder.program, {"a", "b"}));
-    CHECK_THROWS_WITH_AS(io.require_given(adder.program, {"a", "B"}), "adder: nobody gives the input b", Error);
+    CHECK_THROWS_WITH_AS(io.require_given(adder.program, {"a", "B"}), "adder: the input b is never set", Error);
     CHECK_NOTHROW(io.require_given(Program("other"), {}));
 }
 

@@ -74,23 +74,46 @@ TEST_CASE("dropout: the mask of layernorm, forward and backward") {
                 Array gain = filled(DType::f32, 1, columns, 1), mean(DType::f32, 1, rows), rstd = mean, sum = gain,
                       sum2 = gain;
                 Array scratch = Setup::scratch(layernorm_backward_scratch_bytes(rows, columns));
-                s.call(s.kernels.layernorm_forward,
-                       LayerNormForward{x.data(), nullptr, gain.data<float>(), gain.data<float>(), z.data(), y.data(),
-                                        mean.data<float>(), rstd.data<float>(), rows, columns, sequence, 1e-12f,
-                                        source.with(kProbability), dtype});
+                s.call(s.kernels.layernorm_forward, LayerNormForward{.x = x.data(),
+                                                                     .residual = nullptr,
+                                                                     .gain = gain.data<float>(),
+                                                                     .bias = gain.data<float>(),
+                                                                     .z = z.data(),
+                                                                     .y = y.data(),
+                                                                     .mean = mean.data<float>(),
+                                                                     .rstd = rstd.data<float>(),
+                                                                     .rows = rows,
+                                                                     .columns = columns,
+                                                                     .rows_per_sequence = sequence,
+                                                                     .epsilon = 1e-12f,
+                                                                     .dropout = source.with(kProbability),
+                                                                     .dtype = dtype});
                 CHECK(shows_mask(z, 3 * sequence));
                 // With z = mean = 0 and gradients that add up to 0 in a row, dz is dy: never 0 (an only column gets
                 // nothing).
                 if (columns % 2) continue;
-                z = filled(dtype, rows, columns, 0), mean = filled(DType::f32, 1, rows, 0),
+                z = filled(dtype, rows, columns, 0);
+                mean = filled(DType::f32, 1, rows, 0);
                 rstd = filled(DType::f32, 1, rows, 1);
                 Array dy = s.normal(rows, columns), dz = s.output(rows, columns);
                 dy.fill([](int64_t, int64_t c) { return c % 2 ? 1 : -1; });
-                s.call(s.kernels.layernorm_backward,
-                       LayerNormBackward{dy.data(), z.data(), gain.data<float>(), mean.data<float>(),
-                                         rstd.data<float>(), dz.data(), dx.data(), sum.data<float>(),
-                                         sum2.data<float>(), nullptr, scratch.data(), rows, columns, sequence,
-                                         source.with(kProbability), dtype, false});
+                s.call(s.kernels.layernorm_backward, LayerNormBackward{.dy = dy.data(),
+                                                                       .z = z.data(),
+                                                                       .gain = gain.data<float>(),
+                                                                       .mean = mean.data<float>(),
+                                                                       .rstd = rstd.data<float>(),
+                                                                       .dz = dz.data(),
+                                                                       .dx = dx.data(),
+                                                                       .dgain = sum.data<float>(),
+                                                                       .dbias = sum2.data<float>(),
+                                                                       .dx_sum = nullptr,
+                                                                       .scratch = scratch.data(),
+                                                                       .rows = rows,
+                                                                       .columns = columns,
+                                                                       .rows_per_sequence = sequence,
+                                                                       .dropout = source.with(kProbability),
+                                                                       .dtype = dtype,
+                                                                       .accumulate = false});
                 CHECK(shows_mask(dx, 3 * sequence));
             }
         }
@@ -106,11 +129,22 @@ TEST_CASE("dropout: the mask of the embeddings, forward and backward") {
               y(DType::f32, rows, columns);
         Array ids = filled(DType::i32, 1, rows, 0), mean = filled(DType::f32, 1, rows, 0),
               rstd = filled(DType::f32, 1, rows, 1);
-        s.call(
-            s.kernels.embedding_forward,
-            EmbeddingForward{ids.data<int32_t>(), nullptr, table.data<float>(), table.data<float>(),
-                             table.data<float>(), gain.data<float>(), gain.data<float>(), y.data(), mean.data<float>(),
-                             rstd.data<float>(), rows, sequence, columns, 1, source.with(kProbability), DType::f32});
+        s.call(s.kernels.embedding_forward, EmbeddingForward{.ids = ids.data<int32_t>(),
+                                                             .types = nullptr,
+                                                             .word = table.data<float>(),
+                                                             .position = table.data<float>(),
+                                                             .type = table.data<float>(),
+                                                             .gain = gain.data<float>(),
+                                                             .bias = gain.data<float>(),
+                                                             .y = y.data(),
+                                                             .mean = mean.data<float>(),
+                                                             .rstd = rstd.data<float>(),
+                                                             .rows = rows,
+                                                             .sequence = sequence,
+                                                             .columns = columns,
+                                                             .epsilon = 1,
+                                                             .dropout = source.with(kProbability),
+                                                             .dtype = DType::f32});
         CHECK(shows_mask(y, 3 * sequence));
 
         // The bias gradient of one sequence of one row is that row after dropout.
@@ -118,29 +152,29 @@ TEST_CASE("dropout: the mask of the embeddings, forward and backward") {
               dtype = sums;
         Array dword = filled(DType::f32, 1, columns, 0),
               scratch = Setup::scratch(embedding_backward_scratch_bytes(1, columns));
-        s.call(s.kernels.embedding_backward, EmbeddingBackward{dy.data(),
-                                                               ids.data<int32_t>(),
-                                                               nullptr,
-                                                               table.data<float>(),
-                                                               table.data<float>(),
-                                                               table.data<float>(),
-                                                               gain.data<float>(),
-                                                               mean.data<float>(),
-                                                               rstd.data<float>(),
-                                                               dword.data<float>(),
-                                                               dposition.data<float>(),
-                                                               dtype.data<float>(),
-                                                               dgain.data<float>(),
-                                                               sums.data<float>(),
-                                                               scratch.data(),
-                                                               1,
-                                                               1,
-                                                               columns,
-                                                               1,
-                                                               1,
-                                                               source.with(kProbability),
-                                                               DType::f32,
-                                                               false});
+        s.call(s.kernels.embedding_backward, EmbeddingBackward{.dy = dy.data(),
+                                                               .ids = ids.data<int32_t>(),
+                                                               .types = nullptr,
+                                                               .word = table.data<float>(),
+                                                               .position = table.data<float>(),
+                                                               .type = table.data<float>(),
+                                                               .gain = gain.data<float>(),
+                                                               .mean = mean.data<float>(),
+                                                               .rstd = rstd.data<float>(),
+                                                               .dword = dword.data<float>(),
+                                                               .dposition = dposition.data<float>(),
+                                                               .dtype_table = dtype.data<float>(),
+                                                               .dgain = dgain.data<float>(),
+                                                               .dbias = sums.data<float>(),
+                                                               .scratch = scratch.data(),
+                                                               .rows = 1,
+                                                               .sequence = 1,
+                                                               .columns = columns,
+                                                               .positions = 1,
+                                                               .type_count = 1,
+                                                               .dropout = source.with(kProbability),
+                                                               .dtype = DType::f32,
+                                                               .accumulate = false});
         CHECK(shows_mask(sums, 3));
     }
 }

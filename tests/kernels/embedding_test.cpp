@@ -102,7 +102,9 @@ TEST_CASE("embedding: which rows are summed") {
         const auto opposite = [](Array& table, double unit) {
             table.fill([&](int64_t r, int64_t c) { return unit * static_cast<double>(r) * (c ? -1 : 1); });
         };
-        opposite(t.word, 100), opposite(t.position, 10), opposite(t.type, 1);
+        opposite(t.word, 100);
+        opposite(t.position, 10);
+        opposite(t.type, 1);
         t.ids = array(DType::i32, {0, 3, 1, 2});
         t.types = array(DType::i32, {1, 1, 0, 1});
         t.forward(s, k);

@@ -1,4 +1,4 @@
-// Matrix product: layouts, leading dimensions, bias, accumulation.
+// GEMM: layouts, leading dimensions, bias, accumulation, epilogues.
 // label: simt-quick
 // label: levels
 #include "tests/support/kernel_testing.h"
@@ -44,7 +44,7 @@ Outputs run(Setup& s, const Case& x, const Variant& v) {
                                 .accumulate = v.accumulate,
                                 .dtype = s.storage,
                                 .out = c.dtype(),
-                                .a_sums = v.sums ? sums.data<float>() : nullptr,
+                                .bias_gradient = v.sums ? sums.data<float>() : nullptr,
                                 .scratch = scratch.data()});
     return v.sums ? outputs("c", std::move(c), "sums", std::move(sums)) : outputs("c", std::move(c));
 }
@@ -71,8 +71,21 @@ TEST_CASE("gemm: small integers are exact in every layout") {
                 Array left(dtype, ta ? 3 : 2, ta ? 2 : 3), right(dtype, tb ? 2 : 3, tb ? 3 : 2), product(dtype, 2, 2);
                 left.fill([&](int64_t i, int64_t j) { return ta ? a[j][i] : a[i][j]; });
                 right.fill([&](int64_t i, int64_t j) { return tb ? b[j][i] : b[i][j]; });
-                s.call(s.kernels.gemm, Gemm{left.data(), right.data(), product.data(), nullptr, 2, 2, 3, left.stride(),
-                                            right.stride(), 2, ta, tb, false, dtype, dtype});
+                s.call(s.kernels.gemm, Gemm{.a = left.data(),
+                                            .b = right.data(),
+                                            .c = product.data(),
+                                            .bias = nullptr,
+                                            .m = 2,
+                                            .n = 2,
+                                            .k = 3,
+                                            .lda = left.stride(),
+                                            .ldb = right.stride(),
+                                            .ldc = 2,
+                                            .transpose_a = ta,
+                                            .transpose_b = tb,
+                                            .accumulate = false,
+                                            .dtype = dtype,
+                                            .out = dtype});
                 for (int i = 0; i < 4; ++i) CHECK(product.at(i / 2, i % 2) == c[i / 2][i % 2]);
             }
         }
@@ -108,7 +121,7 @@ TEST_CASE("gemm: the kernel that serves what cuBLASLt does not take") {
 }
 #endif
 
-TEST_CASE("gemm: the gradient of a bias beside that of its weight") {
+TEST_CASE("gemm: the bias gradient with the weight gradient") {
     for (const Case& x : {Case{1, 1, 1}, {33, 31, 65, 3}, {64, 32, 128}, {3, 16, 1003, 1}}) {
         for (const DType dtype : kFloatTypes) {
             for (const bool accumulate : {false, true})
@@ -146,7 +159,7 @@ Outputs run_gelu(Setup& s, const Case& x, const GeluCase& v, Gelu form) {
     return v.slope ? outputs("c", std::move(c)) : outputs("c", std::move(c), "gelu", std::move(matrix));
 }
 
-TEST_CASE("gemm: GELU beside it, and its slope") {
+TEST_CASE("gemm: epilogues with GELU and its slope") {
     for (const Case& x : {Case{1, 33, 3}, {33, 31, 5}, {40, 72, 16}}) {
         for (const Gelu form : {Gelu::erf, Gelu::tanh}) {
             for (const DType dtype : kFloatTypes) {

@@ -6,12 +6,12 @@
 namespace dropforge::kernels {
 namespace {
 
-enum class Saved : uint8_t { apart, in_place, none };  // where z goes
+enum class Saved : uint8_t { separate, in_place, none };  // where z goes
 
 struct Case {
     int64_t rows, columns;
     bool residual = true;
-    Saved saved = Saved::apart;
+    Saved saved = Saved::separate;
     float dropout = 0;
     double offset = 0;  // added to x: a variance from E[z²] − E[z]² would be lost
     bool accumulate = false, sum = true, in_place = false;  // backward
@@ -40,7 +40,7 @@ struct Forward {
         if (k.offset != 0) x.fill([&](int64_t r, int64_t c) { return s.rounded(x.at(r, c) + k.offset); });
     }
     void run(Setup& s, const Case& k, float epsilon = 1e-12f) {
-        void* saved = k.saved == Saved::apart ? z.data() : k.saved == Saved::in_place ? x.data() : nullptr;
+        void* saved = k.saved == Saved::separate ? z.data() : k.saved == Saved::in_place ? x.data() : nullptr;
         s.call(s.kernels.layernorm_forward, LayerNormForward{.x = x.data(),
                                                              .residual = k.residual ? residual.data() : nullptr,
                                                              .gain = gain.data<float>(),
@@ -154,7 +154,7 @@ TEST_CASE("layernorm: forward") {
                                Outputs all =
                                    outputs("y", std::move(f.y), "mean", std::move(f.mean), "rstd", std::move(f.rstd));
                                if (k.saved != Saved::none)
-                                   add_outputs(all, "z", k.saved == Saved::apart ? std::move(f.z) : std::move(f.x));
+                                   add_outputs(all, "z", k.saved == Saved::separate ? std::move(f.z) : std::move(f.x));
                                return all;
                            });
         }
@@ -169,7 +169,7 @@ TEST_CASE("layernorm: backward") {
                            [&](Setup& s) {
                                Setup exact(reference(), dtype, s.storage, 0);  // the saved tensors: the same for all
                                Case plain = k;
-                               plain.saved = Saved::apart;
+                               plain.saved = Saved::separate;
                                Forward f(s, plain);
                                f.run(exact, plain);
                                f.z.fill([&](int64_t r, int64_t c) { return s.rounded(f.z.at(r, c)); });

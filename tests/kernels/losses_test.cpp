@@ -172,9 +172,12 @@ TEST_CASE("loss_totals") {
                     Array w(DType::f32, 1, rows), right = w, totals = s.float_output(1, 3, accumulate);
                     w.fill([&](int64_t, int64_t c) { return weights.at(0, c); });
                     right.fill([&](int64_t, int64_t c) { return correct.at(0, c); });
-                    s.call(s.kernels.loss_totals,
-                           LossTotals{loss.data<float>(), weighted ? w.data<float>() : nullptr, right.data<float>(),
-                                      totals.data<float>(), rows, accumulate});
+                    s.call(s.kernels.loss_totals, LossTotals{.loss = loss.data<float>(),
+                                                             .weights = weighted ? w.data<float>() : nullptr,
+                                                             .correct = right.data<float>(),
+                                                             .totals = totals.data<float>(),
+                                                             .rows = rows,
+                                                             .accumulate = accumulate});
                     Array each[3] = {Array(DType::f32, 1, 1), Array(DType::f32, 1, 1), Array(DType::f32, 1, 1)};
                     for (int i = 0; i < 3; ++i) each[i].set(0, 0, totals.at(0, i));
                     return outputs("loss", each[0], "weight", each[1], "correct", each[2]);

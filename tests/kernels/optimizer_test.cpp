@@ -83,8 +83,10 @@ TEST_CASE("global_norm: 3, 4, 12 make 13, and gaps do not count") {
         Array gradients = array(DType::f32, {99, 3, 4, 99, 12, 99}), norm(DType::f32, 1, 1);
         const std::vector<Segment> segments = {{1, 2, true}, {4, 1, false}};
         Array scratch = Setup::scratch(global_norm_scratch_bytes(segments));
-        s.call(s.kernels.global_norm,
-               GlobalNorm{gradients.data<float>(), segments, norm.data<float>(), scratch.data()});
+        s.call(s.kernels.global_norm, GlobalNorm{.gradients = gradients.data<float>(),
+                                                 .segments = segments,
+                                                 .norm = norm.data<float>(),
+                                                 .scratch = scratch.data()});
         CHECK(norm.at(0, 0) == 13);
     }
 }
@@ -93,12 +95,16 @@ TEST_CASE("global_norm: long sums, overflow and NaN") {
     check_backends("segments", DType::f32, [](Setup& s) {
         Array gradients = s.floats(1, kSize, 1), norm(DType::f32, 1, 1);
         Array scratch = Setup::scratch(global_norm_scratch_bytes(kSegments));
-        s.call(s.kernels.global_norm,
-               GlobalNorm{gradients.data<float>(), kSegments, norm.data<float>(), scratch.data()});
+        s.call(s.kernels.global_norm, GlobalNorm{.gradients = gradients.data<float>(),
+                                                 .segments = kSegments,
+                                                 .norm = norm.data<float>(),
+                                                 .scratch = scratch.data()});
         Array shifted(DType::f32, 1, 1);
         const std::vector<Segment> segments = {{0, kSegmentBlock * 2 / 3, true}};
-        s.call(s.kernels.global_norm,
-               GlobalNorm{gradients.data<float>() + 1, segments, shifted.data<float>(), scratch.data()});
+        s.call(s.kernels.global_norm, GlobalNorm{.gradients = gradients.data<float>() + 1,
+                                                 .segments = segments,
+                                                 .norm = shifted.data<float>(),
+                                                 .scratch = scratch.data()});
         return outputs("norm", std::move(norm), "norm from element 1 on", std::move(shifted));
     });
     for (const KernelTable* backend : backends()) {
@@ -106,7 +112,10 @@ TEST_CASE("global_norm: long sums, overflow and NaN") {
         Setup s(*backend, DType::f32, DType::f32, 0);
         Array gradients = s.floats(1, kSize), norm(DType::f32, 1, 1);
         Array scratch = Setup::scratch(global_norm_scratch_bytes(kSegments));
-        const GlobalNorm operation{gradients.data<float>(), kSegments, norm.data<float>(), scratch.data()};
+        const GlobalNorm operation{.gradients = gradients.data<float>(),
+                                   .segments = kSegments,
+                                   .norm = norm.data<float>(),
+                                   .scratch = scratch.data()};
         gradients.set(0, 220, 1e30);  // its square is beyond f32, the norm is not
         s.call(s.kernels.global_norm, operation);
         CHECK(norm.at(0, 0) == static_cast<double>(1e30f));
@@ -245,10 +254,11 @@ TEST_CASE("adamw, lamb: gradients with a loss scale give the update of those wit
 struct ScaleStep {
     LossScale state;
     float norm;
-    UpdateScalars asked = scalars_at(1, 1), scalars = {};
+    UpdateScalars given = scalars_at(1, 1), scalars = {};
 
     ScaleStep(Setup& s, const LossScale& before, float norm) : state(before), norm(norm) {
-        s.call(s.kernels.loss_scale, LossScaleStep{&this->norm, &asked, &scalars, &state});
+        s.call(s.kernels.loss_scale,
+               LossScaleStep{.norm = &this->norm, .given = &given, .scalars = &scalars, .state = &state});
     }
     bool is(float scale, int32_t streak, int32_t updates) const {
         return state.scale == scale && state.streak == streak && state.updates == updates;
@@ -267,8 +277,8 @@ TEST_CASE("loss_scale: an overflow halves it, 2000 finite norms double it, updat
         // the eighth update
         CHECK(std::abs(finite.scalars.correction1 - (1 - std::pow(double{0.9f}, 8))) <= 0x1p-24);
         CHECK(std::abs(finite.scalars.correction2 - (1 - std::pow(double{0.98f}, 8))) <= 0x1p-24);
-        CHECK(finite.scalars.learning_rate == finite.asked.learning_rate);
-        CHECK(finite.scalars.clip == finite.asked.clip);
+        CHECK(finite.scalars.learning_rate == finite.given.learning_rate);
+        CHECK(finite.scalars.clip == finite.given.clip);
         for (const float norm : {infinity, nan}) {
             const ScaleStep overflow(s, {4096, 1999, 7}, norm);
             CHECK(overflow.is(2048, 0, 7));

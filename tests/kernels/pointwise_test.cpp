@@ -29,13 +29,15 @@ std::string label(const Case& k) {
 
 Array gelu(Setup& s, Array& x, Gelu form) {
     Array y = s.output(x.rows(), x.columns());
-    s.call(s.kernels.gelu_forward, GeluForward{x.data(), y.data(), x.rows() * x.columns(), form, s.storage});
+    s.call(s.kernels.gelu_forward,
+           GeluForward{.x = x.data(), .y = y.data(), .n = x.rows() * x.columns(), .form = form, .dtype = s.storage});
     return y;
 }
 
 Array tanh(Setup& s, Array& x) {
     Array y = s.output(x.rows(), x.columns());
-    s.call(s.kernels.tanh_forward, TanhForward{x.data(), y.data(), x.rows() * x.columns(), s.storage});
+    s.call(s.kernels.tanh_forward,
+           TanhForward{.x = x.data(), .y = y.data(), .n = x.rows() * x.columns(), .dtype = s.storage});
     return y;
 }
 
@@ -50,19 +52,32 @@ Gradients gelu_backward(Setup& s, Array dy, Array& x, Gelu form, const Case& k) 
                 k.in_place ? x : s.output(k.rows, k.columns)};
     Array scratch = Setup::scratch(column_sum_scratch_bytes(k.rows, k.columns));
     if (k.in_place) std::swap(g.dx, dy);
-    s.call(
-        s.kernels.gelu_backward,
-        GeluBackward{k.in_place ? g.dx.data() : dy.data(), k.in_place ? g.y.data() : x.data(), g.dx.data(), g.y.data(),
-                     g.sum.data<float>(), scratch.data(), k.rows, k.columns, form, s.storage, k.accumulate});
+    s.call(s.kernels.gelu_backward, GeluBackward{.dy = k.in_place ? g.dx.data() : dy.data(),
+                                                 .x = k.in_place ? g.y.data() : x.data(),
+                                                 .dx = g.dx.data(),
+                                                 .y = g.y.data(),
+                                                 .dx_sum = g.sum.data<float>(),
+                                                 .scratch = scratch.data(),
+                                                 .rows = k.rows,
+                                                 .columns = k.columns,
+                                                 .form = form,
+                                                 .dtype = s.storage,
+                                                 .accumulate = k.accumulate});
     return g;
 }
 Gradients tanh_backward(Setup& s, Array dy, Array& y, const Case& k) {
     Gradients g{s.output(k.rows, k.columns), s.float_output(1, k.columns, k.accumulate)};
     Array scratch = Setup::scratch(column_sum_scratch_bytes(k.rows, k.columns));
     if (k.in_place) std::swap(g.dx, dy);
-    s.call(s.kernels.tanh_backward,
-           TanhBackward{k.in_place ? g.dx.data() : dy.data(), y.data(), g.dx.data(), g.sum.data<float>(),
-                        scratch.data(), k.rows, k.columns, s.storage, k.accumulate});
+    s.call(s.kernels.tanh_backward, TanhBackward{.dy = k.in_place ? g.dx.data() : dy.data(),
+                                                 .y = y.data(),
+                                                 .dx = g.dx.data(),
+                                                 .dx_sum = g.sum.data<float>(),
+                                                 .scratch = scratch.data(),
+                                                 .rows = k.rows,
+                                                 .columns = k.columns,
+                                                 .dtype = s.storage,
+                                                 .accumulate = k.accumulate});
     return g;
 }
 
@@ -125,8 +140,17 @@ TEST_CASE(
                 const Array y = gelu(s, x, form);
                 const Gradients with = gelu_backward(s, dy, x, form, k);
                 Array dx = s.output(k.rows, k.columns);
-                s.call(s.kernels.gelu_backward, GeluBackward{dy.data(), x.data(), dx.data(), nullptr, nullptr, nullptr,
-                                                             k.rows, k.columns, form, s.storage, false});
+                s.call(s.kernels.gelu_backward, GeluBackward{.dy = dy.data(),
+                                                             .x = x.data(),
+                                                             .dx = dx.data(),
+                                                             .y = nullptr,
+                                                             .dx_sum = nullptr,
+                                                             .scratch = nullptr,
+                                                             .rows = k.rows,
+                                                             .columns = k.columns,
+                                                             .form = form,
+                                                             .dtype = s.storage,
+                                                             .accumulate = false});
                 for (int64_t r = 0; r < k.rows; ++r)
                     for (int64_t c = 0; c < k.columns; ++c) {
                         CHECK(with.y.at(r, c) == y.at(r, c));
@@ -162,9 +186,13 @@ TEST_CASE("gelu, tanh: from the second element on, on no 16-byte border") {
                     return y;
                 };
                 Array erf = output(), tanh_form = output(), tanh = output();
-                s.call(s.kernels.gelu_forward, GeluForward{second(x), second(erf), n, Gelu::erf, s.storage});
-                s.call(s.kernels.gelu_forward, GeluForward{second(x), second(tanh_form), n, Gelu::tanh, s.storage});
-                s.call(s.kernels.tanh_forward, TanhForward{second(x), second(tanh), n, s.storage});
+                s.call(s.kernels.gelu_forward,
+                       GeluForward{.x = second(x), .y = second(erf), .n = n, .form = Gelu::erf, .dtype = s.storage});
+                s.call(s.kernels.gelu_forward,
+                       GeluForward{
+                           .x = second(x), .y = second(tanh_form), .n = n, .form = Gelu::tanh, .dtype = s.storage});
+                s.call(s.kernels.tanh_forward,
+                       TanhForward{.x = second(x), .y = second(tanh), .n = n, .dtype = s.storage});
                 return outputs("erf", std::move(erf), "tanh form", std::move(tanh_form), "tanh", std::move(tanh));
             });
         }
@@ -180,8 +208,14 @@ TEST_CASE("column_sum: rows apart, many rows, cancelling terms") {
                           sum = s.float_output(1, k.columns, k.accumulate);
                     x.fill([&](int64_t r, int64_t c) { return s.rounded(x.at(r, c) + (r % 2 ? -k.size : k.size)); });
                     Array scratch = Setup::scratch(column_sum_scratch_bytes(k.rows, k.columns));
-                    s.call(s.kernels.column_sum, ColumnSum{x.data(), sum.data<float>(), scratch.data(), k.rows,
-                                                           k.columns, x.stride(), s.storage, k.accumulate});
+                    s.call(s.kernels.column_sum, ColumnSum{.x = x.data(),
+                                                           .sum = sum.data<float>(),
+                                                           .scratch = scratch.data(),
+                                                           .rows = k.rows,
+                                                           .columns = k.columns,
+                                                           .stride = x.stride(),
+                                                           .dtype = s.storage,
+                                                           .accumulate = k.accumulate});
                     return outputs("sum", std::move(sum));
                 });
             }

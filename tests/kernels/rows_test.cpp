@@ -21,8 +21,14 @@ TEST_CASE("gather_rows copies") {
             check_backends(label(k), dtype, [&](Setup& s) {
                 Array from = s.normal(k.batch * k.per_sequence, k.columns), to = s.output(k.batch * k.count, k.columns);
                 Array index = s.integers(k.batch, k.count, k.per_sequence);
-                s.call(s.kernels.gather_rows, GatherRows{from.data(), index.data<int32_t>(), to.data(), k.batch,
-                                                         k.count, k.per_sequence, k.columns, s.storage});
+                s.call(s.kernels.gather_rows, GatherRows{.from = from.data(),
+                                                         .index = index.data<int32_t>(),
+                                                         .to = to.data(),
+                                                         .batch = k.batch,
+                                                         .count = k.count,
+                                                         .per_sequence = k.per_sequence,
+                                                         .columns = k.columns,
+                                                         .dtype = s.storage});
                 for (int64_t b = 0; b < k.batch; ++b)
                     for (int64_t r = 0; r < k.count; ++r)
                         for (int64_t c = 0; c < k.columns; ++c) {
@@ -52,8 +58,16 @@ TEST_CASE("scatter_rows: by hand") {
                 Setup s(*backend, dtype, dtype, 0);
                 Array from = array(dtype, {10, 20, 30}), to = array(dtype, {1, 2, 3, 4}),
                       index = array(DType::i32, {2, 0, 2});
-                s.call(s.kernels.scatter_rows, ScatterRows{from.data(), index.data<int32_t>(), to.data(), 1, 3, 4, 1,
-                                                           dtype, v.accumulate, v.clear});
+                s.call(s.kernels.scatter_rows, ScatterRows{.from = from.data(),
+                                                           .index = index.data<int32_t>(),
+                                                           .to = to.data(),
+                                                           .batch = 1,
+                                                           .count = 3,
+                                                           .per_sequence = 4,
+                                                           .columns = 1,
+                                                           .dtype = dtype,
+                                                           .accumulate = v.accumulate,
+                                                           .clear = v.clear});
                 for (int i = 0; i < 4; ++i) CHECK(to.at(0, i) == v.expected[i]);
             }
         }
@@ -70,9 +84,16 @@ TEST_CASE("scatter_rows: duplicates, untouched rows, one rounding") {
                                    Array to = s.normal(k.batch * k.per_sequence, k.columns),
                                          from = s.normal(k.batch * k.count, k.columns);
                                    Array index = s.integers(k.batch, k.count, k.per_sequence);
-                                   s.call(s.kernels.scatter_rows,
-                                          ScatterRows{from.data(), index.data<int32_t>(), to.data(), k.batch, k.count,
-                                                      k.per_sequence, k.columns, s.storage, accumulate, clear});
+                                   s.call(s.kernels.scatter_rows, ScatterRows{.from = from.data(),
+                                                                              .index = index.data<int32_t>(),
+                                                                              .to = to.data(),
+                                                                              .batch = k.batch,
+                                                                              .count = k.count,
+                                                                              .per_sequence = k.per_sequence,
+                                                                              .columns = k.columns,
+                                                                              .dtype = s.storage,
+                                                                              .accumulate = accumulate,
+                                                                              .clear = clear});
                                    Outputs all = outputs("to", std::move(to));
                                    all[0].exact = !accumulate;
                                    return all;
@@ -96,10 +117,24 @@ TEST_CASE("scatter_rows undoes gather_rows in the adjoint sense") {
                   y = whole(s.normal(k.batch * k.count, k.columns));
             Array gathered = s.output(y.rows(), y.columns()), scattered = s.output(x.rows(), x.columns());
             Array index = s.integers(k.batch, k.count, k.per_sequence);
-            s.call(s.kernels.gather_rows, GatherRows{x.data(), index.data<int32_t>(), gathered.data(), k.batch, k.count,
-                                                     k.per_sequence, k.columns, DType::f32});
-            s.call(s.kernels.scatter_rows, ScatterRows{y.data(), index.data<int32_t>(), scattered.data(), k.batch,
-                                                       k.count, k.per_sequence, k.columns, DType::f32, true, true});
+            s.call(s.kernels.gather_rows, GatherRows{.from = x.data(),
+                                                     .index = index.data<int32_t>(),
+                                                     .to = gathered.data(),
+                                                     .batch = k.batch,
+                                                     .count = k.count,
+                                                     .per_sequence = k.per_sequence,
+                                                     .columns = k.columns,
+                                                     .dtype = DType::f32});
+            s.call(s.kernels.scatter_rows, ScatterRows{.from = y.data(),
+                                                       .index = index.data<int32_t>(),
+                                                       .to = scattered.data(),
+                                                       .batch = k.batch,
+                                                       .count = k.count,
+                                                       .per_sequence = k.per_sequence,
+                                                       .columns = k.columns,
+                                                       .dtype = DType::f32,
+                                                       .accumulate = true,
+                                                       .clear = true});
             Loss left, right;
             left.add(gathered, y);
             right.add(scattered, x);
@@ -132,12 +167,27 @@ Array subsets(Setup& s, const Case& k) {
 }
 
 MergeRows merge(const Case& k, Array& rows, Array& index, Array& rest, Array& all) {
-    return {rows.data(), index.data<int32_t>(), rest.data(), all.data(), k.batch,
-            k.count,     k.per_sequence,        k.columns,   all.dtype()};
+    return {.rows = rows.data(),
+            .index = index.data<int32_t>(),
+            .rest = rest.data(),
+            .all = all.data(),
+            .batch = k.batch,
+            .count = k.count,
+            .per_sequence = k.per_sequence,
+            .columns = k.columns,
+            .dtype = all.dtype()};
 }
 SplitRows split(const Case& k, Array& all, Array& index, Array& rows, Array& rest, bool accumulate = false) {
-    return {all.data(), index.data<int32_t>(), rows.data(), rest.data(), k.batch,
-            k.count,    k.per_sequence,        k.columns,   all.dtype(), accumulate};
+    return {.all = all.data(),
+            .index = index.data<int32_t>(),
+            .rows = rows.data(),
+            .rest = rest.data(),
+            .batch = k.batch,
+            .count = k.count,
+            .per_sequence = k.per_sequence,
+            .columns = k.columns,
+            .dtype = all.dtype(),
+            .accumulate = accumulate};
 }
 
 TEST_CASE("merge_rows and split_rows: by hand") {
@@ -253,15 +303,27 @@ TEST_CASE("cast rounds to nearest even and keeps specials") {
             Setup s(*backend, DType::f32, DType::f32, 0);
             Array wide(DType::f32, 1, n), narrow(DType::bf16, 1, n), back(DType::f32, 1, n);
             wide.fill([&](int64_t, int64_t c) { return pairs[c % 10][0]; });
-            s.call(s.kernels.cast, Cast{wide.data(), narrow.data(), n, DType::f32, DType::bf16});
-            s.call(s.kernels.cast, Cast{narrow.data(), back.data(), n, DType::bf16, DType::f32});
+            s.call(s.kernels.cast, Cast{.from = wide.data(),
+                                        .to = narrow.data(),
+                                        .n = n,
+                                        .from_dtype = DType::f32,
+                                        .to_dtype = DType::bf16});
+            s.call(s.kernels.cast, Cast{.from = narrow.data(),
+                                        .to = back.data(),
+                                        .n = n,
+                                        .from_dtype = DType::bf16,
+                                        .to_dtype = DType::f32});
             for (int64_t c = 0; c < n; ++c) {
                 CHECK(narrow.at(0, c) == pairs[c % 10][1]);
                 CHECK(back.at(0, c) == narrow.at(0, c));
             }
             Array nan(DType::f32, 1, n);
             nan.fill([](int64_t, int64_t) { return std::numeric_limits<double>::quiet_NaN(); });
-            s.call(s.kernels.cast, Cast{nan.data(), narrow.data(), n, DType::f32, DType::bf16});
+            s.call(s.kernels.cast, Cast{.from = nan.data(),
+                                        .to = narrow.data(),
+                                        .n = n,
+                                        .from_dtype = DType::f32,
+                                        .to_dtype = DType::bf16});
             for (int64_t c = 0; c < n; ++c) CHECK(std::isnan(narrow.at(0, c)));
         }
     }
@@ -283,7 +345,11 @@ TEST_CASE("cast between all float types, from any element on") {
                     constexpr int64_t n = 1003;
                     Array x = s.normal(1, n + first), y(to, 1, n + first);
                     y.set(0, 0, 0.75);
-                    s.call(s.kernels.cast, Cast{from_element(x, first), from_element(y, first), n, from, to});
+                    s.call(s.kernels.cast, Cast{.from = from_element(x, first),
+                                                .to = from_element(y, first),
+                                                .n = n,
+                                                .from_dtype = from,
+                                                .to_dtype = to});
                     if (first == 1) CHECK(y.at(0, 0) == 0.75);
                     for (int64_t c = first; c < n + first; ++c) {
                         const auto wide = static_cast<float>(x.at(0, c));
@@ -300,7 +366,8 @@ TEST_CASE("clear") {
         for (const int64_t n : {0, 1, 7, 33, 1003, 40000}) {
             check_backends(fmt::format("{} elements from {}", n, first), DType::f32, [&](Setup& s) {
                 Array to = s.normal(1, n + first + 1);  // one more than is cleared
-                s.call(s.kernels.clear, Clear{from_element(to, first), n * static_cast<int64_t>(sizeof(float))});
+                s.call(s.kernels.clear,
+                       Clear{.to = from_element(to, first), .bytes = n * static_cast<int64_t>(sizeof(float))});
                 return outputs("to", std::move(to));
             });
         }
@@ -313,7 +380,8 @@ TEST_CASE("add") {
             for (const int64_t n : {1, 7, 33, 1003, 40000}) {
                 check_backends(fmt::format("{} elements from {}", n, first), dtype, [&](Setup& s) {
                     Array to = s.normal(1, n + first), x = s.normal(1, n + first);
-                    s.call(s.kernels.add, Add{from_element(to, first), from_element(x, first), n, s.storage});
+                    s.call(s.kernels.add,
+                           Add{.to = from_element(to, first), .x = from_element(x, first), .n = n, .dtype = s.storage});
                     return outputs("to", std::move(to));
                 });
             }

@@ -29,25 +29,25 @@ Array lengths_of(const PoolCase& k) {
     return lengths;
 }
 PoolForward forward(const PoolCase& k, Array& x, Array& lengths, Array& pooled) {
-    return {x.data(),
-            k.count > 0 ? nullptr : lengths.data<int32_t>(),
-            pooled.data<float>(),
-            k.batch,
-            k.per_sequence,
-            k.columns,
-            k.count,
-            x.dtype()};
+    return {.x = x.data(),
+            .lengths = k.count > 0 ? nullptr : lengths.data<int32_t>(),
+            .pooled = pooled.data<float>(),
+            .batch = k.batch,
+            .per_sequence = k.per_sequence,
+            .columns = k.columns,
+            .count = k.count,
+            .dtype = x.dtype()};
 }
 PoolBackward backward(const PoolCase& k, Array& dpooled, Array& lengths, Array& dx, bool accumulate) {
-    return {dpooled.data<float>(),
-            k.count > 0 ? nullptr : lengths.data<int32_t>(),
-            dx.data(),
-            k.batch,
-            k.per_sequence,
-            k.columns,
-            k.count,
-            dx.dtype(),
-            accumulate};
+    return {.dpooled = dpooled.data<float>(),
+            .lengths = k.count > 0 ? nullptr : lengths.data<int32_t>(),
+            .dx = dx.data(),
+            .batch = k.batch,
+            .per_sequence = k.per_sequence,
+            .columns = k.columns,
+            .count = k.count,
+            .dtype = dx.dtype(),
+            .accumulate = accumulate};
 }
 
 TEST_CASE("pool: by hand") {
@@ -161,7 +161,10 @@ struct Rows {
                             .dinput = gradient ? (in_place ? input : dinput).data<float>() : nullptr,
                             .rows = target.rows(),
                             .columns = target.columns()});
-        if (in_place) std::swap(target, dtarget), std::swap(input, dinput);
+        if (in_place) {
+            std::swap(target, dtarget);
+            std::swap(input, dinput);
+        }
     }
 };
 
@@ -172,7 +175,10 @@ TEST_CASE("kl_divergence: by hand") {
         Setup s(*backend, DType::f32, DType::f32, 0);
         Rows rows(s, {.rows = 1, .columns = 3});
         const double t[] = {1, 2, 5}, p[] = {2, 1, 5}, log2 = std::log(2.0), kl = log2 / 8;
-        for (int c = 0; c < 3; ++c) rows.target.set(0, c, std::log(t[c])), rows.input.set(0, c, std::log(p[c]) + 3);
+        for (int c = 0; c < 3; ++c) {
+            rows.target.set(0, c, std::log(t[c]));
+            rows.input.set(0, c, std::log(p[c]) + 3);
+        }
         rows.scale = 8;
         rows.run(s);
         constexpr double u = 0x1p-24, limit = 8 * 3 * 4 * u;  // scale · sum of 3 terms · logs of up to 4 in f32
@@ -235,7 +241,8 @@ TEST_CASE("kl_divergence: the loss scale is a factor of the gradients alone") {
         Setup s(*backend, DType::f32, DType::f32, 0), again(*backend, DType::f32, DType::f32, 0);
         const KlCase k{5, 33};
         Rows plain(s, k), scaled(again, k);
-        plain.scale *= 256, scaled.loss_scale = 256;
+        plain.scale *= 256;
+        scaled.loss_scale = 256;
         plain.run(s);
         scaled.run(again);
         CHECK(plain.dtarget == scaled.dtarget);

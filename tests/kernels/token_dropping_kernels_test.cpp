@@ -1,7 +1,7 @@
-// What token dropping chooses and remembers: values of positions, the first k of them with ties and anything that a
-// float can be, and the table of importance.
+// Token dropping: values of positions, the first k of them (ties, NaN and infinities too), the table of importance.
 // label: simt-quick
 // label: levels
+#include <array>
 #include <bit>
 #include <numeric>
 
@@ -14,7 +14,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity(), kNan = std::
 
 uint32_t bits(float x) { return std::bit_cast<uint32_t>(x); }
 
-/// f() with one thread and with three; in three orders of CUDA's threads.
+/// Calls f with one thread and with three, and in three orders of CUDA's threads.
 template <typename F>
 void with_threads(F&& f) {
     for (size_t schedule = 0; schedule < 3; ++schedule) {
@@ -29,8 +29,13 @@ constexpr uint32_t kSite = 77;
 std::vector<float> token_values(Setup& s, const std::vector<int32_t>& ids, const std::vector<float>& table,
                                 int64_t batch, const uint32_t* noise) {
     std::vector<float> values(ids.size(), kNan);
-    s.call(s.kernels.token_values, TokenValues{ids.data(), table.data(), noise, values.data(), batch,
-                                               static_cast<int64_t>(ids.size()) / batch, kSite});
+    s.call(s.kernels.token_values, TokenValues{.ids = ids.data(),
+                                               .table = table.data(),
+                                               .noise = noise,
+                                               .values = values.data(),
+                                               .batch = batch,
+                                               .sequence = static_cast<int64_t>(ids.size()) / batch,
+                                               .site = kSite});
     return values;
 }
 
@@ -106,8 +111,13 @@ TEST_CASE("token_values: every backend") {
             constexpr int64_t batch = 40, vocabulary = 1003;
             Array table = s.floats(1, vocabulary, 5, 3), ids = s.integers(batch, sequence, vocabulary),
                   values = s.float_output(batch, sequence);
-            s.call(s.kernels.token_values, TokenValues{ids.data<int32_t>(), table.data<float>(), source.state(),
-                                                       values.data<float>(), batch, sequence, kSite});
+            s.call(s.kernels.token_values, TokenValues{.ids = ids.data<int32_t>(),
+                                                       .table = table.data<float>(),
+                                                       .noise = source.state(),
+                                                       .values = values.data<float>(),
+                                                       .batch = batch,
+                                                       .sequence = sequence,
+                                                       .site = kSite});
             return outputs("values", std::move(values));
         });
     }
@@ -121,8 +131,13 @@ Kept top_k(Setup& s, const std::vector<float>& values, const std::vector<int32_t
            int64_t keep) {
     Kept kept{std::vector<int32_t>(static_cast<size_t>(batch * keep), -1),
               std::vector<int32_t>(static_cast<size_t>(batch), -1)};
-    s.call(s.kernels.top_k, TopK{values.data(), lengths.empty() ? nullptr : lengths.data(), kept.positions.data(),
-                                 kept.lengths.data(), batch, static_cast<int64_t>(values.size()) / batch, keep});
+    s.call(s.kernels.top_k, TopK{.values = values.data(),
+                                 .lengths = lengths.empty() ? nullptr : lengths.data(),
+                                 .kept = kept.positions.data(),
+                                 .kept_lengths = kept.lengths.data(),
+                                 .batch = batch,
+                                 .sequence = static_cast<int64_t>(values.size()) / batch,
+                                 .keep = keep});
     return kept;
 }
 
@@ -168,7 +183,13 @@ TEST_CASE("top_k: by hand") {
         CHECK(top_k(s, {-kInfinity, 0, kInfinity, 3e38f, -3e38f}, {}, 1, 2).positions == Positions{2, 3});
         CHECK(top_k(s, {-kInfinity, -kInfinity, -3e38f}, {}, 1, 2).positions == Positions{0, 2});
         Positions kept(3);
-        s.call(s.kernels.top_k, TopK{values.data(), nullptr, kept.data(), nullptr, 1, 8, 3});  // lengths are not wanted
+        s.call(s.kernels.top_k, TopK{.values = values.data(),
+                                     .lengths = nullptr,
+                                     .kept = kept.data(),
+                                     .kept_lengths = nullptr,
+                                     .batch = 1,
+                                     .sequence = 8,
+                                     .keep = 3});  // lengths are not wanted
         CHECK(kept == Positions{2, 5, 7});
     }
 }
@@ -246,7 +267,14 @@ TEST_CASE("importance_sums: by hand, with duplicates and slots that do not count
             const int32_t labels[] = {2, 0, 2, 4, 2};
             const float weights[] = {1, 1, 0, 0, 1}, loss[] = {3, 5, kNan, 9, 0.25};
             float sums[] = {1, 2, 3, 4, 5}, counts[] = {1, 1, 2, 0, 3};
-            s.call(s.kernels.importance_sums, ImportanceSums{labels, weights, loss, sums, counts, 5, 5, accumulate});
+            s.call(s.kernels.importance_sums, ImportanceSums{.labels = labels,
+                                                             .weights = weights,
+                                                             .loss = loss,
+                                                             .sums = sums,
+                                                             .counts = counts,
+                                                             .n = 5,
+                                                             .vocabulary = 5,
+                                                             .accumulate = accumulate});
             const float assigned[] = {5, 0, 3.25, 0, 0}, hits[] = {1, 0, 2, 0, 0}, before[] = {1, 2, 3, 4, 5},
                         hits_before[] = {1, 1, 2, 0, 3};
             for (int v = 0; v < 5; ++v) {
@@ -270,8 +298,14 @@ struct Slots {
         if (accumulate) counts.fill([](int64_t, int64_t v) { return static_cast<double>(v % 3); });
     }
     ImportanceSums operation(bool accumulate) {
-        return {labels.data<int32_t>(), weights.data<float>(), loss.data<float>(), sums.data<float>(),
-                counts.data<float>(),   labels.columns(),      sums.columns(),     accumulate};
+        return {.labels = labels.data<int32_t>(),
+                .weights = weights.data<float>(),
+                .loss = loss.data<float>(),
+                .sums = sums.data<float>(),
+                .counts = counts.data<float>(),
+                .n = labels.columns(),
+                .vocabulary = sums.columns(),
+                .accumulate = accumulate};
     }
 };
 
@@ -299,33 +333,41 @@ TEST_CASE("importance_sums: every backend; the CPU adds in order of the slots") 
     }
 }
 
+void update(Setup& s, std::span<const float> sums, std::span<const float> counts, const float& norm,
+            std::span<const FixedValue> fixed, std::span<float> table) {
+    s.call(s.kernels.importance_update, ImportanceUpdate{.sums = sums.data(),
+                                                         .counts = counts.data(),
+                                                         .table = table.data(),
+                                                         .norm = &norm,
+                                                         .fixed = fixed,
+                                                         .vocabulary = static_cast<int64_t>(table.size()),
+                                                         .beta = 0.75});
+}
+
 TEST_CASE("importance_update: by hand; what is not hit keeps its bits; fixed values come last, in order") {
     for (const KernelTable* backend : backends()) {
         INFO(text(*backend));
         Setup s(*backend, DType::f32, DType::f32, 0);
-        const float odd = std::bit_cast<float>(0xffc12345u);  // a NaN with a message
-        float table[] = {8, odd, 8, -0.0f, 8, 8};
+        float table[] = {8, std::bit_cast<float>(0xffc12345u), 8, -0.0f, 8, 8};  // the second: a NaN with a payload
         const float sums[] = {12, 99, 6, kInfinity, 6, 6}, counts[] = {2, 0, 1, 0, 3, 1}, norm = 3;
         const FixedValue fixed[] = {{4, 1e4f}, {5, 7}, {5, -1e4f}};
-        s.call(s.kernels.importance_update, ImportanceUpdate{sums, counts, table, &norm, fixed, 6, 0.75});
-        CHECK(table[0] == 7.5f);
+        update(s, sums, counts, norm, fixed, table);
+        CHECK((table[0] == 7.5f && table[2] == 7.5f));
         CHECK(bits(table[1]) == 0xffc12345u);
-        CHECK(table[2] == 7.5f);
         CHECK(bits(table[3]) == bits(-0.0f));
         CHECK(table[4] == 1e4f);  // though it was a label
         CHECK(table[5] == -1e4f);
     }
 }
 
-TEST_CASE("importance_update: a norm that is not finite leaves everything as it was") {
+TEST_CASE("importance_update: a norm that is not finite changes nothing") {
     for (const KernelTable* backend : backends()) {
         for (const float norm : {kInfinity, -kInfinity, kNan}) {
             INFO(text(*backend), " norm ", norm);
             Setup s(*backend, DType::f32, DType::f32, 0);
             float table[] = {8, 9};
             const float sums[] = {12, 1}, counts[] = {2, 0};
-            const FixedValue fixed[] = {{1, 1e4f}};
-            s.call(s.kernels.importance_update, ImportanceUpdate{sums, counts, table, &norm, fixed, 2, 0.75});
+            update(s, sums, counts, norm, std::array{FixedValue{1, 1e4f}}, table);
             CHECK((table[0] == 8 && table[1] == 9));
         }
     }
@@ -339,9 +381,13 @@ TEST_CASE("importance_update: every backend") {
                   counts(DType::f32, 1, vocabulary), norm = s.floats(1, 1);
             counts.fill([](int64_t, int64_t v) { return static_cast<double>(v % 4); });
             const Array before = table;
-            s.call(s.kernels.importance_update,
-                   ImportanceUpdate{sums.data<float>(), counts.data<float>(), table.data<float>(), norm.data<float>(),
-                                    fixed, vocabulary, 0.995});
+            s.call(s.kernels.importance_update, ImportanceUpdate{.sums = sums.data<float>(),
+                                                                 .counts = counts.data<float>(),
+                                                                 .table = table.data<float>(),
+                                                                 .norm = norm.data<float>(),
+                                                                 .fixed = fixed,
+                                                                 .vocabulary = vocabulary,
+                                                                 .beta = 0.995});
             for (int64_t v = 4; v < vocabulary; v += 4)
                 if (table.at(0, v) != before.at(0, v)) FAIL_CHECK("entry ", v, " was not hit");
             table.set(0, 0, 0);  // 1e4 would hide the others' errors

@@ -15,7 +15,7 @@ namespace {
 
 class Watch final : public dropforge::simt::RaceDetector {
   public:
-    void launch_begins(const dropforge::simt::Shape& shape) override {
+    void launch_begins(const dropforge::simt::LaunchShape& shape) override {
         launched_.insert(shape.kernel);
         RaceDetector::launch_begins(shape);
     }

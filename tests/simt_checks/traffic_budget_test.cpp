@@ -63,7 +63,8 @@ TEST_CASE("traffic budget: column sums") {
             MeasuredOps ops;
             const Tensor x = ops.random("x", dtype, {kRows, columns}), sum = ops.zeros("sum", DType::f32, {columns});
             const Tensor scratch = ops.program.scratch(
-                "scratch", kernels::column_sum_scratch_bytes(x.shape[0], x.shape[1]));  // as a gemm with a_sums has it
+                "scratch",
+                kernels::column_sum_scratch_bytes(x.shape[0], x.shape[1]));  // as a gemm with bias_gradient has it
             ops.program.add("column_sum", {.reads = {x, sum}, .writes = {sum, scratch}}, [=](const Run& r) {
                 r.kernels.column_sum(
                     {r.at(x), r.at<float>(sum), r.at(scratch), x.shape[0], x.shape[1], x.shape[1], x.dtype, true},

@@ -20,14 +20,18 @@ struct AttentionHeads {
 };
 constexpr AttentionHeads kAttentionHeads[] = {{2, 64}, {12, 64}, {16, 64}};
 
-/// As the engine lays them out: q, k and v of one product where all rows ask, else q apart. Without pointers.
+/// Attention as the engine lays it out, without pointers: q, k and v in one tensor where all rows have queries, else q
+/// in its own.
 inline kernels::AttentionForward attention_of_preset(int64_t batch, AttentionHeads heads, AttentionRows rows,
                                                      float dropout) {
     const int64_t columns = heads.heads * heads.size;
     const bool whole = rows.queries == rows.keys;
     kernels::AttentionForward a{};
-    a.batch = batch, a.heads = heads.heads, a.head_size = heads.size;
-    a.rows_q = rows.queries, a.rows_kv = rows.keys;
+    a.batch = batch;
+    a.heads = heads.heads;
+    a.head_size = heads.size;
+    a.rows_q = rows.queries;
+    a.rows_kv = rows.keys;
     a.stride_q = whole ? 3 * columns : columns;
     a.stride_kv = whole ? 3 * columns : 2 * columns;
     a.stride_out = columns;

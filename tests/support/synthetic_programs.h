@@ -41,12 +41,15 @@ inline Program synthetic_training(const SyntheticShape& s) {
         t.x = x;
         t.qkv = activation("qkv", 3 * s.hidden);
         p.add("qkv", {{x}, {t.qkv}}, no_kernel);
-        t.o = activation("o", s.hidden), t.lse = statistic("lse", s.heads);
+        t.o = activation("o", s.hidden);
+        t.lse = statistic("lse", s.heads);
         const Tensor scores = p.scratch("attention.scratch", 2 * s.sequence * s.sequence * 4);
         p.add("attention", {{t.qkv}, {t.o, t.lse, scores}}, no_kernel);
         const Tensor projected = activation("p", s.hidden);
         p.add("projection", {{t.o}, {projected}}, no_kernel);
-        t.z1 = activation("z1", s.hidden), t.x1 = activation("x1", s.hidden), t.stats1 = statistic("stats1", 2);
+        t.z1 = activation("z1", s.hidden);
+        t.x1 = activation("x1", s.hidden);
+        t.stats1 = statistic("stats1", 2);
         p.add("norm1", {{projected, x}, {t.z1, t.x1, t.stats1}, {{t.z1, projected}}}, no_kernel);
         t.u = activation("u", 4 * s.hidden);
         p.add("fc1", {{t.x1}, {t.u}}, no_kernel);
@@ -54,7 +57,8 @@ inline Program synthetic_training(const SyntheticShape& s) {
         p.add("gelu", {{t.u}, {t.a}}, no_kernel);
         const Tensor f = activation("f", s.hidden);
         p.add("fc2", {{t.a}, {f}}, no_kernel);
-        t.z2 = activation("z2", s.hidden), t.stats2 = statistic("stats2", 2);
+        t.z2 = activation("z2", s.hidden);
+        t.stats2 = statistic("stats2", 2);
         x = activation("y", s.hidden);
         p.add("norm2", {{f, t.x1}, {t.z2, x, t.stats2}, {{t.z2, f}}}, no_kernel);
         saved.push_back(t);

@@ -1,4 +1,4 @@
-// Which attention serves which call.
+// The choice between our own attention kernels: tensor cores where shape and type allow it, else plain f32.
 #include <algorithm>
 
 #include "kernels/cuda/attention/attention.cuh"
@@ -18,7 +18,7 @@ bool tensor_supports(const Attention& a, Context& context, std::initializer_list
            (a.head_size == 32 || a.head_size == 64 || a.head_size == 128) && aligned(16, rows * 2, pointers);
 }
 
-/// Sequences and heads are the y and z of a grid; rows of all heads are counted in 32 bits.
+/// Sequences and heads are the grid's y and z; rows of all heads are counted in 32 bits.
 template <typename Attention>
 void check_sizes(const Attention& a) {
     constexpr int64_t kLimit = 0x7fffffff, kBlocks = 65535;
@@ -35,16 +35,19 @@ void check_sizes(const Attention& a) {
 void attention_forward(const AttentionForward& a, Context& context) {
     if (a.batch * a.heads * a.rows_q == 0) return;
     check_sizes(a);
-    tensor_supports(a, context, {a.q, a.k, a.v, a.out}) ? attention::forward_tensor(a, context)
-                                                        : attention::forward_plain(a, context);
+    if (tensor_supports(a, context, {a.q, a.k, a.v, a.out}))
+        attention::forward_tensor(a, context);
+    else
+        attention::forward_plain(a, context);
 }
 
 void attention_backward(const AttentionBackward& a, Context& context) {
     if (a.batch * a.heads * a.rows_kv == 0) return;
     check_sizes(a);
-    tensor_supports(a, context, {a.q, a.k, a.v, a.out, a.dout, a.dq, a.dk, a.dv})
-        ? attention::backward_tensor(a, context)
-        : attention::backward_plain(a, context);
+    if (tensor_supports(a, context, {a.q, a.k, a.v, a.out, a.dout, a.dq, a.dk, a.dv}))
+        attention::backward_tensor(a, context);
+    else
+        attention::backward_plain(a, context);
 }
 
 }  // namespace dropforge::kernels::on_cuda

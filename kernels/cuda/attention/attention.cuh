@@ -1,5 +1,5 @@
-// What the attention kernels share: where the head of a block lies, tiles of rows in shared memory, and the dropout of
-// a tile of scores. attention.cu says which kernel serves which call.
+// Shared by the attention kernels: the addresses of a block's head, tiles of rows in shared memory, and the dropout of
+// a tile of scores. attention.cu chooses the kernel of a call.
 #pragma once
 
 #include "kernels/cuda/runtime/dropout.cuh"
@@ -7,7 +7,7 @@
 
 namespace dropforge::kernels::on_cuda::attention {
 
-// Tensor cores; 16-bit storage, head sizes 32, 64, 128, rows on 16-byte borders.
+// Tensor cores; 16-bit storage, head sizes 32, 64, 128, rows aligned to 16 bytes.
 void forward_tensor(const AttentionForward&, Context&);
 void backward_tensor(const AttentionBackward&, Context&);
 // f32 arithmetic, any storage and strides, head sizes up to kMaxPlainHead.
@@ -18,7 +18,7 @@ constexpr int kMaxPlainHead = 128;
 constexpr float kLog2E = 1.442695040888963f, kLn2 = 0.6931471805599453f;
 
 // -------------------------------------------------------------------------------------------------------------- layout
-/// AttentionArguments without the pointers to numbers, as part of a kernel's argument.
+/// AttentionArguments without q, k and v, as part of a kernel's argument.
 struct AttentionSizes {
     explicit AttentionSizes(const AttentionArguments& a)
         : lengths(a.lengths),
@@ -37,7 +37,7 @@ struct AttentionSizes {
     const int32_t* lengths;
     int heads, head_size, rows_q, rows_kv, stride_q, stride_kv, stride_out;
     float scale, exponent;             // of scores: e^(scale·s) = 2^(exponent·s)
-    float gradient_scale, kept_share;  // scale times that of dropout; 1 / that
+    float gradient_scale, kept_share;  // scale * dropout's scale; 1 / dropout's scale
     DropoutArgument dropout;
 };
 
@@ -77,7 +77,7 @@ struct BackwardArgument : AttentionSizes {
 /// neighbours, so that they find its keys and values in the second-level cache. Everything is made from the block's
 /// index where it is needed, since registers are scarce.
 struct Head {
-    /// How many keys are seen; what lies beyond is not read.
+    /// Number of keys attended to; later ones are not read.
     __device__ int keys(const AttentionSizes& a) const { return a.lengths ? a.lengths[blockIdx.z] : a.rows_kv; }
 
     // Element offsets of a row.
@@ -103,14 +103,14 @@ struct Head {
 
 /// A block of threads for each `rows` of `of` rows of every head.
 template <typename Attention>
-Shape shape_of_heads(const Attention& a, int64_t of, int rows, int threads, const char* file = __builtin_FILE(),
-                     unsigned line = __builtin_LINE()) {
+LaunchShape shape_of_heads(const Attention& a, int64_t of, int rows, int threads, const char* file = __builtin_FILE(),
+                           unsigned line = __builtin_LINE()) {
     const dim3 grid(blocks_for(of, rows), static_cast<unsigned>(a.heads), static_cast<unsigned>(a.batch));
     return {grid, static_cast<unsigned>(threads), file, line};
 }
 
 // --------------------------------------------------------------------------------------------------------------- tiles
-/// What a lane is in the fragments of mma.cuh.
+/// A lane's coordinates g and t in the fragments of mma.cuh.
 struct Lane {
     int lane = static_cast<int>(threadIdx.x % kWarp), g = static_cast<int>(threadIdx.x % kWarp / 4),
         t = static_cast<int>(threadIdx.x % 4);
@@ -125,7 +125,7 @@ struct Tile {
         const auto r = static_cast<unsigned>(row);
         return pack ^ static_cast<int>(kPacks >= 8 ? r % 8 : r / (8 / kPacks) % kPacks);
     }
-    /// Where pack `pack` of a row is, in elements.
+    /// The offset of pack `pack` of a row, in elements.
     __device__ static int at(int row, int pack) { return row * kColumns + permuted(row, pack) * 8; }
 
     /// The matrices of mma.cuh in a square of 16 rows and 16 columns of a tile (row a multiple of 16, pack of 2), in
@@ -148,8 +148,9 @@ __device__ inline void copy_tile(T* tile, const T* from, int stride, int valid) 
         const unsigned i = first + threadIdx.x;
         const int row = static_cast<int>(i / kPacks), pack = static_cast<int>(i % kPacks);
         if (kAll % kThreads != 0 && i >= kAll) return;
-        const bool there = row < valid;
-        copy_pack(tile + Tile<T, kColumns>::at(row, pack), from + int64_t{there ? row : 0} * stride + pack * 8, there);
+        const bool inside = row < valid;
+        copy_pack(tile + Tile<T, kColumns>::at(row, pack), from + int64_t{inside ? row : 0} * stride + pack * 8,
+                  inside);
     }
 }
 
@@ -179,13 +180,13 @@ __device__ inline void store_rows(T* tile, const float (&sum)[kColumns / 8][4], 
 }
 
 // ------------------------------------------------------------------------------------------------------------- dropout
-/// The draws of a launch, in shared memory: in registers the keys of all rounds would stand in the way of the products.
+/// The keys of a launch's draws, in shared memory: in registers the keys of all rounds would displace the tiles.
 struct DropoutKeys {
     uint2 round[kPhiloxRounds];
     unsigned step, first_row;
     unsigned threshold;  // of a draw in the upper half of a word; 0: dropout is off
 
-    /// By all threads of a block; to be followed by a barrier. `head_row` is that of the head's first query.
+    /// Called by all threads of a block, and followed by a barrier. `head_row` is the row of the head's first query.
     __device__ void fill(const DropoutArgument& d, unsigned head_row) {
         if (threadIdx.x == 0) threshold = d.threshold << 16;
         if (d.threshold == 0 || threadIdx.x >= kPhiloxRounds) return;
@@ -207,7 +208,7 @@ struct DropoutKeys {
 /// query lane % 16 and keys 8·(lane / 16) …, and eight votes bring the bits to where scores are held. So a lane draws
 /// once for the eight scores that it holds.
 struct TileDropout {
-    unsigned low = ~0u, high = ~0u;  // whether a score stays: the highest bits of bytes
+    unsigned low = ~0u, high = ~0u;  // whether a score is kept: the highest bits of bytes
 
     /// For scores [16 queries, 16 keys]: byte 2·j + h is of key block j (of 8), query g + 8·h; low, high: keys 2t, 2t
     /// + 1.
@@ -227,9 +228,9 @@ struct TileDropout {
         if (keys.threshold == 0) return {};
         unsigned kept[8];
         votes(keys, site, row, key, l, kept);
-        const unsigned mine = l.g < 4 ? choose(kept[0], kept[1], kept[2], kept[3], l.g)
-                                      : choose(kept[4], kept[5], kept[6], kept[7], l.g - 4);
-        return {mine << (7 - 2 * l.t), mine << (6 - 2 * l.t)};
+        const unsigned row_g = l.g < 4 ? choose(kept[0], kept[1], kept[2], kept[3], l.g)
+                                       : choose(kept[4], kept[5], kept[6], kept[7], l.g - 4);
+        return {row_g << (7 - 2 * l.t), row_g << (6 - 2 * l.t)};
     }
 
     /// A pair of 16-bit elements, or zeros in its place.
@@ -246,7 +247,7 @@ struct TileDropout {
     __device__ static unsigned choose(unsigned a, unsigned b, unsigned c, unsigned d, int which) {
         return which < 2 ? (which == 0 ? a : b) : (which == 2 ? c : d);
     }
-    /// kept[i], bit l: whether the score of key + 8·(l / 16) + i and query row + l % 16 stays.
+    /// kept[i], bit l: whether the score of key + 8·(l / 16) + i and query row + l % 16 is kept.
     __device__ static void votes(const DropoutKeys& keys, unsigned site, unsigned row, unsigned key, const Lane& l,
                                  unsigned (&kept)[8]) {
         const uint4 drawn =

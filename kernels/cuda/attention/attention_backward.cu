@@ -1,8 +1,8 @@
 // Attention backward on tensor cores (Dao et al. 2022, "FlashAttention", appendix B.2), without atomics. A block has
-// the keys of a head, or 128 of them, each warp 16; queries come by in tiles. Scores are made transposed,
-// [keys, queries]: so probabilities and score gradients are at once operands of dv += pᵀ·dout and dk += dsᵀ·q, in
-// registers. Where all keys are in one block it has dq as well, over score gradients in shared memory; where they are
-// not, a second kernel makes dq.
+// up to 128 keys of a head, each warp 16, and loops over tiles of queries. Scores are computed transposed,
+// [keys, queries], so that probabilities and score gradients are already operands of dv += pᵀ·dout and dk += dsᵀ·q, in
+// registers. If one block has all keys, it also computes dq, from score gradients in shared memory; else a second
+// kernel does.
 //
 // With m = the dropout factor, 0 or c, the score gradients are ds = p·(m·dp − delta) = c·p·((dp or 0) − delta / c). The
 // outer c, the softmax scale and dv's c are factors of finished sums.
@@ -10,7 +10,7 @@
 
 namespace dropforge::kernels::on_cuda::attention {
 
-/// Of the pack `pack` of a row: Σ dout·out.
+/// Σ dout·out over pack `pack` of a row.
 template <typename T>
 __device__ inline float product_of_packs(const T* dout, const T* out) {
     float a[8], b[8], sum = 0;
@@ -28,9 +28,9 @@ template <int kHead>
 struct KeysBlock {
     static constexpr int kKeys = kHead <= 64 ? 128 : 64, kWarps = kKeys / 16, kThreads = kWarps * kWarp;
     static constexpr int kQueries = 2048 / kHead;
-    /// Rows whose log-sum-exp and delta are made at a time.
+    /// Rows whose log-sum-exp and delta are computed at a time.
     static constexpr int kRows = 128;
-    /// dq of a tile: which part a warp has.
+    /// Columns of a tile's dq that a warp computes.
     static constexpr int kColumns = kHead / (kWarps / (kQueries / 16));
 };
 
@@ -46,7 +46,7 @@ struct KeysWarp {
     Lane lane;
     int by_row = Rows::by_row(lane), by_pack = Rows::by_pack(lane);
 
-    /// Values of this warp's 16 keys, of which `valid` are seen, as an operand.
+    /// Loads the values of this warp's 16 keys, of which the first `valid` are attended to, as an operand.
     __device__ void load_values(const T* v, int stride, int valid) {
 #pragma unroll
         for (int h = 0; h < 2; ++h) {
@@ -78,7 +78,7 @@ struct KeysWarp {
         }
     }
 
-    /// 16 queries: adds to dk and dv, and gives ds as an operand. `key` is this warp's first.
+    /// Adds 16 queries' share to dk and dv, and returns ds as an operand. `key` is this warp's first key.
     __device__ void add_queries(const T* keys, const T* queries, const T* douts, const float* lse, const float* delta,
                                 const DropoutKeys& draws, unsigned site, unsigned row, unsigned key, float exponent,
                                 unsigned (&ds)[4]) {
@@ -169,7 +169,7 @@ __device__ inline void row_sums(const BackwardArgument<T>& a, const Head& head, 
     }
 }
 
-/// Two blocks, at head size 64 of 256 threads, run on a multiprocessor with 128 registers a thread, which are the
+/// Two blocks, at head size 64 of 256 threads, run on an SM with 128 registers a thread, which are the
 /// limit; shared memory would let more in on most devices. Compute capability 7.5 has shared memory for one block.
 #if DROPFORGE_BEFORE_AMPERE
 [[maybe_unused]] constexpr int kKeysBlocks = 1;
@@ -210,7 +210,7 @@ __global__ void __launch_bounds__(KeysBlock<kHead>::kThreads, kKeysBlocks) keys_
     }
     for (; query < a.rows_q; query += kQueries) {
         if (query % kRows == 0) {
-            if (query > 0) __syncthreads();  // the rows before are done with
+            if (query > 0) __syncthreads();  // all warps have used the rows before
             row_sums<T, kHead>(a, head, query, lse, delta);
         }
         wait_for_copies<0>();
@@ -236,7 +236,7 @@ __global__ void __launch_bounds__(KeysBlock<kHead>::kThreads, kKeysBlocks) keys_
                             a.gradient_scale, a.dq + head.q(a, query), a.stride_q, a.rows_q - query);
         }
     }
-    __syncthreads();  // all are done with the keys
+    __syncthreads();  // all warps have used the keys
     const int valid = a.rows_kv - my_key;
     const int64_t offset = head.kv(a, my_key);
     store_rows<T, kHead>(my_keys, w.dk, a.gradient_scale, a.gradient_scale, a.dk + offset, a.stride_kv, valid);
@@ -325,7 +325,7 @@ struct QueriesWarp {
     }
 };
 
-/// Where a head has more keys than a block of keys_kernel: dq of 64 queries, as the forward makes its output.
+/// dq of 64 queries, for heads with more keys than a block of keys_kernel has; structured as the forward kernel.
 template <typename T, int kHead>
 __global__ void __launch_bounds__(QueriesBlock<kHead>::kThreads, 4) queries_kernel(BackwardArgument<T> a) {
     using Sizes = QueriesBlock<kHead>;
@@ -376,7 +376,7 @@ template <typename T, int kHead>
 void backward(const AttentionBackward& a, Context& context) {
     using Sizes = KeysBlock<kHead>;
     const BackwardArgument<T> argument(a);
-    const Shape shape = shape_of_heads(a, a.rows_kv, Sizes::kKeys, Sizes::kThreads);
+    const LaunchShape shape = shape_of_heads(a, a.rows_kv, Sizes::kKeys, Sizes::kThreads);
     if (a.rows_kv <= Sizes::kKeys) return launch(keys_kernel<T, kHead, true>, context, shape, argument);
     launch(keys_kernel<T, kHead, false>, context, shape, argument);
     if (a.rows_q > 0)
@@ -387,9 +387,12 @@ void backward(const AttentionBackward& a, Context& context) {
 void backward_tensor(const AttentionBackward& a, Context& context) {
     with_16_bit_type(a.dtype, [&](auto type) {
         using T = typename decltype(type)::type;
-        a.head_size == 32   ? backward<T, 32>(a, context)
-        : a.head_size == 64 ? backward<T, 64>(a, context)
-                            : backward<T, 128>(a, context);
+        if (a.head_size == 32)
+            backward<T, 32>(a, context);
+        else if (a.head_size == 64)
+            backward<T, 64>(a, context);
+        else
+            backward<T, 128>(a, context);
     });
 }
 

@@ -21,7 +21,7 @@ namespace {
 constexpr float kLowScore = -100;
 constexpr int kTimedRuns = 5;
 
-/// Keys and values as the engine has them: beside one another in a row, or each in its own tensor; and the queries too.
+/// q, k and v as the engine lays them out: next to each other in a row, or in separate tensors.
 class Rows {
   public:
     Rows(const AttentionShape& s)
@@ -47,7 +47,7 @@ class Rows {
     DeviceMemory q_, k_, v_;
 };
 
-/// What one of the two, the plan or our own kernels, writes.
+/// The outputs of the plan, or of our own kernels.
 struct Results {
     explicit Results(const AttentionShape& s)
         : gradients(s),
@@ -62,7 +62,7 @@ class Check {
     Check(const AttentionShape& shape, AttentionPlan& plan, void* workspace, CudaContext& context)
         : s_(shape), plan_(plan), workspace_(workspace), context_(context) {
         for (int64_t b = 0; b < s_.batch; ++b) {
-            // The first sequence is full; the last one is long, since heads of these two are calculated again.
+            // The first sequence is full and the last one long, since heads of these two are recomputed.
             const int64_t length =
                 b == s_.batch - 1 && b > 0 ? s_.rows_kv - s_.rows_kv / 3 : s_.rows_kv - b * 37 % s_.rows_kv;
             lengths_.push_back(static_cast<int32_t>(length));
@@ -82,7 +82,7 @@ class Check {
 
   private:
     static constexpr std::array<uint32_t, 4> kState = {0x243f6a88u, 0x85a308d3u, 1, 0};
-    static constexpr int64_t kHeads = 2;  // that are calculated again: the first and the last of all
+    static constexpr int64_t kHeads = 2;  // heads that are recomputed: the first and the last of all
 
     CheckRows queries(void* x) const { return {x, s_.batch * s_.rows_q, s_.columns(), s_.stride_q, s_.dtype}; }
     CheckRows keys(void* x) const { return {x, s_.batch * s_.rows_kv, s_.columns(), s_.stride_kv, s_.dtype}; }
@@ -115,19 +115,31 @@ class Check {
         AttentionForward a{arguments()};
         a.out = r.out.get();
         a.lse = static_cast<float*>(r.lse.get());
-        own ? attention_forward(a, context_) : plan_.forward(a, workspace_);
+        if (own)
+            attention_forward(a, context_);
+        else
+            plan_.forward(a, workspace_);
     }
     void backward(const Results& r, bool own) {
         AttentionBackward a{arguments()};
-        a.out = r.out.get(), a.dout = dout_.get();
+        a.out = r.out.get();
+        a.dout = dout_.get();
         a.lse = static_cast<const float*>(r.lse.get());
-        a.dq = r.gradients.q(), a.dk = r.gradients.k(), a.dv = r.gradients.v();
-        own ? attention_backward(a, context_) : plan_.backward(a, workspace_);
+        a.dq = r.gradients.q();
+        a.dk = r.gradients.k();
+        a.dv = r.gradients.v();
+        if (own)
+            attention_backward(a, context_);
+        else
+            plan_.backward(a, workspace_);
     }
-    void both(const Results& r, bool own) { forward(r, own), backward(r, own); }
+    void both(const Results& r, bool own) {
+        forward(r, own);
+        backward(r, own);
+    }
 
-    /// `score`: what all scaled scores are near to, or 0 for random ones. It comes from the first column; that of keys
-    /// is kept small, since a rounding error of the scores' gradients enters that of queries times it.
+    /// Fills the operands. `score` is the value near which all scaled scores lie, or 0 for random ones. It is made by
+    /// the first columns; that of the keys is small, since it multiplies rounding errors of score gradients in dq.
     void set_operands(float score) {
         fill_random_heads(queries(operands_.q()), 1, s_.head_size, score, context_);
         fill_random_heads(keys(operands_.k()), 2, s_.head_size, score == 0 ? 0 : 1 / s_.scale, context_);
@@ -160,7 +172,7 @@ class Check {
             if (d.not_finite > 0) fail(operands, tensor, fmt::format("{} numbers are not finite", d.not_finite));
             if (same) judge(operands, tensor, d.relative());
         };
-        const bool same = s_.dropout == 0;  // else the bits of dropout differ
+        const bool same = s_.dropout == 0;  // with dropout the two draw different bits
         const Rows &g = of_plan_.gradients, &own = own_.gradients;
         beside_own("lse", lse(of_plan_.lse.get()), own_.lse.get(), true);
         beside_own("out", outputs(of_plan_.out.get()), own_.out.get(), same);
@@ -191,7 +203,8 @@ class Check {
         return values;
     }
 
-    /// With equal scores and unit vectors as values, an output is not 0 where its probability stayed.
+    /// Reads the mask from the outputs of equal scores and values that are unit vectors: an output is not 0 where its
+    /// probability was kept.
     void find_masks() {
         fill_value(queries(operands_.q()), 0, context_);
         fill_value(keys(operands_.k()), 0, context_);
@@ -258,7 +271,7 @@ class Check {
     }
     double time_of(const Results& r, bool own) {
         using Clock = std::chrono::steady_clock;
-        const std::unique_ptr<Recording> recording = context_.record([&] { both(r, own); });  // as training runs it
+        const std::unique_ptr<Recording> recording = context_.record([&] { both(r, own); });  // training replays it too
         recording->run();
         context_.synchronize();
         const Clock::time_point begin = Clock::now();

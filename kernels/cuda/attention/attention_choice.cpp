@@ -17,7 +17,7 @@ AttentionKernels& kernels_of(Context& context) {
     auto& cuda = static_cast<CudaContext&>(context);
     return cuda.selector<AttentionKernels>([&] {
         const AttentionUse use = attention_use(cuda.options());
-        std::string why_not = "not asked for";
+        std::string why_not = "DROPFORGE_ATTENTION or the options say own";
         std::unique_ptr<AttentionLibrary> library =
             use == AttentionUse::own ? nullptr : open_attention_library(cuda, why_not);
         return std::make_unique<AttentionKernels>(cuda, use, std::move(library), why_not);
@@ -52,7 +52,7 @@ void AttentionKernels::backward(const AttentionBackward& a) {
     by_library([&] { c.plan->backward(a, c.workspace); });
 }
 
-/// The library's errors do not tell whether the device has failed.
+/// Calls the library. Its errors do not say whether the device has failed, so that is checked.
 template <typename Call>
 void AttentionKernels::by_library(const Call& call) const {
     try {
@@ -89,12 +89,12 @@ AttentionKernels::Chosen AttentionKernels::choose(const AttentionShape& shape) {
 
 std::string AttentionKernels::try_library(const AttentionShape& shape, Chosen& chosen) {
     if (!library_) return why_no_library_;
-    if (!is_16_bit(shape.dtype)) return "libraries take 16-bit storage only";
-    if (shape.batch * shape.heads * shape.rows_q * shape.rows_kv == 0) return "nothing to do";
-    if (!shape.aligned) return "rows do not start on 16-byte borders";
+    if (!is_16_bit(shape.dtype)) return "libraries support 16-bit storage only";
+    if (shape.batch * shape.heads * shape.rows_q * shape.rows_kv == 0) return "there are no rows";
+    if (!shape.aligned) return "rows are not aligned to 16 bytes";
     if (use_ != AttentionUse::cudnn)
         if (std::string trouble = library_->known_trouble(shape); !trouble.empty()) return trouble;
-    require(!context_.recording(), "{} is recorded before it has run once, when its kernels are chosen",
+    require(!context_.recording(), "{} is recorded before its first run, which chooses its kernels",
             chosen.report.operation);
     std::string why_not;
     chosen.plan = library_->plan(shape, why_not);

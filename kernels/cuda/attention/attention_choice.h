@@ -1,5 +1,5 @@
-// Which kernels serve attention: a library's (cuDNN) for each shape that it takes, that is not known to be wrong there,
-// and that has passed a check on this GPU; else our own.
+// The choice of attention's kernels: a library's (cuDNN) for each shape that it supports, for which it has no known
+// defect, and whose results it got right in a check on this GPU; else our own.
 #pragma once
 
 #include <map>
@@ -12,10 +12,11 @@
 
 namespace dropforge::kernels::on_cuda {
 
-/// Of one context. Forward and backward of a shape are always served by the same: they must draw the same dropout.
+/// The choices of one context. Forward and backward of a shape are always chosen together: they must draw the same
+/// dropout.
 class AttentionKernels final : public KernelSelector {
   public:
-    /// `library` may be nullptr: `why_no_library` says why.
+    /// `library` may be nullptr; `why_no_library` is then the reason.
     AttentionKernels(CudaContext& context, AttentionUse use, std::unique_ptr<AttentionLibrary> library,
                      std::string why_no_library);
 
@@ -31,7 +32,7 @@ class AttentionKernels final : public KernelSelector {
     };
     Chosen& chosen(const AttentionShape& shape);
     Chosen choose(const AttentionShape& shape);
-    /// Why the library is not to be used for the shape, or nothing: then `chosen` has its plan.
+    /// Why the library is not used for the shape; empty: `chosen` has its plan.
     std::string try_library(const AttentionShape& shape, Chosen& chosen);
     void* workspace(int64_t bytes);
     template <typename Call>
@@ -43,10 +44,10 @@ class AttentionKernels final : public KernelSelector {
     std::string why_no_library_;
     std::map<AttentionShape, Chosen> chosen_;
     std::vector<DeviceMemory> workspaces_;  // each larger than the one before; recordings may use any
-    int64_t workspace_bytes_ = 0;           // of the last
+    int64_t workspace_bytes_ = 0;           // size of the last
 };
 
-/// Of the environment variable DROPFORGE_ATTENTION, if there is one (auto, cudnn, own), else of the options.
+/// The environment variable DROPFORGE_ATTENTION (auto, cudnn, own), if it is set, else options.attention.
 AttentionUse attention_use(const CudaOptions& options);
 
 }  // namespace dropforge::kernels::on_cuda

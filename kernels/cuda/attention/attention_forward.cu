@@ -1,6 +1,6 @@
 // Attention forward on tensor cores (Dao 2024, "FlashAttention-2"): a block has 64 queries of a head, each of its four
-// warps 16; keys and values come by in tiles, the next while one is worked on. Scores and probabilities stay in
-// registers.
+// warps 16, and loops over tiles of keys and values, loading the next while it computes with one. Scores and
+// probabilities stay in registers.
 #include "kernels/cuda/attention/attention.cuh"
 
 namespace dropforge::kernels::on_cuda::attention {
@@ -12,13 +12,13 @@ struct ForwardBlock {
     static constexpr int kKeys = kHead <= 64 ? 64 : 32;
 };
 
-/// Σ and the largest of a warp's 16 queries; a lane has rows g and g + 8.
+/// The running maximum and sum of the softmax of a warp's 16 queries; a lane has rows g and g + 8.
 struct Softmax {
     float largest[2] = {-INFINITY, -INFINITY};  // of the scores times log2 e
     float sum[2] = {0, 0};                      // of this lane's columns
 
-    /// Makes scores times log2 e powers of two below the largest so far, and tells what earlier sums are to be
-    /// multiplied by.
+    /// Replaces scores (times log2 e) by powers of two relative to the largest so far, and returns the factors of the
+    /// earlier sums.
     template <int kTiles>
     __device__ void exponentials(float (&s)[kTiles][4], float (&correction)[2]) {
 #pragma unroll
@@ -112,7 +112,7 @@ struct ForwardWarp {
     }
 };
 
-/// Four blocks run on a multiprocessor of compute capability 9.0 with 128 registers a thread (head sizes to 64): while
+/// Four blocks run on an SM of compute capability 9.0 with 128 registers a thread (head sizes to 64): while
 /// one waits for its first tiles or writes, others compute.
 template <typename T, int kHead>
 __global__ void __launch_bounds__(ForwardBlock<kHead>::kThreads, kHead <= 64 ? 4 : 5)
@@ -181,9 +181,12 @@ void forward(const AttentionForward& a, Context& context) {
 void forward_tensor(const AttentionForward& a, Context& context) {
     with_16_bit_type(a.dtype, [&](auto type) {
         using T = typename decltype(type)::type;
-        a.head_size == 32   ? forward<T, 32>(a, context)
-        : a.head_size == 64 ? forward<T, 64>(a, context)
-                            : forward<T, 128>(a, context);
+        if (a.head_size == 32)
+            forward<T, 32>(a, context);
+        else if (a.head_size == 64)
+            forward<T, 64>(a, context);
+        else
+            forward<T, 128>(a, context);
     });
 }
 

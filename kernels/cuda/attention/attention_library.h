@@ -1,5 +1,5 @@
-// Attention by a library: the shapes that a plan is made for, and what a plan does. cuDNN's is in the folder cudnn/;
-// attention_choice.cpp decides whether a plan or our own kernels serve a shape.
+// The interface of a library that has attention; the folder cudnn/ implements it with cuDNN. attention_choice.cpp
+// decides whether a shape uses a library's plan or our own kernels.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace dropforge::kernels::on_cuda {
 
 class CudaContext;
 
-/// All that forward and backward of one attention have in common but for pointers.
+/// The arguments that forward and backward of one attention share, without pointers.
 struct AttentionShape {
     template <typename Attention>
     explicit AttentionShape(const Attention& a)
@@ -30,15 +30,15 @@ struct AttentionShape {
           scale(a.scale),
           dropout(static_cast<float>(a.dropout.threshold()) / 65536.0f),
           dtype(a.dtype),
-          aligned(on_borders({a.q, a.k, a.v, a.out})) {}
+          aligned(are_aligned({a.q, a.k, a.v, a.out})) {}
     int64_t batch, heads, head_size, rows_q, rows_kv, stride_q, stride_kv, stride_out;
-    float scale, dropout;  // the probability to the 16 bits that are drawn
+    float scale, dropout;  // dropout: the probability, rounded to the 16 bits that are drawn
     DType dtype;
-    bool aligned;  // queries, keys, values and outputs start on 16-byte borders
+    bool aligned;  // whether queries, keys, values and outputs are aligned to 16 bytes
 
     int64_t columns() const { return heads * head_size; }
 
-    static bool on_borders(std::initializer_list<const void*> pointers) {
+    static bool are_aligned(std::initializer_list<const void*> pointers) {
         return std::ranges::all_of(pointers, [](const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; });
     }
 
@@ -46,14 +46,14 @@ struct AttentionShape {
         return std::tie(batch, heads, head_size, rows_q, rows_kv, stride_q, stride_kv, stride_out, scale, dropout,
                         dtype, aligned);
     }
-    /// Some order, for maps.
+    /// An arbitrary order, for maps.
     friend bool operator<(const AttentionShape& a, const AttentionShape& b) { return a.members() < b.members(); }
 };
-/// "bf16 batch 32 heads 12 of 64 rows 64 x 128 dropout 0.1"
+/// The shape as words: "bf16 batch 32 heads 12 of 64 rows 64 x 128 dropout 0.1".
 std::string text(const AttentionShape& shape);
 
-/// Attention of one shape. Its dropout is drawn from the state of Dropout too, anew where any of the four numbers or
-/// the site differs, but the bits are the library's.
+/// A library's attention of one shape. Its dropout is a function of Dropout's state and site, as ours is, but has other
+/// bits.
 class AttentionPlan {
   public:
     AttentionPlan() = default;
@@ -61,14 +61,15 @@ class AttentionPlan {
     AttentionPlan(const AttentionPlan&) = delete;
     AttentionPlan& operator=(const AttentionPlan&) = delete;
 
-    /// Of the library's kernels.
+    /// Name of the library's kernels.
     virtual std::string name() const = 0;
     virtual int64_t workspace_bytes() const = 0;
-    /// Queued on the context's stream; nothing is allocated. Error if the library fails.
+    /// Queues the pass on the context's stream; nothing is allocated. Error if the library fails.
     virtual void forward(const AttentionForward&, void* workspace) = 0;
     virtual void backward(const AttentionBackward&, void* workspace) = 0;
 };
 
+/// A library's attention on the GPU of one context.
 class AttentionLibrary {
   public:
     AttentionLibrary() = default;
@@ -76,16 +77,16 @@ class AttentionLibrary {
     AttentionLibrary(const AttentionLibrary&) = delete;
     AttentionLibrary& operator=(const AttentionLibrary&) = delete;
 
-    /// With its version: "cuDNN 9.19.0".
+    /// Name with version: "cuDNN 9.19.0".
     virtual std::string name() const = 0;
-    /// What is known to be wrong with this version for this shape; empty: nothing.
+    /// The known defect of this version for this shape; empty: none.
     virtual std::string known_trouble(const AttentionShape&) const = 0;
-    /// For 16-bit storage. nullptr and why not if the library does not take the shape.
+    /// A plan for a shape of 16-bit storage; nullptr with the reason in `why_not` if the library does not support it.
     virtual std::unique_ptr<AttentionPlan> plan(const AttentionShape&, std::string& why_not) = 0;
 };
 
-/// Opens the library for the context's GPU; nullptr and why not if that cannot be done. What a context has got must not
-/// outlive it.
+/// Opens the library for the context's GPU; nullptr with the reason in `why_not` if it cannot be opened. The result
+/// must not outlive the context.
 std::unique_ptr<AttentionLibrary> open_attention_library(CudaContext& context, std::string& why_not);
 
 }  // namespace dropforge::kernels::on_cuda

@@ -1,6 +1,6 @@
-// Attention in f32 arithmetic, for f32 storage and for heads, strides and addresses that the tensor cores' kernels do
-// not take. A block has a tile of queries (or, for dk and dv, of keys) of one head, eight threads a row; tiles of keys
-// (queries) come by in shared memory. Sums run in order, as products and sums of f32.
+// Attention in f32 arithmetic, for f32 storage and for heads, strides and addresses that the tensor core kernels do not
+// support. A block has a tile of queries (or, for dk and dv, of keys) of one head, eight threads a row, and loops over
+// tiles of keys (queries) in shared memory. Sums are added in order, in f32.
 #include "kernels/cuda/attention/attention.cuh"
 
 namespace dropforge::kernels::on_cuda::attention {
@@ -35,7 +35,7 @@ __device__ void load_tile(typename Plain<kHead>::Rows& tile, const T* from, int 
         tile[p.row][d] = p.row < valid ? static_cast<float>(from[int64_t{p.row} * stride + d]) : 0.0f;
 }
 
-/// What the scores of a tile are multiplied by after softmax: 0 or the scale of dropout, or 1.
+/// The dropout factors of a tile's probabilities: 0 or the scale of dropout, or 1 where it is off.
 template <int kHead>
 __device__ void load_factors(typename Plain<kHead>::Square& factors, const DropoutDraws& draws, int64_t row, int key) {
     constexpr int kPacks = Plain<kHead>::kRows / 8;
@@ -126,7 +126,7 @@ __global__ void __launch_bounds__(Plain<kHead>::kThreads, 2) forward_plain_kerne
 }
 
 // ------------------------------------------------------------------------------------------------------------ backward
-/// What both backward kernels make of a tile of queries and one of keys.
+/// The part that both backward kernels share: probabilities and score gradients of a tile of queries and one of keys.
 template <int kHead>
 struct BackwardTiles {
     using Sizes = Plain<kHead>;
@@ -159,15 +159,15 @@ struct BackwardTiles {
         return sum_of_row(sum);
     }
 
-    /// dropped and gradients, once the tiles are there and dropped has the dropout factors.
+    /// Computes `dropped` and `gradients` from the loaded tiles; `dropped` holds the dropout factors before.
     template <typename T>
     __device__ void make_scores(const BackwardArgument<T>& a, const Head& head, int query, int key, float delta) {
         const Place p;
-        const bool there = query + p.row < a.rows_q;
-        const float lse = there ? a.lse[head.lse(a, query + p.row)] : 0.0f;
+        const bool inside = query + p.row < a.rows_q;
+        const float lse = inside ? a.lse[head.lse(a, query + p.row)] : 0.0f;
         for (int j = p.lane; j < Sizes::kRows; j += kLanes) {
             float probability = 0;
-            if (there && key + j < head.keys(a))
+            if (inside && key + j < head.keys(a))
                 probability = expf(a.scale * dot(queries[p.row], keys[j], a.head_size) - lse);
             const float factor = dropped[p.row][j], dp = dot(douts[p.row], values[j], a.head_size);
             dropped[p.row][j] = probability * factor;

@@ -35,7 +35,10 @@ std::vector<double> probabilities(const AttentionHead& h, const double* q) {
 AttentionHeadResult attention_of_head(const AttentionHead& h) {
     const int64_t size = h.head_size;
     AttentionHeadResult r;
-    r.out.resize(h.q.size()), r.dq.resize(h.q.size()), r.dk.resize(h.k.size()), r.dv.resize(h.k.size());
+    r.out.resize(h.q.size());
+    r.dq.resize(h.q.size());
+    r.dk.resize(h.k.size());
+    r.dv.resize(h.k.size());
     for (int64_t i = 0; i < h.rows_q; ++i) {
         const std::vector<double> p = probabilities(h, h.q.data() + i * size);
         const double *q = h.q.data() + i * size, *dout = h.dout.data() + i * size;

@@ -1,5 +1,5 @@
-// Attention of one head in double, for a given dropout mask: what a library's kernels are held to, since only they know
-// their mask. kernels/reference draws its own.
+// Attention of one head in double for a given dropout mask, to check libraries' kernels, whose masks are their own.
+// (kernels/reference draws the mask itself.)
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 namespace dropforge::kernels::on_cuda {
 
 struct AttentionHead {
-    int64_t rows_q, rows_kv, head_size, keys;  // keys: that are seen
+    int64_t rows_q, rows_kv, head_size, keys;  // keys: the number attended to
     double scale, dropout;
     std::vector<double> q, k, v, dout;  // [rows, head_size]
     std::vector<bool> kept;             // [rows_q, rows_kv]

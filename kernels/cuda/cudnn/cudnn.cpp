@@ -11,7 +11,7 @@
 namespace dropforge::kernels::on_cuda {
 
 CudnnHandle open_cudnn(const CudaContext& context) {
-    // The frontend opens CUDA's runtime by name and would take another version's if both are there.
+    // The frontend opens CUDA's runtime by name, which may find another version.
     const std::string major = std::to_string(CUDART_VERSION / 1000);
     setenv("CUDNN_FRONTEND_CUDART_LIB_NAME", Library::open({"libcudart.so." + major}).path().c_str(), 0);
     const Library library = Library::open({"libcudnn.so.9"});

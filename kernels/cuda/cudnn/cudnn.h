@@ -1,4 +1,4 @@
-// cuDNN, opened at its first use, where the program was built with it (DROPFORGE_CUDNN).
+// cuDNN, opened at its first use, in programs that were built with its frontend (DROPFORGE_CUDNN).
 #pragma once
 
 #include <exception>
@@ -12,7 +12,8 @@
 
 namespace dropforge::kernels::on_cuda {
 
-/// What `make` makes of cuDNN; nullptr and why not if it throws: its frontend's exceptions are no Error.
+/// The result of `make`; nullptr with the reason in `why_not` if it throws. cudnn-frontend throws exceptions other than
+/// Error.
 template <typename Make>
 auto made_by_cudnn(std::string& why_not, const Make& make) -> decltype(make()) {
     try {
@@ -25,7 +26,7 @@ auto made_by_cudnn(std::string& why_not, const Make& make) -> decltype(make()) {
 
 #ifdef DROPFORGE_CUDNN
 
-/// For calls on the context's stream. Error if there is no cuDNN, or none that can use the GPU.
+/// A handle for calls on the context's stream. Error if there is no cuDNN, or none that can use the GPU.
 CudnnHandle open_cudnn(const CudaContext& context);
 /// "cuDNN 9.19.0"
 std::string cudnn_name();

@@ -27,7 +27,7 @@ class CudnnPlan final : public AttentionPlan {
           handle_(handle),
           seed_and_offset_(seed_and_offset) {}
 
-    /// Why not, or nothing.
+    /// Builds both graphs. Returns why they cannot be used; empty: they can.
     std::string build() {
         std::string why_not = forward_.build(handle_);
         return why_not.empty() ? backward_.build(handle_) : why_not;
@@ -42,10 +42,13 @@ class CudnnPlan final : public AttentionPlan {
         run(forward_, a.dropout, o, workspace);
     }
     void backward(const AttentionBackward& a, void* workspace) override {
-        require(AttentionShape::on_borders({a.dout, a.dq, a.dk, a.dv}),
-                "gradients of attention must start on 16-byte borders, as its operands do");
+        require(AttentionShape::are_aligned({a.dout, a.dq, a.dk, a.dv}),
+                "gradients of attention must be aligned to 16 bytes, as its operands are");
         CudnnOperands o = operands(a);
-        o.dout = a.dout, o.dq = a.dq, o.dk = a.dk, o.dv = a.dv;
+        o.dout = a.dout;
+        o.dq = a.dq;
+        o.dk = a.dk;
+        o.dv = a.dv;
         run(backward_, a.dropout, o, workspace);
     }
 

@@ -1,4 +1,4 @@
-// Products with GELU by cuDNN: serves gelu_library.h.
+// GEMMs with a GELU epilogue by cuDNN: implements gelu_library.h.
 #include <algorithm>
 
 #include "base/error.h"
@@ -13,14 +13,15 @@ namespace {
 
 class CudnnKernel final : public GeluKernel {
   public:
-    CudnnKernel(const GeluProduct& product, CudaContext& context, cudnnContext* handle)
-        : graph_(product, context.device().compute_capability), context_(context), handle_(handle) {}
+    CudnnKernel(const GeluGemm& gemm, CudaContext& context, cudnnContext* handle)
+        : graph_(gemm, context.device().compute_capability), context_(context), handle_(handle) {}
 
-    /// Why not, or nothing.
+    /// Builds the graph. Returns why it cannot be used; empty: it can.
     std::string build(int64_t proposal) {
         std::string why_not = graph_.build(handle_, proposal);
         if (why_not.empty() && graph_.workspace_bytes() > kWorkspaceBytes)
-            why_not = fmt::format("it wants {} bytes of scratch", graph_.workspace_bytes());
+            why_not =
+                fmt::format("it needs {} bytes of workspace, more than {}", graph_.workspace_bytes(), kWorkspaceBytes);
         return why_not;
     }
     std::string name() const override { return graph_.name(); }
@@ -42,21 +43,21 @@ class Cudnn final : public GeluLibrary {
         constexpr int64_t kVector = 8;  // 16-bit numbers in the widest access
         const bool aligned = std::min({key.align_a, key.align_b, key.align_c}) == 2 * kVector;
         if (!aligned || (key.lda | key.ldb | key.n) % kVector != 0 || key.transpose_a) {
-            why_not = name() + ": rows do not start on 16-byte borders";
+            why_not = name() + ": rows are not aligned to 16 bytes";
             return nullptr;
         }
-        const GeluProduct product{.m = key.m,
-                                  .n = key.n,
-                                  .k = key.k,
-                                  .lda = key.lda,
-                                  .ldb = key.ldb,
-                                  .transpose_b = key.transpose_b,
-                                  .bias = key.bias,
-                                  .slope = key.gelu == GeluPart::slope,
-                                  .form = key.form,
-                                  .dtype = key.dtype};
+        const GeluGemm gemm{.m = key.m,
+                            .n = key.n,
+                            .k = key.k,
+                            .lda = key.lda,
+                            .ldb = key.ldb,
+                            .transpose_b = key.transpose_b,
+                            .bias = key.bias,
+                            .slope = key.gelu == GeluEpilogue::slope,
+                            .form = key.form,
+                            .dtype = key.dtype};
         std::unique_ptr<GeluKernel> made = made_by_cudnn(why_not, [&]() -> std::unique_ptr<GeluKernel> {
-            auto kernel = std::make_unique<CudnnKernel>(product, context_, handle_.get());
+            auto kernel = std::make_unique<CudnnKernel>(gemm, context_, handle_.get());
             why_not = kernel->build(n);
             return why_not.empty() ? std::move(kernel) : nullptr;
         });

@@ -20,7 +20,7 @@ namespace fe = cudnn_frontend;
 using Tensor = std::shared_ptr<fe::graph::Tensor_attributes>;
 using Sizes = std::vector<int64_t>;
 
-/// Names of the operands in a graph of attention, of a product.
+/// Unique ids of the operands in a graph of attention, and of a GEMM.
 enum Operand : int64_t { q = 1, k, v, out, lse, dout, dq, dk, dv, rows, lengths, seed, offset };
 enum Factor : int64_t { a = 1, b, bias, before, after };  // before and after: GELU
 
@@ -28,7 +28,7 @@ void check(cudnnStatus_t status, const char* what) {
     if (status != CUDNN_STATUS_SUCCESS) throw Error("cuDNN: cannot {}: {}", what, fe::detail::get_error_string(status));
 }
 
-/// One line of what the frontend says.
+/// The frontend's message as one line.
 std::string line(std::string text) {
     for (char& c : text)
         if (c == '\n') c = ' ';
@@ -41,16 +41,16 @@ fe::graph::Tensor_attributes attributes(int64_t operand, const char* name) {
     return a;
 }
 
-/// Storage in `dtype`, arithmetic in f32.
+/// Sets storage in `dtype`, arithmetic in f32.
 void set_types(fe::graph::Graph& graph, DType dtype, int compute_capability) {
-    // Before the first operation: with none given, the frontend asks CUDA for that of the current GPU.
+    // Must precede the first operation: without a compute capability, the frontend asks CUDA for the current GPU's.
     graph.set_sm_version(compute_capability)
         .set_io_data_type(dtype == DType::fp16 ? fe::DataType_t::HALF : fe::DataType_t::BFLOAT16)
         .set_intermediate_data_type(fe::DataType_t::FLOAT)
         .set_compute_data_type(fe::DataType_t::FLOAT);
 }
 
-/// Up to the point where cuDNN has said whether an engine takes the graph, without any with one of `notes`.
+/// Builds the graph up to the check whether an engine supports it, leaving out engines that have one of `notes`.
 template <typename... Handle>
 fe::error_t plan(fe::graph::Graph& graph, const std::vector<fe::NumericalNote_t>& notes, Handle... handle) {
     fe::error_t status = graph.validate();
@@ -61,7 +61,8 @@ fe::error_t plan(fe::graph::Graph& graph, const std::vector<fe::NumericalNote_t>
     return status;
 }
 
-/// The same for a GPU that need not be there: why not, or nothing.
+/// plan() for the GPU that `device` describes, without a GPU. Returns why no engine supports the graph; empty: one
+/// does.
 std::string support_on(const std::string& device, fe::graph::Graph& graph,
                        const std::vector<fe::NumericalNote_t>& notes) {
     const auto properties = std::make_shared<fe::DeviceProperties>();
@@ -89,7 +90,7 @@ CudnnHandle make_cudnn(CUstream_st* stream) {
     return owner;
 }
 
-/// In the frontend's terms a tensor is [B, heads, rows, head_size] with four strides.
+/// In the frontend's terms a tensor of attention is [B, heads, rows, head_size] with four strides.
 struct CudnnAttention::Graph {
     AttentionShape shape;
     Pass pass;
@@ -97,7 +98,10 @@ struct CudnnAttention::Graph {
 
     Graph(const AttentionShape& s, Pass p, int compute_capability) : shape(s), pass(p) {
         set_types(graph, s.dtype, compute_capability);
-        pass == Pass::forward ? add_forward() : add_backward();
+        if (pass == Pass::forward)
+            add_forward();
+        else
+            add_backward();
     }
 
     Sizes queries() const { return {shape.batch, shape.heads, shape.rows_q, shape.head_size}; }
@@ -126,7 +130,7 @@ struct CudnnAttention::Graph {
     Sizes lse_sizes() const { return {shape.batch, shape.heads, shape.rows_q, 1}; }
     Sizes lse_strides() const { return {shape.heads * shape.rows_q, shape.rows_q, 1, 1}; }
 
-    /// What both passes have: scale, lengths, dropout.
+    /// The options of both passes: scale, lengths, dropout.
     template <typename Attributes>
     Attributes options(const char* name) {
         Attributes a;
@@ -189,40 +193,56 @@ int64_t CudnnAttention::workspace_bytes() const {
 void CudnnAttention::run(cudnnContext* handle, const CudnnOperands& o, void* workspace) {
     std::unordered_map<int64_t, void*> pointers;
     const auto bind = [&](Operand operand, const void* pointer) { pointers[operand] = const_cast<void*>(pointer); };
-    bind(q, o.q), bind(k, o.k), bind(v, o.v), bind(out, o.out), bind(lse, o.lse);
-    bind(rows, o.rows), bind(lengths, o.lengths);
-    if (graph_->shape.dropout > 0) bind(seed, o.seed), bind(offset, o.offset);
-    if (graph_->pass == Pass::backward) bind(dout, o.dout), bind(dq, o.dq), bind(dk, o.dk), bind(dv, o.dv);
+    bind(q, o.q);
+    bind(k, o.k);
+    bind(v, o.v);
+    bind(out, o.out);
+    bind(lse, o.lse);
+    bind(rows, o.rows);
+    bind(lengths, o.lengths);
+    if (graph_->shape.dropout > 0) {
+        bind(seed, o.seed);
+        bind(offset, o.offset);
+    }
+    if (graph_->pass == Pass::backward) {
+        bind(dout, o.dout);
+        bind(dq, o.dq);
+        bind(dk, o.dk);
+        bind(dv, o.dv);
+    }
     fe::error_t status = graph_->graph.execute(handle, pointers, workspace);
     if (status.is_bad()) throw Error("cuDNN: attention: {}", line(status.get_message()));
 }
 
-// ------------------------------------------------------------------------------------------------- products with GELU
+// ------------------------------------------------------------------------------------------------- GEMMs with GELU
 
 /// In the frontend's terms matrices are [1, rows, columns] with three strides.
 struct CudnnGelu::Graph {
-    GeluProduct product;
+    GeluGemm gemm;
     fe::graph::Graph graph;
     int64_t chosen = 0;
 
-    Graph(const GeluProduct& p, int compute_capability) : product(p) {
+    Graph(const GeluGemm& p, int compute_capability) : gemm(p) {
         set_types(graph, p.dtype, compute_capability);
         const Tensor c =
             graph.matmul(graph.tensor(attributes(a, "a").set_dim({1, p.m, p.k}).set_stride({p.m * p.lda, p.lda, 1})),
                          graph.tensor(attributes(b, "b").set_dim({1, p.k, p.n}).set_stride(strides_of_b())),
-                         fe::graph::Matmul_attributes().set_name("product"));
-        p.slope ? add_slope(c) : add_gelu(c);
+                         fe::graph::Matmul_attributes().set_name("gemm"));
+        if (p.slope)
+            add_slope(c);
+        else
+            add_gelu(c);
     }
 
     Sizes strides_of_b() const {
-        const int64_t rows = product.transpose_b ? product.n : product.k;
-        return {rows * product.ldb, product.transpose_b ? 1 : product.ldb, product.transpose_b ? product.ldb : 1};
+        const int64_t rows = gemm.transpose_b ? gemm.n : gemm.k;
+        return {rows * gemm.ldb, gemm.transpose_b ? 1 : gemm.ldb, gemm.transpose_b ? gemm.ldb : 1};
     }
-    Sizes sizes() const { return {1, product.m, product.n}; }
-    Sizes strides() const { return {product.m * product.n, product.n, 1}; }
+    Sizes sizes() const { return {1, gemm.m, gemm.n}; }
+    Sizes strides() const { return {gemm.m * gemm.n, gemm.n, 1}; }
     void give(const Tensor& tensor, Factor name) {
         tensor->set_output(true).set_uid(name).set_dim(sizes()).set_stride(strides()).set_data_type(
-            product.dtype == DType::fp16 ? fe::DataType_t::HALF : fe::DataType_t::BFLOAT16);
+            gemm.dtype == DType::fp16 ? fe::DataType_t::HALF : fe::DataType_t::BFLOAT16);
     }
     static fe::graph::Pointwise_attributes pointwise(const char* name, fe::PointwiseMode_t mode) {
         fe::graph::Pointwise_attributes attributes;
@@ -231,47 +251,47 @@ struct CudnnGelu::Graph {
     }
 
     void add_gelu(Tensor c) {
-        if (product.bias) {
+        if (gemm.bias) {
             const Tensor vector = graph.tensor(attributes(bias, "bias")
-                                                   .set_dim({1, 1, product.n})
-                                                   .set_stride({product.n, product.n, 1})
+                                                   .set_dim({1, 1, gemm.n})
+                                                   .set_stride({gemm.n, gemm.n, 1})
                                                    .set_data_type(fe::DataType_t::FLOAT));
             c = graph.pointwise(c, vector, pointwise("add", fe::PointwiseMode_t::ADD));
         }
         give(c, before);
-        const bool erf = product.form == Gelu::erf;
+        const bool erf = gemm.form == Gelu::erf;
         give(graph.pointwise(
                  c, pointwise("gelu", erf ? fe::PointwiseMode_t::GELU_FWD : fe::PointwiseMode_t::GELU_APPROX_TANH_FWD)),
              after);
     }
     void add_slope(const Tensor& c) {
         const Tensor input = graph.tensor(attributes(before, "before").set_dim(sizes()).set_stride(strides()));
-        const bool erf = product.form == Gelu::erf;
+        const bool erf = gemm.form == Gelu::erf;
         give(graph.pointwise(
                  c, input,
                  pointwise("slope", erf ? fe::PointwiseMode_t::GELU_BWD : fe::PointwiseMode_t::GELU_APPROX_TANH_BWD)),
              after);
     }
 
-    static std::vector<fe::NumericalNote_t> unwanted() {
+    static std::vector<fe::NumericalNote_t> refused() {
         return {fe::NumericalNote_t::NONDETERMINISTIC, fe::NumericalNote_t::DOWN_CONVERT_INPUTS,
                 fe::NumericalNote_t::REDUCED_PRECISION_REDUCTION};
     }
 };
 
-CudnnGelu::CudnnGelu(const GeluProduct& product, int compute_capability)
-    : graph_(std::make_unique<Graph>(product, compute_capability)) {}
+CudnnGelu::CudnnGelu(const GeluGemm& gemm, int compute_capability)
+    : graph_(std::make_unique<Graph>(gemm, compute_capability)) {}
 CudnnGelu::~CudnnGelu() = default;
 
 std::string CudnnGelu::build(cudnnContext* handle, int64_t n) {
-    fe::error_t status = plan(graph_->graph, Graph::unwanted(), handle);
+    fe::error_t status = plan(graph_->graph, Graph::refused(), handle);
     if (status.is_good()) status = graph_->graph.build_plan_at_index(n);
     graph_->chosen = n;
     return status.is_good() ? "" : line(status.get_message());
 }
 
 std::string CudnnGelu::support(const std::string& device) {
-    return support_on(device, graph_->graph, Graph::unwanted());
+    return support_on(device, graph_->graph, Graph::refused());
 }
 
 std::string CudnnGelu::name() const {
@@ -283,19 +303,20 @@ std::string CudnnGelu::name() const {
 int64_t CudnnGelu::workspace_bytes() const {
     int64_t bytes = 0;
     fe::error_t status = graph_->graph.get_workspace_size_plan_at_index(graph_->chosen, bytes);
-    require(status.is_good(), "cuDNN: product with GELU: {}", line(status.get_message()));
+    require(status.is_good(), "cuDNN: GEMM with GELU: {}", line(status.get_message()));
     return bytes;
 }
 
 void CudnnGelu::run(cudnnContext* handle, const Gemm& g, void* workspace) {
     std::unordered_map<int64_t, void*> pointers;
     const auto bind = [&](Factor factor, const void* pointer) { pointers[factor] = const_cast<void*>(pointer); };
-    bind(a, g.a), bind(b, g.b);
-    if (graph_->product.bias) bind(bias, g.bias);
-    bind(before, graph_->product.slope ? g.gelu.input : g.c);
-    bind(after, graph_->product.slope ? g.c : g.gelu.output);
+    bind(a, g.a);
+    bind(b, g.b);
+    if (graph_->gemm.bias) bind(bias, g.bias);
+    bind(before, graph_->gemm.slope ? g.gelu.input : g.c);
+    bind(after, graph_->gemm.slope ? g.c : g.gelu.output);
     fe::error_t status = graph_->graph.execute_plan_at_index(handle, pointers, workspace, graph_->chosen);
-    if (status.is_bad()) throw Error("cuDNN: product with GELU: {}", line(status.get_message()));
+    if (status.is_bad()) throw Error("cuDNN: GEMM with GELU: {}", line(status.get_message()));
 }
 
 }  // namespace dropforge::kernels::on_cuda

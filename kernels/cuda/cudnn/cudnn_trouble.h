@@ -1,4 +1,4 @@
-// Versions of cuDNN that are known to be wrong.
+// Known defects of cuDNN's versions.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@
 
 namespace dropforge::kernels::on_cuda {
 
-/// What is reported to be wrong with a version of cuDNN (91900: 9.19.0) on a GPU of that compute capability (90: 9.0)
-/// for that shape, in spite of the padding mask; empty: nothing.
+/// The reported defect of attention in this version of cuDNN (91900: 9.19.0) on a GPU of this compute capability
+/// (90: 9.0) for this shape with a padding mask; empty: none.
 std::string cudnn_trouble(int64_t version, int compute_capability, const AttentionShape& shape);
 
 }  // namespace dropforge::kernels::on_cuda

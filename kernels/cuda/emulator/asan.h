@@ -1,4 +1,4 @@
-// Whether this is compiled with the address sanitizer.
+// DROPFORGE_ASAN: defined if the address sanitizer is on.
 #pragma once
 
 #if defined(__has_feature)

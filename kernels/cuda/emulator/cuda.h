@@ -1,6 +1,6 @@
-// CUDA's built-in variables and functions for kernels that a plain C++ compiler compiles: what device.cuh and the
-// kernels use, no more. Headers of the toolkit are needed (vector_types.h, cuda_bf16.h, cuda_fp16.h), its compiler is
-// not. Numbers differ from a GPU's in the last places: its elementary functions are others.
+// CUDA's built-in variables and functions for kernels compiled by a plain C++ compiler: those that device.cuh and the
+// kernels use. They need the toolkit's headers (vector_types.h, cuda_bf16.h, cuda_fp16.h), not its compiler. Elementary
+// functions differ from a GPU's in the last places.
 #pragma once
 
 #include <cuda_bf16.h>

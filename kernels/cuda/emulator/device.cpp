@@ -1,4 +1,4 @@
-// Launches: checks their shape, runs block after block, and switches to the thread whose turn it is.
+// Launches: checks the shape, runs block after block, and switches between threads.
 #include <algorithm>
 #include <cstdlib>
 #include <numeric>
@@ -20,7 +20,7 @@ thread_local constinit uint64_t chosen_seed = 1;
 
 void fiber_entry() { device().thread_main(); }
 
-void check_shape(const Shape& s) {
+void check_shape(const LaunchShape& s) {
     const auto threads = uint64_t{s.block.x} * s.block.y * s.block.z, blocks = uint64_t{s.grid.x} * s.grid.y * s.grid.z;
     const bool fits = threads >= 1 && threads <= kMaxThreads && s.block.z <= 64 && blocks >= 1 &&
                       s.grid.x <= 0x7fffffffu && s.grid.y <= 65535 && s.grid.z <= 65535 &&
@@ -45,9 +45,9 @@ Device& device() {
     return d;
 }
 
-void run(const Shape& shape, void (*body)(void*), void* argument) { device().run(shape, body, argument); }
+void run(const LaunchShape& shape, void (*body)(void*), void* argument) { device().run(shape, body, argument); }
 
-void Device::start_launch(const Shape& shape) {
+void Device::start_launch(const LaunchShape& shape) {
     const dim3 b = shape.block;
     const size_t count = size_t{b.x} * b.y * b.z;
     if (!stacks_) stacks_.emplace(kMaxThreads);
@@ -75,7 +75,7 @@ void Device::start_launch(const Shape& shape) {
     gridDim = shape.grid;
 }
 
-void Device::run(const Shape& shape, void (*body)(void*), void* argument) {
+void Device::run(const LaunchShape& shape, void (*body)(void*), void* argument) {
     check_shape(shape);
     body_ = body;
     argument_ = argument;
@@ -153,7 +153,7 @@ void Device::run_block(size_t nth) {
     for (const Thread& t : threads_)
         if (t.stack) __asan_unpoison_memory_region(t.stack, Stacks::kBytes);
 #endif
-    shared_.clear();  // the stacks of threads in mid-kernel are simply used again: kernels own nothing
+    shared_.clear();  // the stacks of unfinished threads can be reused at once: kernels own no resources
     throw Error("{} [block ({}, {}, {})]", failure_, blockIdx.x, blockIdx.y, blockIdx.z);
 }
 
@@ -184,7 +184,7 @@ void Device::resume(size_t thread) {
     t.stack = nullptr;
 }
 
-/// From a thread back to the scheduler.
+/// Switches from a thread to the scheduler.
 void Device::leave([[maybe_unused]] bool for_ever) {
     Thread& t = threads_[running_];
 #if DROPFORGE_ASAN
@@ -206,7 +206,7 @@ void Device::thread_main() {
     threads_[running_].state = State::ended;
     --alive_;
     w.ended |= 1u << (running_ % kWarp);
-    // Who ends is waited for no longer.
+    // Barriers no longer wait for a thread that has ended.
     for (const auto& m : w.meetings)
         if (m->arrived != 0 && complete(w, *m)) release(warp, *m);
     if (alive_ > 0 && at_barrier_ == alive_) release_barrier();

@@ -1,4 +1,4 @@
-// The scheduler behind simt.h: threads of a block as fibers, their barriers and the meetings of their warps.
+// The scheduler behind simt.h: threads of a block as fibers, their barriers and their warp operations.
 #pragma once
 
 #include <array>
@@ -33,13 +33,13 @@ struct Thread {
     State state = State::fresh;
     Location where;        // of the last wait
     uint32_t mask = 0;     // of the last warp operation
-    void* asan = nullptr;  // what the address sanitizer keeps of a stack that is left
+    void* asan = nullptr;  // the address sanitizer's state of a suspended stack
     std::vector<Copy> copies;
-    unsigned group = 0;  // of the copies to come
+    unsigned group = 0;  // of the next copies
 };
 
-/// The meeting of the lanes of one mask. Values have two buffers: a lane may come to the next meeting before the others
-/// have read this one's.
+/// The warp operation of the lanes of one mask. Values have two buffers: a lane may reach the next operation before the
+/// others have read this one's.
 struct Meeting {
     uint32_t mask = 0, arrived = 0, present = 0;
     WarpOperation operation{};
@@ -72,14 +72,14 @@ class ReadyQueue {
     std::array<uint64_t, kMaxThreads / 64> words_{};
 };
 
-/// One launch after the other on one host thread.
+/// The emulated device of a host thread; runs one launch after the other.
 class Device {
   public:
-    void run(const Shape& shape, void (*body)(void*), void* argument);
+    void run(const LaunchShape& shape, void (*body)(void*), void* argument);
     int barrier(bool vote, Location where);
     Exchange exchange(uint32_t mask, uint64_t value, WarpOperation operation, Location where);
-    void together(void* mine, void (*body)(void* const* lanes), Location where);
-    /// Ends the launch from inside a thread.
+    void together(void* value, void (*body)(void* const* lanes), Location where);
+    /// Ends the launch with an Error, called from inside a thread.
     [[noreturn]] void fail(std::string&& what, Location where);
     void thread_main();
 
@@ -95,7 +95,7 @@ class Device {
     std::byte* dynamic = nullptr;
 
   private:
-    void start_launch(const Shape& shape);
+    void start_launch(const LaunchShape& shape);
     void run_block(size_t block);
     void order_threads();
     void resume(size_t thread);
@@ -124,8 +124,8 @@ class Device {
     std::vector<std::byte*> free_stacks_;  // threads that never wait all use the last one
     Continuation scheduler_;
     size_t running_ = 0, alive_ = 0, at_barrier_ = 0;
-    bool in_thread_ = false;  // and not in the scheduler, or in the program that launches
-    uint32_t block_ = 0;      // that runs
+    bool in_thread_ = false;  // rather than in the scheduler, or outside a launch
+    uint32_t block_ = 0;      // the running block
     int votes_ = 0, last_votes_ = 0;
     Location barrier_at_;
     std::string failure_;
@@ -134,7 +134,7 @@ class Device {
     size_t scheduler_bytes_ = 0;
 };
 
-/// That of this host thread.
+/// The device of this host thread.
 Device& device();
 
 }  // namespace dropforge::simt

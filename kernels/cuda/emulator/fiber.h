@@ -1,4 +1,4 @@
-// Switching between stacks: what one CUDA thread needs to wait for another on a single host thread.
+// Switching between stacks, so that one CUDA thread can wait for another on a single host thread.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace dropforge::simt {
 
-/// Where a stack was left. Floating-point modes are not part of it: kernels do not change them.
+/// The state of a suspended stack, without floating-point modes, which kernels do not change.
 struct Continuation {
 #if defined(__x86_64__)
     void* stack_pointer = nullptr;
@@ -22,7 +22,7 @@ struct Continuation {
 /// Makes `to` start `entry` on the stack [stack, stack + bytes) when it is first switched to. `entry` never returns.
 void prepare(Continuation& to, std::byte* stack, size_t bytes, void (*entry)());
 
-/// Leaves the running stack in `from` and goes on where `to` was left. x86-64: 20 million a second and core; elsewhere
+/// Suspends the running stack in `from` and resumes `to`. On x86-64 20 million switches a second and core; elsewhere
 /// the system's swapcontext, which takes some fifty times as long.
 #if defined(__x86_64__)
 extern "C" void dropforge_simt_switch(Continuation* from, const Continuation* to);

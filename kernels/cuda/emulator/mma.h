@@ -1,4 +1,4 @@
-// What runtime/mma.cuh has instead of its instructions: functions that get what all lanes of a warp hold.
+// The emulator's equivalents of runtime/mma.cuh's instructions: functions of the values of all lanes of a warp.
 #pragma once
 
 #include <cmath>
@@ -49,8 +49,8 @@ void multiply_add_of_warp(void* const* lanes) {
 template <typename T>
 void multiply_add(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1,
                   Location where = Location::current()) {
-    MultiplyAdd mine{c, a, {b0, b1}};
-    together(&mine, multiply_add_of_warp<T>, where);
+    MultiplyAdd operands{c, a, {b0, b1}};
+    together(&operands, multiply_add_of_warp<T>, where);
 }
 
 struct LoadMatrices {
@@ -76,8 +76,8 @@ void load_matrices_of_warp(void* const* lanes) {
 template <bool kTransposed>
 void load_matrices(unsigned (&to)[4], const void* row, Location where = Location::current()) {
     note_read(row, 16);
-    LoadMatrices mine{to, row};
-    together(&mine, load_matrices_of_warp<kTransposed>, where);
+    LoadMatrices operands{to, row};
+    together(&operands, load_matrices_of_warp<kTransposed>, where);
 }
 
 inline unsigned spread_signs(unsigned low, unsigned high, unsigned selector) {

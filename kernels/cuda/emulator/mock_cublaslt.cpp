@@ -1,5 +1,5 @@
-// cuBLASLt without a GPU: products by plain loops, of the descriptors that the backend makes, with the demands of the
-// library: sizes that fit, operands as aligned as was promised, a bias in the output's type.
+// A mock of cuBLASLt: GEMMs by plain loops from the descriptors that the backend makes. It checks what the library
+// does: sizes that fit, the promised alignment of operands, a bias in the output's type.
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
@@ -26,13 +26,13 @@ struct Layout {
     size_t at(int64_t row, int64_t column) const { return static_cast<size_t>(column * ld + row); }
 };
 
-struct Product {
+struct Matmul {
     bool tf32 = false;
     bool transpose_a = false, transpose_b = false;
     cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
-    void* vector = nullptr;  // a bias, or where sums go
+    void* vector = nullptr;  // the bias, or the place of the bias gradient
     int32_t bias_type = -1;
-    void* auxiliary = nullptr;  // of GELU: what it was, or is, taken of
+    void* auxiliary = nullptr;  // the matrix before GELU: written by the forward epilogue, read by the slope's
     int64_t auxiliary_ld = 0;
 
     bool is(cublasLtEpilogue_t e) const { return epilogue == e; }
@@ -45,21 +45,22 @@ struct Product {
 struct Preference {
     uint64_t workspace = 0;
     uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_MASK;
-    uint32_t align[4] = {256, 256, 256, 256};  // of A, B, C, D
+    uint32_t align[4] = {256, 256, 256, 256};  // A, B, C, D
 };
 
 struct Algorithm {
     uint64_t magic, number;
-    int32_t parts;  // of the sum
+    int32_t split_k;
     uint32_t reduction;
 };
 constexpr uint64_t kMagic = 0x64726f70666f7267;
-/// Milliseconds of a product by the algorithms, as proposed: the second is the fastest, and in three parts yet faster.
+/// Milliseconds of a GEMM by the algorithms in the order of proposal: the second is the fastest, with split-K 3 faster
+/// still.
 constexpr double kCost[] = {3, 1, 2};
-double cost_of(const Algorithm& a) { return kCost[a.number] * (a.parts == 1 ? 1 : a.parts == 3 ? 0.5 : 0.75); }
-/// Each part's sums are in the workspace.
+double cost_of(const Algorithm& a) { return kCost[a.number] * (a.split_k == 1 ? 1 : a.split_k == 3 ? 0.5 : 0.75); }
+/// Bytes of the partial sums of split-K.
 uint64_t workspace_of(const Algorithm& a, const Layout& d) {
-    return a.parts == 1 ? 0 : 4 * static_cast<uint64_t>(a.parts * d.rows * d.columns);
+    return a.split_k == 1 ? 0 : 4 * static_cast<uint64_t>(a.split_k * d.rows * d.columns);
 }
 
 size_t bytes_of(cudaDataType_t type) { return type == CUDA_R_32F ? 4 : 2; }
@@ -88,10 +89,10 @@ void write(void* p, cudaDataType_t type, size_t i, float value) {
 }
 
 Layout& layout_of(cublasLtMatrixLayout_t l) { return *reinterpret_cast<Layout*>(l); }
-Product& product_of(cublasLtMatmulDesc_t d) { return *reinterpret_cast<Product*>(d); }
+Matmul& matmul_of(cublasLtMatmulDesc_t d) { return *reinterpret_cast<Matmul*>(d); }
 
-/// A product whose matrices fit each other, in types that the library knows.
-cublasStatus_t check(const Product& p, const Layout& a, const Layout& b, const Layout& c, const Layout& d) {
+/// Success if the matrices fit each other and have types that the library supports.
+cublasStatus_t check(const Matmul& p, const Layout& a, const Layout& b, const Layout& c, const Layout& d) {
     const int64_t m = d.rows, n = d.columns, k = p.transpose_a ? a.rows : a.columns;
     const bool sizes = m > 0 && n > 0 && k > 0 && a.holds(p.transpose_a ? k : m, p.transpose_a ? m : k) &&
                        b.holds(p.transpose_b ? n : k, p.transpose_b ? k : n) && c.holds(m, n) && d.holds(m, n);
@@ -122,7 +123,7 @@ struct Operands {
     float alpha, beta;
 };
 
-/// To 10 bits of fraction, to nearest.
+/// Rounds to nearest, to 10 bits of fraction.
 void round_to_tf32(std::vector<float>& values) {
     for (float& x : values) x = std::bit_cast<float>((std::bit_cast<uint32_t>(x) + 0x1000u) & ~0x1fffu);
 }
@@ -134,8 +135,8 @@ float gelu_slope(float x) {
     return 0.5f * (1 + t) + 0.5f * x * (1 - t * t) * 0.79788456f * (1 + 3 * 0.044715f * x * x);
 }
 
-/// What becomes of an element [i,j] of the product on its way into d.
-float after_product(const Product& p, cudaDataType_t type, float sum, int64_t i, int64_t j) {
+/// Applies the epilogue to element [i,j].
+float epilogue_of_element(const Matmul& p, cudaDataType_t type, float sum, int64_t i, int64_t j) {
     const auto at = static_cast<size_t>(j * p.auxiliary_ld + i);
     if (p.adds_bias()) sum += read(p.vector, type, static_cast<size_t>(i));
     if (p.is(CUBLASLT_EPILOGUE_DGELU)) return sum * gelu_slope(read(p.auxiliary, type, at));
@@ -144,26 +145,29 @@ float after_product(const Product& p, cudaDataType_t type, float sum, int64_t i,
     return gelu(sum);
 }
 
-/// So many products and sums are no test: they measure the rate of a device, and take a plain loop minutes.
+/// GEMMs of more multiplications are skipped: they measure a device's peak rate, and would take a plain loop minutes.
 constexpr double kBeyondLoops = 1e10;
 
-/// Σ x·y in so many parts, which are added up in order.
-float sum_of(const float* x, const float* y, size_t k, size_t parts) {
+/// Σ x·y in `split_k` partial sums, which are added up in order.
+float sum_of(const float* x, const float* y, size_t k, size_t split_k) {
     float total = 0;
-    for (size_t part = 0; part < parts; ++part) {
+    for (size_t slice = 0; slice < split_k; ++slice) {
         float sum = 0;
-        for (size_t l = k * part / parts; l < k * (part + 1) / parts; ++l) sum += x[l] * y[l];
+        for (size_t l = k * slice / split_k; l < k * (slice + 1) / split_k; ++l) sum += x[l] * y[l];
         total += sum;
     }
     return total;
 }
 
-void multiply(const Product& p, int32_t parts, const Operands& o, const Layout& la, const Layout& lb, const Layout& lc,
+void multiply(const Matmul& p, int32_t split_k, const Operands& o, const Layout& la, const Layout& lb, const Layout& lc,
               const Layout& ld) {
     const auto k = static_cast<size_t>(p.transpose_a ? la.rows : la.columns);
     if (static_cast<double>(ld.columns * ld.rows) * static_cast<double>(k) > kBeyondLoops) return;
     std::vector<float> a = rows_of(o.a, la, p.transpose_a), b = rows_of(o.b, lb, !p.transpose_b);
-    if (p.tf32) round_to_tf32(a), round_to_tf32(b);
+    if (p.tf32) {
+        round_to_tf32(a);
+        round_to_tf32(b);
+    }
     for (int64_t j = 0; j < ld.columns; ++j) {
         if (p.is(CUBLASLT_EPILOGUE_BGRADB)) {
             float sum = 0;
@@ -172,16 +176,16 @@ void multiply(const Product& p, int32_t parts, const Operands& o, const Layout& 
         }
         for (int64_t i = 0; i < ld.rows; ++i) {
             const float *x = &a[static_cast<size_t>(i) * k], *y = &b[static_cast<size_t>(j) * k];
-            float sum = sum_of(x, y, k, static_cast<size_t>(parts));
-            sum = after_product(p, ld.type, sum * o.alpha, i, j);
+            float sum = sum_of(x, y, k, static_cast<size_t>(split_k));
+            sum = epilogue_of_element(p, ld.type, sum * o.alpha, i, j);
             if (o.beta != 0) sum += o.beta * read(o.c, lc.type, lc.at(i, j));
             write(o.d, ld.type, ld.at(i, j), sum);
         }
     }
 }
 
-/// So that who watches the kernels knows.
-void declare_results(const Product& p, const void* d, const Layout& layout) {
+/// Declares the results as written to an observer of kernels.
+void declare_results(const Matmul& p, const void* d, const Layout& layout) {
     const size_t column = static_cast<size_t>(layout.rows) * bytes_of(layout.type);
     const auto at = [&](const void* matrix, int64_t ld, int64_t j) {
         return static_cast<const char*>(matrix) + static_cast<size_t>(ld * j) * bytes_of(layout.type);
@@ -213,7 +217,7 @@ bool aligned(const void* p, uintptr_t bytes) { return reinterpret_cast<uintptr_t
 
 cublasStatus_t set_product(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t which, const void* value,
                            size_t bytes) {
-    Product& p = product_of(desc);
+    Matmul& p = matmul_of(desc);
     int32_t operation = 0;
     cublasStatus_t status = CUBLAS_STATUS_SUCCESS;
     switch (which) {
@@ -249,19 +253,16 @@ cublasStatus_t set_preference(cublasLtMatmulPreference_t preference, cublasLtMat
         case CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK:
             return assign(p.reduction, value, bytes);
         case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES:
-            return assign(p.align[0], value, bytes);
         case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES:
-            return assign(p.align[1], value, bytes);
         case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES:
-            return assign(p.align[2], value, bytes);
         case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES:
-            return assign(p.align[3], value, bytes);
+            return assign(p.align[which - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES], value, bytes);
         default:
             return CUBLAS_STATUS_INVALID_VALUE;
     }
 }
 
-/// Wants pairs of 16-bit elements; the real library is not so choosy, but may be about other things.
+/// Requires pairs of 16-bit elements, as an example of a shape that the library does not support.
 bool in_words(const Layout& layout, uint32_t align) {
     return align % 4 == 0 && static_cast<size_t>(layout.ld) * bytes_of(layout.type) % 4 == 0;
 }
@@ -271,7 +272,7 @@ cublasStatus_t propose(cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMatr
                        int wanted, cublasLtMatmulHeuristicResult_t results[], int* count) {
     *count = 0;
     const auto& p = *reinterpret_cast<Preference*>(preference);
-    const cublasStatus_t status = check(product_of(desc), layout_of(a), layout_of(b), layout_of(c), layout_of(d));
+    const cublasStatus_t status = check(matmul_of(desc), layout_of(a), layout_of(b), layout_of(c), layout_of(d));
     if (status != CUBLAS_STATUS_SUCCESS) return status;
     const cublasLtMatrixLayout_t layouts[] = {a, b, c, d};
     for (int i = 0; i < 4; ++i)
@@ -292,8 +293,8 @@ Algorithm algorithm_of(const cublasLtMatmulAlgo_t* algo) {
     return algorithm;
 }
 bool known(const Algorithm& a) {
-    const uint32_t reduction = a.parts == 1 ? CUBLASLT_REDUCTION_SCHEME_NONE : CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
-    return a.magic == kMagic && a.number < std::size(kCost) && a.parts > 0 && a.reduction == reduction;
+    const uint32_t reduction = a.split_k == 1 ? CUBLASLT_REDUCTION_SCHEME_NONE : CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+    return a.magic == kMagic && a.number < std::size(kCost) && a.split_k > 0 && a.reduction == reduction;
 }
 
 cublasStatus_t algorithm_check(cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a,
@@ -302,13 +303,13 @@ cublasStatus_t algorithm_check(cublasLtHandle_t, cublasLtMatmulDesc_t desc, cubl
     if (!known(algorithm_of(algo))) return CUBLAS_STATUS_INVALID_VALUE;
     *result = {};
     result->workspaceSize = workspace_of(algorithm_of(algo), layout_of(d));
-    return check(product_of(desc), layout_of(a), layout_of(b), layout_of(c), layout_of(d));
+    return check(matmul_of(desc), layout_of(a), layout_of(b), layout_of(c), layout_of(d));
 }
 
 cublasStatus_t algorithm_attribute(const cublasLtMatmulAlgo_t* algo, cublasLtMatmulAlgoConfigAttributes_t which,
                                    void* value, size_t bytes, size_t* written) {
     const int32_t number = which == CUBLASLT_ALGO_CONFIG_ID           ? static_cast<int32_t>(algorithm_of(algo).number)
-                           : which == CUBLASLT_ALGO_CONFIG_SPLITK_NUM ? algorithm_of(algo).parts
+                           : which == CUBLASLT_ALGO_CONFIG_SPLITK_NUM ? algorithm_of(algo).split_k
                                                                       : 0;
     if (bytes != sizeof number) return CUBLAS_STATUS_INVALID_VALUE;
     std::memcpy(value, &number, bytes);
@@ -319,7 +320,7 @@ cublasStatus_t algorithm_attribute(const cublasLtMatmulAlgo_t* algo, cublasLtMat
 cublasStatus_t set_algorithm(cublasLtMatmulAlgo_t* algo, cublasLtMatmulAlgoConfigAttributes_t which, const void* value,
                              size_t bytes) {
     Algorithm algorithm = algorithm_of(algo);
-    const cublasStatus_t status = which == CUBLASLT_ALGO_CONFIG_SPLITK_NUM ? assign(algorithm.parts, value, bytes)
+    const cublasStatus_t status = which == CUBLASLT_ALGO_CONFIG_SPLITK_NUM ? assign(algorithm.split_k, value, bytes)
                                   : which == CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME
                                       ? assign(algorithm.reduction, value, bytes)
                                       : CUBLAS_STATUS_INVALID_VALUE;
@@ -331,7 +332,7 @@ cublasStatus_t run(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void* alph
                    cublasLtMatrixLayout_t la, const void* b, cublasLtMatrixLayout_t lb, const void* beta, const void* c,
                    cublasLtMatrixLayout_t lc, void* d, cublasLtMatrixLayout_t ld, const cublasLtMatmulAlgo_t* algo,
                    void* workspace, size_t workspace_bytes, cudaStream_t stream) {
-    const Product p = product_of(desc);
+    const Matmul p = matmul_of(desc);
     const Algorithm algorithm = algorithm_of(algo);
     const Operands o{a, b, c, d, *static_cast<const float*>(alpha), *static_cast<const float*>(beta)};
     const cublasStatus_t status = check(p, layout_of(la), layout_of(lb), layout_of(lc), layout_of(ld));
@@ -346,7 +347,7 @@ cublasStatus_t run(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void* alph
         if (!aligned(operand, 4)) return CUBLAS_STATUS_INVALID_VALUE;
     if (machine().lost != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED;
     enqueue(stream, [=, la = layout_of(la), lb = layout_of(lb), lc = layout_of(lc), ld = layout_of(ld)] {
-        multiply(p, algorithm.parts, o, la, lb, lc, ld);
+        multiply(p, algorithm.split_k, o, la, lb, lc, ld);
         declare_results(p, o.d, ld);
         machine().clock += cost_of(algorithm) + (sums || p.has_gelu() ? machine().epilogue_milliseconds : 0);
         ++cublaslt_runs();
@@ -374,9 +375,9 @@ const CublasLt& cublas_lt() {
         .destroy = [](cublasLtHandle_t handle) { return destroy<int>(handle); },
         .matmul_desc_create =
             [](cublasLtMatmulDesc_t* desc, cublasComputeType_t compute, cudaDataType_t) {
-                return create(desc, Product{.tf32 = compute == CUBLAS_COMPUTE_32F_FAST_TF32});
+                return create(desc, Matmul{.tf32 = compute == CUBLAS_COMPUTE_32F_FAST_TF32});
             },
-        .matmul_desc_destroy = [](cublasLtMatmulDesc_t desc) { return destroy<Product>(desc); },
+        .matmul_desc_destroy = [](cublasLtMatmulDesc_t desc) { return destroy<Matmul>(desc); },
         .matmul_desc_set_attribute = set_product,
         .matrix_layout_create =
             [](cublasLtMatrixLayout_t* layout, cudaDataType type, uint64_t rows, uint64_t columns, int64_t ld) {

@@ -1,11 +1,11 @@
-// What tests may know of the cuBLASLt that has no GPU.
+// The interface of the mock of cuBLASLt for tests.
 #pragma once
 
 #include <cstdint>
 
 namespace dropforge::simt {
 
-/// Products that it has made in this process.
+/// Number of GEMMs that the mock has computed in this process.
 int64_t& cublaslt_runs();
 
 }  // namespace dropforge::simt

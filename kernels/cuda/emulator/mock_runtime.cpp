@@ -1,4 +1,4 @@
-// Definitions of CUDA's own functions, which the emulated backend is linked with in place of the runtime library.
+// Mock definitions of the CUDA runtime's functions, which the emulated backend is linked with instead of the library.
 #include "kernels/cuda/emulator/mock_runtime.h"
 
 #include <cuda_profiler_api.h>
@@ -17,7 +17,7 @@ namespace dropforge::simt {
 
 namespace {
 
-constexpr size_t kAlignment = 256;  // of what cudaMalloc gives
+constexpr size_t kAlignment = 256;  // of memory from cudaMalloc
 constexpr size_t kFilled = 64 << 10;
 
 cudaError_t& last_error() {
@@ -36,7 +36,7 @@ cudaError_t fail(cudaError_t error) {
 }
 
 enum class InCapture : uint8_t { allowed, forbidden };
-/// The error that a function ends with before it does anything.
+/// The error with which a function returns before it does anything, if any.
 cudaError_t enter(const char* name, InCapture rule = InCapture::allowed) {
     if (machine().watch) machine().watch(name);
     if (machine().lost != cudaSuccess) return fail(machine().lost);
@@ -52,8 +52,8 @@ cudaError_t enter(const char* name, InCapture rule = InCapture::allowed) {
     return cudaSuccess;
 }
 
-/// Blocks of exactly the size that was asked for, so that the address sanitizer sees what is beyond. Their beginnings
-/// are NaN: nobody may count on zeros.
+/// Allocates blocks of exactly the requested size, so that the address sanitizer sees accesses beyond. They begin with
+/// NaN, so that no code can rely on zeros.
 void* take(size_t bytes) {
     void* memory = nullptr;
     if (posix_memalign(&memory, kAlignment, bytes) != 0) throw std::bad_alloc();
@@ -194,7 +194,7 @@ cudaError_t cudaFree(void* memory) {
     if (memory == nullptr || (error != cudaSuccess && machine().lost == cudaSuccess)) return error;
     const auto found = allocations().find(memory);
     if (found == allocations().end()) return fail(cudaErrorInvalidValue);
-    // The real one waits for the device as a rule, which is not promised. Memory of a lost device is nobody's.
+    // The real function usually waits for the device, which is not guaranteed. Memory of a lost device is gone.
     machine().used -= static_cast<int64_t>(found->second);
     allocations().erase(found);
     std::free(memory);
@@ -243,7 +243,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     return cudaSuccess;
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
-    ENTER(InCapture::forbidden);  // a real capture could take in another stream
+    ENTER(InCapture::forbidden);  // the real one may add another stream to a capture
     Event& e = event_of(event);
     streams().add(stream_of(stream), {{}, &e, e.recorded});
     return cudaSuccess;
@@ -256,13 +256,13 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
     if (machine().lost == cudaSuccess) {
         streams().complete(event_of(event), event_of(event).recorded);
-        streams().finish_all();  // what waits for it
+        streams().finish_all();  // work that waits for the event
     }
     delete &event_of(event);
     return machine().lost;
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-    ENTER(InCapture::forbidden);  // a real capture could take it in
+    ENTER(InCapture::forbidden);  // the real one may be captured
     streams().record(event_of(event), stream_of(stream));
     return cudaSuccess;
 }
@@ -278,7 +278,7 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEve
 }
 
 // -------------------------------------------------------------------------------------------------------------- graphs
-// A graph and what it is prepared for are both a shared list of work.
+// A graph and its instance are both a shared list of work.
 namespace {
 
 using Captured = std::shared_ptr<Works>;

@@ -1,6 +1,6 @@
-// CUDA's runtime without a GPU: the functions that the host side of the backend calls, for one imaginary device whose
-// memory is the host's. Streams are queues; what is on a stream that captures is kept for a graph. What is not allowed
-// while a stream captures is an error here too.
+// A mock of the CUDA runtime: the functions that the backend's host code calls, for one imaginary device whose memory
+// is the host's. Streams are queues; work on a capturing stream goes into a graph. Calls that are forbidden during a
+// capture are errors, as on a GPU.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -15,11 +15,11 @@ namespace dropforge::simt {
 /// Queues work on a stream: a kernel's launch, a library's call.
 void enqueue(cudaStream_t stream, std::function<void()> work);
 
-/// When queued work runs. A device may do all of these.
+/// When queued work runs. A real device may do any of these.
 enum class Pace : uint8_t {
     eager,         // at once
-    late_kernels,  // that of a context's first stream when somebody waits for it, copies as early as events let them
-    late_copies,   // the reverse
+    late_kernels,  // kernels (a context's first stream) when they are waited for, copies as early as events allow
+    late_copies,   // copies when they are waited for, kernels as early as events allow
 };
 
 /// The device and its driver.
@@ -29,18 +29,18 @@ struct Machine {
     int64_t memory = int64_t{8} << 30;
     bool has_code = true;  // the program has code for it
     Pace pace = Pace::eager;
-    std::map<std::string, cudaError_t> failing;  // what the next call of a function returns, once
-    cudaError_t lost = cudaSuccess;              // what every call returns from now on; what is queued never runs
-    std::function<void(const std::string&)> watch = nullptr;  // sees the name of each call before it is carried out
+    std::map<std::string, cudaError_t> failing;  // the error of a function's next call
+    cudaError_t lost = cudaSuccess;              // the error of all calls from now on; queued work never runs
+    std::function<void(const std::string&)> watch = nullptr;  // called with the name of each call before it runs
     cudaComputeMode compute_mode = cudaComputeModeDefault;
     int64_t used = 0;                  // bytes of device memory
     bool profiled = false;             // between cudaProfilerStart and cudaProfilerStop
-    double clock = 0;                  // milliseconds, as events see them; work may add to it
-    double epilogue_milliseconds = 0;  // what sums of an operand, or GELU, add to a product of cuBLASLt
+    double clock = 0;                  // milliseconds, read by events; work may add to it
+    double epilogue_milliseconds = 0;  // time that a bias gradient or GELU adds to a GEMM of cuBLASLt
 };
 Machine& machine();
 
-/// Puts the machine back as it was, but for the memory in use.
+/// Restores the machine at the end of the scope, except for the memory in use.
 class ScopedMachine {
   public:
     ScopedMachine() : before_(machine()) {}

@@ -9,7 +9,7 @@ namespace dropforge::simt {
 
 namespace {
 
-/// Whether work of this stream waits until it is waited for. A context makes two streams, the one for kernels first.
+/// Whether work of this stream runs only when it is waited for. A context creates two streams, that of kernels first.
 bool late(const Stream& stream) {
     const bool kernels = stream.number % 2 == 0;
     return machine().pace == (kernels ? Pace::late_kernels : Pace::late_copies);
@@ -71,7 +71,7 @@ void Streams::run_front(Stream& stream) {
         const Task& waiting = stream.queue.front();
         complete(*waiting.waits_for, waiting.version);
     }
-    const Task task = std::move(stream.queue.front());  // gone from the queue also if it throws
+    const Task task = std::move(stream.queue.front());  // removed from the queue even if it throws
     stream.queue.pop_front();
     if (task.work) task.work();
 }

@@ -18,7 +18,7 @@ struct Event;
 struct Task {
     Work work;
     Event* waits_for = nullptr;
-    int64_t version = 0;  // of the event
+    int64_t version = 0;  // of the event that is recorded or waited for
 };
 
 struct Stream {
@@ -42,7 +42,7 @@ class Streams {
     void destroy(Stream* stream);
     void add(Stream& stream, Task task);
     void record(Event& event, Stream& stream);
-    /// Runs what must have run before `version` of the event is done, or all of a stream, and no more.
+    /// Runs only the work that must precede `version` of the event, or all work of a stream.
     void complete(const Event& event, int64_t version);
     void finish(Stream& stream);
     void finish_all();

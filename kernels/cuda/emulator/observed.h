@@ -1,5 +1,5 @@
-// What tests tell the observer of kernels' memory accesses (observer.h), if there is one; nothing where no kernel is
-// emulated.
+// Declarations of tests to the observer of kernels' memory accesses (observer.h), if there is one; no-ops where kernels
+// are not emulated.
 #pragma once
 
 #if DROPFORGE_CUDA_EMULATED

@@ -1,4 +1,5 @@
-// What the emulator tells of a launch to checks that look at more than its results: checks/race.h, checks/traffic.h.
+// The interface by which the emulator reports a launch's memory accesses and barriers to checks: checks/race.h,
+// checks/traffic.h.
 #pragma once
 
 #include <cstddef>
@@ -11,13 +12,13 @@ namespace dropforge::simt {
 
 enum class AccessKind : uint8_t { read, write, atomic };
 
-/// One access of a CUDA thread to memory that is not its stack. Seen only of kernel files that are compiled for it
-/// (checks/calls.cpp), and of atomic functions.
+/// An access of a CUDA thread to memory other than its stack. Reported by kernel files that are compiled for it
+/// (checks/calls.cpp), and by atomic functions.
 struct Access {
     uintptr_t address;
     size_t bytes;
     AccessKind kind;
-    const void* site;        // where in the program the call that tells of it returns to
+    const void* site;        // the return address of the reporting call
     uint32_t block, thread;  // counted through all three dimensions, x first
 };
 
@@ -28,24 +29,24 @@ class Observer {
     Observer(const Observer&) = delete;
     Observer& operator=(const Observer&) = delete;
 
-    virtual void launch_begins(const Shape&) {}
+    virtual void launch_begins(const LaunchShape&) {}
     virtual void launch_ends() {}
     virtual void block_begins() {}
-    /// An array of the block's shared memory, whose contents are undefined: when a block begins, and when it is made.
+    /// An array of the block's shared memory with undefined contents: when a block begins, and when it is declared.
     virtual void shared_array(const char* /*name*/, const void*, size_t /*bytes*/) {}
     virtual void access(const Access&) {}
-    /// All threads of the block that have not ended have met.
+    /// A barrier of all threads of the block that have not ended.
     virtual void barrier() {}
-    /// These lanes of a warp, those of the mask that have not ended, have met at a warp operation.
+    /// A warp operation of these lanes: those of its mask that have not ended.
     virtual void warp_operation(size_t /*warp*/, uint32_t /*lanes*/, WarpOperation) {}
     /// __threadfence() of a thread.
     virtual void fence(uint32_t /*thread*/) {}
 
-    /// What declare_unwritten and declare_written say (simt.h).
+    /// A call of declare_unwritten or declare_written (simt.h).
     virtual void unwritten(const void*, size_t /*bytes*/) {}
     virtual void written(const void*, size_t /*bytes*/) {}
     virtual void all_written() {}
-    /// What was found since this was last asked; empty if nothing is wrong.
+    /// The errors found since the last call; empty: none.
     virtual std::string complaints() { return {}; }
 };
 
@@ -61,7 +62,7 @@ class ScopedObserver {
     Observer* previous_;
 };
 
-/// Tells the observer, if there is one and a CUDA thread runs, of an access of that thread. `site`: as in Access.
+/// Reports an access of the running CUDA thread to the observer, if there are both. `site`: as in Access.
 void note_access(const void* p, size_t bytes, AccessKind kind, const void* site);
 
 }  // namespace dropforge::simt

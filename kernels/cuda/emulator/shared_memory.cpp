@@ -15,7 +15,7 @@ namespace {
 
 constexpr auto kZoneByte = std::byte{0xa5};
 
-// With the address sanitizer an access to a red zone is reported where it happens; without, a write shows afterwards.
+// With the address sanitizer an access to a red zone is reported at once; without it, a write is found afterwards.
 void close_zone([[maybe_unused]] const std::byte* begin, [[maybe_unused]] size_t bytes) {
 #if DROPFORGE_ASAN
     __asan_poison_memory_region(begin, bytes);
@@ -55,10 +55,10 @@ std::string SharedMemory::damage() const {
         const std::byte *begin = a.memory.get(), *end = begin + kZone + a.bytes;
         open_zone(begin, kZone);
         open_zone(end, kZone);
-        const auto whole = [](const std::byte* zone) {
+        const auto intact = [](const std::byte* zone) {
             return std::all_of(zone, zone + kZone, [](std::byte b) { return b == kZoneByte; });
         };
-        const bool before = !whole(begin), after = !whole(end);
+        const bool before = !intact(begin), after = !intact(end);
         close_zone(begin, kZone);
         close_zone(end, kZone);
         if (before || after)

@@ -1,5 +1,4 @@
-// The shared memory of the block that runs: arrays of exact size between red zones, all bits 1 (NaN) when a block
-// starts.
+// The shared memory of the running block: arrays of exact size between red zones, all bits 1 (NaN) when a block starts.
 #pragma once
 
 #include <cstddef>
@@ -13,18 +12,18 @@ namespace dropforge::simt {
 
 class SharedMemory {
   public:
-    /// The array of this tag; made at the first call in a launch.
+    /// The array of this tag, created at the first call in a launch.
     std::byte* array(const void* tag, const char* name, size_t bytes, Location where);
     /// Calls f(name, contents, bytes) for each array.
     template <typename F>
     void for_each(F&& f) const {
         for (const Array& a : arrays_) f(a.name, a.memory.get() + kZone, a.bytes);
     }
-    /// What was declared so far, without red zones.
+    /// Bytes declared so far, without red zones.
     size_t bytes() const { return bytes_; }
-    /// Makes all contents NaN again.
+    /// Sets all contents to NaN.
     void poison();
-    /// A text that names the array whose red zones were written to; empty if there is none.
+    /// A message that names an array whose red zones were written to; empty if there is none.
     std::string damage() const;
     void clear();
 

@@ -1,4 +1,4 @@
-// What threads do with one another: barriers, warp operations, and what is said when they wait for ever.
+// Operations between threads: barriers, warp operations, and the report of a deadlock.
 #include "kernels/cuda/emulator/simt.h"
 
 #include <fmt/format.h>
@@ -22,7 +22,7 @@ bool same(Location a, Location b) { return a.line == b.line && std::string_view(
 void Device::fail(std::string&& what, Location where) {
     const uint3 t = threads_[running_].index;
     failure_ = fmt::format("{}:{}: {} [thread ({}, {}, {})]", where.file, where.line, what, t.x, t.y, t.z);
-    std::string().swap(what);  // nothing on the stack of a thread that is given up is destroyed
+    std::string().swap(what);  // objects on the stack of an abandoned thread are not destroyed
     leave(false);
     std::abort();  // a launch that failed is not resumed
 }
@@ -89,15 +89,15 @@ Exchange Device::exchange(uint32_t mask, uint64_t value, WarpOperation operation
     return {values.data(), m.present};
 }
 
-void Device::together(void* mine, void (*body)(void* const* lanes), Location where) {
+void Device::together(void* value, void (*body)(void* const* lanes), Location where) {
     constexpr uint32_t kAll = 0xffffffffu;
-    Meeting& m = arrive(kAll, std::bit_cast<uintptr_t>(mine), WarpOperation::together, where);
+    Meeting& m = arrive(kAll, std::bit_cast<uintptr_t>(value), WarpOperation::together, where);
     const size_t warp = running_ / kWarp;
     if (m.arrived == kAll) {
         std::array<void*, kWarp> lanes;
         std::ranges::transform(m.values[m.round % 2], lanes.begin(),
                                [](uint64_t value) { return std::bit_cast<void*>(uintptr_t{value}); });
-        in_thread_ = false;  // what body reads for another lane, that lane has told of
+        in_thread_ = false;  // body's reads for other lanes have been reported by those lanes
         body(lanes.data());
         in_thread_ = true;
     }
@@ -106,7 +106,7 @@ void Device::together(void* mine, void (*body)(void* const* lanes), Location whe
     if (m.present != kAll) fail("an operation of a whole warp, some of whose lanes have ended", where);
 }
 
-// A copy is made when it is waited for, but it may be made as soon as it is asked for: for an observer it writes twice.
+// A copy is made when it is waited for, but a GPU may make it at once: it is reported to an observer at both times.
 void Device::copy_later(Copy copy) {
     if (copy.from) note(copy.from, copy.bytes, AccessKind::read, copy.site);
     note(copy.to, copy.bytes, AccessKind::write, copy.site);
@@ -137,7 +137,7 @@ void Device::release(size_t warp, Meeting& m) {
     ++m.round;
 }
 
-/// The waits of a block in which no thread can run: how many threads, from which one on, wait where.
+/// A message for a block in which no thread can run: how many threads, from which one on, wait where.
 std::string Device::waiting() const {
     struct Group {
         size_t first, count;
@@ -178,7 +178,7 @@ uint64_t shuffle(uint32_t mask, uint64_t value, int source, Location where) {
     return e.values[source];
 }
 
-void together(void* mine, void (*body)(void* const* lanes), Location where) { device().together(mine, body, where); }
+void together(void* value, void (*body)(void* const* lanes), Location where) { device().together(value, body, where); }
 
 void copy_later(void* to, const void* from, size_t bytes) {
     device().copy_later({to, from, bytes, 0, __builtin_return_address(0)});

@@ -16,9 +16,9 @@ namespace {
 
 constexpr const char* kTitle = "Dropforge's choice of cuBLASLt algorithms, version 1";
 
-/// The folder for the file; empty: none is wanted, or none is known.
+/// The folder of the file; empty if DROPFORGE_CACHE is empty, or if no home is known.
 fs::path folder() {
-    if (const char* asked = std::getenv("DROPFORGE_CACHE")) return asked;
+    if (const char* named = std::getenv("DROPFORGE_CACHE")) return named;
     if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache == '/')
         return fs::path(cache) / "dropforge";
     if (const char* home = std::getenv("HOME"); home != nullptr && *home == '/')
@@ -45,7 +45,7 @@ GemmCache::GemmCache(const std::string& gpu, int64_t driver, int64_t library)
     algorithms_ = read(trouble_);
 }
 
-/// Lines: the title, the machine, then "8 words, microseconds, product" each, then the checksum of all before.
+/// Parses the lines: the title, the machine, "8 words, microseconds, key" for each GEMM, the checksum of all before.
 GemmCache::Algorithms GemmCache::read(std::string& trouble) const {
     std::error_code error;
     if (path_.empty() || !fs::is_regular_file(path_, error)) return {};
@@ -70,31 +70,32 @@ GemmCache::Algorithms GemmCache::read(std::string& trouble) const {
     while (std::getline(lines, line)) {
         std::istringstream fields(line);
         StoredAlgorithm algorithm;
-        std::string product;
+        std::string key;
         fields >> std::hex;
         for (uint64_t& word : algorithm.words) fields >> word;
         fields >> algorithm.microseconds >> std::ws;
-        if (!std::getline(fields, product)) return {};
-        algorithms.insert_or_assign(product, algorithm);
+        if (!std::getline(fields, key)) return {};
+        algorithms.insert_or_assign(key, algorithm);
     }
     trouble.clear();
     return algorithms;
 }
 
-std::optional<StoredAlgorithm> GemmCache::find(const std::string& product) const {
-    const auto found = algorithms_.find(product);
+std::optional<StoredAlgorithm> GemmCache::find(const std::string& key) const {
+    const auto found = algorithms_.find(key);
     return found == algorithms_.end() ? std::nullopt : std::optional(found->second);
 }
 
-std::string GemmCache::store(const std::string& product, const StoredAlgorithm& algorithm) {
-    algorithms_.insert_or_assign(product, algorithm);
+std::string GemmCache::store(const std::string& key, const StoredAlgorithm& algorithm) {
+    algorithms_.insert_or_assign(key, algorithm);
     if (path_.empty()) return {};
     try {
         make_folders(path_.parent_path());
         fs::path lock_path = path_;
-        const FileLock lock(lock_path += ".lock", IfHeld::wait);  // from reading on: what others add meanwhile would go
+        // Held from the read to the write, or what another process adds between them would be lost.
+        const FileLock lock(lock_path += ".lock", IfHeld::wait);
         Algorithms all = algorithms_;
-        std::string ignored;  // what is wrong with the file goes with it
+        std::string ignored;  // a damaged file is replaced
         all.merge(read(ignored));
         std::string text = fmt::format("{}\n{}\n", kTitle, machine_);
         for (const auto& [name, stored] : all)

@@ -1,5 +1,5 @@
-// The matrix product: cuBLASLt by the algorithm that is the fastest here, or a kernel of our own. Products with GELU
-// beside them are chosen in gemm_plans_gelu.cpp.
+// GEMM by the fastest algorithm of cuBLASLt on this machine, or by a kernel of our own. GELU epilogues are chosen in
+// gemm_plans_gelu.cpp.
 #include "kernels/cuda/gemm/gemm_plans.h"
 
 #include <algorithm>
@@ -17,7 +17,7 @@ namespace dropforge::kernels::on_cuda {
 
 namespace {
 
-/// Enough for a ranking: what differs by less than runs vary does not matter.
+/// Timed runs of an algorithm: enough for a ranking, as differences below the noise do not matter.
 constexpr int kTimedRuns = 5;
 constexpr int64_t kBiasUnit = 64 << 10;
 constexpr uintptr_t kVectorAlignment = 16;
@@ -30,7 +30,7 @@ cublasLtHandle_t make_handle() {
     return handle;
 }
 
-/// A place for what is only measured; nullptr if there is no memory left for it.
+/// Memory for results that are only timed; nullptr if none is left.
 DeviceMemory place_for(int64_t bytes) {
     void* memory = nullptr;
     if (cudaMalloc(&memory, static_cast<size_t>(bytes)) == cudaSuccess) return DeviceMemory(memory);
@@ -39,15 +39,16 @@ DeviceMemory place_for(int64_t bytes) {
 }
 int64_t bytes_of_result(const Gemm& g) { return ((g.m - 1) * g.ldc + g.n) * static_cast<int64_t>(size_of(g.out)); }
 
-/// The product of g without the sums.
-Gemm without_sums(Gemm g) {
-    g.a_sums = nullptr;
+Gemm without_bias_gradient(Gemm g) {
+    g.bias_gradient = nullptr;
     return g;
 }
 bool misaligned(const void* vector) { return reinterpret_cast<uintptr_t>(vector) % kVectorAlignment != 0; }
 
-/// Where the library puts the sums: it adds them to nothing, and wants a border.
-void* sums_beside(const Gemm& g) { return g.accumulate || misaligned(g.a_sums) ? g.scratch : g.a_sums; }
+/// Where cuBLASLt writes the bias gradient: it cannot accumulate, and needs an aligned address.
+void* bias_gradient_target(const Gemm& g) {
+    return g.accumulate || misaligned(g.bias_gradient) ? g.scratch : g.bias_gradient;
+}
 
 }  // namespace
 
@@ -73,7 +74,7 @@ GemmPlans::GemmPlans(CudaContext& context, OpenGelu open_gelu)
       begin_(make_event(cudaEventDefault)),
       end_(make_event(cudaEventDefault)) {
     if (!stored_.trouble().empty())
-        notes_.push_back(fmt::format("algorithms of products are chosen anew: {}", stored_.trouble()));
+        notes_.push_back(fmt::format("GEMM algorithms are chosen again: {}", stored_.trouble()));
 }
 
 LtCall GemmPlans::call() const { return {handle_.get(), context_.stream(), context_.workspace(), kWorkspaceBytes}; }
@@ -83,15 +84,15 @@ void GemmPlans::run(const Gemm& g) {
     const GemmKey key(g, context_.options().tf32);
     Plan& plan = plan_of(key, g);
     if (!plan.problem && !plan.with_gelu) {
-        if (key.gelu != GeluPart::none) return gelu_apart(g);
-        if (!g.a_sums) return gemm_small(g, context_);
+        if (key.gelu != GeluEpilogue::none) return run_unfused_gelu(g);
+        if (!g.bias_gradient) return gemm_small(g, context_);
         column_sum(column_sum_of(g), context_);
-        return run(without_sums(g));
+        return run(without_bias_gradient(g));
     }
     const cublasStatus_t status = queue(plan, g);
     if (status == CUBLAS_STATUS_SUCCESS) return;
     context_.require_device("multiply matrices");
-    throw Error("cuBLASLt: product {} by {}: {}", text(key), plan.choice.kernel, cublas_lt().get_status_string(status));
+    throw Error("cuBLASLt: GEMM {} by {}: {}", text(key), plan.choice.kernel, cublas_lt().get_status_string(status));
 }
 
 cublasStatus_t GemmPlans::queue(Plan& plan, const Gemm& g) {
@@ -101,16 +102,16 @@ cublasStatus_t GemmPlans::queue(Plan& plan, const Gemm& g) {
     } else {
         try {
             plan.with_gelu->run(g);
-        } catch (const Error&) {  // which does not tell whether the device has failed
+        } catch (const Error&) {  // the library's text does not say whether the device has failed
             context_.require_device("multiply matrices");
             throw;
         }
     }
-    if (g.a_sums && sums_beside(g) == g.scratch) {
+    if (g.bias_gradient && bias_gradient_target(g) == g.scratch) {
         if (g.accumulate)
-            add({.to = g.a_sums, .x = g.scratch, .n = g.m, .dtype = DType::f32}, context_);
+            add({.to = g.bias_gradient, .x = g.scratch, .n = g.m, .dtype = DType::f32}, context_);
         else
-            cast({.from = g.scratch, .to = g.a_sums, .n = g.m, .from_dtype = DType::f32, .to_dtype = DType::f32},
+            cast({.from = g.scratch, .to = g.bias_gradient, .n = g.m, .from_dtype = DType::f32, .to_dtype = DType::f32},
                  context_);
     }
     return CUBLAS_STATUS_SUCCESS;
@@ -119,20 +120,19 @@ cublasStatus_t GemmPlans::queue(Plan& plan, const Gemm& g) {
 GemmPlans::Plan& GemmPlans::plan_of(const GemmKey& key, const Gemm& g) {
     const auto found = plans_.find(key);
     if (found != plans_.end()) return found->second;
-    require(!context_.recording(), "product {} is recorded before it has run once, when its algorithm is chosen",
-            text(key));
+    require(!context_.recording(), "GEMM {} is recorded before its first run, which chooses its algorithm", text(key));
     return plans_.emplace(key, make(key, g)).first->second;
 }
 
 GemmPlans::Plan GemmPlans::make(const GemmKey& key, const Gemm& g) {
-    if (key.gelu != GeluPart::none) return make_with_gelu(key, g);
+    if (key.gelu != GeluEpilogue::none) return make_with_gelu(key, g);
     Plan plan;
-    plan.choice.operation = fmt::format("{}gemm {}", key.sums ? "sums beside " : "", text(key));
+    plan.choice.operation = fmt::format("gemm {}", text(key));
     std::vector<cublasLtMatmulAlgo_t> proposals;
-    if (g.k > 0 && !(key.sums && key.bias)) proposals = propose(plan, key, g);
+    if (g.k > 0 && !(key.bias_gradient && key.bias)) proposals = propose(plan, key, g);
     if (proposals.empty()) {
-        if (key.sums) {
-            sums_apart(plan, "cuBLASLt has no algorithm for both");
+        if (key.bias_gradient) {
+            use_column_sum(plan, "cuBLASLt has no algorithm for both");
             return plan;
         }
         plan.problem = nullptr;
@@ -152,7 +152,7 @@ std::vector<cublasLtMatmulAlgo_t> GemmPlans::propose(Plan& plan, const GemmKey& 
     if (key.bias) book_bias(g.n * static_cast<int64_t>(sizeof(float)));
     plan.problem = std::make_unique<GemmProblem>(key, plan.bias);
     std::vector<cublasLtMatmulAlgo_t> proposals = plan.problem->propose(g, call());
-    // The library may want the bias in the output's type: then it is rounded before each product.
+    // cuBLASLt may want the bias in the output's type: then it is rounded before each call.
     if (proposals.empty() && key.bias && key.out != DType::f32) {
         plan.bias = key.out;
         plan.problem = std::make_unique<GemmProblem>(key, plan.bias);
@@ -161,24 +161,24 @@ std::vector<cublasLtMatmulAlgo_t> GemmPlans::propose(Plan& plan, const GemmKey& 
     return proposals;
 }
 
-void GemmPlans::sums_apart(Plan& plan, const std::string& reason) {
+void GemmPlans::use_column_sum(Plan& plan, const std::string& reason) {
     plan.problem = nullptr;
     plan.choice.library = "own kernel";
-    plan.choice.kernel = "column_sum_kernel beside the product";
+    plan.choice.kernel = "column_sum_kernel, GEMM without it";
     plan.choice.reason = reason;
 }
 
-void GemmPlans::choose(Plan& plan, const std::string& product, const std::vector<cublasLtMatmulAlgo_t>& proposals,
+void GemmPlans::choose(Plan& plan, const std::string& key, const std::vector<cublasLtMatmulAlgo_t>& proposals,
                        const Gemm& g) {
     std::string& reason = plan.choice.reason;
-    if (const auto stored = stored_.find(product)) {
+    if (const auto stored = stored_.find(key)) {
         reason = fmt::format("fastest in an earlier run: {:.1f} us", stored->microseconds);
-        if (g.a_sums && stored->words == kApart) return sums_apart(plan, std::string(reason));
+        if (g.bias_gradient && stored->words == kUnfused) return use_column_sum(plan, std::string(reason));
         plan.algorithm = restored(*stored);
         if (plan.problem->accepts(plan.algorithm, call())) return;
     }
     plan.algorithm = proposals.front();
-    const DeviceMemory place = place_for(bytes_of_result(g));  // what is in c is to be added to once
+    const DeviceMemory place = place_for(bytes_of_result(g));  // c itself may accumulate, so trials must not touch it
     reason = "first proposal: there was no memory to time others";
     if (!place) return;
     const void* vector = prepared_vector(plan, g);
@@ -186,60 +186,62 @@ void GemmPlans::choose(Plan& plan, const std::string& product, const std::vector
     const auto time_all = [&](const std::vector<cublasLtMatmulAlgo_t>& algorithms) {
         for (const cublasLtMatmulAlgo_t& algorithm : algorithms) {
             const double time = time_of([&] { return plan.problem->run(g, vector, place.get(), algorithm, call()); });
-            if (time < best) best = time, plan.algorithm = algorithm;
+            if (time >= best) continue;
+            best = time;
+            plan.algorithm = algorithm;
         }
     };
     time_all(proposals);
-    const std::vector<cublasLtMatmulAlgo_t> others = plan.problem->in_other_parts(plan.algorithm, call());
+    const std::vector<cublasLtMatmulAlgo_t> others = plan.problem->with_other_split_k(plan.algorithm, call());
     time_all(others);
-    const double apart = g.a_sums ? time_apart(g, place.get()) : std::numeric_limits<double>::infinity();
+    const double unfused = g.bias_gradient ? time_unfused(g, place.get()) : std::numeric_limits<double>::infinity();
     StoredAlgorithm fastest = to_store(plan.algorithm, best);
-    if (apart < best) {
-        sums_apart(plan, fmt::format("faster: {:.1f} us against {:.1f} in one", apart, best));
-        fastest = {.words = kApart, .microseconds = apart};
+    if (unfused < best) {
+        use_column_sum(plan, fmt::format("faster: {:.1f} us, fused {:.1f}", unfused, best));
+        fastest = {.words = kUnfused, .microseconds = unfused};
     } else if (std::isinf(best)) {
         context_.require_device("multiply matrices");
-        throw Error("cuBLASLt: none of its algorithms runs product {}", product);
+        throw Error("cuBLASLt: none of its algorithms runs GEMM {}", key);
     } else {
         reason = fmt::format("fastest of {}: {:.1f} us", proposals.size() + others.size(), best);
-        if (g.a_sums) reason += fmt::format(", {:.1f} with the sums apart", apart);
+        if (g.bias_gradient) reason += fmt::format(", unfused {:.1f}", unfused);
     }
-    keep(product, fastest);
+    keep(key, fastest);
 }
 
-void GemmPlans::keep(const std::string& product, const StoredAlgorithm& algorithm) {
+void GemmPlans::keep(const std::string& key, const StoredAlgorithm& algorithm) {
     if (!stores_) return;
-    const std::string problem = stored_.store(product, algorithm);
+    const std::string problem = stored_.store(key, algorithm);
     stores_ = problem.empty();
     if (!stores_) notes_.push_back(fmt::format("the choice of algorithms is not kept for the next run: {}", problem));
 }
 
-/// Of the sums and the product one after the other, by what is chosen for that product.
-double GemmPlans::time_apart(const Gemm& g, void* place) {
-    const Gemm product = without_sums(g);
-    Plan& plan = plan_of(GemmKey(product, context_.options().tf32), product);
-    const DeviceMemory sums = place_for(g.m * static_cast<int64_t>(sizeof(float)));  // are to be added once, too
+double GemmPlans::time_unfused(const Gemm& g, void* place) {
+    const Gemm bare = without_bias_gradient(g);
+    Plan& plan = plan_of(GemmKey(bare, context_.options().tf32), bare);
+    const DeviceMemory sums = place_for(g.m * static_cast<int64_t>(sizeof(float)));
     if (!plan.problem || !sums) return std::numeric_limits<double>::infinity();
-    ColumnSum apart = column_sum_of(g);
-    apart.sum = static_cast<float*>(sums.get()), apart.accumulate = false;
+    ColumnSum trial = column_sum_of(g);
+    trial.sum = static_cast<float*>(sums.get());
+    trial.accumulate = false;
     return time_of([&] {
-        column_sum(apart, context_);
-        return plan.problem->run(product, nullptr, place, plan.algorithm, call());
+        column_sum(trial, context_);
+        return plan.problem->run(bare, nullptr, place, plan.algorithm, call());
     });
 }
 
 double GemmPlans::time_of(const std::function<cublasStatus_t()>& run) {
     for (int turn = -1; turn < kTimedRuns; ++turn) {  // the first loads the code
-        if (turn == 0) check(cudaEventRecord(begin_.get(), context_.stream()), "time a product");
+        if (turn == 0) check(cudaEventRecord(begin_.get(), context_.stream()), "time a GEMM");
         if (run() != CUBLAS_STATUS_SUCCESS) {
             cudaGetLastError();
             return std::numeric_limits<double>::infinity();
         }
     }
-    check(cudaEventRecord(end_.get(), context_.stream()), "time a product");
-    check(cudaEventSynchronize(end_.get()), "time a product");
+    check(cudaEventRecord(end_.get(), context_.stream()), "time a GEMM");
+    check(cudaEventSynchronize(end_.get()), "time a GEMM");
     float milliseconds = 0;
-    check(cudaEventElapsedTime(&milliseconds, begin_.get(), end_.get()), "time a product");
+    check(cudaEventElapsedTime(&milliseconds, begin_.get(), end_.get()), "time a GEMM");
     return 1e3 * static_cast<double>(milliseconds) / kTimedRuns;
 }
 
@@ -250,9 +252,9 @@ void GemmPlans::book_bias(int64_t bytes) {
     bias_bytes_ = enough;
 }
 
-/// Where the sums go, or the bias as the library wants it: in the plan's type, and at an address for wide access.
+/// The place of the bias gradient, or the bias as cuBLASLt wants it: in the plan's type, at an aligned address.
 const void* GemmPlans::prepared_vector(const Plan& plan, const Gemm& g) {
-    if (g.bias == nullptr) return g.a_sums ? sums_beside(g) : nullptr;
+    if (g.bias == nullptr) return g.bias_gradient ? bias_gradient_target(g) : nullptr;
     if (plan.bias == DType::f32 && !misaligned(g.bias)) return g.bias;
     void* place = bias_.back().get();
     cast({.from = g.bias, .to = place, .n = g.n, .from_dtype = DType::f32, .to_dtype = plan.bias}, context_);

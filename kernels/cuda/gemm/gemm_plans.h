@@ -1,4 +1,4 @@
-// Which algorithm makes which product, for one context.
+// The choice of an algorithm for each GEMM of a context.
 #pragma once
 
 #include <functional>
@@ -15,17 +15,17 @@
 
 namespace dropforge::kernels::on_cuda {
 
-/// In place of an algorithm: the product alone, and what was asked for beside it by kernels of our own.
-constexpr decltype(StoredAlgorithm::words) kApart{};
+/// Stored in place of an algorithm: the GEMM without epilogue, then bias gradient or GELU by our own kernels.
+constexpr decltype(StoredAlgorithm::words) kUnfused{};
 cublasLtMatmulAlgo_t restored(const StoredAlgorithm& stored);
 StoredAlgorithm to_store(const cublasLtMatmulAlgo_t& algorithm, double microseconds = 0);
 
-/// A product of a new shape chooses its algorithm by timing the library's proposals, unless the cache file has the
-/// choice of an earlier run. That cannot be done while calls are recorded: then a new shape is an Error, since what
-/// is recorded runs ten thousand times.
+/// Chooses an algorithm for each new shape by timing the library's proposals, unless the cache file has the choice of
+/// an earlier run. Timing is impossible while a CUDA graph is recorded, so a new shape is an Error then.
 class GemmPlans final : public KernelSelector {
   public:
-    /// nullptr and why not if there is none. It is called at the first product with GELU that a library may serve.
+    /// Opens the library for GELU epilogues, at the first GEMM that could use it; nullptr with the reason if there is
+    /// none.
     using OpenGelu = std::function<std::unique_ptr<GeluLibrary>(CudaContext&, std::string& why_not)>;
 
     GemmPlans(CudaContext& context, OpenGelu open_gelu);
@@ -35,8 +35,8 @@ class GemmPlans final : public KernelSelector {
     std::vector<std::string> take_notes() override { return std::exchange(notes_, {}); }
 
   private:
-    /// By cuBLASLt, by another library's kernel with GELU, or, with neither, by kernels of our own: with sums or GELU
-    /// asked for, the product apart from them.
+    /// What serves a key: cuBLASLt (`problem`), another library's kernel (`with_gelu`), or, with neither, our own
+    /// kernels; then bias gradient and GELU are kernels after the GEMM.
     struct Plan {
         std::unique_ptr<GemmProblem> problem;
         cublasLtMatmulAlgo_t algorithm{};
@@ -51,15 +51,15 @@ class GemmPlans final : public KernelSelector {
     Plan& plan_of(const GemmKey& key, const Gemm& g);
     Plan make(const GemmKey& key, const Gemm& g);
     std::vector<cublasLtMatmulAlgo_t> propose(Plan& plan, const GemmKey& key, const Gemm& g);
-    void choose(Plan& plan, const std::string& product, const std::vector<cublasLtMatmulAlgo_t>& proposals,
-                const Gemm& g);
-    void sums_apart(Plan& plan, const std::string& reason);
-    double time_apart(const Gemm& g, void* place);
-    /// Microseconds of a run that is queued by `run`; infinite if it fails.
+    void choose(Plan& plan, const std::string& key, const std::vector<cublasLtMatmulAlgo_t>& proposals, const Gemm& g);
+    void use_column_sum(Plan& plan, const std::string& reason);
+    /// Microseconds of the bias gradient by column_sum and the GEMM without it, by the algorithm chosen for that.
+    double time_unfused(const Gemm& g, void* place);
+    /// Microseconds of what `run` queues; infinite if it fails.
     double time_of(const std::function<cublasStatus_t()>& run);
-    /// A library's kernel; then its sums go from the scratch to where they belong, if that was no place for it.
+    /// Queues the library's kernel, then the move of a bias gradient that it had to leave in the scratch.
     cublasStatus_t queue(Plan& plan, const Gemm& g);
-    void keep(const std::string& product, const StoredAlgorithm& algorithm);
+    void keep(const std::string& key, const StoredAlgorithm& algorithm);
     void book_bias(int64_t bytes);
     const void* prepared_vector(const Plan& plan, const Gemm& g);
     LtCall call() const;
@@ -73,16 +73,16 @@ class GemmPlans final : public KernelSelector {
     static Plan by_library(GeluLibrary& library, const GemmKey& key, int64_t n, std::string& why_not);
     bool restore(Plan& plan, const StoredAlgorithm& stored, const GemmKey& key, const Gemm& g);
     GeluLibrary* gelu_library(std::string& why_not);
-    /// What is wrong with what the candidate makes, or nothing.
+    /// What is wrong with the candidate's results; empty: nothing.
     std::string trouble_of(Plan& candidate, const GeluTrial& trial);
-    void gelu_apart(const Gemm& g);
+    void run_unfused_gelu(const Gemm& g);
 
     CudaContext& context_;
     std::unique_ptr<cublasLtContext, DestroyHandle> handle_;
     int64_t version_;
     GemmCache stored_;
-    std::vector<std::string> notes_;  // about the file of choices, and kernels that are wrong
-    bool stores_ = true;              // false once it could not be written
+    std::vector<std::string> notes_;  // about the cache file, and kernels with wrong results
+    bool stores_ = true;              // false once the cache file could not be written
     OpenGelu open_gelu_;
     std::unique_ptr<GeluLibrary> gelu_library_;
     std::string why_no_gelu_;

@@ -1,6 +1,6 @@
-// GELU beside a product: by a library's kernel that makes both, where one is right and faster, else by our own kernels
-// after the product. cuBLASLt knows GELU in the form with tanh, cuDNN in both. For 16-bit storage only: how exact a
-// library's GELU is, it does not say.
+// GEMM with a GELU epilogue: by a library's fused kernel where one is right and faster, else by the GEMM and our own
+// GELU kernel after it. cuBLASLt has GELU's tanh form, cuDNN both. Fused kernels serve 16-bit storage only, since
+// libraries do not document how exact their GELU is.
 #include <cmath>
 #include <limits>
 
@@ -15,17 +15,17 @@ namespace dropforge::kernels::on_cuda {
 
 namespace {
 
-/// Of the library beside cuBLASLt, each of which takes a second to be made; later ones are seldom the best.
+/// Proposals tried of the library beside cuBLASLt. Building one takes a second, and later ones are seldom the best.
 constexpr int64_t kProposals = 4;
-/// First word of what is stored for one of them; then its library's version and its number.
+/// First word of the StoredAlgorithm of such a proposal; the library's version and the proposal's number follow.
 constexpr uint64_t kGeluKernel = 0x67656c75;
 
 CheckRows matrix(const Gemm& g, void* x) { return {x, g.m, g.n, g.n, g.out}; }
 
 }  // namespace
 
-/// Random operands for a product with the key of g, such that GELU is tried where it is curved, and two places for its
-/// results.
+/// Random operands with the key of g, scaled such that GELU is tried where it is curved, and memory for two results:
+/// those of the candidate and those of our own kernels.
 struct GemmPlans::GeluTrial {
     GeluTrial(const Gemm& g, CudaContext& context) : tried(g), right(g) {
         const auto fill = [&](const void*& operand, const CheckRows& rows, uint32_t seed, float spread) {
@@ -61,64 +61,72 @@ struct GemmPlans::GeluTrial {
     float* partial = nullptr;
 };
 
-void GemmPlans::gelu_apart(const Gemm& g) {
-    Gemm product = g;
-    product.gelu = {};
-    run(product);
-    g.gelu.output ? gelu_forward(gelu_after(g), context_) : gelu_backward(gelu_slope_after(g), context_);
+void GemmPlans::run_unfused_gelu(const Gemm& g) {
+    Gemm bare = g;
+    bare.gelu = {};
+    run(bare);
+    if (g.gelu.output)
+        gelu_forward(gelu_after(g), context_);
+    else
+        gelu_backward(gelu_slope_after(g), context_);
 }
 
 GemmPlans::Plan GemmPlans::make_with_gelu(const GemmKey& key, const Gemm& g) {
     Plan plan;
-    std::string why_apart;
+    std::string why_unfused;
     const auto stored = stored_.find(text(key));
     const std::string earlier = stored ? fmt::format("fastest in an earlier run: {:.1f} us", stored->microseconds) : "";
-    if (stored && stored->words == kApart) {
-        why_apart = earlier;
+    if (stored && stored->words == kUnfused) {
+        why_unfused = earlier;
     } else if (stored && restore(plan, *stored, key, g)) {
         plan.choice.reason = earlier;
     } else {
-        why_apart = try_libraries(plan, key, g);
+        why_unfused = try_libraries(plan, key, g);
     }
-    if (!why_apart.empty()) {
+    if (!why_unfused.empty()) {
         plan = {};
         plan.choice.library = "own kernel";
-        plan.choice.kernel = "GELU's beside the product";
-        plan.choice.reason = why_apart;
+        plan.choice.kernel = "GELU kernel after the GEMM";
+        plan.choice.reason = why_unfused;
     }
-    plan.choice.operation = fmt::format("gelu beside gemm {}", text(key));
+    plan.choice.operation = fmt::format("gemm {}", text(key));
     return plan;
 }
 
-/// Why none serves, or nothing: then `plan` has the fastest.
+/// Why no library is used; empty: `plan` has the fastest.
 std::string GemmPlans::try_libraries(Plan& plan, const GemmKey& key, const Gemm& g) {
     if (!is_16_bit(key.dtype)) return "libraries' GELU is for 16-bit storage";
-    if (key.k == 0) return "nothing to multiply";
+    if (key.k == 0) return "k is 0";
     std::string why_not;
     std::vector<Plan> candidates = gelu_candidates(key, g, why_not);
     if (candidates.empty()) return why_not;
     try {
         const GeluTrial trial(g, context_);
-        gelu_apart(trial.right);
-        const double apart = time_of([&] { return gelu_apart(trial.right), CUBLAS_STATUS_SUCCESS; });
+        run_unfused_gelu(trial.right);
+        const double unfused = time_of([&] {
+            run_unfused_gelu(trial.right);
+            return CUBLAS_STATUS_SUCCESS;
+        });
         double best = std::numeric_limits<double>::infinity();
         for (Plan& candidate : candidates) {
             const KernelChoice& choice = candidate.choice;
             if (std::string trouble = trouble_of(candidate, trial); !trouble.empty()) {
-                notes_.push_back(fmt::format("{} {} does not serve product {}: {}", choice.library, choice.kernel,
+                notes_.push_back(fmt::format("{} {} is not used for GEMM {}: {}", choice.library, choice.kernel,
                                              text(key), trouble));
                 continue;
             }
             const double time = time_of([&] { return queue(candidate, trial.tried); });
-            if (time < best) best = time, plan = std::move(candidate);
+            if (time >= best) continue;
+            best = time;
+            plan = std::move(candidate);
         }
-        if (std::isinf(best)) return "what libraries make of it is wrong here";
-        if (apart < best) {
-            keep(text(key), {.words = kApart, .microseconds = apart});
-            return fmt::format("faster: {:.1f} us against {:.1f} by {} {}", apart, best, plan.choice.library,
+        if (std::isinf(best)) return "no library's kernel gives right results";
+        if (unfused < best) {
+            keep(text(key), {.words = kUnfused, .microseconds = unfused});
+            return fmt::format("faster: {:.1f} us, fused {:.1f} by {} {}", unfused, best, plan.choice.library,
                                plan.choice.kernel);
         }
-        plan.choice.reason = fmt::format("faster: {:.1f} us against {:.1f} with GELU apart", best, apart);
+        plan.choice.reason = fmt::format("faster: {:.1f} us, unfused {:.1f}", best, unfused);
         plan.stored.microseconds = best;
         keep(text(key), plan.stored);
         return "";

@@ -1,4 +1,4 @@
-// One product as cuBLASLt sees it: descriptors of a shape, the algorithms it proposes, and a call.
+// One GEMM as cuBLASLt sees it: descriptors of a shape, the algorithms it proposes, and a call.
 #pragma once
 
 #include <compare>
@@ -12,24 +12,23 @@
 
 namespace dropforge::kernels::on_cuda {
 
-/// What a product has of GELU beside it: Gemm::gelu.
-enum class GeluPart : uint8_t { none, output, slope };
+/// The epilogue that Gemm::gelu asks for: none, GELU's output, or a multiplication by GELU's slope.
+enum class GeluEpilogue : uint8_t { none, output, slope };
 
-/// What an algorithm depends on: the operands' sizes, types, layout, and the alignment of their pointers in bytes (at
-/// most 16, the widest access; with GELU, that of c is of its matrix and the bias too).
+/// What the choice of an algorithm depends on: sizes, types and layout of the operands, and the alignment of their
+/// pointers in bytes, at most 16, the widest access. With GELU, `align_c` also covers GELU's matrix and the bias.
 struct GemmKey {
     explicit GemmKey(const Gemm& g, bool tf32);
     auto operator<=>(const GemmKey&) const = default;  // NOLINT(modernize-use-nullptr): clang-tidy 14 misreads it
 
     int64_t m, n, k, lda, ldb, ldc;
     uint32_t align_a, align_b, align_c;
-    bool transpose_a, transpose_b, accumulate, bias, sums, tf32;
+    bool transpose_a, transpose_b, accumulate, bias, bias_gradient, tf32;
     DType dtype, out;
-    GeluPart gelu;
+    GeluEpilogue gelu;
     Gelu form;
 };
-/// "bf16 128x768x3072 NT +bias ld 3072 3072 768 align 16 16 16": one word after the other, the same for equal keys
-/// only.
+/// The key as words: "bf16 128x768x3072 NT +bias ld 3072 3072 768 align 16 16 16". Different keys have different texts.
 std::string text(const GemmKey& key);
 
 struct DestroyDescriptor {
@@ -38,7 +37,7 @@ struct DestroyDescriptor {
     void operator()(cublasLtMatmulPreferenceOpaque_t* d) const noexcept { cublas_lt().matmul_preference_destroy(d); }
 };
 
-/// The library's stream-ordered surroundings of a call.
+/// What a cuBLASLt call needs beside its operands: handle, stream, workspace.
 struct LtCall {
     cublasLtHandle_t handle;
     cudaStream_t stream;
@@ -49,19 +48,20 @@ struct LtCall {
 /// The matrices are row-major and cuBLASLt's are column-major, so it makes cᵀ = op(b)ᵀ·op(a)ᵀ: its A is our b.
 class GemmProblem {
   public:
-    /// `bias`: the type of the bias vector (ignored without one).
+    /// Describes the GEMM of `key`. `bias` is the type of the bias vector, ignored without one.
     GemmProblem(const GemmKey& key, DType bias);
 
-    /// The library's proposals for g, which has the key, the most promising first; none if it cannot make this product.
-    /// Only algorithms whose sums have a fixed order, in f32.
+    /// cuBLASLt's heuristic for g, which has the key: the most promising algorithm first; none if it does not support
+    /// this GEMM. Only deterministic algorithms that accumulate in f32.
     std::vector<cublasLtMatmulAlgo_t> propose(const Gemm& g, const LtCall& call) const;
-    /// An algorithm with the sum over k cut into other numbers of parts (gemm_parts.h) that the library accepts: it
-    /// proposes few, and a weight gradient wants one that leaves no multiprocessor idle at the end.
-    std::vector<cublasLtMatmulAlgo_t> in_other_parts(const cublasLtMatmulAlgo_t& algorithm, const LtCall& call) const;
-    /// Whether an algorithm that was chosen earlier can make this product.
+    /// The algorithm with every other split-K factor (gemm_split_k.h) that cuBLASLt accepts. Its heuristic proposes
+    /// few, and a weight gradient wants one that leaves no SM idle at the end.
+    std::vector<cublasLtMatmulAlgo_t> with_other_split_k(const cublasLtMatmulAlgo_t& algorithm,
+                                                         const LtCall& call) const;
+    /// Whether an algorithm that was chosen earlier supports this GEMM.
     bool accepts(const cublasLtMatmulAlgo_t& algorithm, const LtCall& call) const;
-    /// Queues d = [c +] op(a)·op(b) + bias; d has the layout of c, and may be c itself. `vector` is the bias, or where
-    /// the sums of a go. With GELU's output d is c.
+    /// Queues d = [c +] op(a)·op(b) + bias; d has the layout of c, and may be c itself. `vector` is the bias, or the
+    /// place of the bias gradient. With GELU's output d is c.
     cublasStatus_t run(const Gemm& g, const void* vector, void* d, const cublasLtMatmulAlgo_t& algorithm,
                        const LtCall& call);
 
@@ -69,7 +69,7 @@ class GemmProblem {
     void point(const Gemm& g, const void* vector) const;
 
     GemmKey key_;
-    std::unique_ptr<cublasLtMatmulDescOpaque_t, DestroyDescriptor> product_;
+    std::unique_ptr<cublasLtMatmulDescOpaque_t, DestroyDescriptor> matmul_;
     std::unique_ptr<cublasLtMatrixLayoutOpaque_t, DestroyDescriptor> a_, b_, c_;
 };
 

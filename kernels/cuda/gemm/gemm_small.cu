@@ -1,4 +1,4 @@
-// A matrix product for what cuBLASLt has no algorithm for: operands at odd addresses, sums of no terms.
+// GEMM where cuBLASLt has no algorithm: operands at odd addresses, k = 0.
 #include "kernels/cuda/gemm/functions.h"
 #include "kernels/cuda/runtime/device.cuh"
 

@@ -1,4 +1,4 @@
-// cuBLASLt's functions, from a library that is opened at the first product.
+// cuBLASLt's functions, from a library that is opened at the first GEMM.
 #pragma once
 
 #include <cublasLt.h>

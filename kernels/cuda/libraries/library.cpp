@@ -42,12 +42,13 @@ void refuse_working_folder(const std::string& name) {
             (folder / name).string());
 }
 
-/// Others than this user, root, and whoever owns the program, whom one trusts who starts it.
+/// Whether users other than this one, root and the program's owner may write to `folder`. A user who starts the program
+/// trusts its owner.
 bool others_may_write(const fs::path& folder, const fs::path& program) {
     struct stat s {
-    }, own{};
-    if (stat(folder.c_str(), &s) != 0 || stat(program.c_str(), &own) != 0) return true;
-    const bool foreign = s.st_uid != 0 && s.st_uid != geteuid() && s.st_uid != own.st_uid;
+    }, of_program{};
+    if (stat(folder.c_str(), &s) != 0 || stat(program.c_str(), &of_program) != 0) return true;
+    const bool foreign = s.st_uid != 0 && s.st_uid != geteuid() && s.st_uid != of_program.st_uid;
     const bool shared_group = (s.st_mode & S_IWGRP) != 0 && s.st_gid != s.st_uid;  // not the group of one user
     return foreign || shared_group || (s.st_mode & S_IWOTH) != 0;
 }
@@ -113,7 +114,7 @@ Library Library::open(const std::vector<std::string>& names) {
     const auto try_to_open = [&](const fs::path& path) -> void* {
         void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
         const char* reason = handle == nullptr ? dlerror() : nullptr;
-        // A library that is there but cannot be loaded is the likely cause, so its reason is the one to tell.
+        // A library that exists but cannot be loaded is the likely cause, so its error is reported.
         std::error_code error;
         if (reason != nullptr && why.empty() && fs::exists(path, error)) why = fmt::format("; {}", reason);
         return handle;

@@ -1,18 +1,18 @@
-// Column sums of a matrix, and the second stage that all sums over rows share.
+// Column sums of a matrix, and the second stage of all sums over rows.
 #include "kernels/cuda/rowwise/column_sums.cuh"
 
 #include "kernels/cuda/rowwise/functions.h"
 
 namespace dropforge::kernels::on_cuda {
 
-/// Few bytes (at most a few hundred partials a column), so what counts is latency: eight warps take every eighth block
-/// each.
+/// Adds up the partial sums of a column. There are at most a few hundred, so latency counts: each of eight warps takes
+/// every eighth block.
 __global__ void __launch_bounds__(kWarp* kSumWarps)
     partials_kernel(const float* __restrict__ partials, int blocks, int64_t columns, ColumnSums sums, bool accumulate) {
     DROPFORGE_SHARED(float, of_warp, [kSumWarps][kWarp]);
     const int64_t column = int64_t{blockIdx.x} * kWarp + threadIdx.x;
     float* to = blockIdx.y == 0 ? sums.to[0] : blockIdx.y == 1 ? sums.to[1] : sums.to[2];
-    if (!to) return;  // the whole block
+    if (!to) return;  // all threads of the block
     float sum = 0;
     if (column < columns) {
 #pragma unroll 8
@@ -35,7 +35,7 @@ void add_partials(const float* partials, int64_t blocks, int64_t columns, Column
            blocks, columns, sums, accumulate);
 }
 
-/// A warp reads 512 bytes of a row. At 40 registers a thread, six blocks fit on a multiprocessor: 24 KiB of reads in
+/// A warp reads 512 bytes of a row. At 40 registers a thread, six blocks fit on an SM: 24 KiB of reads in
 /// flight, enough to hide the latency of memory.
 template <typename T, int N>
 __global__ void __launch_bounds__(kWarp* kSumWarps)

@@ -7,10 +7,10 @@
 
 namespace dropforge::kernels::on_cuda {
 
-constexpr int kSumWarps = 8;  // of a block of the first stage
+constexpr int kSumWarps = 8;  // warps of a block of the first stage
 
-/// The rows first … last-1 of this warp. Row blocks, and the shares of the warps in one, are contiguous: what cancels
-/// in neighbouring rows cancels early.
+/// The rows first … last-1 of this warp. Row blocks, and the warps' shares of a block, are contiguous, so that terms
+/// that cancel in neighbouring rows cancel early.
 struct RowRange {
     __device__ explicit RowRange(int64_t rows) {
         const int64_t begin = rows * blockIdx.y / gridDim.y, size = rows * (blockIdx.y + 1) / gridDim.y - begin;
@@ -20,8 +20,8 @@ struct RowRange {
     int64_t first, last;
 };
 
-/// read(i, item) and then use(item) for i < count in order, kAtOnce items read before the first of them is used: a
-/// plain loop whose length the compiler does not know waits for each read.
+/// Calls read(i, item) and then use(item) for i < count in order, reading kAtOnce items before the first of them is
+/// used: a plain loop of unknown length waits for each read.
 template <typename Item, int kAtOnce, typename Read, typename Use>
 __device__ inline void read_ahead(int count, Read&& read, Use&& use) {
     int first = 0;
@@ -40,8 +40,8 @@ __device__ inline void read_ahead(int count, Read&& read, Use&& use) {
     }
 }
 
-/// Adds up what the kSumWarps warps of a block bring for their lanes' N columns, in order of the warps: calls
-/// f(i, total) for each column i of a lane, in one of its threads.
+/// Adds up the values of the kSumWarps warps of a block for N columns a lane, in order of the warps, and calls
+/// f(i, total) for each column i of a lane, in one thread.
 template <int N, typename F>
 __device__ inline void for_sums_of_warps(const float (&sum)[N], F&& f) {
     DROPFORGE_SHARED(float, of_warp, [kSumWarps][N][kWarp]);  // lanes side by side: no bank conflicts
@@ -49,14 +49,14 @@ __device__ inline void for_sums_of_warps(const float (&sum)[N], F&& f) {
 #pragma unroll
     for (int i = 0; i < N; ++i) of_warp[warp][i][lane] = sum[i];
     __syncthreads();
-    for (int i = warp; i < N; i += kSumWarps) {  // N columns a lane are dealt out to the warps
+    for (int i = warp; i < N; i += kSumWarps) {  // the warps share the N columns of a lane
         float total = 0;
 #pragma unroll
         for (int w = 0; w < kSumWarps; ++w) total += of_warp[w][i][lane];
         f(i, total);
     }
 }
-/// Ends the first stage: writes partials[column + i], where a lane has N columns from `column` on, and each warp brings
+/// Ends the first stage: writes partials[column + i], where a lane has N columns from `column` on, and each warp has
 /// the sums of its share of the rows.
 template <int N>
 __device__ inline void add_warps(const float (&sum)[N], int64_t column, int64_t columns, float* partials) {
@@ -66,15 +66,15 @@ __device__ inline void add_warps(const float (&sum)[N], int64_t column, int64_t 
 }
 
 /// The grid and the block of the first stage.
-inline Shape sum_shape(int64_t columns, int64_t blocks, int pack, const char* file = __builtin_FILE(),
-                       unsigned line = __builtin_LINE()) {
+inline LaunchShape sum_shape(int64_t columns, int64_t blocks, int pack, const char* file = __builtin_FILE(),
+                             unsigned line = __builtin_LINE()) {
     return {dim3(blocks_for(columns, int64_t{kWarp} * pack), static_cast<unsigned>(blocks)), dim3(kWarp, kSumWarps),
             file, line};
 }
 
-/// What the second stage gives: up to three sums whose partials lie side by side.
+/// The outputs of the second stage: up to three sums whose partials lie next to each other.
 struct ColumnSums {
-    float* to[3];  // [columns]; nullptr: not asked for
+    float* to[3];  // [columns] or nullptr
     int count;
 };
 /// to[s][c] (+)= Σ over blocks of partials[(block * count + s) * columns + c].

@@ -1,4 +1,4 @@
-// Embeddings: the sum of three table rows goes straight into LayerNorm. Backward leaves the gradients at the sums in
+// Embeddings: the sum of three table rows and its LayerNorm in one pass. Backward writes the gradients at the sums to
 // scratch; embedding_tables.cu adds them to the rows of the tables.
 #include "kernels/blocks.h"
 #include "kernels/cuda/rowwise/column_sums.cuh"
@@ -25,7 +25,8 @@ struct Tables {
     int64_t rows, sequence, columns;
 };
 
-/// word[id] + position[row % sequence] + type[type id]. Of the three only the words' rows come from device memory.
+/// word[id] + position[row % sequence] + type[type id]. Only the words' rows come from device memory; the others are
+/// cached.
 class SumOfTables {
   public:
     __device__ SumOfTables(const Tables& t, int64_t row)
@@ -54,13 +55,13 @@ struct EmbeddingOutputs {
     float epsilon;
 };
 
-/// The one block of the launch bounds makes the compiler read ahead instead of saving registers, which for some widths
-/// it does by spilling: with 72 (bf16, up to 1024 columns) 28 warps run on a multiprocessor.
+/// One block in the launch bounds makes the compiler read ahead instead of saving registers, for which it would spill
+/// at some widths. With 72 registers (bf16, up to 1024 columns) 28 warps run on an SM.
 template <typename T, int N, int kPacks>
 __global__ void __launch_bounds__(kWarp* kForwardWarps, 1)
     embedding_forward_kernel(Tables tables, T* y, EmbeddingOutputs a, DropoutArgument dropout) {
     const int64_t row = int64_t{blockIdx.x} * kForwardWarps + threadIdx.y;
-    if (row >= tables.rows) return;  // the whole warp
+    if (row >= tables.rows) return;  // all lanes of the warp
     const SumOfTables source(tables, row);
     auto lane =
         lane_row<N, kPacks>(tables.columns, [&](int64_t column, float(&value)[N]) { source.load<N>(column, value); });
@@ -98,7 +99,7 @@ void embedding_forward(const EmbeddingForward& e, Context& context) {
 
 // ------------------------------------------------------------------------------------------------------------ backward
 // As in LayerNorm's backward, but a thread has a row at a time, of dy and of three tables. At 88 registers and two
-// groups of threads (192 for h = 768, bf16) three blocks run on a multiprocessor: 27 KiB of dy and words in flight.
+// groups of threads (192 for h = 768, bf16) three blocks run on an SM: 27 KiB of dy and words in flight.
 constexpr int kMaxRowGroups = 2;
 
 struct EmbeddingGradientArguments {
@@ -119,9 +120,9 @@ __global__ void __launch_bounds__(kBackwardThreads)
     float gain[S::kSize] = {}, dgain[S::kSize] = {}, dbias[S::kSize] = {};
     S::load(a.gain, tables.columns, gain);
     int turn = 0;
-    for (int64_t base = begin; base < end; base += blockDim.y, ++turn) {  // of all: barriers inside
+    for (int64_t base = begin; base < end; base += blockDim.y, ++turn) {  // by all threads: the body has barriers
         const int64_t row = base + threadIdx.y;
-        // What is beyond the row's or the block's end is 0 and adds nothing.
+        // Elements beyond the row's or the block's end are 0 and add nothing.
         float gradient[S::kSize] = {}, normalized[S::kSize] = {}, sums[2] = {};
         if (row < end) {
             const SumOfTables source(tables, row);

@@ -7,7 +7,7 @@
 
 namespace dropforge::kernels::on_cuda {
 
-constexpr int kRowsUnderWay = 8;  // reads of a thread
+constexpr int kRowsUnderWay = 8;  // outstanding reads of a thread
 
 // ------------------------------------------------------------------------------------------------- positions and types
 struct PositionArguments {
@@ -16,13 +16,13 @@ struct PositionArguments {
     float* dposition;      // [positions, columns]
     float* partials;       // [blocks, 2, columns]
     int64_t sequence, columns, rest;
-    int sequences, first_type;  // whole ones; there may be another of `rest` rows
+    int sequences, first_type;  // complete sequences; another of `rest` rows may follow
     bool accumulate;
 };
 
-/// A warp has 32 packs of a range of positions and adds each up over the sequences; on the way, the block's share of
-/// the sums of types first_type and first_type + 1. For 128 positions only 768 warps have work (h = 768); with eight
-/// reads under way in each thread, that is 23 KiB on a multiprocessor of an H100.
+/// Gradients of positions and types. A warp has 32 packs of a range of positions and adds each up over the sequences,
+/// and also the block's share of the sums of types first_type and first_type + 1. For 128 positions only 768 warps have
+/// work (h = 768); with eight outstanding reads in each thread, that is 23 KiB in flight on an SM of an H100.
 template <int N>
 __global__ void __launch_bounds__(kWarp* kSumWarps, 3) position_kernel(PositionArguments a) {
     const int64_t column = (int64_t{blockIdx.x} * kWarp + threadIdx.x) * N;
@@ -94,13 +94,14 @@ void add_to_positions_and_types(const EmbeddingBackward& e, const EmbeddingScrat
 }
 
 // --------------------------------------------------------------------------------------------------------------- words
-// Rows in order of their ids are runs of equal ids. They are cut into chunks of equal size, whatever the runs are: what
-// a word gets is summed in order inside a chunk and then over chunks, so that a word which a tenth of the rows have
-// ([MASK]) is no longer one thread's work.
+// Rows sorted by id are runs of equal ids. They are divided into chunks of equal size, regardless of the runs: a word's
+// gradient is summed in order inside a chunk and then over chunks, so that a word of a tenth of the rows ([MASK]) is
+// not one thread's work.
 constexpr int kChunk = kWarp;
 constexpr int kRunThreads = 256;  // at most; a thread has a pack of columns
 
-/// Adds up the runs of a chunk (blockIdx.x): to dword if the run is whole, else into the place of its first row.
+/// Adds up the runs of a chunk (blockIdx.x): into dword if the run lies inside the chunk, else into the first of its
+/// rows in dsum.
 template <int N>
 __global__ void __launch_bounds__(kRunThreads, 3)
     sum_runs_kernel(const IdRow* __restrict__ sorted, float* dsum, float* dword, int rows, int64_t columns) {
@@ -116,7 +117,7 @@ __global__ void __launch_bounds__(kRunThreads, 3)
     dsum += column;
     dword += column;
     float sum[N] = {};
-    bool whole = false;
+    bool has_begin = false;
     int first = 1;  // of the run
     for (int base = 1; base <= count; base += kRowsUnderWay) {
         float value[kRowsUnderWay][N];
@@ -129,10 +130,13 @@ __global__ void __launch_bounds__(kRunThreads, 3)
             if (at > count) break;
             const int id = entries[at].id;
             const bool begins = entries[at - 1].id != id, ends = entries[at + 1].id != id;
-            if (begins || at == 1) first = at, whole = begins;
+            if (begins || at == 1) {
+                first = at;
+                has_begin = begins;
+            }
 #pragma unroll
             for (int i = 0; i < N; ++i) sum[i] = first == at ? value[r][i] : sum[i] + value[r][i];
-            if (ends && whole) {
+            if (ends && has_begin) {
                 float word[N];
                 load<N>(dword + id * columns, word);
 #pragma unroll
@@ -145,7 +149,7 @@ __global__ void __launch_bounds__(kRunThreads, 3)
     }
 }
 
-/// The run that begins in chunk blockIdx.x and goes on after it, if there is one: adds up what its chunks have left.
+/// Adds up the chunks' sums of the run that begins in chunk blockIdx.x and continues after it, if there is one.
 template <int N>
 __global__ void __launch_bounds__(kRunThreads, 4)
     join_runs_kernel(const IdRow* __restrict__ sorted, const float* __restrict__ dsum, float* dword, int rows,
@@ -155,8 +159,8 @@ __global__ void __launch_bounds__(kRunThreads, 4)
     if (next >= rows) return;  // the last chunk
     const int id = sorted[next].id;
     const unsigned same = __ballot_sync(kAllLanes, sorted[begin + lane].id == id);
-    if (same == 0 || ((same & 1) != 0 && begin > 0 && sorted[begin - 1].id == id)) return;  // the whole block
-    int chunks = 0;                                                                         // after this one
+    if (same == 0 || ((same & 1) != 0 && begin > 0 && sorted[begin - 1].id == id)) return;  // all threads of the block
+    int chunks = 0;  // that continue the run after this one
     for (unsigned found = kAllLanes; found == kAllLanes;) {
         const int64_t at = next + (int64_t{chunks} + lane) * kChunk;
         found = __ballot_sync(kAllLanes, at < rows && sorted[at < rows ? at : 0].id == id);
@@ -184,7 +188,8 @@ void add_to_words(const EmbeddingBackward& e, const EmbeddingScratch& scratch, C
     with_pack<float>(e.columns, {scratch.dsum, e.dword}, [&](auto pack) {
         const int64_t packs = e.columns / pack();
         const int64_t threads = std::min<int64_t>((packs + kWarp - 1) / kWarp * kWarp, kRunThreads);
-        const Shape shape(dim3(blocks_for(e.rows, kChunk), blocks_for(packs, threads)), static_cast<unsigned>(threads));
+        const LaunchShape shape(dim3(blocks_for(e.rows, kChunk), blocks_for(packs, threads)),
+                                static_cast<unsigned>(threads));
         launch(sum_runs_kernel<pack()>, context, shape, scratch.sorted, scratch.dsum, e.dword, e.rows, e.columns);
         launch(join_runs_kernel<pack()>, context, shape, scratch.sorted, scratch.dsum, e.dword, e.rows, e.columns);
     });

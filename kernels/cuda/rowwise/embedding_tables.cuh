@@ -1,4 +1,4 @@
-// Embeddings' backward, second half: from the gradients at the sums of three tables' rows to those of the tables.
+// Embeddings' backward, second half: the gradients of the three tables from the gradients at the sums of their rows.
 #pragma once
 
 #include "kernels/cuda/rowwise/sort_rows.cuh"
@@ -6,7 +6,7 @@
 
 namespace dropforge::kernels::on_cuda {
 
-/// How the scratch of an EmbeddingBackward is cut (kernels/scratch.cpp).
+/// The pieces of an EmbeddingBackward's scratch (kernels/scratch.cpp).
 struct EmbeddingScratch {
     explicit EmbeddingScratch(const EmbeddingBackward& e)
         : sorted(static_cast<IdRow*>(e.scratch)),
@@ -18,9 +18,9 @@ struct EmbeddingScratch {
     float* partials;        // [device_row_blocks, 2, columns]
 };
 
-/// Uses scratch.partials.
+/// Gradients of positions and types. Uses scratch.partials.
 void add_to_positions_and_types(const EmbeddingBackward& e, const EmbeddingScratch& scratch, Context& context);
-/// Overwrites scratch.dsum.
+/// Gradients of words. Overwrites scratch.dsum.
 void add_to_words(const EmbeddingBackward& e, const EmbeddingScratch& scratch, Context& context);
 
 }  // namespace dropforge::kernels::on_cuda

@@ -1,5 +1,5 @@
-// The CUDA backend's operations on rows; kernels/kernels.h says what each does. Each only queues kernels on the
-// context's stream: pointers are device memory, but for those that kernels.h calls spans.
+// The CUDA backend's operations on rows; kernels/kernels.h says what each computes. Calls queue kernels on the
+// context's stream. Pointers are to device memory, spans to host memory.
 #pragma once
 
 #include "kernels/kernels.h"

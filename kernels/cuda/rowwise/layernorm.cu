@@ -15,14 +15,14 @@ struct ForwardArguments {
     float epsilon;
 };
 
-/// z may be x. Statistics come from z as it is stored, as backward will see it.
+/// z may be x. Statistics are those of z as stored, which backward will read.
 template <typename T, int N, int kPacks>
 __global__ void __launch_bounds__(kWarp* kForwardWarps)
     layernorm_forward_kernel(const T* x, const T* residual, T* z, T* y, ForwardArguments a, DropoutArgument dropout) {
     const int64_t row = int64_t{blockIdx.x} * kForwardWarps + threadIdx.y, start = row * a.columns;
-    if (row >= a.rows) return;  // the whole warp
+    if (row >= a.rows) return;  // all lanes of the warp
     const DropoutDraws draws(dropout);
-    const T* stored_row = (z ? z : x) + start;  // the lane reads what it has written itself
+    const T* stored_row = (z ? z : x) + start;  // a lane reads only elements that it wrote
     auto lane = lane_row<N, kPacks>(
         a.columns, [stored_row](int64_t column, float(&value)[N]) { load<N>(stored_row + column, value); });
     float total = 0;
@@ -71,10 +71,10 @@ void layernorm_forward(const LayerNormForward& l, Context& context) {
 }
 
 // ------------------------------------------------------------------------------------------------------------ backward
-// A block's two groups of threads take a row at a time each. Blocks are small and several share a multiprocessor, so
-// that some read while others wait at their sums: one block with all of a multiprocessor's registers, two rows a group
+// A block's two groups of threads take a row at a time each. Blocks are small and several share an SM, so
+// that some read while others wait at their sums: one block with all of an SM's registers, two rows a group
 // at a time, reached 0.95 TB/s of an H100's 3.35. kMaxDeviceRowBlocks lets three blocks run on each of its
-// multiprocessors; the partial sums are then a twentieth of the traffic.
+// SMs; the partial sums are then a twentieth of the traffic.
 constexpr int kRowsAtOnce = 1;
 constexpr int kMaxGroups = 2;
 
@@ -96,9 +96,9 @@ __global__ void __launch_bounds__(kBackwardThreads)
     S::load(a.gain, a.columns, gain);
     int turn = 0;
     for (int64_t base = begin; base < end;
-         base += int64_t{blockDim.y} * kRowsAtOnce, ++turn) {  // of all: barriers inside
+         base += int64_t{blockDim.y} * kRowsAtOnce, ++turn) {  // by all threads: the body has barriers
         const int64_t first = base + int64_t{threadIdx.y} * kRowsAtOnce;
-        // What is beyond the row's or the block's end is 0 and adds nothing.
+        // Elements beyond the row's or the block's end are 0 and add nothing.
         float gradient[kRowsAtOnce][S::kSize] = {}, normalized[kRowsAtOnce][S::kSize] = {}, sums[2 * kRowsAtOnce] = {};
 #pragma unroll
         for (int r = 0; r < kRowsAtOnce; ++r) {

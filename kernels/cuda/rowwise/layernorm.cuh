@@ -1,5 +1,5 @@
-// What LayerNorm's own kernels and those of the embeddings share: the statistics of a row that a warp has, and the
-// backward pass of rows that threads share by columns.
+// Shared by the kernels of LayerNorm and of the embeddings: the statistics of a row that a warp has, and the backward
+// pass of rows whose columns threads share.
 #pragma once
 
 #include <algorithm>
@@ -13,8 +13,8 @@ namespace dropforge::kernels::on_cuda {
 /// each byte is read once. Four rows a block.
 constexpr int kForwardWarps = 4;
 
-/// The lane's share of a row: packs lane, lane + 32, …; `kPacks` of them stay in registers. With kPacks = 0 a pass
-/// has them again from again(column, values).
+/// The lane's share of a row: packs lane, lane + 32, …; `kPacks` of them are kept in registers. With kPacks = 0 each
+/// pass reloads them by again(column, values).
 template <int N, int kPacks, typename Again>
 class LaneRow {
   public:
@@ -89,8 +89,8 @@ __device__ inline void normalize(const float (&z)[N], RowMoments m, const float*
     for (int i = 0; i < N; ++i) to[i] = fmaf(gain[i], (z[i] - m.mean) * m.rstd, bias[i]);
 }
 
-/// f(elements of an access, packs in registers): 24 or 32 values a lane for rows of up to 768 or 1024 columns, which
-/// leaves room for 16 warps and more on a multiprocessor.
+/// Calls f(elements of an access, packs in registers): 24 or 32 values a lane for rows of up to 768 or 1024 columns,
+/// which lets 16 warps or more run on an SM.
 template <typename T, typename F>
 void with_row_shape(int64_t columns, std::initializer_list<const void*> pointers, F&& f) {
     constexpr int pack = kPack<T>;
@@ -133,14 +133,14 @@ struct Share {
     }
 };
 
-/// Σ over the threads of a group of each of the values, for all of them; `turn` counts the calls.
+/// The sum over the threads of a group of each of the values, returned in all of them; `turn` counts the calls.
 template <int kValues>
 __device__ inline void group_sums(float (&value)[kValues], int turn) {
     DROPFORGE_SHARED(float, of_warp, [2][kBackwardThreads / kWarp][kValues]);
     const unsigned lane = threadIdx.x % kWarp, warps = blockDim.x / kWarp, first = threadIdx.y * warps;
 #pragma unroll
     for (int v = 0; v < kValues; ++v) value[v] = warp_sum(value[v]);
-    auto& sums = of_warp[turn % 2];  // two, so that one barrier is enough: nobody is two turns ahead
+    auto& sums = of_warp[turn % 2];  // two, so that one barrier is enough: no thread is two turns ahead
     if (lane == 0) {
 #pragma unroll
         for (int v = 0; v < kValues; ++v) sums[first + threadIdx.x / kWarp][v] = value[v];
@@ -170,8 +170,8 @@ __device__ inline void add_groups(const float (&sum)[N * kPacks], int64_t column
     }
 }
 
-/// From dy and z of a row: dy * gain and (z - mean) * rstd, the row's shares of the gradients of gain and bias, and of
-/// the row's two sums.
+/// Computes, from dy and z of a row, dy * gain and (z - mean) * rstd, and adds the row's shares of the gradients of
+/// gain and bias and of the row's two sums.
 template <int kSize>
 __device__ inline void begin_row(float (&gradient)[kSize], float (&z)[kSize], RowMoments m, const float (&gain)[kSize],
                                  float (&dgain)[kSize], float (&dbias)[kSize], float& total, float& along) {
@@ -185,7 +185,7 @@ __device__ inline void begin_row(float (&gradient)[kSize], float (&z)[kSize], Ro
         along = fmaf(gradient[i], z[i], along);
     }
 }
-/// From what begin_row left and the means of the row's two sums: the gradient at z.
+/// The gradient at z, from the results of begin_row and the means of the row's two sums.
 template <int kSize>
 __device__ inline void end_row(float (&gradient)[kSize], const float (&normalized)[kSize], float rstd, float mean,
                                float mean_along) {

@@ -5,16 +5,16 @@
 namespace dropforge::kernels::on_cuda {
 
 /// A block has a row: 30 522 logits of 16 bits are 60 KiB, too much for shared memory on some devices, but the second
-/// reading finds what the first left in the second-level cache (two rows a multiprocessor: 13 MiB on an A100, of 40).
+/// reading finds what the first left in the second-level cache (two rows an SM: 13 MiB on an A100, of 40).
 /// So device memory sees each row once in and once out. 512 threads take eight packs each; at most 64 registers let two
-/// blocks run on a multiprocessor, one of which reads while the other waits at its reductions.
+/// blocks run on an SM, one of which reads while the other waits at its reductions.
 constexpr int kRowThreads = 512;
 
-/// Largest logit and Σ e^(logit - largest) of what a thread has seen: one pass, rescaled when the largest grows.
+/// Largest logit and Σ e^(logit - largest) of a thread's logits so far: one pass, rescaled when the largest grows.
 struct RunningSoftmax {
     float largest = Maximum::kNeutral, sum = 0;
 
-    /// The first `valid` of N logits.
+    /// Adds the first `valid` of N logits.
     template <int N>
     __device__ void add(const float (&logit)[N], int64_t valid) {
         float ahead = largest;
@@ -37,7 +37,7 @@ struct CrossEntropyArguments {
     int64_t columns, stride;
 };
 
-/// The second pass over a row: writes the gradient (where a scale is given) and tells whether a logit before the
+/// The second pass over a row: writes the gradient (where a scale is given) and returns whether a logit before the
 /// label's equals the largest.
 template <typename T, int N>
 __device__ bool finish_row(T* logits, const CrossEntropyArguments& c, int64_t label, float largest, float inverse) {
@@ -53,7 +53,7 @@ __device__ bool finish_row(T* logits, const CrossEntropyArguments& c, int64_t la
             earlier = earlier || (column + i < label && value[i] == largest);
             const float probability = expf(value[i] - largest) * inverse;
             const float gradient = (probability - (column + i == label ? 1.0f : 0.0f)) * factor;
-            value[i] = column + i < c.columns ? gradient : 0.0f;  // padding may hold anything
+            value[i] = column + i < c.columns ? gradient : 0.0f;  // the padding's logits are arbitrary
         }
         if (write) store<N>(logits + column, value);
     }
@@ -64,7 +64,7 @@ template <typename T, int N>
 __global__ void __launch_bounds__(kRowThreads, 2) cross_entropy_kernel(T* all_logits, CrossEntropyArguments c) {
     const int64_t row = blockIdx.x;
     T* logits = all_logits + row * c.stride;
-    if (c.weights && !(c.weights[row] > 0)) {  // the whole block
+    if (c.weights && !(c.weights[row] > 0)) {  // all threads of the block
         if (threadIdx.x == 0) c.loss[row] = c.correct[row] = 0;
         if (!c.gradient_scale) return;
         const float zero[N] = {};
@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(kRowThreads, 2) cross_entropy_kernel(T* all_lo
     const float largest = block_reduce(s.largest, Maximum{});
     const float sum = block_reduce(s.sum * expf(s.largest - largest), Sum{});
     bool earlier = false;
-    if (c.gradient_scale || logit == largest)  // the whole block
+    if (c.gradient_scale || logit == largest)  // all threads of the block
         earlier = finish_row<T, N>(logits, c, label, largest, 1.0f / sum);
     const bool any_earlier = __syncthreads_or(earlier) != 0;
     if (threadIdx.x != 0) return;
@@ -106,7 +106,7 @@ void cross_entropy(const CrossEntropy& c, Context& context) {
 
 constexpr int kTotalsThreads = 1024;
 
-/// One block: some thousand rows are a few microseconds of one multiprocessor, less than a second launch would take.
+/// One block: a thousand rows take one SM a few microseconds, less than a second launch would.
 __global__ void __launch_bounds__(kTotalsThreads)
     loss_totals_kernel(const float* __restrict__ loss, const float* __restrict__ weights,
                        const float* __restrict__ correct, float* totals, int64_t rows, bool accumulate) {

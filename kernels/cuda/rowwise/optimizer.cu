@@ -1,5 +1,5 @@
-// Gradient norm, AdamW and LAMB over the flat arenas: bound by memory, so each reads and writes everything the fewest
-// times it can.
+// Gradient norm, AdamW and LAMB over the flat arenas. They are bound by memory bandwidth, so each reads and writes
+// every element as few times as possible.
 #include <cmath>
 #include <vector>
 
@@ -9,8 +9,8 @@
 
 namespace dropforge::kernels::on_cuda {
 
-/// What a block of threads takes: kSegmentBlock elements of a segment, or what is left of it. `first` and `count` are
-/// the number of the segment's first piece and how many it has.
+/// The elements of a thread block: kSegmentBlock of a segment, or fewer at its end. `first` is the number of the
+/// segment's first piece, `count` the number of its pieces.
 struct Piece {
     int64_t begin;  // element of the arena
     int32_t size;
@@ -30,13 +30,13 @@ std::vector<Piece> pieces_of(std::span<const Segment> segments) {
     return pieces;
 }
 
-/// A piece is 32 packs a thread (128 KiB of each arena), so what a block costs at its ends does not count, and a model
-/// has thousands of pieces for the multiprocessors to share. AdamW takes 48 registers, so five blocks run on one, and
-/// with a pack of each of four arenas under way in every thread that is 80 KiB in flight.
+/// Threads of a block. A piece is 32 packs a thread (128 KiB of each arena), so that a block's prologue and epilogue
+/// hardly count, and a model has thousands of pieces for the SMs to share. AdamW takes 48 registers, so five blocks run
+/// on an SM, and one outstanding pack of each of four arenas in every thread is 80 KiB in flight.
 constexpr int kThreads = 256;
 
-/// Calls f(element, integral_constant<width>) for all elements of the piece: packs of N where the arena has borders of
-/// packs (segments begin anywhere), one by one before the first border and after the last.
+/// Calls f(element, integral_constant<width>) for all elements of the piece: by aligned packs of N, and one by one
+/// before the first and after the last of these (segments begin anywhere).
 template <int N, typename F>
 __device__ inline void for_piece(const Piece& piece, F&& f) {
     using One = std::integral_constant<int, 1>;
@@ -92,13 +92,13 @@ void global_norm(const GlobalNorm& n, Context& context) {
 }
 
 // ---------------------------------------------------------------------------------------------------------- loss scale
-/// One thread: a handful of numbers, and nothing that the host would have to wait for.
+/// One thread for a handful of numbers, on the device so that the host need not wait for the norm.
 __global__ void __launch_bounds__(kWarp) loss_scale_kernel(LossScaleStep l) {
     if (threadIdx.x != 0) return;
     const LossScale before = *l.state;
     const float norm = *l.norm / before.scale;
     const double update = before.updates + 1.0;
-    UpdateScalars scalars = *l.asked;
+    UpdateScalars scalars = *l.given;
     scalars.correction1 = static_cast<float>(1 - pow(double{scalars.beta1}, update));
     scalars.correction2 = static_cast<float>(1 - pow(double{scalars.beta2}, update));
     scalars.gradient_factor = 1 / before.scale;
@@ -110,8 +110,8 @@ __global__ void __launch_bounds__(kWarp) loss_scale_kernel(LossScaleStep l) {
 void loss_scale(const LossScaleStep& l, Context& context) { launch(loss_scale_kernel, context, {1, kWarp}, l); }
 
 // -------------------------------------------------------------------------------------------------------------- update
-/// ‖p‖² and ‖direction‖² of a piece; once the ratios are there, `weights` of a segment's first piece is the segment's
-/// learning rate.
+/// ‖p‖² and ‖direction‖² of a piece. After ratio_kernel, `weights` of a segment's first piece is the segment's learning
+/// rate.
 struct alignas(16) Norms {
     double weights, directions;
 };
@@ -129,7 +129,7 @@ struct UpdateArguments {
     __device__ bool finite_norm() const { return is_finite(*norm); }
 };
 
-/// What both algorithms do to an element up to the step itself.
+/// The part of an element's update that both algorithms share.
 class Moments {
   public:
     __device__ Moments(const UpdateArguments& a, bool decay)
@@ -157,7 +157,7 @@ class Moments {
     float beta1_, beta2_, epsilon_, decay_, inverse1_, inverse2_, factor_;
 };
 
-/// p -= rate * direction, and p's copy, of T. AdamW moves the moments on the way; LAMB's have been moved.
+/// p -= rate * direction, and p's copy as T. AdamW also updates the moments, which LAMB's first pass has done.
 template <typename T, int N, bool kLamb>
 __global__ void __launch_bounds__(kThreads) step_kernel(UpdateArguments a) {
     if (!a.finite_norm()) return;
@@ -185,7 +185,7 @@ __global__ void __launch_bounds__(kThreads) step_kernel(UpdateArguments a) {
     });
 }
 
-/// LAMB's first pass: moves the moments and leaves the norms of each piece.
+/// LAMB's first pass: updates the moments and computes the norms of each piece.
 template <int N>
 __global__ void __launch_bounds__(kThreads) moments_kernel(UpdateArguments a) {
     if (!a.finite_norm()) return;
@@ -216,11 +216,11 @@ __global__ void __launch_bounds__(kThreads) moments_kernel(UpdateArguments a) {
 
 constexpr int kRatioWarps = 4;
 
-/// Each segment's learning rate, ‖p‖ / ‖direction‖ times the step's, by the warp of its first piece: the largest
-/// segment has some hundred, which is a few reads a lane.
+/// Computes each segment's learning rate, ‖p‖ / ‖direction‖ times the step's, in the warp of its first piece: the
+/// largest segment has a few hundred pieces, which are a few reads a lane.
 __global__ void __launch_bounds__(kWarp* kRatioWarps) ratio_kernel(UpdateArguments a, int pieces) {
     const int piece = static_cast<int>(blockIdx.x) * kRatioWarps + static_cast<int>(threadIdx.y);
-    if (!a.finite_norm() || piece >= pieces || a.pieces[piece].first != piece) return;  // the whole warp
+    if (!a.finite_norm() || piece >= pieces || a.pieces[piece].first != piece) return;  // all lanes of the warp
     double weights = 0, directions = 0;
     for (int i = static_cast<int>(threadIdx.x); i < a.pieces[piece].count; i += kWarp) {
         const Norms norms = a.norms[piece + i];

@@ -1,5 +1,5 @@
-// GELU and tanh, forward and backward. Backward adds the column sums of its result, the bias gradient, while it has it
-// in registers, where they are asked for.
+// GELU and tanh, forward and backward. Backward also makes the bias gradient, the column sums of its result, from
+// registers, where dx_sum is given.
 #include "kernels/cuda/rowwise/column_sums.cuh"
 #include "kernels/cuda/rowwise/functions.h"
 
@@ -10,7 +10,7 @@ struct Curve {
     float value, slope;
 };
 
-// Forward and backward give the same bits for the value because both take it from `value`.
+// Forward and backward get the same bits for the value because both call `value`.
 struct GeluErf {
     __device__ static float distribution(float x) { return fmaf(0.5f, erff(x * 0.707106781f), 0.5f); }
     __device__ static float value(float x) { return x * distribution(x); }
@@ -51,7 +51,7 @@ struct TanhOfOutput {
 constexpr int kMapThreads = 256;
 
 /// y[i] = F::value(x[i]). One access of 16 bytes a thread and at most 32 registers: 8 blocks, the 2048 threads of a
-/// multiprocessor, have 32 KiB of reads in flight, which hides the latency of memory on A100 and H100 both.
+/// SM, have 32 KiB of reads in flight, which hides the latency of memory on A100 and H100 both.
 template <typename T, int N, typename F>
 __global__ void __launch_bounds__(kMapThreads) map_kernel(const T* x, T* y, int64_t n) {
     const int64_t first = (int64_t{blockIdx.x} * kMapThreads + threadIdx.x) * N;
@@ -78,9 +78,9 @@ void map(const Forward& op, Context& context) {
     });
 }
 
-/// dx = dy * slope at `saved` (what forward kept: x or y), partial column sums of dx, and the value to `again`, both
-/// unless their place is nullptr. A warp has 32 packs of a row, the warps of a block share the rows of its row block.
-/// dx may be dy, and `again` may be `saved`: a thread has read what it writes.
+/// dx = dy * slope at `saved` (forward's x or y); also the partial column sums of dx, and the value to `again`, unless
+/// these are nullptr. A warp has 32 packs of a row, and the warps of a block share the rows of its row block. dx may be
+/// dy, and `again` may be `saved`: a thread reads an element before it writes it.
 template <typename T, int N, typename F>
 __global__ void __launch_bounds__(kWarp* kSumWarps)
     map_backward_kernel(const T* dy, const T* saved, T* dx, T* again, float* partials, int64_t rows, int64_t columns) {

@@ -1,11 +1,11 @@
-// Gathers, scatters, merges and splits of rows, casts and additions: memory traffic and little else.
+// Gathers, scatters, merges and splits of rows, casts and additions. All are bound by memory bandwidth.
 #include "kernels/cuda/rowwise/functions.h"
 #include "kernels/cuda/runtime/device.cuh"
 
 namespace dropforge::kernels::on_cuda {
 
 // A warp has a row: the row's index is read once, and the lanes' packs lie side by side. Blocks of 8 rows of one
-// sequence (blockIdx.y): no division. With 32 registers a thread, 8 blocks fill a multiprocessor.
+// sequence (blockIdx.y): no division. With 32 registers a thread, 8 blocks fill an SM.
 constexpr int kRowWarps = 8;
 constexpr int kRowThreads = kRowWarps * kWarp;
 
@@ -17,14 +17,14 @@ __device__ inline int64_t offset_of(int per_sequence, int row, int width) {
     return (int64_t{blockIdx.y} * per_sequence + row) * width;
 }
 
-inline Shape row_shape(int64_t batch, int64_t rows, const char* file = __builtin_FILE(),
-                       unsigned line = __builtin_LINE()) {
+inline LaunchShape row_shape(int64_t batch, int64_t rows, const char* file = __builtin_FILE(),
+                             unsigned line = __builtin_LINE()) {
     constexpr int64_t kLimit = 65535;  // of a grid's y extent
     if (batch > kLimit) refuse_size("sequences", batch, kLimit);
     return {dim3(blocks_for(rows, kRowWarps), static_cast<unsigned>(batch)), kRowThreads, file, line};
 }
 
-/// Calls f(word type) with the widest type that rows of these bytes can be copied in: what moves bits needs no dtype.
+/// Calls f(word type) with the widest type in which rows of this size can be copied. Copies need no dtype.
 template <typename F>
 void with_word(int64_t row_bytes, std::initializer_list<const void*> pointers, F&& f) {
     if (aligned(16, row_bytes, pointers))
@@ -44,7 +44,8 @@ __device__ inline void clear_row(Word* to, int words) {
     for (int i = lane_of_thread(); i < words; i += kWarp) to[i] = Word{};
 }
 
-/// The entries of this sequence's index that point to one row: for the whole warp, which looks at 32 of them at a time.
+/// The entries of this sequence's index that point to one row. All lanes of a warp call it; it reads 32 entries at a
+/// time.
 class Sources {
   public:
     __device__ Sources(const int32_t* index, int count, int row)
@@ -55,7 +56,7 @@ class Sources {
         const int i = first + lane_of_thread();
         return __ballot_sync(kAllLanes, i < count_ && index_[i] == row_);
     }
-    /// How many there are, and the last one (-1: none).
+    /// Their number, and the last of them (-1: none).
     struct Found {
         int last, count;
     };
@@ -96,7 +97,7 @@ void gather_rows(const GatherRows& g, Context& context) {
 }
 
 // ------------------------------------------------------------------------------------------------------------- scatter
-/// A warp has a row of the large side and looks for what belongs there: no atomics, and duplicates in order.
+/// A warp has a row of the output and searches the index for it: no atomics, and duplicates are added in order.
 template <typename T, int N>
 __global__ void __launch_bounds__(kRowThreads)
     scatter_kernel(const T* __restrict__ from, const int32_t* __restrict__ index, T* __restrict__ to, int count,
@@ -173,7 +174,7 @@ void merge_rows(const MergeRows& m, Context& context) {
     });
 }
 
-/// rest may be all: a lane has read what it writes.
+/// rest may be all: a lane reads an element before it writes it.
 template <typename T, int N>
 __global__ void __launch_bounds__(kRowThreads)
     split_kernel(const T* all, const int32_t* __restrict__ index, T* __restrict__ rows, T* rest, int count,

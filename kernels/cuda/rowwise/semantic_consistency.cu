@@ -1,5 +1,5 @@
-// Semantic consistency: means over the rows of a sequence, and the divergence of two rows as distributions. Pooling
-// passes over memory once; the divergence is a few rows that stay in the cache.
+// Semantic consistency: means over the rows of a sequence, and the KL divergence of two rows as distributions. Pooling
+// reads memory once; the divergence has a few rows, which stay in the cache.
 #include "kernels/cuda/rowwise/column_sums.cuh"
 #include "kernels/cuda/rowwise/functions.h"
 
@@ -9,11 +9,11 @@ namespace dropforge::kernels::on_cuda {
 constexpr int64_t kMaxSequences = 65535;  // of a grid's z extent
 constexpr int kRowsOfBlock = 64;          // eight a warp
 
-/// Rows of sequence b that are pooled.
+/// Number of rows of sequence b that are pooled.
 __device__ inline int pooled_rows(const int32_t* lengths, int count, int64_t b) { return lengths ? lengths[b] : count; }
 
-/// A warp has 32 packs of a share of the sequence's rows, which the block's warps divide. Three blocks on a
-/// multiprocessor with four reads a thread under way are 48 KiB.
+/// Partial sums of pooling. A warp has 32 packs of a share of the sequence's rows, which the block's warps divide.
+/// Three blocks on an SM with four outstanding reads a thread have 48 KiB in flight.
 template <typename T, int N>
 __global__ void __launch_bounds__(kWarp* kSumWarps, 3)
     pool_forward_kernel(const T* __restrict__ x, const int32_t* __restrict__ lengths, float* pooled, int per_sequence,
@@ -39,8 +39,8 @@ __global__ void __launch_bounds__(kWarp* kSumWarps, 3)
 }
 
 /// The grid of both kernels for this many rows of a sequence a block.
-inline Shape pool_shape(int64_t batch, int64_t rows, int64_t rows_of_block, int64_t columns, int pack,
-                        const char* file = __builtin_FILE(), unsigned line = __builtin_LINE()) {
+inline LaunchShape pool_shape(int64_t batch, int64_t rows, int64_t rows_of_block, int64_t columns, int pack,
+                              const char* file = __builtin_FILE(), unsigned line = __builtin_LINE()) {
     if (batch > kMaxSequences) refuse_size("sequences", batch, kMaxSequences);
     return {
         dim3(blocks_for(columns, int64_t{kWarp} * pack), blocks_for(rows, rows_of_block), static_cast<unsigned>(batch)),
@@ -58,7 +58,7 @@ void pool_forward(const PoolForward& p, Context& context) {
     });
 }
 
-/// A warp has 32 packs of every eighth row of the block's: the quotients are made once.
+/// Pooling's backward. A warp has 32 packs of every eighth row of the block, so that it divides once.
 template <typename T, int N>
 __global__ void __launch_bounds__(kWarp* kSumWarps)
     pool_backward_kernel(const float* __restrict__ dpooled, const int32_t* __restrict__ lengths, T* dx,
@@ -117,7 +117,7 @@ __device__ inline void for_pairs(const float* a, const float* b, int64_t columns
     }
 }
 
-/// dtarget and dinput may be target and input. Equal rows give equal bits all the way, and so exactly 0.
+/// dtarget and dinput may be target and input. Equal rows go through equal operations, and so give exactly 0.
 template <int N>
 __global__ void __launch_bounds__(kRowThreads) kl_divergence_kernel(KlDivergence k) {
     const int64_t begin = blockIdx.x * k.columns;
@@ -125,15 +125,20 @@ __global__ void __launch_bounds__(kRowThreads) kl_divergence_kernel(KlDivergence
     LogSoftmax log_t{Maximum::kNeutral, 0}, log_p = log_t;
     for_pairs<N>(target, input, k.columns, [&](int64_t, const float(&t)[N], const float(&p)[N]) {
 #pragma unroll
-        for (int i = 0; i < N; ++i)
-            log_t.largest = fmaxf(log_t.largest, t[i]), log_p.largest = fmaxf(log_p.largest, p[i]);
+        for (int i = 0; i < N; ++i) {
+            log_t.largest = fmaxf(log_t.largest, t[i]);
+            log_p.largest = fmaxf(log_p.largest, p[i]);
+        }
     });
     log_t.largest = block_reduce(log_t.largest, Maximum{});
     log_p.largest = block_reduce(log_p.largest, Maximum{});
     float sum_t = 0, sum_p = 0;
     for_pairs<N>(target, input, k.columns, [&](int64_t, const float(&t)[N], const float(&p)[N]) {
 #pragma unroll
-        for (int i = 0; i < N; ++i) sum_t += expf(t[i] - log_t.largest), sum_p += expf(p[i] - log_p.largest);
+        for (int i = 0; i < N; ++i) {
+            sum_t += expf(t[i] - log_t.largest);
+            sum_p += expf(p[i] - log_p.largest);
+        }
     });
     log_t.log_sum = logf(block_reduce(sum_t, Sum{}));
     log_p.log_sum = logf(block_reduce(sum_p, Sum{}));

@@ -2,15 +2,15 @@
 
 namespace dropforge::kernels::on_cuda {
 
-// Radix sort from the lowest digit up, each pass a stable counting sort. One block does it all: a vocabulary's 15 bits
-// are two passes, and tens of thousands of rows are some hundred for each of its 32 warps, so that launches of more
-// blocks between the three steps of a pass would take longer than what they saved. No atomics: a warp has its own
-// counters, and in it one lane counts for all that have the same digit.
+// Radix sort from the lowest digit up, each pass a stable counting sort, in one block: a vocabulary's 15 bits are two
+// passes, and tens of thousands of rows are some hundred for each of 32 warps, so that more blocks, with a launch for
+// each of a pass's three steps, would take longer. No atomics: each warp has its own counters, and one lane counts for
+// all lanes with the same digit.
 constexpr int kSortThreads = 1024;
 constexpr int kSortWarps = kSortThreads / kWarp;
 constexpr int kDigitBits = 8;
 constexpr int kDigits = 1 << kDigitBits;
-constexpr int kAhead = 8;  // reads of a lane under way
+constexpr int kAhead = 8;  // outstanding reads of a lane
 
 /// Exclusive prefix sums over the block's threads. Between two calls there must be a barrier.
 __device__ inline unsigned prefix_sum(unsigned value) {
@@ -82,15 +82,15 @@ class SortPass {
 #pragma unroll
             for (int i = 0; i < kAhead; ++i) {
                 const int first = base + i * kWarp;
-                if (first >= end_) break;  // the whole warp
+                if (first >= end_) break;  // all lanes of the warp
                 const bool inside = first + lane() < end_;
                 const unsigned digit = static_cast<unsigned>(item[i].id) >> shift_ & (kDigits - 1);
                 f(item[i], digit, __match_any_sync(kAllLanes, inside ? digit : kDigits), inside);
             }
         }
     }
-    /// From how many of its rows have a digit to where the first of them goes: sums over lower digits, then over warps
-    /// before.
+    /// Turns the numbers of a warp's rows with each digit into the positions of the first of them: prefix sums over
+    /// lower digits, then over earlier warps.
     __device__ void counts_to_places() {
         constexpr int kEach = kDigits * kSortWarps / kSortThreads;
         static_assert(kSortWarps % kEach == 0, "a thread's counters are of one digit");

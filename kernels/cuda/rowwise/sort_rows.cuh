@@ -1,4 +1,4 @@
-// Rows in order of their ids: the first step of sums over rows that have an id in common.
+// Sorts rows by id: the first step of sums over rows with equal ids.
 #pragma once
 
 #include "kernels/cuda/runtime/device.cuh"

@@ -1,5 +1,5 @@
-// Token dropping: what positions are worth, which of them stay, and the table of importance. All of it is small beside
-// a layer: what counts is that no kernel waits long.
+// Token dropping: the values of positions, the choice of those that are kept, and the table of importance. All of it is
+// small compared with a layer, so latency counts.
 #include "kernels/cuda/rowwise/functions.h"
 #include "kernels/cuda/runtime/device.cuh"
 #include "kernels/cuda/runtime/dropout.cuh"
@@ -37,7 +37,7 @@ void token_values(const TokenValues& t, Context& context) {
 }
 
 // --------------------------------------------------------------------------------------------------------------- top k
-/// Sums over a block of a number of each thread.
+/// Sums and prefix sums over a block of a number from each thread.
 class BlockSums {
   public:
     __device__ int total(int value) {
@@ -62,7 +62,7 @@ class BlockSums {
     }
 
   private:
-    /// Each warp's number, for all threads. Two places, so that one barrier is enough: nobody is two turns ahead.
+    /// Each warp's number, for all threads. Two buffers, so that one barrier is enough: no thread is two turns ahead.
     __device__ int* of_warps(int value) {
         DROPFORGE_SHARED(int, of_warp, [2][kWarp]);
         int* sums = of_warp[turn_++ % 2];
@@ -73,9 +73,9 @@ class BlockSums {
     int turn_ = 0;
 };
 
-/// A number as an integer that is ordered alike, with -0 = +0. A NaN has its place beyond the infinity of its sign, a
-/// quiet one's: what x + 0 gives on the CPU, but on a GPU that makes all NaNs one, so this looks at bits. Negative
-/// numbers have all bits turned, others the first.
+/// A number as an integer of the same order, with -0 = +0. A NaN sorts beyond the infinity of its sign, as a quiet one:
+/// the result of x + 0 on the CPU. On a GPU x + 0 makes all NaNs equal, so bits are compared: negative numbers have all
+/// bits inverted, others the first.
 __device__ inline unsigned ordered(float x) {
     unsigned bits = __float_as_uint(x);
     if ((bits & 0x7fffffffu) > 0x7f800000u) bits |= 0x00400000u;
@@ -86,8 +86,8 @@ __device__ inline unsigned ordered(float x) {
 constexpr int kTopThreads = 1024;
 constexpr int kKeys = 8;  // consecutive positions of a thread
 
-/// The key of the k-th largest, or, if one comes earlier, a key that exactly k of them reach: found bit by bit from the
-/// top, a barrier each. Keys of 0 count as outside.
+/// A key that exactly k keys reach or, if there is none because of ties, the k-th largest key: found bit by bit from
+/// the top, one barrier a bit. Keys of 0 do not count.
 __device__ inline unsigned threshold_of(const unsigned (&key)[kKeys], int k, BlockSums& sums) {
     unsigned threshold = 0;
     for (unsigned bit = 0x80000000u; bit != 0; bit >>= 1) {
@@ -107,7 +107,7 @@ __global__ void __launch_bounds__(kTopThreads) top_k_kernel(TopK t) {
     const int64_t b = blockIdx.x;
     const auto sequence = static_cast<int>(t.sequence), keep = static_cast<int>(t.keep);
     const int length = t.lengths ? t.lengths[b] : sequence;
-    // If there are fewer real positions than stay, all of them do, and the others are chosen from the padding.
+    // If there are fewer real positions than are to be kept, all of them are, and the others come from the padding.
     const bool from_padding = length < keep;
     const int begin = from_padding ? length : 0, end = from_padding ? sequence : length;
     const int first = static_cast<int>(threadIdx.x) * kKeys;
@@ -132,16 +132,21 @@ __global__ void __launch_bounds__(kTopThreads) top_k_kernel(TopK t) {
     const auto is_tie = [&](int i) { return key[i] == threshold && first + i >= begin && first + i < end; };
     int above = 0, ties = 0;
 #pragma unroll
-    for (int i = 0; i < kKeys; ++i) above += key[i] > threshold ? 1 : 0, ties += is_tie(i) ? 1 : 0;
+    for (int i = 0; i < kKeys; ++i) {
+        above += key[i] > threshold ? 1 : 0;
+        ties += is_tie(i) ? 1 : 0;
+    }
     const BlockSums::Prefix prefix = sums.prefix(above | ties << 16);
     const int wanted_ties = k - (prefix.total & 0xffff);
-    above = prefix.before & 0xffff, ties = prefix.before >> 16;
+    above = prefix.before & 0xffff;
+    ties = prefix.before >> 16;
 #pragma unroll
     for (int i = 0; i < kKeys; ++i) {
         const bool tie = is_tie(i);
         if (key[i] > threshold || (tie && ties < wanted_ties))
             kept[begin + above + (ties < wanted_ties ? ties : wanted_ties)] = first + i;
-        above += key[i] > threshold ? 1 : 0, ties += tie ? 1 : 0;
+        above += key[i] > threshold ? 1 : 0;
+        ties += tie ? 1 : 0;
     }
     if (threadIdx.x == 0 && t.kept_lengths) t.kept_lengths[b] = from_padding ? length : keep;
 }
@@ -160,8 +165,8 @@ void top_k(const TopK& k, Context& context) {
 constexpr int kEntries = 256;  // of the table, one a thread
 constexpr int kSlots = 4;      // of a thread in a tile
 
-/// A block has kEntries of the table and looks through all slots for theirs, a tile at a time: what it finds goes to a
-/// list in order of the slots, in which each thread looks for its entry. No atomics, and all additions are in order.
+/// A block has kEntries of the table and searches all slots for them, a tile at a time: matches go to a list in order
+/// of the slots, which each thread searches for its entry. No atomics, and all additions are in order.
 __global__ void __launch_bounds__(kEntries) importance_sums_kernel(ImportanceSums x) {
     struct Hit {
         int entry;
@@ -196,7 +201,10 @@ __global__ void __launch_bounds__(kEntries) importance_sums_kernel(ImportanceSum
 #pragma unroll 4
         for (int i = 0; i < prefix.total; ++i) {
             const Hit hit = hits[i];
-            if (hit.entry == me) sum += hit.loss, count += 1;
+            if (hit.entry == me) {
+                sum += hit.loss;
+                count += 1;
+            }
         }
     }
     if (!exists) return;
@@ -209,7 +217,7 @@ void importance_sums(const ImportanceSums& x, Context& context) {
     launch(importance_sums_kernel, context, {blocks_for(x.vocabulary, kEntries), kEntries}, x);
 }
 
-/// In double: few entries are hit, and an entry lives for the whole run.
+/// Computes in double: few entries are updated, and rounding errors would add up over the run.
 __global__ void __launch_bounds__(kFlatThreads)
     importance_update_kernel(const float* __restrict__ sums, const float* __restrict__ counts, float* table,
                              const float* __restrict__ norm, const FixedValue* __restrict__ fixed, int fixed_count,
@@ -220,7 +228,10 @@ __global__ void __launch_bounds__(kFlatThreads)
     float value = 0;
     if (changes) value = static_cast<float>(beta * table[v] + (1 - beta) * (static_cast<double>(sums[v]) / counts[v]));
     for (int i = 0; i < fixed_count; ++i)
-        if (fixed[i].id == v) changes = true, value = fixed[i].value;
+        if (fixed[i].id == v) {
+            changes = true;
+            value = fixed[i].value;
+        }
     if (changes) table[v] = value;
 }
 

@@ -6,7 +6,7 @@
 
 namespace dropforge::kernels::on_cuda {
 
-// All of this runs once for a shape. One thread an element, whatever that costs.
+// These kernels run once for each shape, so they are simple rather than fast: one thread an element.
 constexpr int kCheckThreads = 256;
 
 struct RandomRows {
@@ -61,13 +61,16 @@ __global__ void __launch_bounds__(kCheckThreads)
     float x = 0, y = 0;
     if (row < rows) {
         const int64_t at = row * stride + i % columns;
-        x = static_cast<float>(a[at]), y = static_cast<float>(b[at]);
+        x = static_cast<float>(a[at]);
+        y = static_cast<float>(b[at]);
     }
     const float squares = block_reduce((x - y) * (x - y), Sum{}), of = block_reduce(y * y, Sum{});
     const float not_finite = block_reduce(fabsf(x) <= Maximum::kNeutral * -1.0f ? 0.0f : 1.0f, Sum{});
     if (threadIdx.x == 0) {
         float* sums = partial + int64_t{blockIdx.x} * 3;
-        sums[0] = squares, sums[1] = of, sums[2] = not_finite;
+        sums[0] = squares;
+        sums[1] = of;
+        sums[2] = not_finite;
     }
 }
 

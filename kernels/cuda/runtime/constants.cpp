@@ -14,7 +14,7 @@ const void* Constants::find_bytes(std::span<const std::byte> bytes) {
     for (const Copy& copy : copies_)
         if (std::ranges::equal(copy.host, bytes)) return copy.device;
     Copy copy{{bytes.begin(), bytes.end()}, nullptr};
-    copies_.reserve(copies_.size() + 1);  // so that nothing fails once there is device memory
+    copies_.reserve(copies_.size() + 1);  // so that nothing throws once device memory is allocated
     copy.device = context_.allocate(std::ssize(bytes));
     copies_.push_back(std::move(copy));
     context_.upload(copies_.back().device, copies_.back().host.data(), std::ssize(bytes));

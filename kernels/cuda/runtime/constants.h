@@ -1,4 +1,4 @@
-// Small arrays that a caller has in host memory (the spans of kernels.h) and kernels need in device memory.
+// Device copies of the small host arrays that operations take (the spans of kernels.h).
 #pragma once
 
 #include <cstddef>
@@ -10,8 +10,8 @@
 
 namespace dropforge::kernels::on_cuda {
 
-/// Device copies of arrays, each made once and found again by its bytes: a call that was made before allocates and
-/// uploads nothing, so it can be captured into a CUDA graph. They are few and live as long as this.
+/// Device copies of arrays, looked up by their bytes: a repeated call allocates and uploads nothing, so that it can be
+/// captured into a CUDA graph. The copies are few and live as long as the object.
 class Constants {
   public:
     explicit Constants(Context& context) : context_(context) {}
@@ -19,7 +19,7 @@ class Constants {
     Constants(const Constants&) = delete;
     Constants& operator=(const Constants&) = delete;
 
-    /// nullptr for an empty span. T has no padding, whose bytes would count.
+    /// The device copy of the span; nullptr if it is empty. T has no padding, whose bytes would be compared.
     template <typename T>
     const T* find(std::span<const T> values) {
         static_assert(std::is_trivially_copyable_v<T>);
@@ -28,7 +28,7 @@ class Constants {
 
   private:
     struct Copy {
-        std::vector<std::byte> host;  // what it is found by, and what an upload under way reads
+        std::vector<std::byte> host;  // the key, and the source of an asynchronous upload
         void* device;
     };
     const void* find_bytes(std::span<const std::byte> bytes);

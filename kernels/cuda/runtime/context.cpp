@@ -17,14 +17,14 @@ namespace dropforge::kernels::on_cuda {
 
 namespace {
 
-/// Inputs of a step come in a few calls: with so many places, those of two steps fit.
+/// Staging buffers of feed(): enough for the inputs of two steps, each of which feeds a few times.
 constexpr size_t kFeedSlots = 16;
 constexpr int64_t kFeedUnit = 64 << 10;
-/// Marks that can be told apart; waiting for an older one waits for one of these instead.
+/// Events for marks; a wait for an older mark waits for the one that took over its event.
 constexpr size_t kMarks = 64;
 double gigabytes(int64_t bytes) { return static_cast<double>(bytes) / 1e9; }
 
-/// Whether the device, or this process's part in it, can do nothing more.
+/// Whether the error means that no later call of this process can succeed.
 bool device_lost(cudaError_t status) {
     switch (status) {
         case cudaErrorIllegalAddress:
@@ -39,7 +39,7 @@ bool device_lost(cudaError_t status) {
         case cudaErrorAssert:
         case cudaErrorNvlinkUncorrectable:
         case cudaErrorContextIsDestroyed:
-        case cudaErrorNoDevice:  // it was there: it has fallen off the bus
+        case cudaErrorNoDevice:  // the GPU existed when the context was created: it has fallen off the bus
         case cudaErrorDevicesUnavailable:
         case cudaErrorUnknown:
             return true;
@@ -48,16 +48,16 @@ bool device_lost(cudaError_t status) {
     }
 }
 
-class Graph final : public Recording {
+class GraphRecording final : public Recording {
   public:
-    Graph(cudaGraph_t graph, cudaStream_t stream) : stream_(stream) {
+    GraphRecording(cudaGraph_t graph, cudaStream_t stream) : stream_(stream) {
         check(cudaGraphInstantiate(&run_, graph, 0), "prepare a recording");
         if (const cudaError_t status = cudaGraphUpload(run_, stream); status != cudaSuccess) {
             cudaGraphExecDestroy(run_);
             check(status, "upload a recording");
         }
     }
-    ~Graph() override { cudaGraphExecDestroy(run_); }
+    ~GraphRecording() override { cudaGraphExecDestroy(run_); }
     void run() override { check(cudaGraphLaunch(run_, stream_), "run a recording"); }
 
   private:
@@ -73,14 +73,14 @@ struct DestroyGraph {
 
 void check(cudaError_t status, const char* what) {
     if (status == cudaSuccess) return;
-    cudaGetLastError();  // this failure has been told; the next call is not to find it again
+    cudaGetLastError();  // clears the error, which the next call would report again
     const char *text = cudaGetErrorString(status), *name = cudaGetErrorName(status);
     if (device_lost(status))
         throw DeviceLost("CUDA: the GPU has failed, noticed on trying to {}: {} ({})", what, text, name);
     throw Error("CUDA: cannot {}: {} ({})", what, text, name);
 }
 
-// What fails while something is given back has failed before, where it was said.
+// Errors of a release are ignored: the call that caused them has reported them.
 void Destroy::operator()(CUstream_st* stream) const noexcept { cudaStreamDestroy(stream); }
 void Destroy::operator()(CUevent_st* event) const noexcept { cudaEventDestroy(event); }
 void Destroy::operator()(void* device_memory) const noexcept { cudaFree(device_memory); }
@@ -123,7 +123,7 @@ CudaContext::CudaContext(const CudaOptions& options) : options_(options) {
     copies_ = make_stream();
     for (size_t i = 0; i < kFeedSlots; ++i)
         slots_.push_back({{}, 0, make_event(cudaEventDisableTiming), make_event(cudaEventDisableTiming)});
-    // A host thread that waits for a step leaves its core to those that make the next batch.
+    // A host thread that waits for a step leaves its core to the threads that make the next batch.
     for (size_t i = 0; i < kMarks; ++i) marks_.push_back(make_event(cudaEventDisableTiming | cudaEventBlockingSync));
     workspace_ = device_memory(kWorkspaceBytes);
 }
@@ -131,11 +131,11 @@ CudaContext::CudaContext(const CudaOptions& options) : options_(options) {
 CudaContext::~CudaContext() {
     cudaStreamSynchronize(copies_.get());
     cudaStreamSynchronize(compute_.get());
-    while (!selectors_.empty()) selectors_.pop_back();  // before the stream that their libraries use
+    while (!selectors_.empty()) selectors_.pop_back();  // before the stream, which their libraries use
 }
 
 void CudaContext::require_device(const char* what) const {
-    if (recording_) return;  // the runtime would give up the recording; its end finds the failure
+    if (recording_) return;  // a synchronisation would abort the recording, whose end reports the failure
     const cudaError_t status = cudaStreamQuery(stream());
     if (status != cudaErrorNotReady) check(status, what);
 }
@@ -155,7 +155,7 @@ void* CudaContext::allocate(int64_t bytes) {
 
 void CudaContext::release(void* memory, int64_t) noexcept {
     if (memory == nullptr) return;
-    cudaStreamSynchronize(stream());  // what is queued may still use it
+    cudaStreamSynchronize(stream());  // queued work may still use it
     cudaFree(memory);
 }
 
@@ -230,7 +230,7 @@ int64_t CudaContext::mark() {
 void CudaContext::wait(int64_t mark) {
     refuse_recording("wait");
     require(mark <= last_mark_, "mark {} of a context that has given {}", mark, last_mark_);
-    if (mark <= 0) return;  // before all
+    if (mark <= 0) return;  // the mark before any work
     check(cudaEventSynchronize(marks_[static_cast<size_t>(mark) % kMarks].get()), "wait for the GPU");
 }
 
@@ -238,7 +238,7 @@ void CudaContext::begin_range(const char* name) { nvtxRangePushA(name); }
 void CudaContext::end_range() { nvtxRangePop(); }
 
 void CudaContext::profiler(bool on) {
-    synchronize();  // what was queued before is on its side of the border
+    synchronize();  // so that the profile begins or ends between queued work
     check(on ? cudaProfilerStart() : cudaProfilerStop(), "tell the profiler");
 }
 
@@ -260,7 +260,7 @@ std::unique_ptr<Recording> CudaContext::record(const std::function<void()>& call
     }
     check(end(&graph), "record calls");
     const std::unique_ptr<CUgraph_st, DestroyGraph> owner(graph);
-    return std::make_unique<Graph>(graph, stream());
+    return std::make_unique<GraphRecording>(graph, stream());
 }
 
 std::vector<KernelChoice> CudaContext::choices() const {

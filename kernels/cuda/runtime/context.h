@@ -1,4 +1,4 @@
-// A context of the CUDA backend: its streams, its memory, and what its operations keep between calls.
+// The context of the CUDA backend: streams, memory, and the state that operations keep between calls.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -33,12 +33,12 @@ using Event = std::unique_ptr<CUevent_st, Destroy>;
 using DeviceMemory = std::unique_ptr<void, Destroy>;
 
 Stream make_stream();
-/// `flags`: cudaEventDisableTiming …
+/// `flags` are cudaEventCreateWithFlags', such as cudaEventDisableTiming.
 Event make_event(unsigned flags);
-/// Not zeroed. Error with the bytes that are free if there is not enough.
+/// Device memory, not zeroed. Error with the number of free bytes if there is too little.
 DeviceMemory device_memory(int64_t bytes);
 
-/// Kernels, copies and recordings go to one stream; a second one brings a step's inputs while kernels run.
+/// Queues kernels, copies and recordings on one stream; a second stream copies a step's inputs while kernels run.
 class CudaContext final : public Context {
   public:
     explicit CudaContext(const CudaOptions& options = {});
@@ -59,22 +59,21 @@ class CudaContext final : public Context {
     void end_range() override;
     void profiler(bool on) override;
     std::unique_ptr<Recording> record(const std::function<void()>& calls) override;
-    /// Of the selectors, in the order in which they were made.
+    /// The choices of all selectors, in the order in which these were created.
     std::vector<KernelChoice> choices() const override;
     std::vector<std::string> take_notes() override;
 
     cudaStream_t stream() const { return compute_.get(); }
-    /// DeviceLost if the device has failed: for who has an error of a library's, which does not tell.
+    /// DeviceLost if the device has failed. For callers with a library's error, which does not say so.
     void require_device(const char* what) const;
     const CudaOptions& options() const { return options_; }
     const CudaDevice& device() const { return device_; }
-    /// Whether calls are being recorded: then nothing may be allocated, measured or waited for.
+    /// Whether calls are being recorded, when allocations, measurements and waits are impossible.
     bool recording() const { return recording_; }
-    /// Scratch for libraries, booked once; calls on the stream use it in turn.
+    /// Scratch of kWorkspaceBytes for libraries; calls on the stream use it one after the other.
     void* workspace() const { return workspace_.get(); }
 
-    /// The context's selector of type T: at the first call for one it is made by `make`, a function that gives a
-    /// std::unique_ptr<T>.
+    /// The context's selector of type T, created at the first call by `make`, which returns a std::unique_ptr<T>.
     template <typename T, typename Make>
     T& selector(const Make& make) {
         for (const auto& selector : selectors_)
@@ -86,8 +85,7 @@ class CudaContext final : public Context {
     }
 
   private:
-    /// A place for inputs on their way. `filled`: the copy from the host is done; `emptied`: so is the one that put
-    /// them where they belong.
+    /// A staging buffer of feed(). `filled`: the copy from the host is done; `emptied`: the copy to the operands is.
     struct FeedSlot {
         DeviceMemory memory;
         int64_t bytes = 0;
@@ -100,14 +98,14 @@ class CudaContext final : public Context {
     Stream compute_, copies_;
     std::vector<FeedSlot> slots_;
     size_t next_slot_ = 0;
-    std::vector<Event> marks_;  // mark n has event n modulo their number
+    std::vector<Event> marks_;  // a ring: mark n has event n % size
     int64_t last_mark_ = 0;
     DeviceMemory workspace_;
     bool recording_ = false;
     std::vector<std::unique_ptr<KernelSelector>> selectors_;
 
   public:
-    Constants constants{*this};  // the last member: it is freed through the others
+    Constants constants{*this};  // the last member, since its destructor uses the others
 };
 
 }  // namespace dropforge::kernels::on_cuda

@@ -1,11 +1,11 @@
-// What every kernel file shares: one launch call for nvcc and for the emulator (kernels/cuda/emulator), 16-byte access,
+// Shared by all kernel files: a launch call for both nvcc and the emulator (kernels/cuda/emulator), 16-byte access,
 // conversion of storage types, reductions in a fixed order.
 //
 // A kernel file is CUDA C++ that a plain C++ compiler takes as well (docs/gpu-without-a-gpu.md): shared memory by
 // DROPFORGE_SHARED, launches by launch(), warp functions in their _sync forms, inline assembly in mma.cuh and
-// store_16() alone, where each piece has a twin in C++. Compilers must not join products and sums (-fmad=false,
-// -ffp-contract=off): a kernel says fmaf where it means it, so that a formula has the same bits in every kernel that
-// uses it.
+// store_16() only, each with an equivalent in C++. Compilers must not contract multiplications and additions
+// (-fmad=false, -ffp-contract=off): a kernel calls fmaf where it wants one, so that a formula has the same bits in
+// every kernel.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -45,25 +45,25 @@ constexpr int kWarp = 32;
 constexpr unsigned kAllLanes = 0xffffffffu;
 
 // ------------------------------------------------------------------------------------------------------------ launches
-/// The span in device memory, as long as the context lives (kernels/cuda/runtime/constants.h).
+/// The span's copy in device memory, which lives as long as the context (kernels/cuda/runtime/constants.h).
 template <typename T>
 const T* constants(std::span<const T> values, Context& context) {
     return static_cast<CudaContext&>(context).constants.find(values);
 }
 
-/// Grid and block of a launch, and the line that asks for it.
-struct Shape {
-    Shape(dim3 grid, dim3 block, const char* file = __builtin_FILE(), unsigned line = __builtin_LINE())
+/// Grid and block of a launch, and the source line of the call.
+struct LaunchShape {
+    LaunchShape(dim3 grid, dim3 block, const char* file = __builtin_FILE(), unsigned line = __builtin_LINE())
         : grid(grid), block(block), file(file), line(line) {}
     dim3 grid, block;
     const char* file;
     unsigned line;
 };
 
-/// kernel<<<shape>>>(arguments…) on the context's stream; Error if the launch is refused. A kernel template is named
-/// with all its arguments.
+/// Launches kernel<<<shape>>>(arguments…) on the context's stream; Error if that fails. A kernel template is named with
+/// all its arguments.
 template <typename... Parameters, typename... Arguments>
-void launch(void (*kernel)(Parameters...), Context& context, const Shape& shape, Arguments&&... arguments) {
+void launch(void (*kernel)(Parameters...), Context& context, const LaunchShape& shape, Arguments&&... arguments) {
 #if defined(__CUDACC__)
     cudaLaunchConfig_t config{};
     config.gridDim = shape.grid;
@@ -73,7 +73,7 @@ void launch(void (*kernel)(Parameters...), Context& context, const Shape& shape,
 #else
     simt::enqueue(static_cast<CudaContext&>(context).stream(),
                   [=, call = std::tuple<Parameters...>(static_cast<Parameters>(arguments)...)] {
-                      const simt::Shape at{shape.grid, shape.block, 0, {shape.file, shape.line}};
+                      const simt::LaunchShape at{shape.grid, shape.block, 0, {shape.file, shape.line}};
                       std::apply([&](auto... a) { simt::launch(kernel, at, a...); }, call);
                   });
 #endif
@@ -97,7 +97,7 @@ struct alignas(sizeof(T) * N < 16 ? sizeof(T) * N : 16) Pack {
 template <typename T>
 constexpr int kPack = 16 / static_cast<int>(sizeof(T));
 
-/// What the storage has, as f32. p is a multiple of N elements from a 16-byte border.
+/// Loads N elements as f32; p is a multiple of N elements from a 16-byte aligned address.
 template <int N, typename T>
 __device__ inline void load(const T* p, float (&to)[N]) {
     const auto pack = *reinterpret_cast<const Pack<T, N>*>(p);
@@ -105,7 +105,7 @@ __device__ inline void load(const T* p, float (&to)[N]) {
     for (int i = 0; i < N; ++i) to[i] = static_cast<float>(pack.at[i]);
 }
 
-/// Rounded to nearest even; 16-bit types in pairs, which is one instruction from compute capability 8.0 on.
+/// Rounds to nearest even; 16-bit types in pairs, which is one instruction from compute capability 8.0 on.
 template <int N, typename T>
 __device__ inline Pack<T, N> rounded(const float (&from)[N]) {
     Pack<T, N> pack;
@@ -129,8 +129,8 @@ __device__ inline Pack<T, N> rounded(const float (&from)[N]) {
     }
     return pack;
 }
-/// 16 bytes of global memory in one access. Left to itself, nvcc makes a store for each element of a pack where there
-/// is other code between them, as in most loops (machine_code_test).
+/// Stores 16 bytes to global memory in one access. Without it, nvcc makes a store for each element of a pack if other
+/// code lies between them, as in most loops (machine_code_test).
 __device__ inline void store_16(void* p, const uint4& value) {
 #if defined(__CUDA_ARCH__)
     asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(p)), "r"(value.x),
@@ -161,7 +161,7 @@ template <typename T>
 struct Type {
     using type = T;
 };
-/// Calls f(Type<storage type>{}), for 16-bit types.
+/// Calls f(Type<storage type>{}) for a 16-bit dtype.
 template <typename F>
 void with_16_bit_type(DType dtype, F&& f) {
     if (dtype == DType::fp16)
@@ -169,7 +169,7 @@ void with_16_bit_type(DType dtype, F&& f) {
     else
         f(Type<__nv_bfloat16>{});
 }
-/// The same for all float types.
+/// Calls f(Type<storage type>{}) for any float dtype.
 template <typename F>
 void with_device_type(DType dtype, F&& f) {
     if (is_16_bit(dtype))
@@ -178,15 +178,15 @@ void with_device_type(DType dtype, F&& f) {
         f(Type<float>{});
 }
 
-/// Whether all of these pointers (nullptr counts as one) and the distance between rows, in bytes, are multiples of
-/// `bytes`: then packs of that size can be used.
+/// Whether all of these pointers (nullptr is) and the distance between rows in bytes are multiples of `bytes`, so that
+/// packs of that size can be used.
 inline bool aligned(int64_t bytes, int64_t row_bytes, std::initializer_list<const void*> pointers) {
     bool fits = row_bytes % bytes == 0;
     for (const void* p : pointers) fits = fits && reinterpret_cast<uintptr_t>(p) % static_cast<uintptr_t>(bytes) == 0;
     return fits;
 }
-/// Calls f(N) with the elements of an access: kPack<T> if rows of `columns` elements allow it, else 1. BERT's widths
-/// always do; the other form is for the rest.
+/// Calls f(N) with the number of elements of an access: kPack<T> if rows of `columns` elements allow it, as BERT's
+/// widths do, else 1.
 template <typename T, typename F>
 void with_pack(int64_t columns, std::initializer_list<const void*> pointers, F&& f) {
     if (aligned(16, columns * static_cast<int64_t>(sizeof(T)), pointers))
@@ -223,7 +223,8 @@ struct Maximum {
     static constexpr float kNeutral = -3.402823466e38f;
     __device__ float operator()(float value) const { return warp_max(value); }
 };
-/// Over all threads of a block of whole warps, for all of them: first in the warps, then over the warps.
+/// Reduces over all threads of a block, whose size is a multiple of a warp's: in the warps, then over the warps. All
+/// threads get the result.
 template <typename T, typename Reduction>
 __device__ inline T block_reduce(T value, Reduction reduce) {
     DROPFORGE_SHARED(T, of_warp, [kWarp]);

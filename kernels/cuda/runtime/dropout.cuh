@@ -1,5 +1,4 @@
-// Dropout on the device: the bits of base/philox.h with the counters of kernels.h's Dropout, a pack of columns at a
-// time.
+// Dropout on the device: the bits of base/philox.h with the counters of kernels.h's Dropout, for a pack of columns.
 #pragma once
 
 #include "kernels/cuda/runtime/device.cuh"
@@ -16,7 +15,7 @@ __device__ inline uint4 philox_round(uint4 counter, uint2 key) {
 __device__ inline uint2 philox_key(uint2 key, unsigned round) {
     return make_uint2(key.x + round * 0x9E3779B9u, key.y + round * 0xBB67AE85u);
 }
-/// base/philox.h, philox4x32.
+/// philox4x32 of base/philox.h.
 __device__ inline uint4 philox4x32(uint4 counter, uint2 key) {
 #pragma unroll
     for (unsigned round = 0; round < kPhiloxRounds; ++round) counter = philox_round(counter, philox_key(key, round));

@@ -12,9 +12,9 @@ namespace {
 
 constexpr int kDevice = 0;
 constexpr int kLeastCapability = 75;
-/// Code of kernels and libraries, which CUDA loads when it is first called. An estimate, on the safe side.
+/// Bytes of the kernels' and libraries' code, which CUDA loads at the first call; estimated on the safe side.
 constexpr int64_t kCode = 256 << 20;
-/// That of the run, and of the one that measures the rate of a product while it goes on.
+/// Contexts that exist at once: the run's, and the one that measures the peak rate of GEMM meanwhile.
 constexpr int64_t kContexts = 2;
 
 std::string version(int number) { return fmt::format("{}.{}", number / 1000, number % 1000 / 10); }
@@ -25,7 +25,7 @@ int attribute(cudaDeviceAttr which) {
     return cudaDeviceGetAttribute(&value, which, kDevice) == cudaSuccess ? value : 0;
 }
 
-/// Why nobody, or nobody else, may use the GPU.
+/// Why the GPU's compute mode forbids its use.
 std::string busy() {
     switch (attribute(cudaDevAttrComputeMode)) {
         case cudaComputeModeProhibited:
@@ -39,7 +39,7 @@ std::string busy() {
     }
 }
 
-/// One line for what CUDA answered when it was asked for devices.
+/// One line for the error with which CUDA answered the search for devices.
 std::string reason(cudaError_t status, int driver, int runtime) {
     switch (status) {
         case cudaErrorNoDevice:
@@ -59,23 +59,23 @@ std::string reason(cudaError_t status, int driver, int runtime) {
     }
 }
 
-/// Why a GPU that CUDA can use is of no use to this program; empty if it is.
+/// Why this program cannot use a GPU that CUDA can use; empty if it can.
 std::string unfit(const CudaDevice& device) {
-    const std::string its = capability(device.compute_capability);
+    const std::string capability_text = capability(device.compute_capability);
     if (device.compute_capability < kLeastCapability)
-        return fmt::format("the GPU, {}, has compute capability {}; {} is needed", device.name, its,
+        return fmt::format("the GPU, {}, has compute capability {}; {} is needed", device.name, capability_text,
                            capability(kLeastCapability));
     const cudaError_t status = find_code();
     if (status == cudaErrorNoKernelImageForDevice)
         return fmt::format(
             "this program has no code for the compute capability {} of the GPU, {}: build it with "
             "-DDROPFORGE_CUDA_ARCHITECTURES={}",
-            its, device.name, device.compute_capability);
+            capability_text, device.name, device.compute_capability);
     if (status == cudaErrorUnsupportedPtxVersion)
         return fmt::format(
             "the NVIDIA driver, for CUDA {}, cannot translate this program's code for the compute capability {} of the "
             "GPU, {}: a driver for CUDA {} can",
-            version(device.driver), its, device.name, version(device.runtime));
+            version(device.driver), capability_text, device.name, version(device.runtime));
     return status == cudaSuccess ? "" : reason(status, device.driver, device.runtime);
 }
 
@@ -94,7 +94,7 @@ std::optional<CudaDevice> find_cuda_device(std::string& why_not) {
     size_t free = 0, total = 0;
     if (status == cudaSuccess) status = cudaMemGetInfo(&free, &total);
     if (status != cudaSuccess) {
-        cudaGetLastError();  // the next call is not to find it
+        cudaGetLastError();  // clears the error, which the next call would report
         why_not = reason(status, device.driver, device.runtime);
         return std::nullopt;
     }
@@ -102,7 +102,7 @@ std::optional<CudaDevice> find_cuda_device(std::string& why_not) {
     device.compute_capability = 10 * properties.major + properties.minor;
     device.memory = static_cast<int64_t>(total);
     device.free_memory = static_cast<int64_t>(free);
-    device.multiprocessors = properties.multiProcessorCount;
+    device.sm_count = properties.multiProcessorCount;
     device.clock_mhz = attribute(cudaDevAttrClockRate) / 1e3;
     device.memory_bus_bits = attribute(cudaDevAttrGlobalMemoryBusWidth);
     device.memory_gb_per_s = 2 * attribute(cudaDevAttrMemoryClockRate) * 1e3 * device.memory_bus_bits / 8 / 1e9;

@@ -1,4 +1,4 @@
-// What a context keeps for an operation that can be served by several kernels.
+// The interface of a context's selectors: one for each operation that has several kernels.
 #pragma once
 
 #include <string>
@@ -8,7 +8,7 @@
 
 namespace dropforge::kernels::on_cuda {
 
-/// Selects the kernel that serves each shape of an operation, and keeps what that takes: plans, handles of libraries.
+/// Selects a kernel for each shape of an operation, and owns the plans and the libraries' handles for it.
 class KernelSelector {
   public:
     KernelSelector() = default;
@@ -16,9 +16,9 @@ class KernelSelector {
     KernelSelector(const KernelSelector&) = delete;
     KernelSelector& operator=(const KernelSelector&) = delete;
 
-    /// For each shape that has run.
+    /// The choice for each shape that has run.
     virtual std::vector<KernelChoice> choices() const = 0;
-    /// As of Context.
+    /// As Context::take_notes().
     virtual std::vector<std::string> take_notes() { return {}; }
 };
 

@@ -1,5 +1,5 @@
-// The instructions that C++ has no word for: tensor cores, matrices out of shared memory, asynchronous copies, byte
-// permutation, fast powers of two. Each is inline PTX for nvcc and a portable twin for the emulator
+// Instructions that CUDA C++ does not expose: tensor cores, matrix loads from shared memory, asynchronous copies, byte
+// permutation, fast powers of two. Each is inline PTX for nvcc and a portable equivalent for the emulator
 // (kernels/cuda/emulator); tests/cuda/cuda_device_test.cpp compares them with loops.
 //
 // Matrices are those of mma.m16n8k16 (PTX ISA, "Matrix Fragments for mma.m16n8k16"). With g = lane / 4, t = lane % 4 a
@@ -7,7 +7,7 @@
 //     a [16, 16]: pair t of row g, pair t of row g + 8, pair 4 + t of row g, pair 4 + t of row g + 8
 //     b [16, 8]:  of column g the pairs t and 4 + t
 //     c [16, 8]:  in f32, columns 2t and 2t + 1 of row g, then of row g + 8
-// so that two neighbouring c, rounded, are an a: products can be chained without leaving the registers.
+// so that two neighbouring c, rounded, are an a: multiplications can be chained without leaving the registers.
 #pragma once
 
 #include "kernels/cuda/runtime/device.cuh"
@@ -25,12 +25,12 @@
 
 namespace dropforge::kernels::on_cuda {
 
-/// The address of shared memory as its instructions take it.
+/// The address in the shared state space, as PTX's shared memory instructions take it.
 #if defined(__CUDACC__)
 __device__ inline unsigned shared_address(const void* p) { return static_cast<unsigned>(__cvta_generic_to_shared(p)); }
 #endif
 
-/// c += a · b. Compute capability 7.5 has only half of it, for fp16; the host launches nothing there that needs more.
+/// c += a · b. Compute capability 7.5 has only m16n8k8, for fp16; the host launches no bf16 kernel there.
 template <typename T>
 __device__ inline void multiply_add(float (&c)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
 #if !defined(__CUDACC__)
@@ -73,7 +73,7 @@ __device__ inline void load_matrices(unsigned (&to)[4], const T* row) {
                  : "memory");
 #endif
 }
-/// The same of the transposed matrices: elements 2t and 2t + 1 of column g.
+/// As above, transposed: each lane gets elements 2t and 2t + 1 of column g.
 template <typename T>
 __device__ inline void load_transposed(unsigned (&to)[4], const T* row) {
 #if !defined(__CUDACC__)
@@ -86,21 +86,21 @@ __device__ inline void load_transposed(unsigned (&to)[4], const T* row) {
 #endif
 }
 
-/// 16 bytes from device to shared memory, or zeros if they are not `there` (`from` may then be any address). They have
-/// arrived after wait_for_copies and, for other threads, a barrier.
-__device__ inline void copy_pack(void* to, const void* from, bool there) {
+/// Begins a copy of 16 bytes from device to shared memory, or of zeros unless `valid` (`from` may then be any address).
+/// They have arrived after wait_for_copies and, for other threads, a barrier.
+__device__ inline void copy_pack(void* to, const void* from, bool valid) {
 #if !defined(__CUDACC__)
-    simt::copy_later(to, there ? from : nullptr, 16);
+    simt::copy_later(to, valid ? from : nullptr, 16);
 #elif DROPFORGE_BEFORE_AMPERE  // nothing asynchronous before compute capability 8.0
-    *static_cast<uint4*>(to) = there ? *static_cast<const uint4*>(from) : make_uint4(0, 0, 0, 0);
+    *static_cast<uint4*>(to) = valid ? *static_cast<const uint4*>(from) : make_uint4(0, 0, 0, 0);
 #else
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
                  :
-                 : "r"(shared_address(to)), "l"(__cvta_generic_to_global(from)), "r"(there ? 16 : 0)
+                 : "r"(shared_address(to)), "l"(__cvta_generic_to_global(from)), "r"(valid ? 16 : 0)
                  : "memory");
 #endif
 }
-/// Makes one group of the copies since the last call.
+/// Makes the copies since the last call one group.
 __device__ inline void end_copy_group() {
 #if !defined(__CUDACC__)
     simt::end_copy_group();
@@ -108,7 +108,7 @@ __device__ inline void end_copy_group() {
     asm volatile("cp.async.commit_group;" : : : "memory");
 #endif
 }
-/// Until all groups of this thread but the last kPending have arrived.
+/// Waits until all groups of this thread but the last kPending have arrived.
 template <int kPending>
 __device__ inline void wait_for_copies() {
 #if !defined(__CUDACC__)
@@ -118,7 +118,7 @@ __device__ inline void wait_for_copies() {
 #endif
 }
 
-/// Byte i is, in all its bits, the highest bit of byte (selector >> 4·i & 7) of the eight bytes low, high.
+/// A word whose byte i repeats the highest bit of byte (selector >> 4·i & 7) of the eight bytes low, high.
 __device__ inline unsigned spread_signs(unsigned low, unsigned high, unsigned selector) {
 #if !defined(__CUDACC__)
     return simt::spread_signs(low, high, selector);
@@ -140,7 +140,7 @@ __device__ inline float fast_exp2(float x) {
 #endif
 }
 
-/// Two numbers, rounded, in one word: the first in the lower half.
+/// Two numbers rounded to 16 bits, in one word: the first in the lower half.
 template <typename T>
 __device__ inline unsigned pair_of(float low, float high) {
     const float both[2] = {low, high};

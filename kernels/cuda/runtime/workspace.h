@@ -1,13 +1,13 @@
-// The scratch memory of a context. `bench predict` goes by it too, without CUDA's headers.
+// The size of a context's workspace for libraries. `bench predict` uses it too, without CUDA's headers.
 #pragma once
 
 #include <cstdint>
 
 namespace dropforge::kernels::on_cuda {
 
-/// Scratch of the libraries that a context books, where partial sums of a product wait for one another (split-K);
-/// NVIDIA's guide to cuBLAS calls for 64 MiB on Hopper and 32 elsewhere. A weight gradient of BERT-Base has 9 MB in
-/// each part, of BERT-Large 17.
+/// Bytes of a context's workspace, where libraries keep the partial sums of split-K GEMMs. NVIDIA's guide to cuBLAS
+/// recommends 64 MiB on Hopper and 32 elsewhere; each partial sum of a weight gradient takes 9 MB in BERT-Base, 17 in
+/// BERT-Large.
 constexpr int64_t kWorkspaceBytes = 128 << 20;
 
 }  // namespace dropforge::kernels::on_cuda

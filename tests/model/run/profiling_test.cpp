@@ -129,7 +129,10 @@ TEST_CASE("a CUDA context tells the profiler once what was queued is done, and m
     simt::machine().pace = simt::Pace::late_kernels;
     kernels::on_cuda::CudaContext context;
     bool profiled = true, done = false;
-    simt::enqueue(context.stream(), [&] { profiled = simt::machine().profiled, done = true; });
+    simt::enqueue(context.stream(), [&] {
+        profiled = simt::machine().profiled;
+        done = true;
+    });
     context.profiler(true);
     CHECK(done);
     CHECK_FALSE(profiled);
@@ -156,7 +159,9 @@ TEST_CASE("the profiler is on for the steps that are named, in a run that is res
     const Place place;
     const auto run = [&](int64_t steps, int64_t first, int64_t last, int64_t trace = 0) {
         PretrainOptions o = run_of(place, steps);
-        o.profile_first = first, o.profile_last = last, o.trace_steps = trace;
+        o.profile_first = first;
+        o.profile_last = last;
+        o.trace_steps = trace;
         log().clear();
         pretrain(o);
         return log();

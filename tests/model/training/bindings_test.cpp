@@ -1,5 +1,5 @@
-// A bound tensor whose name nobody gives, or that no Program takes, fails when the training step or the forward pass is
-// made, in one line.
+// A bound tensor whose input is never set, or whose name no Program has, fails when the training step or the forward
+// pass is made, in one line.
 #include "model/training/bindings.h"
 
 #include <doctest/doctest.h>
@@ -59,7 +59,7 @@ std::string trouble_with(std::vector<std::string> takes, std::vector<std::string
 
 TEST_CASE("a training step wants every input given, and every given one taken") {
     CHECK(trouble_with({"a", "b"}, {"a", "b"}) == "");
-    CHECK(trouble_with({"a", "b"}, {"a"}) == "dense step: nobody gives the input b");
+    CHECK(trouble_with({"a", "b"}, {"a"}) == "dense step: the input b is never set");
     CHECK(trouble_with({"a"}, {"a", "b"}) == "dense step: it takes no b, which the method further gives");
 }
 
@@ -80,7 +80,7 @@ TEST_CASE("a forward pass wants every input given") {
         });
     };
     CHECK(trouble("") == "");
-    CHECK(trouble("masked_label") == "evaluation: nobody gives the input masked_label");
+    CHECK(trouble("masked_label") == "evaluation: the input masked_label is never set");
 }
 
 TEST_CASE("a tensor that two parts of a Program ask for is one, of one type and shape") {

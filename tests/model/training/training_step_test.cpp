@@ -124,7 +124,8 @@ TEST_CASE("GELU's outputs, kept or made again: the same gradients, all but a bia
                 double of_difference = 0, of_gradient = 0;
                 for (int64_t i = tensor.offset; i < tensor.offset + tensor.shape.size(); ++i) {
                     const double x = again[static_cast<size_t>(i)], d = kept[static_cast<size_t>(i)] - x;
-                    of_difference += d * d, of_gradient += x * x;
+                    of_difference += d * d;
+                    of_gradient += x * x;
                 }
                 // Made again, its sums are of what is not rounded to 16 bits yet; kept, they come with fc1's weight
                 // gradient, on a GPU in its order. Of 192 terms like random signs, rounded by half a unit each, the

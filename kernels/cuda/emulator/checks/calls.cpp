@@ -1,6 +1,6 @@
-// What clang's -fsanitize=thread calls before each access to memory. Kernel files are compiled with it and linked
-// without its library, so that their calls come here: to the observer of the launch. Their memcpy, memmove and memset
-// are renamed to those below.
+// The functions that clang's -fsanitize=thread calls before each access to memory. Kernel files are compiled with it
+// and linked without its library, so that the calls come here and are reported to the observer of the launch. Their
+// memcpy, memmove and memset are renamed to those below.
 #include <cstring>
 
 #include "kernels/cuda/emulator/observer.h"

@@ -16,7 +16,7 @@ namespace dropforge::simt {
 
 namespace {
 
-/// The file that an address of this process comes from, and what was added to the file's addresses.
+/// The file that an address of this process comes from, and the offset at which it is loaded.
 struct Mapped {
     std::string file;
     uintptr_t added;
@@ -54,8 +54,8 @@ std::string source_line(const void* site) {
 }
 
 std::map<const void*, std::string> kernels_of_program() {
-    static const char here = 0;
-    const Mapped m = mapped(&here);
+    static const char inside_program = 0;
+    const Mapped m = mapped(&inside_program);
     const std::regex space("dropforge::kernels::on_cuda::"),
         kernel("([0-9a-f]+) . (void )?([a-z0-9_]+_kernel(<.*>)?)\\(.*\\)");
     std::map<const void*, std::string> kernels;

@@ -1,4 +1,4 @@
-// What the file of this program says of its instructions: source lines, and which kernels are in it. By nm and
+// Debugging information of this program's file: the source lines of instructions, and the kernels in it. Runs nm and
 // llvm-addr2line.
 #pragma once
 

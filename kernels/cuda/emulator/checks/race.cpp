@@ -9,7 +9,7 @@
 namespace dropforge::simt {
 
 // --------------------------------------------------------------------------------------------------------------- order
-void RaceDetector::launch_begins(const Shape& shape) {
+void RaceDetector::launch_begins(const LaunchShape& shape) {
     seen_.assign(size_t{shape.block.x} * shape.block.y * shape.block.z, {});
     cells_.clear();
     released_.clear();
@@ -17,7 +17,7 @@ void RaceDetector::launch_begins(const Shape& shape) {
 }
 
 void RaceDetector::launch_ends() {
-    for (const Range& r : shared_) mark(r.begin, r.bytes, false);  // the memory goes back to the program
+    for (const Range& r : shared_) mark(r.begin, r.bytes, false);  // the memory returns to the program
     shared_.clear();
 }
 
@@ -33,7 +33,7 @@ void RaceDetector::shared_array(const char* name, const void* p, size_t bytes) {
     shared_.push_back({name, p, bytes});
     mark(p, bytes, true);
     const auto begin = reinterpret_cast<uintptr_t>(p);
-    for (uintptr_t byte = begin; byte < begin + bytes; ++byte)  // what the block before did is of other memory
+    for (uintptr_t byte = begin; byte < begin + bytes; ++byte)  // the previous block had other shared memory
         if (Cell* cell = cells_.find(byte)) *cell = {};
 }
 
@@ -57,22 +57,22 @@ void RaceDetector::fence(uint32_t thread) {
     fenced_.push_back({barriers_, clock, static_cast<uint16_t>(thread)});
 }
 
-/// An atomic function makes known what this block has fenced, and what it knew, to all that come to the word later.
+/// An atomic function publishes what this block has fenced, and what it knew, to all later atomic accesses of the word.
 void RaceDetector::synchronize(uintptr_t word, const Stamp& now) {
-    Fences& here = released_[word];
-    for (const auto& [block, fences] : here) {
+    Fences& published = released_[word];
+    for (const auto& [block, fences] : published) {
         if (block == now.block) continue;
         auto& known = acquired_[block];
         known.insert(known.end(), fences.begin(), fences.end());
     }
-    for (const auto& [block, fences] : acquired_) here[block] = fences;
-    auto& mine = here[now.block];
-    mine.clear();
+    for (const auto& [block, fences] : acquired_) published[block] = fences;
+    auto& of_block = published[now.block];
+    of_block.clear();
     for (const Fence& f : fenced_)
-        if (f.thread == now.thread || f.barriers < now.barriers) mine.push_back(f);
+        if (f.thread == now.thread || f.barriers < now.barriers) of_block.push_back(f);
 }
 
-/// Whether a happens before b, which is now.
+/// Whether a happens before b, the current access.
 bool RaceDetector::ordered(const Stamp& a, const Stamp& b) const {
     if (a.block != b.block) {
         const auto known = acquired_.find(a.block);
@@ -102,13 +102,13 @@ void RaceDetector::check_byte(uintptr_t byte, const Stamp& now) {
         return before.site && !harmless && !ordered(before, now);
     };
     Cell& cell = cells_[byte];
-    for (const Stamp* before : {&cell.write, &cell.others[0], &cell.others[1]})
+    for (const Stamp* before : {&cell.write, &cell.unordered[0], &cell.unordered[1]})
         if (races(*before)) report_race(*before, now, byte);
     remember(cell, now);
 }
 
 void RaceDetector::remember(Cell& cell, const Stamp& now) const {
-    auto& [first, second] = cell.others;
+    auto& [first, second] = cell.unordered;
     if (now.kind == AccessKind::write) {
         cell = {now, {}};
         return;

@@ -1,10 +1,10 @@
-// Finds data races of CUDA kernels, and reads of memory that nothing was written to, whether or not they show in a
-// result. For kernel files that are compiled for it (compile.sh).
+// Finds data races of CUDA kernels and reads of uninitialised memory, whether or not they change a result. For kernel
+// files that are compiled for it (compile.sh).
 //
 // Of two accesses to one byte, at least one of them a write and not both atomic, one must happen before the other in
-// every run that CUDA allows: because of the order of launches; in one thread; by a barrier of the block; by a
-// __syncwarp whose mask has both lanes (shuffles and votes order no memory); or, between blocks, by __threadfence, an
-// atomic function on one word, and what the second block does after that ("the last block adds up").
+// every run that CUDA allows: by the order of launches; in one thread; by a barrier of the block; by a __syncwarp whose
+// mask has both lanes (shuffles and votes order no memory); or, between blocks, by __threadfence and an atomic function
+// on one word, before what the second block does after that ("the last block adds up").
 #pragma once
 
 #include <array>
@@ -20,14 +20,14 @@
 
 namespace dropforge::simt {
 
-/// Values of type T, one for each byte of memory, in pages that are made when they are first written.
+/// Values of type T, one for each byte of memory, in pages that are allocated at the first write.
 template <typename T>
 class ByteMap {
   public:
     static constexpr size_t kPage = 1024;
     using Page = std::array<T, kPage>;
 
-    /// That of the byte; nullptr if its page was never made.
+    /// The byte's value; nullptr if its page was never allocated.
     T* find(uintptr_t byte) {
         if (byte / kPage != recent_number_) {
             const auto found = pages_.find(byte / kPage);
@@ -55,7 +55,7 @@ class ByteMap {
 
 class RaceDetector : public Observer {
   public:
-    void launch_begins(const Shape&) override;
+    void launch_begins(const LaunchShape&) override;
     void launch_ends() override;
     void block_begins() override;
     void shared_array(const char* name, const void* p, size_t bytes) override;
@@ -69,17 +69,17 @@ class RaceDetector : public Observer {
     std::string complaints() override { return std::exchange(complaints_, {}); }
 
   private:
-    /// An access, and when it was. `clock` counts the __syncwarps and fences of the thread.
+    /// An access and its time. `clock` counts the __syncwarps and fences of the thread.
     struct Stamp {
         const void* site = nullptr;  // nullptr: there was none
         uint32_t block = 0, barriers = 0, clock = 0;
         uint16_t thread = 0;
         AccessKind kind{};
     };
-    /// The last write or atomic access of a byte, and since then two reads or atomic accesses that are ordered neither
-    /// with one another nor with a later one: as far apart as there were any (lanes, warps, blocks).
+    /// The last write or atomic access of a byte, and, of the reads or atomic accesses since then that are ordered
+    /// neither with one another nor with a later one, the two furthest apart (lanes, warps, blocks).
     struct Cell {
-        Stamp write, others[2];
+        Stamp write, unordered[2];
     };
     /// The accesses of a block before a fence: those before the thread's last barrier, and the thread's own.
     struct Fence {
@@ -102,7 +102,8 @@ class RaceDetector : public Observer {
     void report_unwritten(const Stamp& now, uintptr_t byte);
     std::string place(uintptr_t byte) const;
 
-    // Of the block that runs. What lane l of thread t's warp had done when t last heard of it is seen_[t][l].
+    // State of the running block. seen_[t][l] is the clock of lane l of thread t's warp when t last synchronised with
+    // it.
     std::vector<std::array<uint32_t, kWarp>> seen_;
     uint32_t barriers_ = 0;
     std::vector<Fence> fenced_;

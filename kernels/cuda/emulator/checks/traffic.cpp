@@ -20,11 +20,11 @@ struct SectorMask {
 
 }  // namespace
 
-/// One direction of a buffer's traffic, and what it needs to know of each sector.
+/// One direction of a buffer's traffic, with the state of each sector.
 struct Direction {
     Traffic traffic;
     std::vector<uint32_t> touched;  // bytes, by sector
-    std::vector<uint32_t> block;    // that touched the sector last
+    std::vector<uint32_t> block;    // the block that touched the sector last
 
     void clear(size_t sectors) {
         traffic = {};
@@ -62,7 +62,7 @@ struct TrafficCounter::Request {
     std::array<uint32_t, kWarp> bytes;
 };
 
-/// A call of the kernel that tells of accesses, with the requests since each warp's last meeting.
+/// A reporting call of the kernel, with the requests since each warp last synchronised.
 struct TrafficCounter::Call {
     AccessKind kind{};
     struct OfWarp {
@@ -82,7 +82,7 @@ void TrafficCounter::name(const std::string& name, const void* p, int64_t bytes)
     buffers_.push_back(std::make_unique<Buffer>(Buffer{name, begin, bytes, {}, {}}));
 }
 
-void TrafficCounter::launch_begins(const Shape& shape) {
+void TrafficCounter::launch_begins(const LaunchShape& shape) {
     const size_t threads = size_t{shape.block.x} * shape.block.y * shape.block.z;
     last_.assign(threads, {});
     meetings_.assign((threads + kWarp - 1) / kWarp, 0);
@@ -115,7 +115,7 @@ void TrafficCounter::barrier() {
     for (uint64_t& m : meetings_) ++m;
 }
 
-/// Kernels here have no operations of part of a warp: a lane that does not take part has ended.
+/// Our kernels have no operations of part of a warp, so a lane that does not take part has ended.
 void TrafficCounter::warp_operation(size_t warp, uint32_t, WarpOperation) { ++meetings_[warp]; }
 
 TrafficCounter::Buffer* TrafficCounter::find(uintptr_t address) {
@@ -125,7 +125,7 @@ TrafficCounter::Buffer* TrafficCounter::find(uintptr_t address) {
     return found == buffers_.end() ? nullptr : recent_ = found->get();
 }
 
-/// Whether this is the second half of a sector whose first half the lane has just asked for.
+/// Whether this is the second half of a sector whose first half the lane has just requested.
 bool TrafficCounter::continues(const Access& a, const Call& call) const {
     constexpr size_t kHalf = kSector / 2;
     const Last& last = last_[a.thread];
@@ -140,10 +140,10 @@ void TrafficCounter::access(const Access& a) {
     if (!call) call = std::make_unique<Call>();
     call->kind = a.kind;
     const uint32_t warp = a.thread / kWarp, lane = a.thread % kWarp;
-    Call::OfWarp& mine = call->warps[warp];
-    if (mine.meeting != meetings_[warp]) {
-        for (const Request& r : mine.requests) count(r, a.kind);
-        mine = {meetings_[warp], {}, {}};
+    Call::OfWarp& of_warp = call->warps[warp];
+    if (of_warp.meeting != meetings_[warp]) {
+        for (const Request& r : of_warp.requests) count(r, a.kind);
+        of_warp = {meetings_[warp], {}, {}};
     }
     Last& last = last_[a.thread];
     if (continues(a, *call)) {
@@ -151,9 +151,9 @@ void TrafficCounter::access(const Access& a) {
         last.end += a.bytes;
         return;
     }
-    const uint32_t nth = mine.accesses[lane]++;
-    if (nth == mine.requests.size()) mine.requests.emplace_back();
-    Request& request = mine.requests[nth];
+    const uint32_t nth = of_warp.accesses[lane]++;
+    if (nth == of_warp.requests.size()) of_warp.requests.emplace_back();
+    Request& request = of_warp.requests[nth];
     request.buffer = buffer;
     request.lanes |= 1u << lane;
     request.address[lane] = a.address;

@@ -1,10 +1,10 @@
-// Counts what CUDA kernels ask of global memory, by launch and named buffer. For kernel files that are compiled for it
-// (compile.sh).
+// Counts the global memory traffic of CUDA kernels, by launch and named buffer. For kernel files that are compiled for
+// it (compile.sh).
 //
-// A request is what one instruction of one warp asks for: the accesses of its lanes that come from the same call, the
-// n-th of that call in each lane since the warp last met (a barrier or a warp operation). A GPU moves whole sectors of
-// 32 bytes. The parts of a pack of more than 16 bytes count as one access: they are asked for one right after the
-// other, and the second finds its sector on the way.
+// A request is the accesses of one instruction of one warp: those of its lanes that come from the same call, the n-th
+// of that call in each lane since the warp last synchronised (a barrier or a warp operation). A GPU moves sectors of 32
+// bytes. A pack of more than 16 bytes counts as one access: its halves are requested one right after the other, and the
+// second finds its sector in flight.
 #pragma once
 
 #include <array>
@@ -22,9 +22,9 @@ constexpr int64_t kSector = 32;  // bytes
 
 struct Traffic {
     int64_t requests = 0;
-    int64_t bytes = 0;    // asked for; what lanes of a request share counts once
+    int64_t bytes = 0;    // requested; bytes that lanes of a request share count once
     int64_t sectors = 0;  // of all requests
-    /// Sectors without those that the same block has asked for before: these are still in a cache.
+    /// Sectors without those that the same block has requested before, which are still in a cache.
     int64_t sectors_of_blocks = 0;
     int64_t distinct_bytes = 0, distinct_sectors = 0;  // of the whole launch
 };
@@ -39,18 +39,18 @@ struct LaunchTraffic {
     std::vector<BufferTraffic> buffers;  // those that were touched
 };
 
-/// Atomic accesses count as read and as written. What lies in no named buffer is not counted.
+/// Atomic accesses count as reads and as writes. Accesses outside named buffers do not count.
 class TrafficCounter final : public Observer {
   public:
     TrafficCounter();
     ~TrafficCounter() override;
 
-    /// From now on [p, p + bytes) is a buffer. p is a multiple of 32.
+    /// Names [p, p + bytes) a buffer from now on. p is a multiple of 32.
     void name(const std::string& name, const void* p, int64_t bytes);
     /// The launches since the last call.
     std::vector<LaunchTraffic> take_launches() { return std::exchange(launches_, {}); }
 
-    void launch_begins(const Shape& shape) override;
+    void launch_begins(const LaunchShape& shape) override;
     void launch_ends() override;
     void block_begins() override;
     void access(const Access& a) override;
@@ -76,9 +76,9 @@ class TrafficCounter final : public Observer {
     std::vector<std::unique_ptr<Buffer>> buffers_;
     Buffer* recent_ = nullptr;
     std::unordered_map<const void*, std::unique_ptr<Call>> calls_;
-    std::vector<Last> last_;          // of each thread since its warp's last meeting
-    std::vector<uint64_t> meetings_;  // of each warp
-    uint32_t block_ = 0;              // how many blocks of the launch have begun
+    std::vector<Last> last_;          // of each thread since its warp last synchronised
+    std::vector<uint64_t> meetings_;  // number of synchronisations of each warp
+    uint32_t block_ = 0;              // number of blocks of the launch that have begun
     Location where_;
     std::vector<LaunchTraffic> launches_;
 };
