@@ -44,6 +44,7 @@ house_rules() {
     search -nwE '(TO''DO|FIX''ME|X''XX)' <<<"$text" | violation "unfinished" || status=1
     search -nE '^ *using namespace' <<<"$(grep -E '\.(h|cuh)$' <<<"$text")" | violation "using namespace in a header" || status=1
     search -L '^#pragma once' <<<"$(grep -E '\.(h|cuh)$' <<<"$text")" | violation "headers without #pragma once" || status=1
+    nothing_is_fine grep -E '\.(cpp|h|cu|cuh)$' <<<"$text" | xargs python3 scripts/checks/statements.py | violation "comma or conditional expressions as statements" || status=1
     xargs wc -l <<<"$(grep -E '\.(cpp|h|cu|cuh|sh|py)$' <<<"$text")" | awk '$2 != "total" && $1 > 400' | violation "more than 400 lines" || status=1
     return $status
 }

@@ -2,7 +2,7 @@
 # Reads the machine code of every CUDA kernel: machine_code_check.sh NVCC NVDISASM FOLDER [--write]
 # No kernel may use local memory, divide or call in a loop, or access global memory by 8 or 16 bits in its hot code, which must access it by 16 bytes
 # or use tensor cores (scripts/checks/machine_code.py says what is hot). kernels/cuda/machine_code.txt has what is exempt and why, and how many
-# instructions the hot code has: more than 3 % more fail, and so do more narrow accesses. --write makes its table anew.
+# instructions the hot code has: more than 3 % more fail, and so do more narrow accesses. --write rewrites the table.
 # DROPFORGE_CUDA_ARCHITECTURES: a list, or all; default: 80 and 90, those of the table. FOLDER is shared with nvcc_check.sh. Exit code 77: no nvcc or
 # nvdisasm.
 set -euo pipefail
@@ -20,7 +20,7 @@ write=${4:-}
 table=${DROPFORGE_MACHINE_CODE:-kernels/cuda/machine_code.txt}
 release=$("$nvcc" --version | sed -n 's/.* release \([0-9.]*\),.*/\1/p')
 
-# read_code ARCHITECTURE: machine_code.py's lines. What was read stays beside the machine code.
+# read_code ARCHITECTURE: machine_code.py's lines. The listing is kept with the machine code.
 read_code() {
     local cubin
     for cubin in "$folder/sm_$1"/*/*.cubin; do
@@ -87,7 +87,7 @@ TEXT
 
 # The hot code of each kernel: accesses of global memory of 16 bytes and of less, instructions, and instructions for each element that a 16-byte
 # access moves (of kernels with tensor cores, for each of their instructions). \`scripts/checks/machine_code_check.sh NVCC NVDISASM FOLDER --write\`
-# makes the table anew: a line that gets worse needs a reason.
+# rewrites the table: a line that gets worse needs a reason.
 compiler nvcc $release
 # kernel | sm | 16 bytes | less | instructions | for each element
 TEXT

@@ -59,7 +59,7 @@ measure() {
     done | readable
 }
 
-# Adds the share of a multiprocessor's threads that are resident. Limits: CUDA Programming Guide, "Compute Capabilities".
+# Adds the share of an SM's threads that are resident. Limits: CUDA Programming Guide, "Compute Capabilities".
 occupancy() {
     awk -F'\t' -v OFS='\t' '
         BEGIN {
@@ -119,7 +119,7 @@ write_budget() {
     {
         cat <<'TEXT'
 # What a kernel may cost, on every architecture that scripts/checks/nvcc_check.sh compiles for: registers a thread and bytes of static shared memory
-# at most, occupancy (resident threads in % of a multiprocessor's) at least. `scripts/checks/nvcc_check.sh NVCC FOLDER --write` makes this file anew:
+# at most, occupancy (resident threads in % of an SM's) at least. `scripts/checks/nvcc_check.sh NVCC FOLDER --write` rewrites this file:
 # a line that gets worse needs a reason.
 # kernel | registers | shared memory | occupancy
 TEXT

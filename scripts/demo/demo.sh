@@ -99,7 +99,7 @@ gather_text() {
     [ "$found" -gt 0 ] || die "no text could be fetched (is there a network?); DROPFORGE_TEXT=FOLDER ./dev pretrain takes your own"
 }
 
-# prepare_data TEXT: prints the folder of the data set, one for each state of the text; `prepare` does nothing where it is whole.
+# prepare_data TEXT: prints the folder of the data set, one for each state of the text; `prepare` does nothing if it is complete.
 prepare_data() {
     local state data
     state=$(find -L "$1" -type f -printf '%P %s %T@\n' | sort | cksum | tr ' ' '-')
@@ -121,7 +121,7 @@ free_run_folder() {
 # savings CONFIG: what the run's method saves against dense training, measured: steps of both in turn.
 savings() {
     if grep -q '^method = "dense"' "$1"; then return; fi
-    say "measuring what was saved: steps of each kind in turn, beside dense ones"
+    say "measuring the savings: steps of each kind, alternating with dense ones"
     build/release/bin/bench step --model "$1" --against-dense --steps 20
 }
 

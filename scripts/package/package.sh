@@ -20,7 +20,7 @@ package() {
     rm -rf "$packages"
     mkdir -p "$packages"
     for argument in "${kinds[@]}"; do
-        "package_$argument" || die "no $argument could be made (whole log: build/package.log)"
+        "package_$argument" || die "no $argument could be made (full log: build/package.log)"
     done
     find "$packages" -maxdepth 1 -type f -printf '%s %p\n' | sort -k 2 | awk '{ printf "%s  %.1f MB\n", $2, $1 / 1e6 }'
 }

@@ -31,7 +31,7 @@ make_root() {
     mirror=$({ cat /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null || true; } |
         sed -nE 's/^URIs: *//p; s/^deb (\[[^]]*\] )?([^ ]*) bookworm .*/\2/p' | sort | sed -n 1p)
     [ -x "$root/bin/bash" ] || debootstrap --variant=minbase bookworm "$root" ${mirror:+"$mirror"} >build/package_check.log 2>&1 ||
-        die "no Debian root could be made (whole log: build/package_check.log)"
+        die "no Debian root could be made (full log: build/package_check.log)"
     chmod 755 "$root"
     mount -t proc proc "$root/proc"
     mount --bind /dev "$root/dev"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that wants a real GPU, in one go: ./dev gpu-day OUT [STAGE…]
-# Tests, parity and compute-sanitizer, then measurements beside what was predicted. OUT gets report.html and report.json, and a folder for each
+# Tests, parity and compute-sanitizer, then measurements, compared with predictions. OUT gets report.html and report.json, and a folder for each
 # stage. A stage that fails, or takes longer than it may, does not stop the others; a second call runs only what has not passed yet.
 # GPU_DAY_LIMIT: seconds that any stage may take at most. GPU_DAY_BIN: a folder of programs (and a `dev`) to use instead of build/cuda/bin.
 set -uo pipefail
@@ -65,7 +65,7 @@ stage_predictions() {
     each_run "predict --device $device"
 }
 
-# Apart from the steps: clocking each operation slows them down.
+# Separate from the steps, since timing each operation slows them down.
 stage_operations() {
     local method status=0
     for method in dense token_dropping sctd; do

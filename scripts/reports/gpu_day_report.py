@@ -77,7 +77,7 @@ def read_sanitized(folder: Path) -> list[Values]:
 
 
 def compare(steps: list[Values], predictions: list[Values]) -> None:
-    """Puts the predicted time beside the measured one."""
+    """Adds the predicted time to the measured one."""
     predicted = {prediction["cell"]: prediction.get("ms") for prediction in predictions}
     for step in steps:
         ms, median = predicted.get(step["cell"]), step.get("ms_median")
@@ -232,7 +232,7 @@ ABOUT_STEPS = (
 )
 STEP_COLUMNS = ("model", "method", "precision", "batch", "sequences/s", "ms", "TFLOP/s", "MFU", "predicted ms", "predicted/measured")
 OPERATION_COLUMNS = ("method", "operation", "ms", "share", "TFLOP/s", "GB/s")
-GEMM_COLUMNS = ("model", "dtype", "product", "m x n x k", "TFLOP/s", "of the best")
+GEMM_COLUMNS = ("model", "dtype", "GEMM", "m x n x k", "TFLOP/s", "of the best")
 KERNEL_COLUMNS = ("model", "kernel", "dtype", "ms", "GB/s", "of the bandwidth", "of the best GEMM")
 
 
@@ -250,7 +250,7 @@ def page(report: Values) -> str:
     html += logs("name", report["stages"])
     html += section("Training steps", "steps", ABOUT_STEPS + table(STEP_COLUMNS, rows(report["steps"], step_rows)))
     html += section("Time by operation", "operations", table(OPERATION_COLUMNS, rows(report["operations"], operation_rows)))
-    html += section("Matrix products", "gemm", table(GEMM_COLUMNS, rows(report["gemm"], gemm_rows)))
+    html += section("GEMM", "gemm", table(GEMM_COLUMNS, rows(report["gemm"], gemm_rows)))
     html += section("Kernels", "kernels", table(KERNEL_COLUMNS, rows(report["kernels"], kernel_rows)))
     for tool in SANITIZERS:
         html += section(f"compute-sanitizer {tool}", tool, sanitized_table(report[tool]))

@@ -52,7 +52,7 @@ setup_cuda() {
     install_wheels "$wanted"
 }
 
-# A download that failed is not lost: what came whole stays in the cache beside it for the next try.
+# After a failed download the complete files are kept in the cache for the next try.
 install_wheels() {
     local part=$cuda_folder.part start=$SECONDS needed=1 free
     if grep -q '^nvidia-cublas==' <<<"$1"; then needed=6; fi  # GB: archives, and files before and after they are put in place
@@ -67,7 +67,7 @@ install_wheels() {
     # One wheel is made for a version of Python, but only its headers are used: take the same everywhere.
     TMPDIR=$PWD/$part/tmp PIP_CACHE_DIR=$PWD/$part/cache PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check \
         --require-hashes --no-deps --only-binary :all: --python-version 3.11 --target "$part/tree" -r "$part/wanted.txt" >&2 ||
-        die "pip could not install the CUDA wheels; what came whole is kept for the next try"
+        die "pip could not install the CUDA wheels; complete files are kept for the next try"
     complete_tree "$part/tree"
     mv "$part/wanted.txt" "$part/tree/installed.txt"
     rm -rf "$cuda_folder"

@@ -112,7 +112,7 @@ cuda_wheels() {
     expect "a full disk" "1 error: the CUDA wheels need 1 GB here while they are installed, of which there are 0" "$(cuda_setup "")"
     rm "$scratch/bin/df"
     sed -i '2s/sha256:..../sha256:0000/' "$scratch/wheels.txt"
-    expect "a damaged wheel" "1 error: pip could not install the CUDA wheels; what came whole is kept for the next try" \
+    expect "a damaged wheel" "1 error: pip could not install the CUDA wheels; complete files are kept for the next try" \
         "$(cuda_setup "" >"$scratch/line" && cut -c1 "$scratch/line") $(tail -n 1 "$scratch/output")"
     expect "what is damaged" 1 "$(grep -c 'THESE PACKAGES DO NOT MATCH THE HASHES' "$scratch/output")"
     expect "nothing half" "" "$(ls "$scratch/cuda" 2>/dev/null)"
