@@ -139,7 +139,10 @@ void add_score(CLI::App& app, CommonOptions& common) {
         "  dropforge score --task squad2 --predictions answers.json --null-odds null_odds.json --eval dev-v2.0.json");
     command->callback([options, &common] {
         const Score result = score(*options);
-        common.json ? print_json(options->task, result) : print(result);
+        if (common.json)
+            print_json(options->task, result);
+        else
+            print(result);
     });
 }
 

@@ -41,7 +41,9 @@ std::string op_table(const ReportedRun& run) {
         if (i < kOpsShown) {
             add(times[i]);
         } else {
-            others.seconds += times[i].seconds, others.flops += times[i].flops, others.calls += times[i].calls;
+            others.seconds += times[i].seconds;
+            others.flops += times[i].flops;
+            others.calls += times[i].calls;
         }
     }
     if (others.calls > 0) add(others);

@@ -60,7 +60,10 @@ std::string step_plot(const Runs& runs, const Axis& axis, double LoggedStep::*va
 double mean(const ReportedRun& run, double LoggedStep::*value) {
     double sum = 0, weight = 0, before = 0;
     for (const LoggedStep& step : run.metrics.steps()) {
-        if (!std::isnan(step.*value)) sum += step.*value * (step.tokens - before), weight += step.tokens - before;
+        if (!std::isnan(step.*value)) {
+            sum += step.*value * (step.tokens - before);
+            weight += step.tokens - before;
+        }
         before = step.tokens;
     }
     return weight > 0 ? sum / weight : std::nan("");
@@ -82,7 +85,8 @@ std::string mean_saved_text(const Runs& runs, const std::vector<TimeToLoss>& tim
     for (const TimeToLoss& time : times) {
         if (!runs[time.run].has(against) || !runs[time.dense].has(against)) return kNone;
         const double saved = 100 * saving(runs, time, against);
-        sum += saved, squares += saved * saved;
+        sum += saved;
+        squares += saved * saved;
     }
     const auto count = static_cast<double>(times.size());
     const double mean = sum / count, variance = (squares - count * mean * mean) / (count - 1);

@@ -27,7 +27,10 @@ std::string summary(const Runs& runs) {
     Point lowest{};
     for (const ReportedRun& run : runs)
         for (const Point& point : run.validation_loss(Against::steps))
-            if (best == nullptr || point.y < lowest.y) best = &run, lowest = point;
+            if (best == nullptr || point.y < lowest.y) {
+                best = &run;
+                lowest = point;
+            }
     if (best != nullptr)
         text = fmt::format("Lowest validation loss: <b>{:.4f}</b> nats a masked token, {} after {:.0f} steps. ",
                            lowest.y, escaped(best->name), lowest.x);

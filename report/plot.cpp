@@ -33,7 +33,8 @@ class Path {
         const int64_t next_x = std::llround(10 * x), next_y = std::llround(10 * y);
         text_ += text_.empty() ? "M" : moves_ == 1 ? "l" : " ";
         text_ += tenths(next_x - x_) + " " + tenths(next_y - y_);
-        x_ = next_x, y_ = next_y;
+        x_ = next_x;
+        y_ = next_y;
         ++moves_;
     }
     const std::string& text() const { return text_; }

@@ -26,10 +26,13 @@ RunConfig what_is_planned(RunConfig config, const data::Vocabulary& vocabulary) 
     config.model.special = vocabulary.special();
     config.data.path.clear();
     config.train.seed = defaults.seed;
-    config.train.lr = defaults.lr, config.train.end_lr = defaults.end_lr;
+    config.train.lr = defaults.lr;
+    config.train.end_lr = defaults.end_lr;
     config.train.tf32 = false;
     if (config.train.precision == Precision::fp16) config.train.precision = Precision::bf16;
-    config.eval = {}, config.checkpoint = {}, config.log = {};
+    config.eval = {};
+    config.checkpoint = {};
+    config.log = {};
     return config;
 }
 

@@ -26,7 +26,8 @@ std::optional<size_t> nearest_dense(const std::vector<ReportedRun>& runs, const 
         if (!is_dense(runs[i]) || runs[i].metrics.evaluations().empty()) continue;
         const std::optional<size_t> keys = distance(*runs[i].config, *run.config);
         if (!keys || (least && *keys >= *least)) continue;
-        nearest = i, least = keys;
+        nearest = i;
+        least = keys;
     }
     return nearest;
 }
