@@ -160,7 +160,7 @@ TEST_CASE("the tokenizer's switches: from prepare to checkpoint, compared by eva
                          (place / "data").string()};
     CHECK(contains(succeed(prepare + options).out, "uncased, accents kept, ideographs not split"));
     CHECK(contains(succeed(prepare + options).out, "nothing to do"));
-    check_refused(prepare, 1, {"strip_accents is no there, none here"});
+    check_refused(prepare, 1, {"strip_accents is no in the folder, none now"});
     prepare.back() = (place / "usual").string();
     succeed(prepare + Arguments{"--strip-accents", "on", "--quiet"});
     CHECK(contains(succeed(prepare).out, "nothing to do"));

@@ -154,7 +154,7 @@ struct GemmCase {
 
 TEST_CASE("GELU is a kernel after the GEMM where no library has it fused") {
     const KernelChoice erf = GemmCase(nullptr).run();
-    CHECK(erf.operation == "gemm bf16 24x40x16 NT +bias +gelu ld 16 16 40 align 16 16 16");
+    CHECK(erf.operation == "gelu of gemm bf16 24x40x16 NT +bias +gelu ld 16 16 40 align 16 16 16");
     CHECK(erf.library == "own kernel");
     CHECK(erf.kernel == "GELU kernel after the GEMM");
     CHECK(erf.reason == "cuBLASLt has GELU with tanh only; this program was built without cudnn-frontend");
@@ -247,7 +247,7 @@ TEST_CASE("a library's kernel that is wrong does not serve, and is named") {
         const std::vector<std::string> notes = p.plans.take_notes();
         REQUIRE(notes.size() == 2);
         const std::string expected = fmt::format("cuXYZ 1.2 engine 0 is not used for GEMM {}: {}",
-                                                 choice.operation.substr(std::string("gemm ").size()), wrong.note);
+                                                 choice.operation.substr(std::string("gelu of gemm ").size()), wrong.note);
         CHECK(notes[0].substr(0, expected.size()) == expected);
     }
 }

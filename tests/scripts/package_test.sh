@@ -30,7 +30,7 @@ installation() {
 man_pages() {
     local program sub page option options=0
     for program in dropforge dropforge-bench; do
-        for sub in '' $("$scratch/usr/bin/$program" --help | awk 'found { print $1 } /^Subcommands:/ { found = 1 }'); do
+        for sub in '' $("$scratch/usr/bin/$program" --help | awk '/^$/ { found = 0 } found { print $1 } /^Subcommands:/ { found = 1 }'); do
             page=$(zcat "$share/man/man1/$program${sub:+-$sub}.1.gz" | sed 's/\\//g')
             # shellcheck disable=SC2086  # no subcommand, no word
             for option in $("$scratch/usr/bin/$program" $sub --help | grep -oE '^ +(-h,)?--[a-z0-9-]+' | sed 's/.*--/--/'); do

@@ -127,7 +127,7 @@ GemmPlans::Plan& GemmPlans::plan_of(const GemmKey& key, const Gemm& g) {
 GemmPlans::Plan GemmPlans::make(const GemmKey& key, const Gemm& g) {
     if (key.gelu != GeluEpilogue::none) return make_with_gelu(key, g);
     Plan plan;
-    plan.choice.operation = fmt::format("gemm {}", text(key));
+    plan.choice.operation = fmt::format("{}gemm {}", key.bias_gradient ? "bias gradient of " : "", text(key));
     std::vector<cublasLtMatmulAlgo_t> proposals;
     if (g.k > 0 && !(key.bias_gradient && key.bias)) proposals = propose(plan, key, g);
     if (proposals.empty()) {

@@ -89,7 +89,7 @@ GemmPlans::Plan GemmPlans::make_with_gelu(const GemmKey& key, const Gemm& g) {
         plan.choice.kernel = "GELU kernel after the GEMM";
         plan.choice.reason = why_unfused;
     }
-    plan.choice.operation = fmt::format("gemm {}", text(key));
+    plan.choice.operation = fmt::format("gelu of gemm {}", text(key));
     return plan;
 }
 

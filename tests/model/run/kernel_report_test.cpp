@@ -32,7 +32,7 @@ TEST_CASE("what a run insists on is checked against its device and precision") {
 TEST_CASE("a substitute for a required library's kernel is an error that names it and the reason") {
     const std::vector<kernels::KernelChoice> choices = {
         {"gemm b", "cuBLASLt 13.1", "algorithm 66", "timed"},
-        {"gemm c +gelu", "own kernel", "GELU kernel after the GEMM", "faster"},
+        {"gelu of gemm c", "own kernel", "GELU kernel after the GEMM", "faster"},
         {"gemm a", "cuBLASLt 13.1", "algorithm 21", "timed"},
         {"attention_forward", "own kernel", "tensor cores", "cuDNN 9.20 is known bad"}};
     CHECK_NOTHROW(check_requirements({"cublaslt", "bf16"}, choices));
@@ -41,7 +41,7 @@ TEST_CASE("a substitute for a required library's kernel is an error that names i
     CHECK(kernel_table(choices) ==
           "operation\tlibrary\tkernel\treason\n"
           "attention_forward\town kernel\ttensor cores\tcuDNN 9.20 is known bad\n"
-          "gemm c +gelu\town kernel\tGELU kernel after the GEMM\tfaster\n"
+          "gelu of gemm c\town kernel\tGELU kernel after the GEMM\tfaster\n"
           "gemm a\tcuBLASLt 13.1\talgorithm 21\ttimed\n"
           "gemm b\tcuBLASLt 13.1\talgorithm 66\ttimed\n");
 }
