@@ -246,8 +246,9 @@ TEST_CASE("a library's kernel that is wrong does not serve, and is named") {
         CHECK(choice.reason == "no library's kernel gives right results");
         const std::vector<std::string> notes = p.plans.take_notes();
         REQUIRE(notes.size() == 2);
-        const std::string expected = fmt::format("cuXYZ 1.2 engine 0 is not used for GEMM {}: {}",
-                                                 choice.operation.substr(std::string("gelu of gemm ").size()), wrong.note);
+        const std::string expected =
+            fmt::format("cuXYZ 1.2 engine 0 is not used for GEMM {}: {}",
+                        choice.operation.substr(std::string("gelu of gemm ").size()), wrong.note);
         CHECK(notes[0].substr(0, expected.size()) == expected);
     }
 }
