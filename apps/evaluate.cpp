@@ -29,7 +29,7 @@ struct Options {
 };
 
 void evaluate(const Options& o, const CommonOptions& common) {
-    require_whole(o.model);
+    require_intact(o.model);
     const Model model = load_model(o.model);
     const BertConfig& config = model.parameters.config();
     require_mlm_head(model, o.model);

@@ -8,10 +8,8 @@
 #include "model/checkpoint/huggingface.h"
 #include "model/checkpoint/manifest.h"
 #include "model/checkpoint/tokenizer_files.h"
-#include "model/network/bert.h"
-#include "model/network/names.h"
+#include "model/run/mask_logits.h"
 #include "model/run/trained_by.h"
-#include "model/training/forward_pass.h"
 
 namespace dropforge {
 
@@ -52,25 +50,20 @@ class Encoder {
 
 /// The likeliest tokens by logits [rows], the first size() of which belong to tokens.
 std::vector<Filling> likeliest(std::span<const float> logits, const ModelTokenizer& tokenizer, int top) {
-    const float largest = *std::ranges::max_element(logits);
+    const float largest_logit = *std::ranges::max_element(logits);
     const double sum = std::accumulate(logits.begin(), logits.end(), 0.0,
-                                       [&](double s, float x) { return s + std::exp(x - largest); });
-    std::vector<int32_t> order(static_cast<size_t>(tokenizer.size()));
-    std::iota(order.begin(), order.end(), 0);
-    const auto count = std::min(static_cast<size_t>(top), order.size());
-    const auto logit = [&](int32_t id) { return logits[static_cast<size_t>(id)]; };
-    std::partial_sort(order.begin(), order.begin() + static_cast<ptrdiff_t>(count), order.end(),
-                      [&](int32_t a, int32_t b) { return logit(a) > logit(b) || (logit(a) == logit(b) && a < b); });
+                                       [&](double s, float x) { return s + std::exp(x - largest_logit); });
     std::vector<Filling> result;
-    for (size_t i = 0; i < count; ++i)
-        result.push_back({tokenizer.token(order[i]), std::exp(double{logit(order[i])} - largest) / sum});
+    for (const int32_t id : largest(logits.first(static_cast<size_t>(tokenizer.size())), static_cast<size_t>(top)))
+        result.push_back(
+            {tokenizer.token(id), std::exp(double{logits[static_cast<size_t>(id)]} - largest_logit) / sum});
     return result;
 }
 
 }  // namespace
 
 FillResult fill_mask(const fs::path& folder, const std::vector<std::string>& texts, int top) {
-    require_whole(folder);
+    require_intact(folder);
     const Model model = load_model(folder);
     const BertConfig& config = model.parameters.config();
     require_mlm_head(model, folder);
@@ -84,17 +77,11 @@ FillResult fill_mask(const fs::path& folder, const std::vector<std::string>& tex
     Encoder encoder(tokenizer, config.max_positions);
     for (const std::string& text : texts) {
         const data::Batch batch = encoder.encode(text);
-        ForwardPass pass(
-            model.parameters,
-            hidden_states(model.parameters, {.batch = 1, .sequence = batch.length, .masked = batch.masked}),
-            model.values.as<float>(), DType::f32, kernels::cpu());
-        pass.run(batch);
-        const std::span<const float> logits = pass.output<float>(names::kLogits);
+        const std::vector<float> logits = mask_logits(model, batch);
         auto& fillings = result.fillings.emplace_back();
-        for (int64_t i = 0; i < batch.masked; ++i)
-            fillings.push_back(likeliest(logits.subspan(static_cast<size_t>(i * config.padded_vocabulary()),
-                                                        static_cast<size_t>(config.vocabulary)),
-                                         tokenizer, top));
+        const auto vocabulary = static_cast<size_t>(config.vocabulary);
+        for (size_t first = 0; first < logits.size(); first += vocabulary)
+            fillings.push_back(likeliest(std::span(logits).subspan(first, vocabulary), tokenizer, top));
     }
     return result;
 }

@@ -136,8 +136,7 @@ Inspection inspect_model(const fs::path& folder) {
     for (const HeadPointer& head : all_heads())
         heads += fmt::format("{}{} {}", heads.empty() ? "" : ", ", head->title(),
                              model.parameters.heads().has(head) ? "yes" : "no");
-    int64_t count = 0;
-    for (const HfTensor& t : model.parameters.tensors()) count += t.shape.size();
+    const int64_t count = model.parameters.count();
     Inspection result;
     result.text = fmt::format(
         "{}  {}\nmodel       {} layers, hidden {}, {} heads, vocabulary {}, {} positions, {}\ntensors     {} with "

@@ -212,7 +212,7 @@ data::Batch read_batch(const fs::path& path, const BertConfig& config, bool mask
 }
 
 void parity(const ParityOptions& options) {
-    require_whole(options.model);
+    require_intact(options.model);
     const Model model = load_model(options.model);
     const Heads& heads = model.parameters.heads();
     const bool mlm = heads.has(mlm_head());

@@ -11,9 +11,7 @@
 #include "model/checkpoint/huggingface.h"
 #include "model/checkpoint/manifest.h"
 #include "model/checkpoint/tokenizer_files.h"
-#include "model/network/bert.h"
-#include "model/network/names.h"
-#include "model/training/forward_pass.h"
+#include "model/run/mask_logits.h"
 
 namespace dropforge {
 
@@ -52,41 +50,33 @@ data::Batch sample(const data::Vocabulary& vocabulary, int64_t max_positions) {
 nlohmann::ordered_json expected_output(const Model& model, const data::Vocabulary& vocabulary) {
     constexpr size_t kTop = 10;
     const data::Batch batch = sample(vocabulary, model.parameters.config().max_positions);
-    ForwardPass pass(model.parameters,
-                     hidden_states(model.parameters, {.batch = 1, .sequence = batch.length, .masked = 1}),
-                     model.values.as<float>(), DType::f32, kernels::cpu());
-    pass.run(batch);
-    const std::span<const float> logits =
-        pass.output<float>(names::kLogits).first(static_cast<size_t>(vocabulary.size()));
-    std::vector<int32_t> order(logits.size());
-    for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int32_t>(i);
-    std::ranges::stable_sort(order, std::greater(), [&](int32_t id) { return logits[static_cast<size_t>(id)]; });
-    order.resize(std::min(kTop, order.size()));
+    const std::vector<float> all = mask_logits(model, batch);
+    const std::span<const float> logits = std::span(all).first(static_cast<size_t>(vocabulary.size()));
     auto top = nlohmann::ordered_json::array();
-    for (const int32_t id : order)
+    for (const int32_t id : largest(logits, kTop))
         top.push_back({{"id", id}, {"token", vocabulary.token(id)}, {"logit", logits[static_cast<size_t>(id)]}});
     return {{"input_ids", batch.input_ids}, {"mask_position", batch.masked_positions.front()}, {"top", top}};
 }
 
-int64_t count_of(const Parameters& parameters) {
-    int64_t count = 0;
-    for (const HfTensor& t : parameters.tensors()) count += t.shape.size();
-    return count;
-}
-
 /// The last part of the run's path that names something.
 std::string name_of_run(const fs::path& run) { return fs::canonical(run).filename().string(); }
+
+/// All else that is written here is durable too.
+void copy_durably(const fs::path& from, const fs::path& to) {
+    const MappedFile file(from);
+    write_text(to, {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()});
+}
 
 void fill(const fs::path& folder, const fs::path& run, const Checkpoint& checkpoint) {
     const Model model = load_model(checkpoint.path);
     const ModelTokenizer tokenizer = load_tokenizer(checkpoint.path);
     for (const fs::directory_entry& file : fs::directory_iterator(checkpoint.path))
         if (std::ranges::count(kOfTraining, file.path().filename().string()) == 0)
-            fs::copy_file(file.path(), folder / file.path().filename());
+            copy_durably(file.path(), folder / file.path().filename());
     write_text(folder / "parity.json", expected_output(model, tokenizer.vocabulary).dump(1) + "\n");
     const report::ReportedRun record = report::RunReader().read(name_of_run(run), run);
     write_text(folder / "README.md",
-               model_card(name_of_run(run), count_of(model.parameters), record, load_training_state(checkpoint.path)));
+               model_card(name_of_run(run), model.parameters.count(), record, load_training_state(checkpoint.path)));
 }
 
 }  // namespace
@@ -94,7 +84,7 @@ void fill(const fs::path& folder, const fs::path& run, const Checkpoint& checkpo
 Exported export_model(const fs::path& run, int64_t step, const fs::path& out) {
     require(recorded_config(run).has_value(), "{}: not a run folder: it has no config.toml", run.string());
     const Checkpoint checkpoint = checkpoint_of(run, step);
-    require_whole(checkpoint.path);
+    require_intact(checkpoint.path);
     require(!fs::exists(out) || (fs::is_directory(out) && fs::is_empty(out)), "{}: is there already", out.string());
     const fs::path target = fs::absolute(out / "").lexically_normal().parent_path();
     const fs::path temporary = fmt::format("{}.tmp{}", target.string(), getpid());

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
@@ -29,11 +30,11 @@ std::optional<data::Dataset> training_split(const RunConfig& config, const Train
     return split;
 }
 
-/// The newest evaluation up to the step; nullptr: there was none.
+/// The newest evaluation up to the step that has a loss; nullptr: there was none.
 const report::LoggedEvaluation* last_evaluation(const report::ReportedRun& run, int64_t step) {
     const report::LoggedEvaluation* last = nullptr;
     for (const report::LoggedEvaluation& e : run.metrics.evaluations())
-        if (e.step <= step && (last == nullptr || e.step >= last->step)) last = &e;
+        if (e.step <= step && std::isfinite(e.loss) && (last == nullptr || e.step >= last->step)) last = &e;
     return last;
 }
 

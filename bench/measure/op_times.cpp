@@ -69,7 +69,7 @@ OpTimes op_times(TrainingStep& step, double steps) {
     for (const StepPrograms::Passes& p : passes) {
         const double weight = step.programs().options.method->share(p.kind) / steps;
         add(*executors[next++], weight);
-        if (p.further) add(*executors[next++], weight);
+        if (p.accumulating) add(*executors[next++], weight);
     }
     add(*executors[next], 1 / (steps * static_cast<double>(passes.size())));  // the update, once in a step of any kind
     return times;

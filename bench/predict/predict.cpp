@@ -86,7 +86,7 @@ class StepPrediction {
         const int64_t micro_batches = plan_.config.train.batch / plan_.config.train.micro_batch;
         const auto accumulating = static_cast<double>(micro_batches - 1);
         double seconds = add_program(passes.first, 1, share) + add_program(plan_.programs->update, 1, share);
-        if (passes.further) seconds += add_program(*passes.further, accumulating, share);
+        if (passes.accumulating) seconds += add_program(*passes.accumulating, accumulating, share);
         return seconds;
     }
 

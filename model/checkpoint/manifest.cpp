@@ -105,7 +105,7 @@ std::string damage(const fs::path& folder) {
     });
 }
 
-void require_whole(const fs::path& folder) {
+void require_intact(const fs::path& folder) {
     if (!fs::exists(folder / kName)) return;
     const std::string fault = damage(folder);
     require(fault.empty(), "{}", fault);

@@ -21,7 +21,7 @@ std::string damage(const fs::path& folder);
 
 /// Throws Error with damage() if the folder is a checkpoint (has a manifest.json). A model folder of others has no
 /// checksums and passes.
-void require_whole(const fs::path& folder);
+void require_intact(const fs::path& folder);
 
 /// As damage(), but looks at names and sizes only.
 std::string missing_part(const fs::path& folder);

@@ -49,7 +49,7 @@ struct TrainOptions {
     Precision precision = Precision::automatic;
     GeluOutput gelu_output = GeluOutput::automatic;
     int64_t seed = 0;
-    bool tf32 = false;  // products of f32 numbers by a GPU's TF32 tensor cores: faster by far, rounded to 10 bits
+    bool tf32 = false;  // GEMMs of f32 by a GPU's TF32 tensor cores: faster by far, rounded to 10 bits
     OptimizerKind optimizer = OptimizerKind::adamw;
     double lr = 1e-4;
     std::optional<int64_t> warmup_steps = {};

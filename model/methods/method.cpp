@@ -76,15 +76,20 @@ void Method::add_up(const StepInfo& info, const NamedNumbers& results, NamedNumb
     interval["correct"] += results["mlm_correct"];
     interval["steps"] += 1;
     if (const auto share = kept_share(info.kind)) interval["kept"] += *share;
-    if (!results.has("nsp_count")) return;
-    for (const char* name : {"nsp_loss", "nsp_count", "nsp_correct"}) interval[name] += results[name];
+    for (const LossHeadPointer& head : info.heads) {
+        const LossHead::Names& n = head->names();
+        if (head == mlm_head()) continue;
+        for (const char* name : {n.loss_of(PassName::main), n.count, n.correct}) interval[name] += results[name];
+    }
 }
 
 NamedNumbers Method::metrics(int64_t, const NamedNumbers& interval) const {
     NamedNumbers m;
-    if (const double pairs = interval["nsp_count"]; pairs > 0) {
-        m["nsp_loss"] = interval["nsp_loss"] / pairs;
-        m["nsp_accuracy"] = interval["nsp_correct"] / pairs;
+    for (const LossHeadPointer& head : pretraining_losses(true)) {
+        const LossHead::Names& n = head->names();
+        if (!interval.has(n.count)) continue;
+        m[n.loss_of(PassName::main)] = interval[n.loss_of(PassName::main)] / interval[n.count];
+        m[n.accuracy] = interval[n.correct] / interval[n.count];
     }
     if (interval.has("kept") && kept_share(StepKind::dense)) m["kept_fraction"] = interval["kept"] / interval["steps"];
     return m;

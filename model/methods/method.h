@@ -143,8 +143,8 @@ class Method {
     /// method that leaves none out, whose metrics then don't say so.
     virtual std::optional<double> kept_share(StepKind) const { return {}; }
     /// Adds a step's results to those of the steps since the last line of metrics.jsonl, which are part of a
-    /// checkpoint: by default loss, count and correct of the masked positions, nsp_loss, nsp_count and nsp_correct of
-    /// pairs, steps, and kept, the sum of the shares.
+    /// checkpoint: by default loss, count and correct of the masked positions, the same of other heads under their
+    /// names, steps, and kept, the sum of the shares.
     virtual void add_up(const StepInfo& info, const NamedNumbers& results, NamedNumbers& interval) const;
     /// What a line of metrics.jsonl says of them beside loss and accuracy: by default nsp_loss and nsp_accuracy of
     /// pairs, and kept_fraction, the mean of the shares. `step` is the last of them.

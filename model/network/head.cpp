@@ -15,6 +15,12 @@ std::span<const HeadPointer> all_heads() {
     return all;
 }
 
+LossHeads pretraining_losses(bool pairs) {
+    LossHeads losses = {mlm_head()};
+    if (pairs) losses.push_back(nsp_head());
+    return losses;
+}
+
 const Head* head_of_tensor(std::string_view hf_name) {
     const auto found =
         std::ranges::find_if(all_heads(), [&](const HeadPointer& h) { return hf_name.starts_with(h->hf_prefix()); });
@@ -23,6 +29,10 @@ const Head* head_of_tensor(std::string_view hf_name) {
 
 Heads::Heads(std::initializer_list<HeadPointer> heads) {
     for (const HeadPointer& head : heads) add(head);
+}
+
+Heads::Heads(const LossHeads& losses) {
+    for (const LossHeadPointer& head : losses) add(head);
 }
 
 void Heads::add(const HeadPointer& head) {

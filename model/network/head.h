@@ -62,6 +62,7 @@ class LossHead : public Head {
         std::array<const char*, 2> totals;      // f32 [3], by PassName: sum of the losses, count, hits
         std::array<const char*, 2> loss;        // by PassName: the sum of the losses, in nats
         const char *count = "", *correct = "";  // of the main pass
+        const char* accuracy = "";              // in metrics.jsonl
 
         const char* totals_of(PassName pass) const { return totals[static_cast<size_t>(pass)]; }
         const char* loss_of(PassName pass) const { return loss[static_cast<size_t>(pass)]; }
@@ -82,6 +83,8 @@ const HeadPointer& pooler();
 /// Next-sentence prediction (model/network/nsp_head.cpp).
 const LossHeadPointer& nsp_head();
 
+/// The losses of pretraining: MLM, and NSP where sequences are sentence pairs.
+LossHeads pretraining_losses(bool pairs);
 /// The heads that a checkpoint of pretraining may have: all that there are.
 std::span<const HeadPointer> all_heads();
 /// Whose tensor that is, by Hugging Face's name; nullptr: none of all_heads().
@@ -92,6 +95,7 @@ class Heads {
   public:
     Heads() = default;
     Heads(std::initializer_list<HeadPointer> heads);
+    explicit Heads(const LossHeads& losses);
 
     /// With its base.
     void add(const HeadPointer& head);

@@ -11,7 +11,8 @@ constexpr LossHead::Names kNames = {.head = "mlm",
                                     .totals = {names::kMlmTotals, names::kMlmTotalsFull},
                                     .loss = {"mlm_loss", "mlm_loss_full"},
                                     .count = "mlm_count",
-                                    .correct = "mlm_correct"};
+                                    .correct = "mlm_correct",
+                                    .accuracy = "mlm_accuracy"};
 
 constexpr const char *kTransform = "mlm/transform", *kNorm = "mlm/norm", *kDecoderWeight = "mlm/decoder/weight",
                      *kDecoderBias = "mlm/decoder/bias";
@@ -35,7 +36,7 @@ struct MlmPass {
     Tensor logits = {};  // [R, padded V]; in training overwritten by their own gradient
 };
 
-/// Of each of the decoder's three products with `rows` rows. The decoder has the word table's padded rows, zeros that
+/// Of each of the decoder's three GEMMs with `rows` rows. The decoder has the word table's padded rows, zeros that
 /// are computed with, since tensor cores want multiples of 8 (30 522 columns took an H100 2.4 times as long as 30 592),
 /// but are no work done.
 double decoder_flops(const Builder& builder, int64_t rows) {

@@ -15,7 +15,8 @@ constexpr LossHead::Names kNames = {.head = "nsp",
                                     .totals = {names::kNspTotals, names::kNspTotalsFull},
                                     .loss = {"nsp_loss", "nsp_loss_full"},
                                     .count = "nsp_count",
-                                    .correct = "nsp_correct"};
+                                    .correct = "nsp_correct",
+                                    .accuracy = "nsp_accuracy"};
 
 /// What the forward pass leaves for the backward pass.
 struct Classified {

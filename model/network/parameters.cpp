@@ -64,6 +64,12 @@ Parameters::Index Parameters::index(const std::string& name) const {
     return static_cast<Index>(found - entries_.begin());
 }
 
+int64_t Parameters::count() const {
+    int64_t count = 0;
+    for (const HfTensor& t : tensors_) count += t.shape.size();
+    return count;
+}
+
 bool Parameters::learns(const HfTensor& tensor, std::span<const LossHeadPointer> losses) {
     return tensor.head == nullptr || std::ranges::any_of(losses, [&](const LossHeadPointer& loss) {
                return loss.get() == tensor.head || loss->base().get() == tensor.head;

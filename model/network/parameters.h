@@ -50,6 +50,8 @@ class Parameters {
     const std::vector<Entry>& entries() const { return entries_; }
     /// In Hugging Face's order of modules.
     const std::vector<HfTensor>& tensors() const { return tensors_; }
+    /// Values of all tensors.
+    int64_t count() const;
     /// Elements of the arena, padding included. The gradient, moment and bf16 arenas have the same layout.
     int64_t size() const { return size_; }
     /// Of that name. Throws Error if there is none.

@@ -26,23 +26,6 @@ std::vector<StepKind> kinds_of(const Method& method) {
 
 bool has_pairs(const RunConfig& config) { return config.data.pairs != data::Pairs::none; }
 
-LossHeads loss_heads(const RunConfig& config) {
-    return has_pairs(config) ? LossHeads{mlm_head(), nsp_head()} : LossHeads{mlm_head()};
-}
-
-Heads heads_of(const RunConfig& config) {
-    Heads heads;
-    for (const LossHeadPointer& head : loss_heads(config)) heads.add(head);
-    return heads;
-}
-
-/// Values of all parameters.
-int64_t value_count(const Parameters& parameters) {
-    int64_t count = 0;
-    for (const HfTensor& tensor : parameters.tensors()) count += tensor.shape.size();
-    return count;
-}
-
 StepOptions step_options(const RunPlan& plan) {
     const RunConfig& config = plan.config;
     const TrainOptions& train = config.train;
@@ -52,7 +35,7 @@ StepOptions step_options(const RunPlan& plan) {
             .masked = config.data.predictions(),
             .types = has_pairs(config),
             .lengths = has_pairs(config),
-            .heads = loss_heads(config),
+            .heads = pretraining_losses(has_pairs(config)),
             .dtype = plan.precision.dtype,
             .optimizer = train.optimizer == OptimizerKind::lamb ? ops::Optimizer::lamb : ops::Optimizer::adamw,
             .weight_decay = static_cast<float>(train.weight_decay),
@@ -92,8 +75,9 @@ ResolvedPrecision resolve_precision(Precision precision, const Device& device, b
             return {DType::f32, fmt::format("f32, {}", why)};
         case Precision::bf16:
             require_computes(device, DType::bf16);
-            return {DType::bf16, fmt::format("bf16, {}{}", why,
-                                             device.bf16 ? "" : "; this CPU has no products of bf16, f32 is faster")};
+            return {DType::bf16,
+                    fmt::format("bf16, {}{}", why,
+                                device.bf16 ? "" : "; this CPU has no bf16 GEMM instructions, f32 is faster")};
         case Precision::fp16:
             require_computes(device, DType::fp16);
             return {DType::fp16, fmt::format("fp16 with a loss scale, {}", why)};
@@ -101,7 +85,7 @@ ResolvedPrecision resolve_precision(Precision precision, const Device& device, b
             break;
     }
     if (device.bf16) return {DType::bf16, fmt::format("bf16: this {} computes it", gpu ? "GPU" : "CPU")};
-    if (!gpu) return {DType::f32, "f32: this CPU has no products of bf16"};
+    if (!gpu) return {DType::f32, "f32: this CPU has no bf16 GEMM instructions"};
     return {DType::fp16, fmt::format("fp16 with a loss scale: compute capability {}.{} has no bf16",
                                      device.compute_capability / 10, device.compute_capability % 10)};
 }
@@ -111,7 +95,7 @@ RunPlan::RunPlan(const RunConfig& given, Device on, std::vector<StepKind> wanted
       device(std::move(on)),
       precision(resolve_precision(config.train.precision, device, config.kept.contains("train.precision"))),
       automatic_micro_batch(config.train.micro_batch == 0),
-      parameters(config.model, heads_of(config)),
+      parameters(config.model, Heads(pretraining_losses(has_pairs(config)))),
       method(config.method()),
       kinds(wanted.empty() ? kinds_of(*method) : std::move(wanted)),
       programs(std::make_shared<const StepPrograms>(planned_steps())),
@@ -119,7 +103,7 @@ RunPlan::RunPlan(const RunConfig& given, Device on, std::vector<StepKind> wanted
     config.train.precision = precision_of(precision.dtype);
     if (!config.train.tf32) return;
     device = with_tf32(std::move(device), precision.dtype);
-    precision.reason += "; products by TF32, whose operands have 10 bits of fraction";
+    precision.reason += "; GEMMs in TF32, whose operands have 10 bits of fraction";
 }
 
 StepPrograms RunPlan::planned_steps() {
@@ -210,7 +194,7 @@ std::string RunPlan::text() const {
     std::string lines;
     lines +=
         fmt::format("model      {} layers, hidden {}, {} heads, vocabulary {}: {:.2f} M parameters\n", model.layers,
-                    model.hidden, model.heads, model.vocabulary, static_cast<double>(value_count(parameters)) / kMega);
+                    model.hidden, model.heads, model.vocabulary, static_cast<double>(parameters.count()) / kMega);
     lines += fmt::format("device     {}: {}\n", device.kind, device.text);
     lines += fmt::format("precision  {}\n", precision.reason);
     lines += fmt::format("step       {} sequences of {} tokens, {} masked each, {} at a time{}; {} steps, {}, lr {}\n",
@@ -234,7 +218,7 @@ std::string RunPlan::text() const {
 }
 
 nlohmann::ordered_json RunPlan::json() const {
-    return {{"parameters", value_count(parameters)},
+    return {{"parameters", parameters.count()},
             {"precision", precision_name()},
             {"micro_batch", config.train.micro_batch},
             {"flops_per_sequence", flops_per_sequence()},

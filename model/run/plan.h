@@ -36,7 +36,7 @@ struct RunPlan {
     std::shared_ptr<const StepPrograms> programs;
     PlannedProgram evaluation;
 
-    /// What products are made of: "f32", "bf16" …, "tf32".
+    /// What GEMMs compute in: "f32", "bf16" …, "tf32".
     const char* precision_name() const { return config.train.tf32 ? "tf32" : name_of(precision.dtype); }
     EvaluationOptions evaluation_options() const;
     /// Bytes of the activation arena: the largest Program's.

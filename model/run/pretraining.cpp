@@ -98,7 +98,7 @@ void Pretraining::initialize() {
 }
 
 void Pretraining::take_initial_weights() {
-    require_whole(options_.initial);
+    require_intact(options_.initial);
     require(is_model(options_.initial), "{}: No such file", (options_.initial / "config.json").string());
     require_tokenizer(options_.initial);
     note(load_initial_weights(options_.initial, plan_.parameters, step_));

@@ -89,10 +89,6 @@ void check_batch(const Program& program, const data::Batch& b, int64_t sequences
     same(names::kNextSentenceLabels, !b.next_sentence_labels.empty());
 }
 
-LossHeads heads_of(const data::Batch& batch) {
-    LossHeads heads = {mlm_head()};
-    if (!batch.next_sentence_labels.empty()) heads.push_back(nsp_head());
-    return heads;
-}
+LossHeads heads_of(const data::Batch& batch) { return pretraining_losses(!batch.next_sentence_labels.empty()); }
 
 }  // namespace dropforge

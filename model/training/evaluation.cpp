@@ -38,14 +38,13 @@ Evaluator::Evaluator(const Parameters& parameters, const data::Dataset& dataset,
 
 Program Evaluator::program(const Parameters& parameters, const EvaluationOptions& o) {
     const bool pairs = o.pairs != data::Pairs::none;
-    return o.method->evaluation_program(parameters,
-                                        {.batch = o.batch,
-                                         .sequence = o.sequence,
-                                         .masked = o.max_predictions,
-                                         .dtype = o.dtype,
-                                         .types = pairs,
-                                         .lengths = pairs,
-                                         .heads = pairs ? LossHeads{mlm_head(), nsp_head()} : LossHeads{mlm_head()}});
+    return o.method->evaluation_program(parameters, {.batch = o.batch,
+                                                     .sequence = o.sequence,
+                                                     .masked = o.max_predictions,
+                                                     .dtype = o.dtype,
+                                                     .types = pairs,
+                                                     .lengths = pairs,
+                                                     .heads = pretraining_losses(pairs)});
 }
 
 EvaluationResult Evaluator::run(ForwardPass& pass) {

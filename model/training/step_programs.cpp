@@ -35,7 +35,7 @@ std::vector<StepPrograms::Passes> passes_of(const Parameters& parameters, const 
     std::vector<StepPrograms::Passes> all;
     for (const StepKind kind : o.kinds) {
         all.push_back({kind, pass(parameters, o, kind, false), {}});
-        if (o.batch > o.micro_batch) all.back().further.emplace(pass(parameters, o, kind, true));
+        if (o.batch > o.micro_batch) all.back().accumulating.emplace(pass(parameters, o, kind, true));
     }
     return all;
 }
@@ -59,7 +59,7 @@ std::vector<const PlannedProgram*> StepPrograms::all() const {
     std::vector<const PlannedProgram*> programs;
     for (const Passes& p : passes) {
         programs.push_back(&p.first);
-        if (p.further) programs.push_back(&*p.further);
+        if (p.accumulating) programs.push_back(&*p.accumulating);
     }
     programs.push_back(&update);
     return programs;

@@ -37,8 +37,8 @@ struct StepPrograms {
     /// Forward and backward of one micro-batch.
     struct Passes {
         StepKind kind;
-        PlannedProgram first;                   // of a step
-        std::optional<PlannedProgram> further;  // the others, if a step has any: adds to the gradients
+        PlannedProgram first;                        // of a step
+        std::optional<PlannedProgram> accumulating;  // the others, if a step has any: adds to the gradients
     };
 
     StepOptions options;

@@ -68,7 +68,7 @@ TrainingStep::TrainingStep(const Parameters& parameters, std::shared_ptr<const S
         accumulators_.push_back({s.name, Buffer(s.size * kFloat, *context_)});
     for (const StepPrograms::Passes& passes : programs_->passes) {
         Runners& runners = runners_.emplace_back(Runners{executor(passes.first), {}});
-        if (passes.further) runners.further.emplace(executor(*passes.further));
+        if (passes.accumulating) runners.accumulating.emplace(executor(*passes.accumulating));
     }
     update_.emplace(executor(programs_->update));
     for (Executor* e : executors()) {
@@ -157,7 +157,7 @@ std::vector<Executor*> TrainingStep::executors() {
     std::vector<Executor*> all;
     for (Runners& r : runners_) {
         all.push_back(&r.first);
-        if (r.further) all.push_back(&*r.further);
+        if (r.accumulating) all.push_back(&*r.accumulating);
     }
     all.push_back(&*update_);
     return all;
@@ -192,7 +192,7 @@ void TrainingStep::queue_backward(const data::Batch& batch, const StepInfo& info
     for (int64_t first = 0; first < options_.batch; first += options_.micro_batch) {
         pass_io_.begin();
         fill_inputs(batch, first, info);
-        pass_io_.run(first == 0 ? runners.first : *runners.further);
+        pass_io_.run(first == 0 ? runners.first : *runners.accumulating);
     }
 }
 

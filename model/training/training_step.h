@@ -115,7 +115,7 @@ class TrainingStep {
 
     struct Runners {
         Executor first;
-        std::optional<Executor> further;
+        std::optional<Executor> accumulating;
     };
 
     Executor executor(const PlannedProgram& planned);

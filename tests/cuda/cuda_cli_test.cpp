@@ -189,7 +189,7 @@ TEST_CASE("a GPU that fails while training: what failed, after which step, what 
           std::string(" --resume auto")})
         CHECK_MESSAGE(contains(error, part), error);
     CHECK(machine().used == used);
-    require_whole(checkpoint);
+    require_intact(checkpoint);
     CHECK(list_checkpoints(place.out).back().path == checkpoint);
 
     machine().lost = cudaSuccess;  // a new process, on a GPU that is well again
@@ -222,7 +222,7 @@ TEST_CASE("whenever a GPU fails, a run ends with one line, and what is in its fo
             CHECK(machine().used == used);
             ++failures;
             if (!fs::exists(place.out)) continue;
-            for (const Checkpoint& c : list_checkpoints(place.out)) require_whole(c.path);
+            for (const Checkpoint& c : list_checkpoints(place.out)) require_intact(c.path);
             for (const std::string& name : names_in(place.out)) CHECK_MESSAGE(!contains(name, ".tmp"), name);
             fs::remove_all(place.out);
         }
@@ -254,7 +254,7 @@ TEST_CASE("--tf32: GEMMs of f32 numbers are rounded, and the run says so") {
     succeed_on_gpu(run(place, 2));
     const fs::path other = place.folder / "tf32";
     const CommandResult result = succeed_on_gpu(run(place, 2, {"--tf32"}, other));
-    CHECK(contains(result.error, "precision  f32, as asked for; products by TF32, "));
+    CHECK(contains(result.error, "precision  f32, as asked for; GEMMs in TF32, "));
     CHECK(contains(read_text(other / "kernels.tsv"), " tf32 "));
     CHECK(!contains(read_text(place.out / "kernels.tsv"), "tf32"));
     CHECK(contains(read_text(other / "config.toml"), "tf32 = true"));

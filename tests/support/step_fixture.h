@@ -111,11 +111,7 @@ inline std::span<float> importance_of(TrainingStep& step) {
 }
 
 /// Heads for such batches.
-inline Heads heads_for(const data::Batch& b) {
-    Heads heads;
-    for (const LossHeadPointer& head : heads_of(b)) heads.add(head);
-    return heads;
-}
+inline Heads heads_for(const data::Batch& b) { return Heads(heads_of(b)); }
 
 /// Values of few different kinds, so that many are equal; the special ids' are fixed.
 inline void fill_importance(std::span<float> table, uint64_t seed) {

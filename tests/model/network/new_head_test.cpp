@@ -27,7 +27,8 @@ class TopicHead : public LossHead {
                                          .totals = {"topic_totals", "topic_totals_full"},
                                          .loss = {"topic_loss", "topic_loss_full"},
                                          .count = "topic_count",
-                                         .correct = "topic_correct"};
+                                         .correct = "topic_correct",
+                                         .accuracy = "topic_accuracy"};
         return kNames;
     }
     HeadRows rows() const override { return HeadRows::cls; }

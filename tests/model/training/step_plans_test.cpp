@@ -56,7 +56,7 @@ void check_flops(const StepPrograms& p, StepKind kind, double a_sequence) {
     CAPTURE(static_cast<uint32_t>(kind));
     const StepPrograms::Passes& passes = p.of(kind);
     CHECK(passes.first.program.flops() == static_cast<double>(p.options.micro_batch) * a_sequence);
-    CHECK(passes.further->program.flops() == passes.first.program.flops());
+    CHECK(passes.accumulating->program.flops() == passes.first.program.flops());
     CHECK(p.flops(kind) == static_cast<double>(p.options.batch) * a_sequence);
 }
 

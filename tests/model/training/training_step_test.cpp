@@ -190,7 +190,7 @@ TEST_CASE("every preset's plans are proved, near their lower bound, and its coun
                                    masked * (2 * h * h + 2 * h * static_cast<double>(c.vocabulary));
             const StepPrograms::Passes& passes = p.of(StepKind::dense);
             CHECK(passes.first.program.flops() == static_cast<double>(b) * 3 * forward);
-            CHECK(passes.further->program.flops() == passes.first.program.flops());
+            CHECK(passes.accumulating->program.flops() == passes.first.program.flops());
             CHECK(p.flops(StepKind::dense) == 2 * passes.first.program.flops());
         }
     }
