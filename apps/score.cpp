@@ -45,7 +45,7 @@ Score score(const Options& o) {
     tasks::NoAnswer no_answer{.null = {}, .threshold = o.null_threshold};
     if (!o.null_odds.empty()) {
         require(task.name == "squad2", "--null-odds: {} has no questions without an answer",
-                task.kind == tasks::Kind::span ? o.evaluated.string() : task.name);
+                named.name == "span" ? o.evaluated.string() : task.name);
         no_answer.null = tasks::read_null_odds(o.null_odds, evaluated);
     }
     const tasks::Metrics metrics =

@@ -180,6 +180,13 @@ TEST_CASE("odds: of equal ones the order of their file decides") {
     const Files files;
     const auto best = [&](const std::string& odds) {
         const CommandResult result =
+    // This file has one, which squad does not heed; span is squad only where a file has none.
+    check_refused(files.score("squad", kQuestions, good, "json") + Arguments{"--null-odds", odds}, 1,
+                  {"--null-odds: squad has no questions without an answer"});
+    const std::string answered =
+        std::string(kQuestions).replace(kQuestions.find("[]"), 2, R"([{"text": "a", "answer_start": 0}])");
+    check_refused(files.score("span", answered, good, "json") + Arguments{"--null-odds", odds}, 1,
+                  {"eval.json has no questions without an answer"});
             run_command(files.score("squad2", kQuestions, R"({"q1": "b", "q2": "b"})", "json") +
                         Arguments{"--json", "--null-odds", files.write("odds.json", odds)});
         REQUIRE_MESSAGE(result.exit_code == 0, result.error);
