@@ -199,7 +199,7 @@ TEST_CASE("odds: of equal ones the order of their file decides") {
 TEST_CASE("options that are refused") {
     const Files files;
     const Arguments command = files.score("cola", kTwo, kHeader + "0\t1\n1\t0\n");
-    check_refused({"score", "--task", "cola"}, 2, {"--"});
+    check_refused({"score", "--task", "cola"}, 2, {"--predictions is required"});
     check_refused(command + Arguments{"--null-threshold", "1"}, 2, {"--null-threshold", "--null-odds"});
     check_refused(command + Arguments{"--null-odds", "x", "--null-threshold", "nan"}, 2,
                   {"expected a number, got nan"});
