@@ -15,11 +15,7 @@ using Columns = std::vector<Names>;
 const Names kBoolean = {"0", "1"}, kEntailment = {"entailment", "not_entailment"};
 const Names kAccuracy = {"accuracy"}, kAccuracyAndF1 = {"accuracy", "f1"},
             kAnyClasses = {"accuracy", "f1", "macro_f1", "matthews"};
-const Names kCorrelations = {"pearson", "spearman"}, kRegression = {"pearson", "spearman", "mse"};
-const Names kTagging = {"accuracy", "precision", "recall", "f1"};
-const Names kSquad = {"exact", "f1"};
-const Names kSquad2 = {"exact",    "f1",         "HasAns_exact",      "HasAns_f1", "NoAns_exact",
-                       "NoAns_f1", "best_exact", "best_exact_thresh", "best_f1",   "best_f1_thresh"};
+const Names kCorrelations = {"pearson", "spearman"};
 const Columns kSentences = {{"label"}, {"sentence1", "premise"}, {"sentence2", "hypothesis"}};
 
 std::vector<Task> make_tasks() {
@@ -27,15 +23,10 @@ std::vector<Task> make_tasks() {
     const auto add = [&](Task task) { tasks.push_back(std::move(task)); };
     add({.name = "single", .kind = Kind::single, .metrics = kAnyClasses, .main = kAccuracy});
     add({.name = "pair", .kind = Kind::pair, .metrics = kAnyClasses, .main = kAccuracy});
-    add({.name = "regression", .kind = Kind::regression, .metrics = kRegression, .main = kCorrelations});
+    add({.name = "regression", .kind = Kind::regression, .main = kCorrelations});
     add({.name = "choice", .kind = Kind::choice, .form = Form::choices, .metrics = kAccuracy, .main = kAccuracy});
-    add({.name = "token", .kind = Kind::token, .form = Form::words, .metrics = kTagging, .main = {"f1"}});
-    add({.name = "span",
-         .kind = Kind::span,
-         .form = Form::questions,
-         .metrics = kSquad2,
-         .main = {"f1"},
-         .length = 384});
+    add({.name = "token", .kind = Kind::token, .form = Form::words, .main = {"f1"}});
+    add({.name = "span", .kind = Kind::span, .form = Form::questions, .main = {"f1"}, .length = 384});
     add({.name = "cola",
          .kind = Kind::single,
          .columns = {{"label"}, {"sentence"}},
@@ -58,7 +49,6 @@ std::vector<Task> make_tasks() {
     add({.name = "stsb",
          .kind = Kind::regression,
          .columns = {{"score"}, {"sentence1"}, {"sentence2"}},
-         .metrics = kRegression,
          .main = kCorrelations});
     add({.name = "qqp",
          .kind = Kind::pair,
@@ -120,18 +110,8 @@ std::vector<Task> make_tasks() {
          .metrics = {"f1a", "em"},
          .main = {"f1a", "em"},
          .length = 256});
-    add({.name = "squad",
-         .kind = Kind::span,
-         .form = Form::questions,
-         .metrics = kSquad,
-         .main = {"f1"},
-         .length = 384});
-    add({.name = "squad2",
-         .kind = Kind::span,
-         .form = Form::questions,
-         .metrics = kSquad2,
-         .main = {"f1"},
-         .length = 384});
+    add({.name = "squad", .kind = Kind::span, .form = Form::questions, .main = {"f1"}, .length = 384});
+    add({.name = "squad2", .kind = Kind::span, .form = Form::questions, .main = {"f1"}, .length = 384});
     return tasks;
 }
 

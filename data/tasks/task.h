@@ -34,7 +34,7 @@ struct Task {
     /// The label's column and those of the texts, each with the names that it may have. Empty: the user's own file.
     std::vector<std::vector<std::string>> columns = {};
     std::vector<std::string> labels = {};   // in the order of the logits; empty: those of the file, or none
-    std::vector<std::string> metrics = {};  // in the order in which they are reported
+    std::vector<std::string> metrics = {};  // of single, pair and choice, in the order in which they are reported
     std::vector<std::string> main = {};     // their mean chooses the best epoch
     int64_t length = 128;                   // pieces of a sequence, with [CLS] and [SEP]
     std::string left_out = {};              // the label of lines that are left out; empty: there is none

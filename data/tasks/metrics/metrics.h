@@ -24,7 +24,7 @@ struct NullOdds {
     std::vector<size_t> order = {};  // the examples in the order in which the search of a threshold meets equal odds
 };
 
-/// By name, in the order of the task's list; none where a metric is not defined.
+/// By name, in the order in which they are reported; none where a metric is not defined.
 using Metrics = std::vector<std::pair<std::string, std::optional<double>>>;
 
 /// Of squad2: `odds`, and with them a threshold above which "" counts as the prediction.
@@ -33,9 +33,9 @@ struct NoAnswer {
     std::optional<double> threshold = {};
 };
 
-/// The metrics of a task that resolve() gave, of examples that index_labels() has seen. Those of a task's list that the
-/// data do not have are left out: f1 for other than two labels, of tags that are no entities all but accuracy, of
-/// squad2 the means over no question and the best thresholds without odds.
+/// The metrics of a task that resolve() gave, of examples that index_labels() has seen. Those that the data do not have
+/// are left out: f1 for other than two labels, of tags that are no entities all but accuracy, of squad2 the means over
+/// no question and the best thresholds without odds.
 Metrics measure(const Task& task, const std::vector<std::string>& labels, const std::vector<Example>& examples,
                 const Predictions& predictions, const NoAnswer& no_answer = {});
 
