@@ -29,10 +29,6 @@ std::string described(const std::vector<Names>& wanted) {
     return fmt::format("{}", fmt::join(columns, ", "));
 }
 
-bool takes_texts(Kind kind, size_t count) {
-    return kind == Kind::single ? count == 1 : kind == Kind::pair ? count == 2 : count == 1 || count == 2;
-}
-
 Columns choices(const Names& names, const std::string& where) {
     Columns columns;
     for (const Names& wanted : {Names{"label"}, Names{"premise"}, Names{"question", "asks_for"}}) {
@@ -95,6 +91,10 @@ Columns without_header(const Task& task, const Names& fields, const std::string&
 }
 
 }  // namespace
+
+bool takes_texts(Kind kind, size_t count) {
+    return kind == Kind::single ? count == 1 : kind == Kind::pair ? count == 2 : count == 1 || count == 2;
+}
 
 Columns columns_of_header(const std::vector<Names>& wanted, const Names& first, const std::string& where) {
     const std::optional<Columns> columns = find_columns(wanted, first);

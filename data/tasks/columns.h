@@ -17,6 +17,9 @@ struct Columns {
     std::string must_not_have = {};  // a name that no object of JSON lines may have: choice N + 1
 };
 
+/// Whether an example of a kind has so many texts: single, pair or regression.
+bool takes_texts(Kind kind, size_t count);
+
 /// `first`: the fields of the first line, or the keys of the first JSON object, which are names in any case; `given`:
 /// the names of --columns. Throws Error, which begins with `where`, if they do not fit the task.
 Columns choose_columns(const Task& task, const std::vector<std::string>& given, const std::vector<std::string>& first,

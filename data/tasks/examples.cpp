@@ -43,9 +43,7 @@ void check_given(const Task& task, const std::vector<std::string>& given) {
     require(task.form == Form::texts || task.form == Form::word_and_texts, "--columns: the columns of {} are fixed",
             task.name);
     const size_t texts = given.size() - 1;
-    const bool right = task.form == Form::word_and_texts ? texts == 3
-                       : task.kind == Kind::regression   ? texts == 1 || texts == 2
-                                                         : texts == (task.kind == Kind::single ? 1 : 2);
+    const bool right = task.form == Form::word_and_texts ? texts == 3 : takes_texts(task.kind, texts);
     require(right, "--columns names {} columns, expected {}", given.size(),
             task.form == Form::word_and_texts ? "LABEL,WORD,TEXT,TEXT"
             : task.kind == Kind::regression   ? "LABEL,TEXT or LABEL,TEXT,TEXT"
