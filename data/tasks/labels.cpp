@@ -18,6 +18,8 @@ namespace {
 using Names = std::vector<std::string>;
 using Places = std::unordered_map<std::string, int32_t>;
 
+const Names kBoolean = {"0", "1"};
+const Places kBooleanWords = {{"false", 0}, {"False", 0}, {"true", 1}, {"True", 1}};
 constexpr size_t kMostDigits = 18;  // of a number that int64_t holds whatever its digits
 
 std::string_view without_plus(std::string_view text) { return text.substr(text.starts_with('+') ? 1 : 0); }
@@ -60,8 +62,17 @@ std::string listed(const Names& labels) {
 Places places_of(const Names& labels) {
     Places places;
     for (size_t i = 0; i < labels.size(); ++i) places[labels[i]] = static_cast<int32_t>(i);
-    if (labels == Names{"0", "1"}) places.insert({{"false", 0}, {"False", 0}, {"true", 1}, {"True", 1}});
+    if (labels == kBoolean) places.insert(kBooleanWords.begin(), kBooleanWords.end());
     return places;
+}
+
+/// Whether they are 0 or 1 and words for these: one file may have numbers where another has words.
+bool are_mixed_booleans(const Names& labels) {
+    const auto numbers = std::ranges::count_if(
+        labels, [](const std::string& label) { return std::ranges::find(kBoolean, label) != kBoolean.end(); });
+    const auto words =
+        std::ranges::count_if(labels, [](const std::string& label) { return kBooleanWords.contains(label); });
+    return numbers > 0 && words > 0 && numbers + words == std::ssize(labels);
 }
 
 int32_t choice_of(const Example& example, const std::string& where) {
@@ -82,6 +93,7 @@ Names labels_in(std::initializer_list<const ExampleFile*> files) {
     for (const ExampleFile* file : files)
         for (const Example& example : file->examples) distinct.insert(example.labels.begin(), example.labels.end());
     Names labels(distinct.begin(), distinct.end());
+    if (are_mixed_booleans(labels)) return kBoolean;
     if (std::ranges::all_of(labels, is_whole_number)) std::ranges::stable_sort(labels, {}, whole_number_of);
     return labels;
 }

@@ -13,6 +13,7 @@ namespace dropforge::tasks {
 bool has_own_labels(const Task& task);
 
 /// The distinct labels of files: sorted as numbers if all are whole numbers of at most 18 digits, otherwise by bytes.
+/// 0 and 1 where some are these and all others words for them (index_labels).
 std::vector<std::string> labels_in(std::initializer_list<const ExampleFile*> files);
 
 /// The labels that a user gives, checked. Throws Error if the task has labels of its own or none, for an empty label

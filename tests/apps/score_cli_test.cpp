@@ -109,6 +109,7 @@ TEST_CASE("prediction files: other columns are ignored; BOM, CR LF; labels of bo
     CHECK(accuracy(files.score("single", "t\tlabel\tn\nx\ta\t1\ny\tb\t2\n", kHeader + "0\ta\n1\tb\n") +
                    Arguments{"--columns", "label,t"}) == 1);
 }
+    CHECK(accuracy(files.score("single", kTwo, kHeader + "0\tTrue\n1\tTrue\n")) == 0.5);
 
 TEST_CASE("files that are refused, in one line") {
     const Files files;

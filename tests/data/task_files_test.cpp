@@ -259,6 +259,14 @@ TEST_CASE("labels: found, as numbers or by bytes; given; as places") {
     const ExampleFile words = files.read("single", "b\tx\n10\ty\n\xC3\xA9\tz\nB\tz\n");
     CHECK(labels_in({&words}) == Names{"10", "B", "b", "\xC3\xA9"});
     CHECK(labels_in({&numbers, &words}).size() == 8 - 1);
+    const auto found = [&](const std::string& text) {
+        const ExampleFile file = files.read("single", text);
+        return labels_in({&file});
+    };
+    CHECK(found("True\tx\n0\ty\n") == Names{"0", "1"});
+    CHECK(found("true\tx\nfalse\ty\n") == Names{"false", "true"});
+    CHECK(found("0\tx\ntrue\ty\nmaybe\tz\n") == Names{"0", "maybe", "true"});
+    CHECK(found("0\tx\n") == Names{"0"});
     index_labels(find_task("single"), {"9", "2", "10", "-3"}, numbers);
     CHECK(numbers.examples[0].classes == std::vector<int32_t>{2});
     CHECK(numbers.examples[4].classes == std::vector<int32_t>{0});
