@@ -33,7 +33,7 @@ void add_passage(const Json& row, int64_t line, const std::string& where, std::v
         for (const Json& answer : list(question, "answers")) {
             require(answer.is_object(), "{}: an answer is {}", where, JsonObject::shown(answer));
             examples.push_back({.line = line,
-                                .labels = {text_in(answer, "label", where)},
+                                .labels = {std::string(stripped(text_in(answer, "label", where)))},
                                 .a = text_in(passage, "text", where),
                                 .b = with_answer(text_in(question, "question", where), text_in(answer, "text", where)),
                                 .group = group_of(text_in(row, "idx", where), text_in(question, "idx", where))});

@@ -187,7 +187,7 @@ TEST_CASE("MultiRC: passages beside a TSV, or in JSON lines") {
     CHECK(file.examples[0].group != file.examples[1].group);
     CHECK(files.error("multirc", header + "1\t8\t0\tWhy?\tSo.\n").starts_with("file.tsv:2: no passage 8 in "));
     const std::string line = R"({"idx": 3, "passage": {"text": "T", "questions": [{"idx": 1, "question": "Q",)"
-                             R"( "answers": [{"text": "A", "label": 1}, {"text": "B", "label": 0}]}]}})";
+                             R"( "answers": [{"text": "A", "label": 1}, {"text": "B", "label": " 0 "}]}]}})";
     const ExampleFile json = files.read("multirc", line, {}, "file.jsonl");
     CHECK(texts_of(json) == Names{"1", "T", "Q A", "0", "T", "Q B"});
     CHECK(json.examples[0].group == json.examples[1].group);
