@@ -113,7 +113,7 @@ TrainedVocabulary train_vocabulary(const PrepareOptions& options, const std::vec
     return trainer.train(static_cast<size_t>(options.train_vocabulary));
 }
 
-/// What a user should know who asked for `asked` tokens.
+/// What a user should know who asked for `requested` tokens.
 std::vector<std::string> notes_on(const TrainedVocabulary& trained, int64_t requested) {
     std::vector<std::string> notes;
     if (trained.tokens.size() < static_cast<size_t>(requested))

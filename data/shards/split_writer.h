@@ -26,10 +26,11 @@ class SplitWriter {
     void finish();
 
     uint64_t documents() const { return documents_; }
-    /// Of closed shards.
+    /// The number of sentences that begin in closed shards.
     uint64_t sentences() const { return sentences_; }
-    const std::vector<ShardEntry>& shards() const { return shards_; }
     /// The entries of closed shards.
+    const std::vector<ShardEntry>& shards() const { return shards_; }
+    /// The number of occurrences of each token id in closed shards [vocabulary size].
     std::span<const uint64_t> counts() const { return counts_; }
 
   private:
