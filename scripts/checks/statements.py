@@ -11,13 +11,13 @@ from pathlib import Path
 BLANKED = re.compile(r'//[^\n]*|/\*.*?\*/|R"(\w*)\(.*?\)\1"|"(?:\\.|[^"\\\n])*"|(?<![0-9a-zA-Z])\'(?:\\.|[^\'\\\n])+\'|^[ \t]*#(?:\\\n|[^\n])*',
                      re.S | re.M)
 MARKS = re.compile(r"[()\[\]{};]")
-# What a statement may begin with, brackets being emptied: control flow, an end of a block, a label.
-PREFIX = re.compile(r"^(?:\s|\{\}|else\b|do\b|(?:if(?:\s+constexpr)?|for|while|switch)\s*\(\)|case\b(?:::|[^:?])*:(?!:)|default\s*:(?!:)|"
+# What a statement may begin with, brackets being emptied: control flow, an end of a block, an attribute, a label.
+PREFIX = re.compile(r"^(?:\s|\{\}|\[\]|else\b|do\b|try\b|(?:if(?:\s+constexpr)?|for|while|switch|catch)\s*\(\)|case\b(?:::|[^:?])*:(?!:)|default\s*:(?!:)|"
                     r"(?:public|private|protected)\s*:(?!:))*")
 TEMPLATE_ARGUMENTS = re.compile(r"(?<=\w)<[^<>;]*>")
 OPERAND = r"(?!(?:return|throw|using|typedef|template|delete|goto|co_\w+)\b)(?:\+\+|--|[*&!~(])*[A-Za-z_][\w.:]*(?:->|\.|::|\w|\(\)|\[\]|\{\}|<\w+>)*(?:\+\+|--)?"
-COMMA = re.compile(rf"^(?:(?:return|throw)\b[^,]*|{OPERAND}(?:\s*(?:[-+*/%&|^]|<<|>>)?=(?!=)[^,]*)?),")
-CONDITIONAL = re.compile(rf"^(?:\(\)|{OPERAND})[^=?]*\?[^?]*:")
+COMMA = re.compile(rf"^(?:(?:return|throw|delete)\b[^,]*|\(\)[^,]*|{OPERAND}(?:\s*(?:[-+*/%&|^]|<<|>>)?=(?!=)[^,]*)?),")
+CONDITIONAL = re.compile(r"^(?!(?:return|throw|co_\w+)\b)[^=?]*\?")
 
 
 def blank(match: "re.Match[str]") -> str:
@@ -74,7 +74,7 @@ def offences(source: str) -> list[tuple[int, str]]:
         statement = found.text[prefix.end() :]
         while (without := TEMPLATE_ARGUMENTS.sub("", statement)) != statement:
             statement = without
-        plain = re.sub(r"[=!<>]=", "<>", re.sub(r"<=>", "<>", statement))
+        plain = re.sub(r"(?<![<>])[=!<>]=", "<>", statement)
         if COMMA.match(statement) or CONDITIONAL.match(plain):
             line = text.count("\n", 0, found.position(prefix.end())) + 1
             result.append((line, " ".join(statement.split())))

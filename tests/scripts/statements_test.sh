@@ -34,6 +34,10 @@ Kind kind(int a) {
     }
     auto values = std::vector<int>{1, 2, 3};
     launch<int, a == 1 ? 4 : 1>(a, b);
+    a <<= b ? 1 : 2;
+    try { f(a, b); } catch (...) {}
+    const auto [first, second] = pair;
+    [[maybe_unused]] int one, two;
     // a = 1, b = 2; x ? f() : g();
     throw a ? Error("one, two") : Error("three");
 }
@@ -51,6 +55,13 @@ void f(bool x) {
     if (x)
         p->q.r = 1,
             s = 2;
+    try { first(); } catch (...) {}
+    a = 1, b = 2;
+    (void)a, (void)b;
+    delete a, b = 2;
+    if (x) [[likely]] ++a, ++b;
+    3 <= a ? first() : second();
+    x ? y ? first() : second() : third();
 }
 END
 expect "each of them, with its line" "1 bad.cpp:2: a = 1, b[] = 3;
@@ -59,6 +70,12 @@ bad.cpp:4: x ? first() : second();
 bad.cpp:5: sums[] += value, ++count;
 bad.cpp:6: return ++calls, 0;
 bad.cpp:7: value == other ? ns::first() : second();
-bad.cpp:9: p->q.r = 1, s = 2;" "$(check good.cpp bad.cpp)"
+bad.cpp:9: p->q.r = 1, s = 2;
+bad.cpp:12: a = 1, b = 2;
+bad.cpp:13: ()a, ()b;
+bad.cpp:14: delete a, b = 2;
+bad.cpp:15: ++a, ++b;
+bad.cpp:16: 3 <= a ? first() : second();
+bad.cpp:17: x ? y ? first() : second() : third();" "$(check good.cpp bad.cpp)"
 expect "an empty list of files" "0 " "$(check)"
 as_expected
