@@ -6,6 +6,7 @@
 
 #include "apps/commands.h"
 #include "apps/loss_curve.h"
+#include "base/json.h"
 #include "report/run_metrics.h"
 
 namespace dropforge {
@@ -30,7 +31,7 @@ std::string as_json(const std::vector<LossCurve>& curves) {
             points.push_back({{"step", point.step}, {"tokens", point.tokens}, {"loss", point.loss}});
         list.push_back({{"label", curve.label}, {"run", curve.run}, {"points", points}});
     }
-    return list.dump() + "\n";
+    return json_text(list) + "\n";
 }
 
 void draw(const Options& options, const CommonOptions& common) {

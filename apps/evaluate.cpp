@@ -8,6 +8,7 @@
 #include "apps/commands.h"
 #include "base/command_line.h"
 #include "base/error.h"
+#include "base/json.h"
 #include "devices/choice/choose_device.h"
 #include "model/checkpoint/huggingface.h"
 #include "model/checkpoint/manifest.h"
@@ -71,7 +72,7 @@ void evaluate(const Options& o, const CommonOptions& common) {
             json["nsp_loss"] = r.pairs->loss;
             json["nsp_accuracy"] = r.pairs->accuracy;
         }
-        fmt::print("{}\n", json.dump());
+        fmt::print("{}\n", json_text(json));
         return;
     }
     fmt::print("MLM loss      {:.4f} nats (unigram {:.4f})\n", r.loss, dataset.unigram_entropy());

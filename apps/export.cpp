@@ -7,6 +7,7 @@
 
 #include "apps/commands.h"
 #include "base/command_line.h"
+#include "base/json.h"
 #include "export/export_model.h"
 
 namespace dropforge {
@@ -39,11 +40,10 @@ void add_export(CLI::App& app, CommonOptions& common) {
         use_threads(common);
         const Exported exported = export_model(options->run, options->step, options->out);
         if (common.json)
-            fmt::print("{}\n", nlohmann::ordered_json{{"model", options->out.string()},
-                                                      {"checkpoint", exported.checkpoint.string()},
-                                                      {"step", exported.step},
-                                                      {"files", exported.files}}
-                                   .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+            fmt::print("{}\n", json_text({{"model", options->out.string()},
+                                          {"checkpoint", exported.checkpoint.string()},
+                                          {"step", exported.step},
+                                          {"files", exported.files}}));
         else
             fmt::print("{}  after step {}: {}\n", options->out.string(), exported.step,
                        fmt::join(exported.files, ", "));

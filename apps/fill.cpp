@@ -6,6 +6,7 @@
 #include "apps/commands.h"
 #include "apps/fill_mask.h"
 #include "base/command_line.h"
+#include "base/json.h"
 
 namespace dropforge {
 
@@ -22,7 +23,7 @@ void print_json(const std::vector<std::string>& texts, const FillResult& result)
         }
         json.push_back({{"text", texts[i]}, {"masks", std::move(masks)}});
     }
-    fmt::print("{}\n", json.dump());
+    fmt::print("{}\n", json_text(json));
 }
 
 void print(const std::vector<std::string>& texts, const FillResult& result) {

@@ -7,6 +7,7 @@
 
 #include "apps/commands.h"
 #include "base/error.h"
+#include "base/json.h"
 
 namespace dropforge {
 
@@ -54,7 +55,7 @@ void add_inspect(CLI::App& app, CommonOptions& common) {
         use_threads(common);
         options->memory = static_cast<int64_t>(*memory);
         const Inspection result = inspect(*what, *options);
-        fmt::print("{}", common.json ? result.json.dump() + "\n" : result.text);
+        fmt::print("{}", common.json ? json_text(result.json) + "\n" : result.text);
         require(result.fault.empty(), "{}", result.fault);
     });
 }

@@ -8,6 +8,7 @@
 #include "apps/commands.h"
 #include "base/command_line.h"
 #include "base/error.h"
+#include "base/json.h"
 #include "data/shards/receipt.h"
 #include "model/run/folder.h"
 #include "report/step_batch.h"
@@ -122,7 +123,7 @@ void look(const Options& o, const CommonOptions& common) {
         if (const auto all = list_checkpoints(o.what); !all.empty()) checkpoint = all.back().path;
     const StepBatch batch = report::read_step_batch(config, o.step, o.sequences, checkpoint);
     if (common.json)
-        fmt::print("{}\n", as_json(batch).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+        fmt::print("{}\n", json_text(as_json(batch)));
     else
         print(batch, config.data.sequence, isatty(STDOUT_FILENO) != 0 ? kColours : kSigns);
 }

@@ -11,6 +11,7 @@
 #include "base/command_line.h"
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "base/json.h"
 #include "base/revision.h"
 #include "base/shell_word.h"
 #include "devices/choice/choose_device.h"
@@ -82,7 +83,7 @@ void take_profile_steps(const std::string& text, PretrainOptions& options) {
 
 /// --dry-run: the report is the result.
 void print_plan(const RunPlan& plan, const CommonOptions& common) {
-    fmt::print("{}", common.json ? plan.json().dump() + '\n' : plan.text());
+    fmt::print("{}", common.json ? json_text(plan.json()) + '\n' : plan.text());
     plan.require_fit();
 }
 
@@ -125,7 +126,7 @@ void run(Options& o, const CommonOptions& common) {
                                              {"step", r.step},
                                              {"eval_loss", number(r.loss)},
                                              {"eval_accuracy", number(r.accuracy)}};
-        fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));  // a path is any bytes
+        fmt::print("{}\n", json_text(json));
         return;
     }
     fmt::print("checkpoint: {}\n", r.checkpoint.string());

@@ -10,6 +10,7 @@
 #include "base/command_line.h"
 #include "base/error.h"
 #include "base/interrupt.h"
+#include "base/json.h"
 #include "base/revision.h"
 #include "report/page.h"
 
@@ -43,8 +44,7 @@ void watch(const Options& options, const CommonOptions& common) {
 void make_report(const Options& options, const CommonOptions& common) {
     report::write_page(options.out, options.runs, kRevision, options.watch);
     if (common.json)
-        fmt::print("{}\n", nlohmann::json{{"report", options.out.string()}, {"runs", options.runs.size()}}.dump(
-                               -1, ' ', false, nlohmann::json::error_handler_t::replace));
+        fmt::print("{}\n", json_text({{"report", options.out.string()}, {"runs", options.runs.size()}}));
     else if (!common.quiet)
         fmt::print("{}\n", options.out.string());
     if (options.watch == 0) return;

@@ -45,4 +45,8 @@ uint64_t count_in(const Json& object, const char* key) {
     return value.get<uint64_t>();
 }
 
+std::string json_text(const nlohmann::ordered_json& json) {
+    return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
 }  // namespace dropforge

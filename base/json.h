@@ -1,4 +1,4 @@
-// Strict parsing of JSON from foreign files.
+// Strict parsing of JSON from foreign files, and JSON as a line of text.
 #pragma once
 
 #include <cstdint>
@@ -16,5 +16,8 @@ nlohmann::json parse_json(const std::string& text, const std::string& where, std
 /// The non-negative whole number of a key. Error for another value (the library's conversion of a number that is too
 /// large is undefined); the library's exception if the key is missing.
 uint64_t count_in(const nlohmann::json& object, const char* key);
+
+/// `json` in one line. Bytes of strings that are not UTF-8, as paths may have, become U+FFFD.
+std::string json_text(const nlohmann::ordered_json& json);
 
 }  // namespace dropforge

@@ -10,6 +10,7 @@
 #include "base/command_line.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "bench/measure/commands.h"
 #include "data/tokenizer/wordpiece.h"
 
@@ -126,7 +127,7 @@ void bench_data(const DataOptions& options) {
             result["tokenizer"].push_back(
                 {{"threads", rate.threads}, {"megabytes_per_second", rate.megabytes_per_second}});
         }
-        fmt::print("{}\n", result.dump());
+        fmt::print("{}\n", json_text(result));
         return;
     }
     fmt::print("{} files, {} lines, {:.1f} MB, {} ids\n", files.size(), lines.size(), static_cast<double>(bytes) / 1e6,

@@ -12,6 +12,7 @@
 
 #include "base/command_line.h"
 #include "base/error.h"
+#include "base/json.h"
 #include "bench/measure/commands.h"
 #include "bench/measure/kernel_cases.h"
 #include "bench/measure/kernel_memory.h"
@@ -69,7 +70,7 @@ class KernelBench {
                                        {"threads", omp_get_max_threads()},
                                        {"memory_gbytes_per_second", bandwidth_ / 1e9},
                                        {"kernels", results_}};
-        fmt::print("{}\n", result.dump());
+        fmt::print("{}\n", json_text(result));
     }
 
   private:

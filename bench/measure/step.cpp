@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/command_line.h"
+#include "base/json.h"
 #include "base/philox.h"
 #include "bench/measure/commands.h"
 #include "bench/measure/op_times.h"
@@ -251,7 +252,7 @@ void run(const Options& o) {
     omp_set_num_threads(thread_count(o.threads));
     const Json r = StepBench(o).run();
     if (o.json)
-        fmt::print("{}\n", r.dump());
+        fmt::print("{}\n", json_text(r));
     else
         print(r);
 }

@@ -10,6 +10,7 @@
 
 #include "base/cores.h"
 #include "base/error.h"
+#include "base/json.h"
 #include "bench/measure/commands.h"
 #include "bench/measure/op_times.h"
 #include "bench/measure/study.h"
@@ -145,7 +146,7 @@ void run(const Options& o) {
     omp_set_num_threads(usable_cores());  // plans book scratch for each
     const Json r = StepPrediction(o).results();
     if (o.json)
-        fmt::print("{}\n", r.dump());
+        fmt::print("{}\n", json_text(r));
     else
         print(r, o.by_op);
 }

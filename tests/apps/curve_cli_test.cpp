@@ -73,6 +73,15 @@ TEST_CASE("an evaluation between two lines of steps, of a run that is being writ
           nlohmann::json::parse(R"([{"step":15,"tokens":1500.0,"loss":2.0},{"step":25,"tokens":2500.0,"loss":1.5}])"));
 }
 
+TEST_CASE("a run whose name is not UTF-8 has its curve as JSON too") {
+    const TemporaryFolder folder;
+    const std::string run = (folder / "a\xFF").string();
+    write_run(run, {6, 3});
+    const CommandResult result = run_command({"curve", "--json", run});
+    CHECK(result.exit_code == 0);
+    CHECK(nlohmann::json::parse(result.out)[0]["run"].get<std::string>().ends_with("/a\xEF\xBF\xBD"));
+}
+
 TEST_CASE("lines that somebody wrote are drawn too") {
     const TemporaryFolder folder;
     write_text(folder / "metrics.jsonl",

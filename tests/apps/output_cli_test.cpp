@@ -37,6 +37,8 @@ TEST_CASE("a stdout that takes nothing, or is closed, is an error of every comma
         fmt::format("{} report {} --out {}", dropforge, place.folder.path().string(),
                     (place.folder / "report.html").string()),
         fmt::format("{} look {} --step 1", dropforge, place.out.string()),
+        fmt::format("rm -rf {0}; {1} export {2} --out {0}", (place.folder / "exported").string(), dropforge,
+                    place.out.string()),
         fmt::format("{} inspect {}", dropforge, data),
         fmt::format("{} inspect --json {}", dropforge, checkpoint),
         fmt::format("echo ba | {} tokenize --quiet --vocab {}/vocab.txt", dropforge, data),

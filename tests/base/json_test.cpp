@@ -75,6 +75,11 @@ TEST_CASE("a count: a whole number that is not negative, and nothing that the li
     CHECK_THROWS_AS(count_in(json, "other"), nlohmann::json::exception);
 }
 
+TEST_CASE("JSON as text: keys in their order, and what is not UTF-8 replaced") {
+    CHECK(json_text({{"b", "a\xFF\n"}, {"a", {1, 2}}}) == "{\"b\":\"a\xEF\xBF\xBD\\n\",\"a\":[1,2]}");
+    CHECK(json_text("\"") == R"("\"")");
+}
+
 TEST_CASE("values by type: numbers out of range, floats for integers, null for a default") {
     const JsonObject json(R"({"big": 18446744073709551615, "huge": 1e30, "float": 2.0, "null": null, "text": "x",
                               "list": [{"a": 1}], "mixed": [{}, 1], "small": -9223372036854775808})",
