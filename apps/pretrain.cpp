@@ -5,11 +5,11 @@
 #include <cinttypes>
 #include <cmath>
 #include <cstdio>
+#include <exception>
 #include <nlohmann/json.hpp>
 
 #include "apps/commands.h"
 #include "base/command_line.h"
-#include "base/error.h"
 #include "base/interrupt.h"
 #include "base/json.h"
 #include "base/revision.h"
@@ -92,7 +92,7 @@ std::vector<std::string> write_report(const fs::path& run) {
     try {
         report::write_page(run / "report.html", {run.string()}, kRevision);
         return {};
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
         return {fmt::format("no report: {}", error.what())};
     }
 }

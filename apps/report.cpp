@@ -2,13 +2,13 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <exception>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <thread>
 
 #include "apps/commands.h"
 #include "base/command_line.h"
-#include "base/error.h"
 #include "base/interrupt.h"
 #include "base/json.h"
 #include "base/revision.h"
@@ -34,7 +34,7 @@ void watch(const Options& options, const CommonOptions& common) {
             std::this_thread::sleep_for(std::chrono::milliseconds(50));
         try {
             report::write_page(options.out, options.runs, kRevision, interrupt.signal() == 0 ? options.watch : 0);
-        } catch (const Error& error) {
+        } catch (const std::exception& error) {
             print_notes({error.what()}, common);
         }
     }
@@ -42,10 +42,11 @@ void watch(const Options& options, const CommonOptions& common) {
 }
 
 void make_report(const Options& options, const CommonOptions& common) {
+    use_threads(common);  // a memory plan has scratch for each
     report::write_page(options.out, options.runs, kRevision, options.watch);
     if (common.json)
         fmt::print("{}\n", json_text({{"report", options.out.string()}, {"runs", options.runs.size()}}));
-    else if (!common.quiet)
+    else
         fmt::print("{}\n", options.out.string());
     if (options.watch == 0) return;
     std::fflush(stdout);  // said before the wait
