@@ -48,13 +48,11 @@ struct Range {
     }
 };
 
-double loss_at(const LossCurve& curve, double tokens) {
-    const auto next = std::ranges::lower_bound(curve.points, tokens, {}, &LossPoint::tokens);
-    if (next == curve.points.begin()) return next->loss;
-    if (next == curve.points.end()) return curve.points.back().loss;
-    const LossPoint before = *std::prev(next);
-    const double share = (tokens - before.tokens) / (next->tokens - before.tokens);
-    return before.loss + share * (next->loss - before.loss);
+/// The losses against tokens.
+std::vector<report::Point> points_of(const LossCurve& curve) {
+    std::vector<report::Point> points;
+    for (const LossPoint& point : curve.points) points.push_back({point.tokens, point.loss});
+    return points;
 }
 
 class TextDiagram {
@@ -67,10 +65,11 @@ class TextDiagram {
     }
     void add(const LossCurve& curve) {
         const auto column_of = [&](const LossPoint& point) { return place(range_.across(point), kColumns); };
-        size_t previous = place(range_.down(curve.points[0].loss), kRows);
+        const std::vector<report::Point> points = points_of(curve);
+        size_t previous = place(range_.down(points[0].y), kRows);
         for (size_t column = column_of(curve.points.front()); column <= column_of(curve.points.back()); ++column) {
             const double tokens = range_.tokens * static_cast<double>(column) / (kColumns - 1);
-            const size_t row = place(range_.down(loss_at(curve, tokens)), kRows);
+            const size_t row = place(range_.down(report::value_at(points, tokens)), kRows);
             for (size_t r = std::min(row, previous); r <= std::max(row, previous); ++r)  // a steep line has no gaps
                 if (r == row || r != previous) rows_[r][column] = mark_of(curve);
             previous = row;
@@ -95,7 +94,7 @@ class TextDiagram {
   private:
     static constexpr size_t kColumns = 72, kRows = 17;
 
-    /// The index for `share` (0 … 1) among `count` places.
+    /// The index for `share` (0 … 1) among so many places.
     static size_t place(double share, size_t places) {
         return static_cast<size_t>(std::lround(share * static_cast<double>(places - 1)));
     }
@@ -138,11 +137,8 @@ std::string curves_as_svg(const std::vector<LossCurve>& curves) {
     const Range range(curves);
     report::Plot plot{
         .x = {"tokens", Quantity::count}, .y = {"validation MLM loss, nats", Quantity::number}, .series = {}};
-    for (const LossCurve& curve : curves) {
-        report::Series series{curve.label, range.number_of(curve.label), {}};
-        for (const LossPoint& point : curve.points) series.points.push_back({point.tokens, point.loss});
-        plot.series.push_back(series);
-    }
+    for (const LossCurve& curve : curves)
+        plot.series.push_back({curve.label, range.number_of(curve.label), points_of(curve)});
     return report::plot_file(plot);
 }
 

@@ -13,7 +13,7 @@ struct Point {
 /// order, so that no spike is lost; all of them if there are no more than two a column.
 std::vector<Point> thinned(const std::vector<Point>& points, double low, double high, int columns);
 
-/// The value at x of the line through the points, in ascending x; x lies between the first and the last.
+/// The value at x of the line through the points, in ascending x; beyond the ends, that of the nearest point.
 double value_at(const std::vector<Point>& points, double x);
 
 }  // namespace dropforge::report
