@@ -148,16 +148,16 @@ class Diagram {
         text_ += "</g>\n";
     }
 
-    /// Names at the ends of the curves, moved apart where these meet.
+    /// Names at the ends of the curves, moved apart where these meet; of several series of one name at the first.
     void labels() {
         struct Label {
             const Series* series;
-            double x, y;
+            double y;
         };
         std::vector<Label> all;
         for (const Series& series : plot_.series) {
-            const Point end = series.points.back();
-            all.push_back({&series, left_ + across(end.x), kTop + down(end.y)});
+            const auto known = [&](const Label& label) { return label.series->name == series.name; };
+            if (std::ranges::none_of(all, known)) all.push_back({&series, kTop + down(series.points.back().y)});
         }
         std::ranges::stable_sort(all, {}, &Label::y);
         for (size_t i = 1; i < all.size(); ++i) all[i].y = std::max(all[i].y, all[i - 1].y + kLabelHeight);

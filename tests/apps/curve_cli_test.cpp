@@ -109,6 +109,7 @@ TEST_CASE("curves as SVG: a path for each run, one colour and one name for each 
     };
     CHECK(count("<g class=\"c0 d0\"><title>a&lt;b</title>") == 2);
     CHECK(count("<g class=\"c1 d1\"><title>c</title>") == 1);
+    CHECK(count("<text class=\"label ") == 2);
     // From half of the tokens and 6 nats to all and 3, in a frame 411.2 units wide and 228 high for 2.88 … 6.12 nats.
     CHECK(count("d=\"M205.6 8.4l205.6 211.2\"") == 1);
 }
