@@ -164,10 +164,8 @@ std::string token_section(const Runs& runs) {
     }
     if (text.empty()) return {};
     return "<section>\n<h2>Kept and dropped tokens</h2>\n<p>What the step after the newest checkpoint reads. The "
-           "stronger "
-           "a token's colour, the higher its value in the checkpoint's importance table; struck out: left out of half "
-           "the "
-           "layers. Framed: to be predicted, never dropped where the model reads [MASK].</p>\n" +
+           "stronger a token's colour, the higher its value in the checkpoint's importance table; struck out: left out "
+           "of half the layers. Framed: to be predicted, never dropped where the model reads [MASK].</p>\n" +
            text + "</section>\n";
 }
 
@@ -188,8 +186,7 @@ std::string difference_section(const Runs& runs) {
         table.add(cells);
     }
     return "<section>\n<h2>Differences of configuration</h2>\n<p>All other keys are the same; an empty cell is a key "
-           "that "
-           "the method does not read.</p>\n" +
+           "that the method does not read.</p>\n" +
            table.html() + "</section>\n";
 }
 

@@ -138,8 +138,9 @@ std::string loss_section(const Runs& runs) {
     if (const std::string plots = loss_plots(runs, "validation loss, nats", &ReportedRun::validation_loss);
         !plots.empty())
         text +=
-            "<section>\n<h2>Validation loss</h2>\n<p>Of the whole model, without dropped tokens, on masks that are "
-            "the same in every evaluation. Nats a masked token; numbers appear where the pointer rests.</p>\n" +
+            "<section>\n<h2>Validation loss</h2>\n<p>On masks that are the same in every evaluation. No token is "
+            "dropped; a model of mask_later leaves [MASK] out of its first layers, as in training. Nats a masked "
+            "token; numbers appear where the pointer rests.</p>\n" +
             plots + "</section>\n";
     if (const std::string plots = loss_plots(runs, "training loss, nats", &ReportedRun::training_loss); !plots.empty())
         text +=
@@ -167,10 +168,8 @@ std::string time_to_loss_section(const Runs& runs) {
     }
     add_means(runs, times, table);
     return "<section>\n<h2>Time to loss</h2>\n<p>How much sooner a run comes to a validation loss than the dense run "
-           "whose "
-           "configuration is nearest: at the worse of the two lowest losses, by straight lines between evaluations. "
-           "Below "
-           "0: it takes longer.</p>\n" +
+           "whose configuration is nearest: at the worse of the two lowest losses, by straight lines between "
+           "evaluations. Below 0: it takes longer.</p>\n" +
            table.html() + "</section>\n";
 }
 
