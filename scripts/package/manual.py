@@ -141,7 +141,6 @@ def roff_entries(heading: str, entries: list[Entry]) -> str:
     return text
 
 
-
 def page_name(program: Program, command: Command) -> str:
     return program.name if command is program.command else f"{program.name}-{command.name}"
 
