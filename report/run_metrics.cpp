@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "model/methods/option_tables.h"
 
 namespace dropforge::report {
 
@@ -35,7 +36,7 @@ struct Lines {
         const Json line = Json::parse(text, nullptr, false);
         if (!line.is_object() || !line.contains("step") || !line["step"].is_number_integer()) return false;
         const auto step = line["step"].get<int64_t>();
-        if (step < 1) return false;
+        if (step < 1 || static_cast<double>(step) > config::kMany) return false;
         constexpr double kMost = std::numeric_limits<double>::max();
         if (const double tokens = number(line, "tokens", 1, kMostTokens); !std::isnan(tokens))
             steps[step] = {.step = step,

@@ -115,6 +115,8 @@ TEST_CASE("what is no run is refused in one line, and no file is written") {
     refused(report, 1, file.string() + ": no step yet: log.every says how often a run logs one");
     write_text(file, "{\"step\":1,\"tokens\":10}\nstep 2\n");
     refused(report, 1, file.string() + ":2: expected a JSON object with a step");
+    write_text(file, "{\"step\":1,\"tokens\":10}\n{\"step\":900000000000000,\"eval_loss\":3}\n");
+    refused(report, 1, file.string() + ":2: expected a JSON object with a step");
     write_text(file, "{\"step\":1,\"tokens\":10,\"loss\":3}\n");
     write_text(run / "config.toml", "[train]\nstep = 3\n");
     refused(report, 1, (run / "config.toml").string() + ":2: there is no key train.step; the nearest is train.steps");
