@@ -108,23 +108,23 @@ void add_parity(CLI::App& app, CommonOptions& common) {
         ->transform(whole_number<int64_t>(0));
     command->option_defaults()->group("Optimizer");
     static constexpr std::array kOptimizers{"adamw", "lamb"};
-    add_choice(*command, "--optimizer", options->optimizer, kOptimizers, "Optimizer of these steps");
+    add_choice(*command, "--optimizer", options->optimizer.kind, kOptimizers, "Optimizer of these steps");
     command->add_option("--lr", options->lr, "Learning rate, the same in every step")
         ->check(in(kNotNegative))
         ->capture_default_str();
-    command->add_option("--weight-decay", options->weight_decay, "Weight decay")
+    command->add_option("--weight-decay", options->optimizer.weight_decay, "Weight decay")
         ->check(in(kNotNegative))
         ->capture_default_str();
-    command->add_option("--beta1", options->beta1, "Decay of the first moment")
+    command->add_option("--beta1", options->optimizer.beta1, "Decay of the first moment")
         ->check(in(kBelowOne))
         ->capture_default_str();
-    command->add_option("--beta2", options->beta2, "Decay of the second moment")
+    command->add_option("--beta2", options->optimizer.beta2, "Decay of the second moment")
         ->check(in(kBelowOne))
         ->capture_default_str();
-    command->add_option("--eps", options->epsilon, "Added to the root of the second moment")
+    command->add_option("--eps", options->optimizer.epsilon, "Added to the root of the second moment")
         ->check(in(kPositive))
         ->capture_default_str();
-    command->add_option("--clip", options->clip, "Clip the norm of the gradients to this; 0: do not clip")
+    command->add_option("--clip", options->optimizer.clip, "Clip the norm of the gradients to this; 0: do not clip")
         ->check(in(kNotNegative))
         ->capture_default_str();
     command->option_defaults()->group("Options");

@@ -151,11 +151,6 @@ StepOptions step_options(const ParityOptions& o, const BertConfig& model, const 
             .dtype = o.dtype,
             .keep_gelu = o.kernels != &kernels::cpu(),  // as a GPU with room trains
             .optimizer = o.optimizer,
-            .weight_decay = o.weight_decay,
-            .beta1 = o.beta1,
-            .beta2 = o.beta2,
-            .epsilon = o.epsilon,
-            .clip = o.clip,
             .method = method,
             .kinds = {kinds.begin(), kinds.end()}};
 }
@@ -174,7 +169,7 @@ void add_training(const ParityOptions& o, const Parameters& parameters, const fl
         const StepKind kind = method.kind(i);
         const StepResult result = step.backward(batch, i, kind);
         step.fetch_states();
-        const float scale = step.loss_scale() ? step.loss_scale()->scale : 1;
+        const float scale = step.states().loss_scale() ? step.states().loss_scale()->scale : 1;
         const double norm = step.update(i, o.steps > 0 ? o.lr : 0);
         if (!std::isfinite(norm) && scale > kernels::LossScale::kLeast) continue;  // again, with half of it
         if (i == 1) add_step(result, kind, step, scale, parameters, batch, results);

@@ -17,9 +17,8 @@ struct ParityOptions {
     std::string method = "dense";
     OptionTables method_options;  // of the method, whose own kind of step is computed
     int64_t steps = 0;            // optimizer steps on the same batch; 0: only gradients
-    ops::Optimizer optimizer = ops::Optimizer::adamw;
+    OptimizerOptions optimizer = {};
     double lr = 1e-3;
-    float weight_decay = 0.01f, beta1 = 0.9f, beta2 = 0.98f, epsilon = 1e-6f, clip = 1.0f;
 };
 
 /// Reads a batch file: input_ids, token_type_ids, lengths, masked_positions, masked_labels, masked_weights,

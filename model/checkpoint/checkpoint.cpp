@@ -24,6 +24,7 @@ constexpr const char* kInterval = "interval";
 constexpr const char* kOldInterval[] = {"loss",        "count",       "correct",   "steps",    "kept",
                                         "align_steps", "align_count", "loss_full", "kl_local", "kl_global"};
 constexpr const char* kLossScale = "loss_scale";
+constexpr const char *kMoment1 = "moment1/", *kMoment2 = "moment2/";  // begin a tensor's name
 
 const std::string& text(const SafetensorsFile& file, const std::string& key) {
     const auto found = file.metadata().find(key);
@@ -111,6 +112,22 @@ void read_arena(const SafetensorsFile& file, const std::string& prefix, const Pa
 
 }  // namespace
 
+void add_optimizer_states(SafetensorsWriter& writer, const Parameters& parameters, TrainedStates& states) {
+    if (const kernels::LossScale* scale = states.loss_scale())
+        writer.add_raw(kLossScale, "I32", std::as_bytes(std::span(scale, 1)), {sizeof *scale / sizeof(int32_t)});
+    for (const auto& [prefix, arena] : {std::pair{kMoment1, states.moment1()}, {kMoment2, states.moment2()}})
+        for (const HfTensor& t : parameters.tensors())
+            writer.add(prefix + t.name, std::span<const float>(arena + t.offset, static_cast<size_t>(t.shape.size())),
+                       t.shape.dimensions());
+}
+
+void read_optimizer_states(const SafetensorsFile& file, const Parameters& parameters, int64_t step,
+                           TrainedStates& states) {
+    read_arena(file, kMoment1, parameters, states.moment1());
+    read_arena(file, kMoment2, parameters, states.moment2());
+    if (kernels::LossScale* scale = states.loss_scale()) *scale = read_loss_scale(file, step);
+}
+
 std::vector<std::string> written_otherwise(const TrainingState& there, const TrainingState& here) {
     std::vector<std::string> lines;
     if (there.revision != here.revision)
@@ -154,12 +171,7 @@ void save_checkpoint(const fs::path& folder, const Parameters& parameters, Train
     writer.metadata(kInterval, interval_text(state.interval));
     for (const MethodState& s : step.programs().options.method->states())
         writer.add(s.name, std::span<const float>(step.state(s.name)), {s.size});
-    if (const kernels::LossScale* scale = step.loss_scale())
-        writer.add_raw(kLossScale, "I32", std::as_bytes(std::span(scale, 1)), {sizeof *scale / sizeof(int32_t)});
-    for (const auto& [prefix, arena] : {std::pair{"moment1/", step.moment1()}, {"moment2/", step.moment2()}})
-        for (const HfTensor& t : parameters.tensors())
-            writer.add(prefix + t.name, std::span<const float>(arena + t.offset, static_cast<size_t>(t.shape.size())),
-                       t.shape.dimensions());
+    add_optimizer_states(writer, parameters, step.states());
     writer.write(folder / kFile);
 }
 
@@ -188,12 +200,10 @@ TrainingState load_training_state(const fs::path& folder) { return read_state(Sa
 TrainingState load_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step) {
     load_initial_weights(folder, parameters, step);
     const SafetensorsFile file(folder / kFile);
-    read_arena(file, "moment1/", parameters, step.moment1());
-    read_arena(file, "moment2/", parameters, step.moment2());
     for (const MethodState& s : step.programs().options.method->states())
         read_method_state(file, s.name, step.state(s.name));
     TrainingState state = read_state(file);
-    if (kernels::LossScale* scale = step.loss_scale()) *scale = read_loss_scale(file, state.step);
+    read_optimizer_states(file, parameters, state.step, step.states());
     step.store_states();
     return state;
 }

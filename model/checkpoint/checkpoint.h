@@ -41,6 +41,12 @@ void require_begun_with(const fs::path& initial, const TrainingState& there, con
 void save_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step,
                      const TrainingState& state, const fs::path& vocabulary, const data::Normalization& normalization);
 
+/// Adds the moments of every tensor, and in fp16 the loss scale, from the host's memory.
+void add_optimizer_states(SafetensorsWriter& writer, const Parameters& parameters, TrainedStates& states);
+/// Reads them; a file of another precision has no loss scale, and all of its `step` updates were taken.
+void read_optimizer_states(const SafetensorsFile& file, const Parameters& parameters, int64_t step,
+                           TrainedStates& states);
+
 /// Reads what save_checkpoint wrote into the step's arenas. Throws Error if the checkpoint is of another model, or
 /// lacks a state of the method.
 TrainingState load_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <set>
 
@@ -35,6 +36,7 @@ bool is_buffer(const std::string& full) {
     return full == "bert.embeddings.position_ids" || full == "bert.embeddings.token_type_ids";
 }
 
+/// Of pretraining's models.
 bool is_read(const std::string& full) { return full.starts_with(kPrefix) || head_of_tensor(full) != nullptr; }
 
 /// Throws Error if a value is NaN or infinite, as an F64 is that f32 has no number for.
@@ -50,7 +52,7 @@ void require_finite(const std::string& file, const std::string& tensor, std::spa
 /// What a model's files hold, by full names.
 class Contents {
   public:
-    explicit Contents(const TensorFiles& files) : files_(files) {
+    Contents(const TensorFiles& files, const std::function<bool(const std::string& full)>& is_read) : files_(files) {
         for (const auto& [name, file] : files.tensors()) {
             const std::string full = full_name(name);
             if (is_buffer(full)) continue;
@@ -82,35 +84,41 @@ class Contents {
         names_.erase(kDecoderBias);
     }
     /// Throws Error unless these are all that the parameters need, in their shapes: before memory is asked for that
-    /// config.json alone would have.
-    void require_all_of(const Parameters& parameters) const {
+    /// config.json alone would have. `counts`: the tensors, by full names, that this is about.
+    void require_all_of(
+        const Parameters& parameters,
+        const std::function<bool(const std::string& full)>& counts = [](const std::string&) { return true; }) const {
         std::set<std::string> known;
         for (const HfTensor& t : parameters.tensors()) {
+            if (!counts(t.name)) continue;
             if (!has(t.name)) refuse_missing(t.name, parameters.config());
-            const std::string& name = names_.at(t.name);
-            const std::vector<int64_t>& shape = files_.file(name).info(name).shape;
-            require(std::ranges::equal(shape, t.shape.dimensions()), "{}: tensor {}: expected shape {}, found [{}]",
-                    files_.where(), name, t.shape.text(), fmt::join(shape, ", "));
+            require(has_shape(t), "{}: tensor {}: expected shape {}, found [{}]", files_.where(), names_.at(t.name),
+                    t.shape.text(), fmt::join(shape(t.name), ", "));
             known.insert(t.name);
         }
         for (const auto& [full, name] : names_)
-            require(known.contains(full), "{}: unexpected tensor {}: no part of a BERT encoder with MLM and NSP heads",
-                    files_.where(), name);
+            require(!counts(full) || known.contains(full),
+                    "{}: unexpected tensor {}: no part of a BERT encoder with MLM and NSP heads", files_.where(), name);
     }
-    void read(const Parameters& parameters, float* values) const {
-        for (const HfTensor& t : parameters.tensors()) {
-            const std::string& name = names_.at(t.name);
-            const SafetensorsFile& file = files_.file(name);
-            const std::span<float> to(values + t.offset, static_cast<size_t>(t.shape.size()));
-            file.read(name, to);
-            require_finite(file.path().string(), name, to);
-        }
+    void read(const HfTensor& t, float* values) const {
+        const std::string& name = names_.at(t.name);
+        const SafetensorsFile& file = files_.file(name);
+        const std::span<float> to(values + t.offset, static_cast<size_t>(t.shape.size()));
+        file.read(name, to);
+        require_finite(file.path().string(), name, to);
     }
+    /// Whether the tensor is there in its shape.
+    bool fits(const HfTensor& t) const { return has(t.name) && has_shape(t); }
     /// Those of other tasks, by their names in the file.
     const std::vector<std::string>& others() const { return others_; }
 
   private:
     bool has(const std::string& full) const { return names_.contains(full); }
+    const std::vector<int64_t>& shape(const std::string& full) const {
+        const std::string& name = names_.at(full);
+        return files_.file(name).info(name).shape;
+    }
+    bool has_shape(const HfTensor& t) const { return std::ranges::equal(shape(t.name), t.shape.dimensions()); }
     std::span<const std::byte> bytes(const std::string& full) const { return files_.bytes(names_.at(full)); }
     void copy_if_missing(const std::string& full, const std::string& from) {
         if (!has(full) && has(from)) names_[full] = names_[from];
@@ -151,7 +159,7 @@ Model load_model(const fs::path& folder) {
     const TensorFiles files(folder);
     const fs::path config_path = folder / "config.json";
     BertConfig config = BertConfig::from_json(read_text(config_path), config_path.string());
-    Contents contents(files);
+    Contents contents(files, is_read);
     Heads heads;
     for (const HeadPointer& head : all_heads())
         if (contents.any(head->hf_prefix())) heads.add(head);
@@ -159,8 +167,28 @@ Model load_model(const fs::path& folder) {
     Model model{Parameters(config, heads), Buffer(), contents.others()};
     contents.require_all_of(model.parameters);
     model.values = Buffer(model.parameters.size() * static_cast<int64_t>(sizeof(float)));
-    contents.read(model.parameters, model.values.as<float>());
+    for (const HfTensor& t : model.parameters.tensors()) contents.read(t, model.values.as<float>());
     return model;
+}
+
+std::vector<std::string> load_encoder(const fs::path& folder, const Parameters& parameters, float* values) {
+    std::set<std::string> wanted;
+    for (const HfTensor& t : parameters.tensors()) wanted.insert(t.name);
+    const auto is_of_encoder = [](const std::string& full) {
+        return full.starts_with(kPrefix) && head_of_tensor(full) == nullptr;
+    };
+    const TensorFiles files(folder);
+    const Contents contents(files,
+                            [&](const std::string& full) { return is_of_encoder(full) || wanted.contains(full); });
+    contents.require_all_of(parameters, is_of_encoder);
+    std::vector<std::string> missing;
+    for (const HfTensor& t : parameters.tensors()) {
+        if (contents.fits(t))
+            contents.read(t, values);
+        else
+            missing.push_back(t.name);
+    }
+    return missing;
 }
 
 std::string weights_fingerprint(const fs::path& folder) {

@@ -20,6 +20,10 @@ bool is_model(const fs::path& folder);
 /// Error for a tensor of the encoder or of the MLM and NSP heads that is missing, unknown, of a wrong shape or type, or
 /// holds a number that is not finite.
 Model load_model(const fs::path& folder);
+/// Reads a folder's encoder into the arena `values` of `parameters`, and what it has, in the right shape, of their
+/// heads; other heads are left out. Returns the names of the heads' tensors that it lacks, which keep their values.
+/// Throws Error as load_model does for a tensor of the encoder.
+std::vector<std::string> load_encoder(const fs::path& folder, const Parameters& parameters, float* values);
 /// Of all tensors, their names and bytes; 16 hexadecimal digits. Throws Error as load_model does for files that are not
 /// there.
 std::string weights_fingerprint(const fs::path& folder);

@@ -100,8 +100,9 @@ class AlignStep {
     /// [CLS] rows for the divergence of [CLS], all rows for that of means.
     Readers readers(std::span<const LossHeadPointer> losses) const {
         Readers readers(losses);
-        readers.all = options_.pooled == Pooling::mean;
-        readers.cls |= !readers.all;
+        const bool means = options_.pooled == Pooling::mean;
+        readers.all |= means;
+        readers.cls |= !means;
         return readers;
     }
 

@@ -57,6 +57,14 @@ Program dense_step(const Parameters& parameters, const BuildOptions& options) {
     return program;
 }
 
+Tensor add_encoder(Builder& builder, HeadRows rows) {
+    Readers readers({});
+    readers.masked = rows == HeadRows::masked;
+    readers.cls = rows == HeadRows::cls;
+    readers.all = rows == HeadRows::all;
+    return encoder_forward(builder, loss_rows(builder, readers), none(builder)).last.y;
+}
+
 Program evaluation(const Parameters& parameters, const BuildOptions& options) {
     Program program("evaluation");
     Builder builder(program, parameters, options);

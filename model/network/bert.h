@@ -18,6 +18,10 @@ Program dense_step(const Parameters& parameters, const BuildOptions& options);
 /// Adds the ops of such a step, with `dropped` tokens left out.
 void add_training_step(Builder& builder, const DroppedTokens& dropped);
 
+/// Adds embeddings and encoder, dropping nothing; the last layer computes only these rows of its output [R,h], which is
+/// returned.
+Tensor add_encoder(Builder& builder, HeadRows rows);
+
 /// MLM loss without dropout and gradients: same inputs but the scales and the dropout state; same totals.
 Program evaluation(const Parameters& parameters, const BuildOptions& options);
 

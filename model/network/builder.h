@@ -53,10 +53,11 @@ class Builder {
 
     /// A planned tensor of the activations' dtype.
     Tensor activation(const std::string& name, const Shape& shape);
-    /// A dropout of the hidden states or of the attention, with a site number of its own: the same in every Program of
-    /// the model.
+    /// A dropout of the hidden states, of the attention, or of another probability, with a site number of its own: the
+    /// same in every Program of the model.
     ops::DropoutSite hidden_dropout(uint32_t site);
     ops::DropoutSite attention_dropout(uint32_t site);
+    ops::DropoutSite dropout(uint32_t site, float probability);
     /// From now on the sites are those of pass n (at first 0): a second pass with dropout of its own.
     void dropout_of_pass(uint32_t n) { first_site_ = n * kSitesOfPass; }
 
@@ -78,7 +79,6 @@ class Builder {
   private:
     Tensor parameter(std::vector<Tensor>& cache, Parameters::Index p, const std::string& name, DType dtype,
                      Program::Content content = Program::Content::given);
-    ops::DropoutSite dropout(uint32_t site, float probability);
 
     static constexpr uint32_t kSitesOfPass = 1u << 24;
 
@@ -89,7 +89,8 @@ class Builder {
 
 /// Site numbers of the model's dropouts, and of other draws.
 constexpr uint32_t kEmbeddingDropout = 0;
-constexpr uint32_t kRoutingDraw = 0xffffffff;  // of random routing
+constexpr uint32_t kClassifierDropout = (1u << 24) - 1;  // before a task's head
+constexpr uint32_t kRoutingDraw = 0xffffffff;            // of random routing
 constexpr uint32_t attention_site(int64_t layer) { return static_cast<uint32_t>(4 * layer + 1); }
 constexpr uint32_t projection_site(int64_t layer) { return static_cast<uint32_t>(4 * layer + 2); }
 constexpr uint32_t ffn_site(int64_t layer) { return static_cast<uint32_t>(4 * layer + 3); }

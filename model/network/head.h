@@ -41,7 +41,8 @@ using HeadPointer = std::shared_ptr<const Head>;
 /// Rows of the last layer's output [B*S,h].
 enum class HeadRows : uint8_t {
     masked,  // [B*M]: the masked positions
-    cls      // [B]: [CLS]
+    cls,     // [B]: [CLS]
+    all      // [B*S]: every position
 };
 
 /// Which of a step's passes over a batch a loss belongs to.

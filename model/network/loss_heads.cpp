@@ -7,28 +7,27 @@
 
 namespace dropforge {
 
-namespace {
-
-Tensor gathered(Builder& builder, const std::string& name, Tensor y, Tensor index) {
-    if (!index) return y;
-    const Tensor rows = builder.activation(name, {index.shape.size(), builder.config.hidden});
-    ops::gather_rows(builder.program, name, y, index, rows);
-    return rows;
-}
-
-}  // namespace
-
 Readers::Readers(std::span<const LossHeadPointer> losses)
     : masked(std::ranges::count(losses, HeadRows::masked, &LossHead::rows) > 0),
-      cls(std::ranges::count(losses, HeadRows::cls, &LossHead::rows) > 0) {}
+      cls(std::ranges::count(losses, HeadRows::cls, &LossHead::rows) > 0),
+      all(std::ranges::count(losses, HeadRows::all, &LossHead::rows) > 0) {}
 
 LossRows loss_rows(Builder& builder, const Readers& readers) {
     const int64_t b = builder.options.batch, m = builder.options.masked;
     const auto index = [&](const char* name, int64_t rows) { return builder.input(name, DType::i32, {b, rows}); };
-    if (readers.all) return {.masked = index(names::kMaskedPositions, m), .cls = index(names::kClsRow, 1)};
+    if (readers.all)
+        return {.masked = readers.masked ? index(names::kMaskedPositions, m) : Tensor{},
+                .cls = readers.cls ? index(names::kClsRow, 1) : Tensor{}};
     if (!readers.cls) return {.queries = index(names::kMaskedPositions, m)};
     if (!readers.masked) return {.queries = index(names::kClsRow, 1)};
     return {index(names::kLossRows, m + 1), index(names::kMaskedRows, m), index(names::kClsRow, 1)};
+}
+
+Tensor picked_rows(Builder& builder, const std::string& name, Tensor y, Tensor index) {
+    if (!index) return y;
+    const Tensor rows = builder.activation(name, {index.shape.size(), builder.config.hidden});
+    ops::gather_rows(builder.program, name, y, index, rows);
+    return rows;
 }
 
 Losses losses_forward(Builder& builder, Tensor y, const LossRows& rows, PassName pass) {
@@ -37,7 +36,7 @@ Losses losses_forward(Builder& builder, Tensor y, const LossRows& rows, PassName
         const std::string name = head->names().head;
         const Tensor index = rows.of(head->rows());
         losses.heads.push_back(
-            {name, index, head->forward(builder, gathered(builder, name + "/rows", y, index), pass)});
+            {name, index, head->forward(builder, picked_rows(builder, name + "/rows", y, index), pass)});
     }
     return losses;
 }

@@ -16,13 +16,17 @@ struct LossRows {
     Tensor masked = {};   // i32 [B,M]: masked positions among the rows computed; absent: they are all
     Tensor cls = {};      // i32 [B,1]: [CLS] among them; absent: as above
 
-    Tensor of(HeadRows rows) const { return rows == HeadRows::masked ? masked : cls; }
+    /// Absent: all rows computed.
+    Tensor of(HeadRows rows) const {
+        if (rows == HeadRows::all) return {};
+        return rows == HeadRows::masked ? masked : cls;
+    }
 };
 
 /// Who reads the last layer's output.
 struct Readers {
     bool masked = false, cls = false;  // HeadRows of losses; ScTD's divergence of [CLS]
-    bool all = false;                  // ScTD's divergence of mean rows
+    bool all = false;                  // HeadRows of losses; ScTD's divergence of mean rows
 
     explicit Readers(std::span<const LossHeadPointer> losses);
 };
@@ -31,6 +35,9 @@ struct Readers {
 /// these are read; else loss_rows [B,M+1] ([CLS], then the masked positions), masked_rows [B,M] (1 … M); cls_row [B,1]
 /// (0).
 LossRows loss_rows(Builder& builder, const Readers& readers);
+
+/// The rows `index` of y [B*S,h], under the given name; y itself where there is no index.
+Tensor picked_rows(Builder& builder, const std::string& name, Tensor y, Tensor index);
 
 /// The losses of a pass, to be differentiated.
 struct Losses {

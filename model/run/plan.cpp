@@ -37,12 +37,12 @@ StepOptions step_options(const RunPlan& plan) {
             .lengths = has_pairs(config),
             .heads = pretraining_losses(has_pairs(config)),
             .dtype = plan.precision.dtype,
-            .optimizer = train.optimizer == OptimizerKind::lamb ? ops::Optimizer::lamb : ops::Optimizer::adamw,
-            .weight_decay = static_cast<float>(train.weight_decay),
-            .beta1 = static_cast<float>(train.beta1),
-            .beta2 = static_cast<float>(train.beta2),
-            .epsilon = static_cast<float>(train.epsilon),
-            .clip = static_cast<float>(train.clip),
+            .optimizer = {.kind = train.optimizer == OptimizerKind::lamb ? ops::Optimizer::lamb : ops::Optimizer::adamw,
+                          .weight_decay = static_cast<float>(train.weight_decay),
+                          .beta1 = static_cast<float>(train.beta1),
+                          .beta2 = static_cast<float>(train.beta2),
+                          .epsilon = static_cast<float>(train.epsilon),
+                          .clip = static_cast<float>(train.clip)},
             .seed = static_cast<uint64_t>(train.seed),
             .method = plan.method,
             .kinds = plan.kinds};
@@ -148,7 +148,7 @@ EvaluationOptions RunPlan::evaluation_options() const {
 int64_t RunPlan::arena_bytes() const { return std::max(programs->arena_bytes(), evaluation.plan.bytes); }
 
 int64_t RunPlan::memory_with(int64_t arena) const {
-    return state_bytes(parameters, precision.dtype) + arena + batch_bytes(config) + device.reserve;
+    return TrainedStates::bytes(parameters, precision.dtype) + arena + batch_bytes(config) + device.reserve;
 }
 
 int64_t RunPlan::memory_bytes() const { return memory_with(arena_bytes()); }
@@ -211,7 +211,7 @@ std::string RunPlan::text() const {
     lines += fmt::format(
         "memory     parameters and optimizer {:.1f} MB, activations {:.1f} MB (lower bound {:.1f}), batches {:.1f} "
         "MB{}; {} available\n",
-        mega(state_bytes(parameters, precision.dtype)), mega(arena_bytes()),
+        mega(TrainedStates::bytes(parameters, precision.dtype)), mega(arena_bytes()),
         mega(std::max(programs->arena_lower_bound(), evaluation.plan.lower_bound)), mega(batch_bytes(config)),
         reserve_text(), available_text());
     return lines;
@@ -223,7 +223,7 @@ nlohmann::ordered_json RunPlan::json() const {
             {"micro_batch", config.train.micro_batch},
             {"flops_per_sequence", flops_per_sequence()},
             {"flops_per_step", flops_per_sequence() * static_cast<double>(config.train.batch)},
-            {"state_bytes", state_bytes(parameters, precision.dtype)},
+            {"state_bytes", TrainedStates::bytes(parameters, precision.dtype)},
             {"activation_bytes", arena_bytes()},
             {"memory_bytes", memory_bytes()},
             {"available_bytes", device.available}};
@@ -247,8 +247,9 @@ void RunPlan::require_fit() const {
         "the run needs {:.0f} MB of memory with {} of its {} sequences at a time (parameters and optimizer {:.0f}, "
         "activations {:.0f}, batches {:.0f}{}), {} are available{}; {}",
         mega(memory_bytes()), config.train.micro_batch, config.train.batch,
-        mega(state_bytes(parameters, precision.dtype)), mega(arena_bytes()), mega(batch_bytes(config)), reserve_text(),
-        available_text(), others ? ", other processes hold the rest (nvidia-smi lists them)" : "", way_to_fit());
+        mega(TrainedStates::bytes(parameters, precision.dtype)), mega(arena_bytes()), mega(batch_bytes(config)),
+        reserve_text(), available_text(), others ? ", other processes hold the rest (nvidia-smi lists them)" : "",
+        way_to_fit());
 }
 
 /// What is left to do, for the end of an error.

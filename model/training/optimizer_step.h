@@ -26,6 +26,13 @@ void update(Program& program, Optimizer optimizer, const Update& u, std::span<co
 
 }  // namespace ops
 
+/// Of all updates of a run.
+struct OptimizerOptions {
+    ops::Optimizer kind = ops::Optimizer::adamw;
+    float weight_decay = 0.01f, beta1 = 0.9f, beta2 = 0.98f, epsilon = 1e-6f;
+    float clip = 1.0f;  // global norm of the gradient; 0: off
+};
+
 /// Gradient norm and update of the arenas parameters, gradients, moment1, moment2 [size], copy (of 16 bits), by the
 /// input update_scalars; output gradient_norm [1]. In fp16 also of loss_scale; output scaled_scalars. `also`, if given,
 /// adds further ops that read the norm. `segments` must outlive the program.

@@ -46,7 +46,7 @@ StepPrograms::StepPrograms(const Parameters& parameters, const StepOptions& o)
     : options(checked(o)),
       segments(parameters.segments(o.heads)),
       passes(passes_of(parameters, o)),
-      update(optimizer_step(parameters, o.dtype, o.optimizer, segments,
+      update(optimizer_step(parameters, o.dtype, o.optimizer.kind, segments,
                             [&o](Program& program, Tensor norm) { o.method->add_update(program, norm); })) {}
 
 const StepPrograms::Passes& StepPrograms::of(StepKind kind) const {

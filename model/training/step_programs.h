@@ -20,8 +20,7 @@ struct StepOptions {
     LossHeads heads = {mlm_head()};       // whose labels they have
     DType dtype = DType::f32;
     bool keep_gelu = false;  // BuildOptions::keep_gelu
-    ops::Optimizer optimizer = ops::Optimizer::adamw;
-    float weight_decay = 0.01f, beta1 = 0.9f, beta2 = 0.98f, epsilon = 1e-6f, clip = 1.0f;
+    OptimizerOptions optimizer = {};
     uint64_t seed = 0;  // of dropout and of a method's draws
 
     std::shared_ptr<const Method> method = dense();

@@ -37,31 +37,16 @@ auto is_exchanged(const Method& method) {
     return
         [held = device_names(method)](std::string_view name) { return !names_parameter(name) && !held.contains(name); };
 }
-bool update_exchanges(std::string_view name) {
-    return name == names::kGradientNorm || name == names::kUpdateScalars || name == names::kScaledScalars;
-}
-
 }  // namespace
-
-int64_t state_bytes(const Parameters& parameters, DType dtype) {
-    return parameters.size() * (4 * kFloat + (dtype == DType::f32 ? 0 : static_cast<int64_t>(size_of(dtype))));
-}
 
 TrainingStep::TrainingStep(const Parameters& parameters, std::shared_ptr<const StepPrograms> programs,
                            const kernels::KernelTable& table, int64_t arena_bytes)
     : programs_(std::move(programs)),
       table_(table),
       context_(table.create_context()),
-      values_(parameters.size() * kFloat, *context_),
-      gradients_(parameters.size() * kFloat, *context_),
-      moment1_(parameters.size() * kFloat, *context_),
-      moment2_(parameters.size() * kFloat, *context_),
-      loss_scale_(options_.dtype == DType::fp16 ? static_cast<int64_t>(sizeof(kernels::LossScale)) : 0, *context_),
-      copy_(options_.dtype == DType::f32 ? 0 : parameters.size() * 2, *context_),
+      states_(parameters, options_.dtype, table, *context_),
       arena_(std::max(programs_->arena_bytes(), arena_bytes), *context_),
-      pass_io_(*context_, passes_of(*programs_), is_exchanged(*options_.method), kAhead * micro_batches_),
-      update_io_(*context_, {&programs_->update.program}, update_exchanges, kAhead) {
-    if (kernels::LossScale* scale = loss_scale()) *scale = {};
+      pass_io_(*context_, passes_of(*programs_), is_exchanged(*options_.method), kAhead * micro_batches_) {
     for (const MethodState& s : options_.method->states())
         method_states_.push_back({s.name, Mirrored(s.size * kFloat, *context_)});
     for (const MethodState& s : options_.method->accumulators())
@@ -70,13 +55,13 @@ TrainingStep::TrainingStep(const Parameters& parameters, std::shared_ptr<const S
         Runners& runners = runners_.emplace_back(Runners{executor(passes.first), {}});
         if (passes.accumulating) runners.accumulating.emplace(executor(*passes.accumulating));
     }
-    update_.emplace(executor(programs_->update));
-    for (Executor* e : executors()) {
-        bind_parameters(*e, parameters, values_.device<float>(), copy_.as<uint16_t>(), gradients_.device<float>());
-        bind_states(*e);
-        if (e != &*update_) pass_io_.bind(*e);
+    for (Runners& r : runners_) {
+        bind_pass(r.first);
+        if (r.accumulating) bind_pass(*r.accumulating);
     }
-    update_io_.bind(*update_);
+    Executor update = executor(programs_->update);
+    bind_states(update);
+    update_.emplace(std::move(update), options_.optimizer, *context_, kAhead);
     check_bindings();
 }
 
@@ -97,7 +82,6 @@ void TrainingStep::check_bindings() {
         given.insert(own.begin(), own.end());
         pass_io_.require_given(program, given);
     }
-    update_io_.require_given(programs_->update.program, {names::kUpdateScalars});
     for (Executor* e : executors()) e->require_bound();
 }
 
@@ -107,19 +91,14 @@ Executor TrainingStep::executor(const PlannedProgram& planned) {
 
 /// All that stays on the device from step to step.
 void TrainingStep::bind_states(Executor& executor) {
-    const std::pair<const char*, void*> states[] = {
-        {names::kParameters, values_.device()}, {names::kGradients, gradients_.device()},
-        {names::kMoment1, moment1_.device()},   {names::kMoment2, moment2_.device()},
-        {names::kCopy, copy_.as<>()},           {names::kLossScale, loss_scale_.device()}};
-    for (const auto& [name, pointer] : states) bind_if_named(executor, name, pointer);
+    states_.bind(executor);
     for (const NamedState& state : method_states_) bind_if_named(executor, state.name, state.values.device());
     for (const NamedBuffer& sums : accumulators_) bind_if_named(executor, sums.name, sums.values.as<>());
 }
 
-std::vector<Mirrored*> TrainingStep::states() {
-    std::vector<Mirrored*> all = {&values_, &moment1_, &moment2_, &loss_scale_};
-    for (NamedState& state : method_states_) all.push_back(&state.values);
-    return all;
+void TrainingStep::bind_pass(Executor& executor) {
+    bind_states(executor);
+    pass_io_.bind(executor);
 }
 
 std::span<float> TrainingStep::state(std::string_view name) {
@@ -130,20 +109,14 @@ std::span<float> TrainingStep::state(std::string_view name) {
 }
 
 void TrainingStep::fetch_states() {
-    for (Mirrored* state : states()) state->fetch();
-    gradients_.fetch();
+    states_.fetch();
+    for (const NamedState& state : method_states_) state.values.fetch();
     context_->synchronize();
 }
 
 void TrainingStep::store_states() {
-    for (Mirrored* state : states()) state->store();
-    if (copy_.bytes() > 0)
-        table_.cast({.from = values_.device(),
-                     .to = copy_.as<>(),
-                     .n = values_.bytes() / kFloat,
-                     .from_dtype = DType::f32,
-                     .to_dtype = options_.dtype},
-                    *context_);
+    states_.store();
+    for (const NamedState& state : method_states_) state.values.store();
     context_->synchronize();
 }
 
@@ -159,7 +132,7 @@ std::vector<Executor*> TrainingStep::executors() {
         all.push_back(&r.first);
         if (r.accumulating) all.push_back(&*r.accumulating);
     }
-    all.push_back(&*update_);
+    all.push_back(&update_->executor());
     return all;
 }
 
@@ -196,24 +169,6 @@ void TrainingStep::queue_backward(const data::Batch& batch, const StepInfo& info
     }
 }
 
-void TrainingStep::queue_update(const StepSettings& settings) {
-    const StepOptions& o = options_;
-    const auto correction = [&](float beta) {
-        return static_cast<float>(1 - std::pow(double{beta}, static_cast<double>(settings.step)));
-    };
-    const kernels::UpdateScalars scalars = {.learning_rate = static_cast<float>(settings.learning_rate),
-                                            .weight_decay = o.weight_decay,
-                                            .beta1 = o.beta1,
-                                            .beta2 = o.beta2,
-                                            .epsilon = o.epsilon,
-                                            .correction1 = correction(o.beta1),
-                                            .correction2 = correction(o.beta2),
-                                            .clip = o.clip};
-    update_io_.begin();
-    update_io_.set(names::kUpdateScalars, std::span(&scalars, 1));
-    update_io_.run(*update_);
-}
-
 /// Of the step whose last micro-batch was begun `ago` micro-batches before the last.
 StepResult TrainingStep::result(const StepInfo& info, int64_t ago) {
     pass_io_.finish(ago);
@@ -236,7 +191,7 @@ void TrainingStep::queue(const data::Batch& batch, const StepSettings& settings)
     require(may_queue(), "step {}: {} steps are queued already", settings.step, queued_);
     const StepInfo info = info_of(batch, settings);
     queue_backward(batch, info);
-    queue_update(settings);
+    update_->queue(settings.step, settings.learning_rate);
     steps_[(begin_ + queued_++) % kAhead] = {settings, info};
 }
 
@@ -245,16 +200,9 @@ StepOutcome TrainingStep::collect() {
     const auto [settings, info] = steps_[begin_];
     begin_ = (begin_ + 1) % kAhead;
     --queued_;
-    update_io_.finish(queued_);
-    StepOutcome outcome{settings,
-                        info,
-                        result(info, queued_ * micro_batches_),
-                        update_io_.at<float>(names::kGradientNorm, queued_)[0],
-                        {}};
-    if (loss_scale_.bytes() > 0)
-        outcome.loss_scale =
-            1 / update_io_.at<kernels::UpdateScalars>(names::kScaledScalars, queued_)[0].gradient_factor;
-    return outcome;
+    update_->finish(queued_);
+    return {settings, info, result(info, queued_ * micro_batches_), update_->gradient_norm(queued_),
+            update_->loss_scale(queued_)};
 }
 
 StepResult TrainingStep::backward(const data::Batch& batch, int64_t step, StepKind kind) {
@@ -265,9 +213,9 @@ StepResult TrainingStep::backward(const data::Batch& batch, int64_t step, StepKi
 }
 
 double TrainingStep::update(int64_t step, double learning_rate) {
-    queue_update({.step = step, .learning_rate = learning_rate});
-    update_io_.finish();
-    return update_io_.at<float>(names::kGradientNorm)[0];
+    update_->queue(step, learning_rate);
+    update_->finish();
+    return update_->gradient_norm();
 }
 
 }  // namespace dropforge

@@ -11,7 +11,9 @@
 #include "engine/executor.h"
 #include "engine/staging.h"
 #include "model/training/forward_pass.h"
+#include "model/training/optimizer_runner.h"
 #include "model/training/step_programs.h"
+#include "model/training/trained_states.h"
 
 namespace dropforge {
 
@@ -40,9 +42,6 @@ struct StepOutcome {
     std::optional<double> loss_scale;  // of its gradients, in fp16: halved after a norm that is not finite
 };
 
-/// Bytes of parameters, gradients, moments and the 16-bit copy.
-int64_t state_bytes(const Parameters& parameters, DType dtype);
-
 class TrainingStep {
   public:
     /// `parameters` must outlive this. Values are all 0: initialize or load them, then call store_states(). The
@@ -52,20 +51,15 @@ class TrainingStep {
     TrainingStep(const Parameters& parameters, StepPrograms programs, const kernels::KernelTable& table)
         : TrainingStep(parameters, std::make_shared<const StepPrograms>(std::move(programs)), table) {}
 
-    // The states in host memory: what fetch_states() brought, and what store_states() takes. Where kernels work on host
-    // memory these are the states themselves, and the two functions copy nothing.
-    float* values() { return values_.host<float>(); }
-    float* gradients() { return gradients_.host<float>(); }
-    float* moment1() { return moment1_.host<float>(); }
-    float* moment2() { return moment2_.host<float>(); }
+    TrainedStates& states() { return states_; }
+    float* values() { return states_.values(); }
+    float* gradients() { return states_.gradients(); }
+    float* moment1() { return states_.moment1(); }
+    float* moment2() { return states_.moment2(); }
     /// Of the method's states. Set them before the first step.
     std::span<float> state(std::string_view name);
-    /// In fp16; else nullptr. The gradients that fetch_states() brings carry the scale.
-    kernels::LossScale* loss_scale() {
-        return loss_scale_.bytes() > 0 ? loss_scale_.host<kernels::LossScale>() : nullptr;
-    }
+    // TrainedStates::fetch() and store(), waited for, and the method's states with them.
     void fetch_states();
-    /// All but the gradients; refreshes the 16-bit copy too.
     void store_states();
 
     /// Queues losses and gradients of a batch of options.batch sequences and the optimizer's update from them. A
@@ -107,7 +101,7 @@ class TrainingStep {
     void profile(bool on);
     /// What a forward pass between steps may borrow; the arena has at least `arena_bytes` of the constructor.
     Resources resources() {
-        return {values_.device<float>(), copy_.as<uint16_t>(), arena_.as<>(), context_.get(), &table_};
+        return {states_.device_values(), states_.device_copy(), arena_.as<>(), context_.get(), &table_};
     }
 
   private:
@@ -129,11 +123,10 @@ class TrainingStep {
         Buffer values;
     };
 
-    std::vector<Mirrored*> states();
     void bind_states(Executor& executor);
+    void bind_pass(Executor& executor);
     void check_bindings();
     void queue_backward(const data::Batch& batch, const StepInfo& info);
-    void queue_update(const StepSettings& settings);
     void fill_inputs(const data::Batch& batch, int64_t first, const StepInfo& info);
     StepInfo info_of(const data::Batch& batch, const StepSettings& settings) const;
     StepResult result(const StepInfo& info, int64_t ago);
@@ -143,14 +136,14 @@ class TrainingStep {
     const int64_t micro_batches_ = options_.batch / options_.micro_batch;
     const kernels::KernelTable& table_;
     std::unique_ptr<kernels::Context> context_;
-    Mirrored values_, gradients_, moment1_, moment2_, loss_scale_;
+    TrainedStates states_;
     std::vector<NamedState> method_states_;
     const std::vector<StepResultSource> sources_ = options_.method->sources(options_.heads);
     std::vector<NamedBuffer> accumulators_;
-    Buffer copy_, arena_;
-    Staging pass_io_, update_io_;
+    Buffer arena_;
+    Staging pass_io_;
     std::vector<Runners> runners_;  // as programs_->passes
-    std::optional<Executor> update_;
+    std::optional<OptimizerRunner> update_;
     struct Queued {
         StepSettings settings;
         StepInfo info;

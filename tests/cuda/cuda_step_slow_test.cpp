@@ -58,7 +58,7 @@ class Trainings {
     void prepare(TrainingStep& step, float scale) const {
         parameters_.initialize(step.values(), 1);
         fill_importance(importance_of(step), 1);
-        if (step.loss_scale()) *step.loss_scale() = {.scale = scale};
+        if (step.states().loss_scale()) *step.states().loss_scale() = {.scale = scale};
         step.store_states();
     }
     StepSettings settings(int64_t step) const { return {.step = step, .kind = kind_, .learning_rate = 1e-3}; }
@@ -236,8 +236,8 @@ TEST_CASE("an overflow leaves weights, moments and importance as they are, and h
     const StepOutcome first = take(1);
     CHECK(std::isfinite(first.gradient_norm));
     CHECK(first.loss_scale == 1024);
-    CHECK((step.loss_scale()->streak == 1 && step.loss_scale()->updates == 1));
-    step.loss_scale()->scale = 0x1p100f;
+    CHECK((step.states().loss_scale()->streak == 1 && step.states().loss_scale()->updates == 1));
+    step.states().loss_scale()->scale = 0x1p100f;
     step.store_states();
     const int64_t n = t.parameters().size();
     const std::vector<float> values = copied(step.values(), n), moment1 = copied(step.moment1(), n),
@@ -251,8 +251,8 @@ TEST_CASE("an overflow leaves weights, moments and importance as they are, and h
     CHECK(copied(step.moment1(), n) == moment1);
     CHECK(copied(step.moment2(), n) == moment2);
     CHECK(std::ranges::equal(importance_of(step), importance));
-    CHECK(step.loss_scale()->scale == 0x1p99f);
-    CHECK((step.loss_scale()->streak == 0 && step.loss_scale()->updates == 1));
+    CHECK(step.states().loss_scale()->scale == 0x1p99f);
+    CHECK((step.states().loss_scale()->streak == 0 && step.states().loss_scale()->updates == 1));
 }
 
 TEST_CASE("a checkpoint of fp16 training carries the loss scale: what follows has the same bits") {
@@ -274,7 +274,7 @@ TEST_CASE("a checkpoint of fp16 training carries the loss scale: what follows ha
         of.fetch_states();
     };
     train(step, 1, 20);
-    CHECK((step.loss_scale()->updates > 0 && step.loss_scale()->updates < 20));
+    CHECK((step.states().loss_scale()->updates > 0 && step.states().loss_scale()->updates < 20));
     TrainingState state;
     state.step = 20;
     save_checkpoint(checkpoint, t.parameters(), step, state, folder / "vocab.txt", data::kUncased);
@@ -284,9 +284,9 @@ TEST_CASE("a checkpoint of fp16 training carries the loss scale: what follows ha
     const int64_t n = t.parameters().size();
     CHECK(copied(step.values(), n) == copied(resumed.values(), n));
     CHECK(copied(step.moment2(), n) == copied(resumed.moment2(), n));
-    CHECK(step.loss_scale()->scale == resumed.loss_scale()->scale);
-    CHECK(step.loss_scale()->streak == resumed.loss_scale()->streak);
-    CHECK(step.loss_scale()->updates == resumed.loss_scale()->updates);
+    CHECK(step.states().loss_scale()->scale == resumed.loss_scale()->scale);
+    CHECK(step.states().loss_scale()->streak == resumed.loss_scale()->streak);
+    CHECK(step.states().loss_scale()->updates == resumed.loss_scale()->updates);
 }
 
 TEST_CASE("the same steps twice give the same bits") {

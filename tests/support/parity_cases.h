@@ -88,13 +88,14 @@ inline ParityOptions options_of(const Json& arguments) {
     const std::map<std::string, std::function<void(Value)>> set = {
         {"--method", [&](Value v) { o.method = v; }},
         {"--steps", [&](Value v) { o.steps = std::stoll(v); }},
-        {"--optimizer", [&](Value v) { o.optimizer = v == "lamb" ? ops::Optimizer::lamb : ops::Optimizer::adamw; }},
+        {"--optimizer",
+         [&](Value v) { o.optimizer.kind = v == "lamb" ? ops::Optimizer::lamb : ops::Optimizer::adamw; }},
         {"--lr", [&](Value v) { o.lr = std::stod(v); }},
-        {"--weight-decay", [&](Value v) { o.weight_decay = std::stof(v); }},
-        {"--beta1", [&](Value v) { o.beta1 = std::stof(v); }},
-        {"--beta2", [&](Value v) { o.beta2 = std::stof(v); }},
-        {"--eps", [&](Value v) { o.epsilon = std::stof(v); }},
-        {"--clip", [&](Value v) { o.clip = std::stof(v); }},
+        {"--weight-decay", [&](Value v) { o.optimizer.weight_decay = std::stof(v); }},
+        {"--beta1", [&](Value v) { o.optimizer.beta1 = std::stof(v); }},
+        {"--beta2", [&](Value v) { o.optimizer.beta2 = std::stof(v); }},
+        {"--eps", [&](Value v) { o.optimizer.epsilon = std::stof(v); }},
+        {"--clip", [&](Value v) { o.optimizer.clip = std::stof(v); }},
         {"--keep",
          [&](Value v) {
              dropping.keep = {std::stod(v), false};

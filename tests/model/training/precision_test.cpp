@@ -84,7 +84,7 @@ TEST_CASE("the CPU's kernels refuse fp16 themselves") {
     const Parameters parameters(small_config(0), {mlm_head()});
     const data::Batch batch = random_batch(parameters.config(), 4, 24, 5);
     ReadyStep f32(parameters, options_for(batch, 4));
-    CHECK(f32.loss_scale() == nullptr);
+    CHECK(f32.states().loss_scale() == nullptr);
     TrainingStep step(parameters, StepPrograms(parameters, options_for(batch, 4, DType::fp16)), kernels::cpu());
     CHECK_THROWS_WITH_AS(step.backward(batch, 1), doctest::Contains("fp16 is for CUDA devices"), Error);
     CHECK_THROWS_WITH_AS(step.update(1, 1e-3), doctest::Contains("fp16 is for CUDA devices"), Error);
@@ -96,15 +96,15 @@ TEST_CASE("a step of the reference in fp16: an overflow halves the scale, the ne
     TrainingStep step(parameters, StepPrograms(parameters, options_for(batch, 2, DType::fp16)), kernels::reference());
     parameters.initialize(step.values(), 1);
     step.store_states();
-    CHECK(step.loss_scale()->scale == 65536);
-    step.loss_scale()->scale = 0x1p100f;
+    CHECK(step.states().loss_scale()->scale == 65536);
+    step.states().loss_scale()->scale = 0x1p100f;
     step.backward(batch, 1);
     CHECK(!std::isfinite(step.update(1, 1e-3)));
-    CHECK(step.loss_scale()->scale == 0x1p99f);
-    *step.loss_scale() = {.scale = 256};
+    CHECK(step.states().loss_scale()->scale == 0x1p99f);
+    *step.states().loss_scale() = {.scale = 256};
     step.backward(batch, 2);
     const double norm = step.update(2, 1e-3);
-    CHECK((step.loss_scale()->scale == 256 && step.loss_scale()->updates == 1));
+    CHECK((step.states().loss_scale()->scale == 256 && step.states().loss_scale()->updates == 1));
     // The first AdamW update moves every parameter by the learning rate, whatever its gradient: so 1 was counted.
     double largest = 0;
     TrainingStep f32(parameters, StepPrograms(parameters, options_for(batch, 2)), kernels::reference());

@@ -157,7 +157,7 @@ TEST_CASE("training lowers the loss on a batch it sees again") {
     const data::Batch batch = random_batch(parameters.config(), 8, 24, 5);
     for (const ops::Optimizer optimizer : {ops::Optimizer::adamw, ops::Optimizer::lamb}) {
         StepOptions options = options_for(batch, 8);
-        options.optimizer = optimizer;
+        options.optimizer.kind = optimizer;
         TrainingStep step(parameters, StepPrograms(parameters, options), kernels::cpu());
         parameters.initialize(step.values(), 1);
         const double first = step.backward(batch, 1).loss;
