@@ -1,5 +1,6 @@
 #include "model/training/forward_pass.h"
 
+#include "base/error.h"
 #include "model/network/names.h"
 #include "model/training/bindings.h"
 
@@ -7,23 +8,9 @@ namespace dropforge {
 
 ForwardPass::ForwardPass(const Parameters& parameters, PlannedProgram program, const float* values, DType dtype,
                          const kernels::KernelTable& table, const Method* method)
-    : planned_(std::move(program)),
-      method_(method),
-      context_(table.create_context()),
-      arena_(planned_.plan.bytes, *context_),
-      copy_(dtype == DType::f32 ? 0 : parameters.size() * static_cast<int64_t>(size_of(dtype)), *context_) {
-    auto* there = const_cast<float*>(values);  // a forward pass reads the parameters only
-    if (!context_->on_host()) {
-        values_ = Buffer(parameters.size() * static_cast<int64_t>(sizeof(float)), *context_);
-        context_->upload(values_.as<>(), values, values_.bytes());
-        there = values_.as<float>();
-    }
-    if (copy_.bytes() > 0)
-        table.cast(
-            {.from = there, .to = copy_.as<>(), .n = parameters.size(), .from_dtype = DType::f32, .to_dtype = dtype},
-            *context_);
-    context_->synchronize();
-    prepare(parameters, {there, copy_.as<uint16_t>(), arena_.as<>(), context_.get(), &table});
+    : planned_(std::move(program)), method_(method) {
+    memory_.emplace(parameters, values, dtype, planned_.plan.bytes, table);
+    prepare(parameters, memory_->resources());
 }
 
 ForwardPass::ForwardPass(const Parameters& parameters, PlannedProgram program, const Resources& r, const Method* method)
@@ -32,6 +19,8 @@ ForwardPass::ForwardPass(const Parameters& parameters, PlannedProgram program, c
 }
 
 void ForwardPass::prepare(const Parameters& parameters, const Resources& r) {
+    require(planned_.plan.bytes <= r.arena_bytes, "{}: needs an arena of {} bytes, there are {}",
+            planned_.program.name(), planned_.plan.bytes, r.arena_bytes);
     io_.emplace(*r.context, std::vector<const Program*>{&planned_.program},
                 [](std::string_view name) { return !names_parameter(name); });
     executor_.emplace(planned_.program, planned_.plan, r.arena, *r.table, *r.context);

@@ -2,8 +2,9 @@
 // training step.
 #pragma once
 
-#include <memory>
 #include <optional>
+#include <span>
+#include <string_view>
 
 #include "data/batches/batch.h"
 #include "engine/executor.h"
@@ -11,25 +12,16 @@
 #include "engine/staging.h"
 #include "model/methods/method.h"
 #include "model/network/parameters.h"
+#include "model/training/forward_memory.h"
 
 namespace dropforge {
 
-/// Memory and backend that a forward pass borrows. Pointers are of the context's memory; `copy` is nullptr in f32.
-struct Resources {
-    float* values;  // the parameters' arena
-    uint16_t* copy;
-    void* arena;  // at least the plan's bytes
-    kernels::Context* context;
-    const kernels::KernelTable* table;
-};
-
 class ForwardPass {
   public:
-    /// Owns its arena, context and what the backend needs of `values` (host memory, which must outlive this, as must
-    /// `method`).
+    /// Owns its memory (ForwardMemory). `values`, in host memory, and `method` must outlive this.
     ForwardPass(const Parameters& parameters, PlannedProgram program, const float* values, DType dtype,
                 const kernels::KernelTable& table, const Method* method = nullptr);
-    /// Borrows everything.
+    /// Borrows everything. Error if the arena is too small.
     ForwardPass(const Parameters& parameters, PlannedProgram program, const Resources& resources,
                 const Method* method = nullptr);
 
@@ -48,8 +40,7 @@ class ForwardPass {
 
     PlannedProgram planned_;
     const Method* method_;  // whose inputs the Program may have; nullptr: of none
-    std::unique_ptr<kernels::Context> context_;
-    Buffer arena_, values_, copy_;
+    std::optional<ForwardMemory> memory_;
     std::optional<Staging> io_;
     std::optional<Executor> executor_;
 };

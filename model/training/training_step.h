@@ -101,7 +101,12 @@ class TrainingStep {
     void profile(bool on);
     /// What a forward pass between steps may borrow; the arena has at least `arena_bytes` of the constructor.
     Resources resources() {
-        return {states_.device_values(), states_.device_copy(), arena_.as<>(), context_.get(), &table_};
+        return {.values = states_.device_values(),
+                .copy = states_.device_copy(),
+                .arena = arena_.as<>(),
+                .arena_bytes = arena_.bytes(),
+                .context = context_.get(),
+                .table = &table_};
     }
 
   private:
