@@ -73,6 +73,10 @@ Program evaluation(const Parameters& parameters, const BuildOptions& options) {
     return program;
 }
 
+Tensor encoder_output(Builder& builder, Tensor rows) {
+    return encoder_forward(builder, {.queries = rows}, none(builder)).last.y;
+}
+
 Program hidden_states(const Parameters& parameters, const BuildOptions& options) {
     Program program("hidden states");
     Builder builder(program, parameters, options);

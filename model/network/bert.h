@@ -25,6 +25,10 @@ Tensor add_encoder(Builder& builder, HeadRows rows);
 /// MLM loss without dropout and gradients: same inputs but the scales and the dropout state; same totals.
 Program evaluation(const Parameters& parameters, const BuildOptions& options);
 
+/// Adds embeddings and encoder, with no token dropped. Returns the last layer's output at `rows`, i32 [B,R]: [B*R,h];
+/// of all rows, [B*S,h], if that is absent.
+Tensor encoder_output(Builder& builder, Tensor rows = {});
+
 /// Embeddings' output and every layer's, all rows, bound as "hidden/0" … "hidden/L" f32 [B*S,h]; with an MLM head and
 /// options.masked > 0 also "logits" f32 [B*M, padded V] at masked_positions.
 Program hidden_states(const Parameters& parameters, const BuildOptions& options);
