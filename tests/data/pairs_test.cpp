@@ -247,26 +247,65 @@ TEST_CASE("two sentences and a target that takes both: one true pair, or two ran
     }
 }
 
+namespace {
+
+/// Numbers of pairs: of all, of those with a random B, of true ones with four sentences.
+struct PairCounts {
+    double all = 0, random = 0, full = 0;
+
+    void add(double weight, const PairCounts& other) {
+        all += weight * other.all;
+        random += weight * other.random;
+        full += weight * other.full;
+    }
+};
+
+/// The expected numbers of a document of 40 sentences of which a pair takes `target` (data/batches/pairs.h, "walk").
+PairCounts expected_counts(int target) {
+    std::vector<PairCounts> of_last(41);  // sentences of the document
+    for (int left = 1; left <= 40; ++left) {
+        PairCounts& counts = of_last[static_cast<size_t>(left)];
+        const int taken = std::min(target, left), longest_a = std::max(taken - 1, 1);
+        const double random = taken == 1 ? 1 : 0.5;
+        counts = {.all = 1, .random = random, .full = taken == 4 ? 1 - random : 0};
+        counts.add(1 - random, of_last[static_cast<size_t>(left - taken)]);
+        for (int a = 1; a <= longest_a; ++a) counts.add(random / longest_a, of_last[static_cast<size_t>(left - a)]);
+    }
+    return of_last.back();
+}
+
+}  // namespace
+
 TEST_CASE("half of the pairs are random, a tenth of the documents have a shorter target") {
-    // Sentences of 5 tokens fill 20 exactly: nothing is cut, and a pair that is shorter has a shorter target or is a
-    // document's last.
+    // Sentences of 5 tokens fill 20 exactly, so that nothing is cut.
     std::vector<Document> documents;
     for (int i = 0; i < 400; ++i) documents.push_back(document_of(std::vector<size_t>(40, 5), 7));
     const Data data(std::move(documents), 50000);
     PairPlan plan(data.dataset, {.pairs = Pairs::next_sentence, .length = 23, .short_sequences = 0.1, .seed = 5});
-    double random = 0, full = 0;
-    const uint64_t samples = plan.samples(0);
-    for (uint64_t i = 0; i < samples; ++i) {
+    std::vector<PairCounts> counts(400);  // of each document, in the stream 200 tokens and a separator
+    for (uint64_t i = 0; i < plan.samples(0); ++i) {
         const SentencePair pair = plan.pair(0, i);
-        REQUIRE(pair.a.size() + pair.b.size() <= 20);
-        random += pair.label;
-        full += pair.label == 0 && pair.a.size() + pair.b.size() == 20 ? 1 : 0;
+        const uint64_t tokens = pair.a.size() + pair.b.size();
+        REQUIRE(tokens <= 20);
+        counts.at(pair.a.begin / 201).add(1, {1, 1.0 * pair.label, pair.label == 0 && tokens == 20 ? 1.0 : 0});
     }
-    const auto n = static_cast<double>(samples);
-    // Pairs with a shorter target are more often of one sentence, which makes them random: at most the tenth's share.
-    CHECK(random / n > 0.5 - 5 * std::sqrt(0.25 / n));
-    CHECK(random / n < 0.65);
-    CHECK(full / (n - random) > 0.7);
+    PairCounts expected;
+    expected.add(0.9, expected_counts(4));
+    for (int tokens = 2; tokens <= 20; ++tokens) expected.add(0.1 / 19, expected_counts((tokens + 4) / 5));
+    // Documents are independent, so the sum over them of a number whose mean is 0 has, over the root of the sum of its
+    // squares, a normal distribution: beyond 5 once in two million seeds.
+    const auto check_mean = [&](double PairCounts::*number) {
+        double sum = 0, squares = 0;
+        for (const PairCounts& document : counts) {
+            const double difference = document.*number - expected.*number;
+            sum += difference;
+            squares += difference * difference;
+        }
+        CHECK(std::abs(sum) < 5 * std::sqrt(squares));
+    };
+    check_mean(&PairCounts::all);
+    check_mean(&PairCounts::random);
+    check_mean(&PairCounts::full);
 }
 
 TEST_CASE("a step alone gives the batch that it gives in order, over epochs of different sizes and any shard size") {
