@@ -23,6 +23,8 @@ struct Arguments {
 
 void run(Arguments& arguments, const CommonOptions& common) {
     data::PrepareOptions& options = arguments.options;
+    if (arguments.vocabulary.empty() && options.train_vocabulary == 0)
+        throw CLI::RequiredError("--vocab or --train-vocab");
     if (!arguments.vocabulary.empty()) options.vocabulary = arguments.vocabulary;
     options.read.breaks = arguments.documents == "file" ? data::DocumentBreak::file : data::DocumentBreak::blank_line;
     options.threads = thread_count(common.threads);
@@ -82,15 +84,16 @@ void add_prepare(CLI::App& app, CommonOptions& common) {
         ->type_name("KEY")
         ->capture_default_str();
     command->add_option("--out", options.out, "The data folder to write")->required()->type_name("FOLDER");
-    CLI::Option_group* vocabulary = command->add_option_group("vocabulary");
-    vocabulary
-        ->add_option("--vocab", arguments->vocabulary,
-                     "Use this vocabulary: a vocab.txt, or a tokenizer.json of a BERT with the switches given here")
+    command->option_defaults()->group("Vocabulary");
+    command
+        ->add_option(
+            "--vocab", arguments->vocabulary,
+            "Use this vocabulary: a vocab.txt, or a tokenizer.json of a BERT with the switches given here; this "
+            "or --train-vocab is required")
         ->type_name("FILE");
-    vocabulary
-        ->add_option("--train-vocab", options.train_vocabulary, "Train a vocabulary of this many tokens on the text")
-        ->transform(whole_number<int64_t>(1, 1 << 30));
-    vocabulary->require_option(1);
+    command->add_option("--train-vocab", options.train_vocabulary, "Train a vocabulary of this many tokens on the text")
+        ->transform(whole_number<int64_t>(1, 1 << 30))
+        ->excludes("--vocab");
     command
         ->add_option(
             "--alphabet", options.alphabet,
@@ -99,6 +102,7 @@ void add_prepare(CLI::App& app, CommonOptions& common) {
         ->transform(whole_number<int64_t>(1, 1 << 30))
         ->needs("--train-vocab");
     add_normalization(*command, options.normalization);
+    command->option_defaults()->group("Options");
     command
         ->add_option("--validation-fraction", options.validation_fraction,
                      "Share of the documents in the validation split")

@@ -85,7 +85,6 @@ def parse(name: str, text: str) -> Command:
     command = Command(name, title, found.group(2), description)
     sections = {"Options": command.options, "Positionals": command.positionals, "Subcommands": command.subcommands}
     section: list[Entry] = []
-    group: list[Entry] = []  # of which one is required
     footer = heading_of_options = ""
     for line in found.group(3).rstrip("\n").split("\n"):
         if status := re.fullmatch(r"Exit status: (.*)", line):
@@ -93,18 +92,14 @@ def parse(name: str, text: str) -> Command:
         elif (heading := re.fullmatch(r" *([A-Z][a-z ]*):", line)) and heading.group(1) != "Examples":
             section = sections.get(heading.group(1), command.options)
             heading_of_options = "" if heading.group(1) in sections else heading.group(1)
-        elif re.fullmatch(r"\[Option Group: .*| +\[Exactly 1 of .* is required\]| *", line):
+        elif not line.strip():
             footer += "\n" if footer else ""
         elif (text_of_last := re.match(r" {30}(\S.*)", line)) and section and not footer:
             section[-1].text = text_of_last.group(1)
-        elif (entry := re.fullmatch(r" {2,4}(\S+) ?(.*?)(?: {2,}(\S.*))?", line)) and not footer:
+        elif (entry := re.fullmatch(r" {2}(\S+) ?(.*?)(?: {2,}(\S.*))?", line)) and not footer:
             section.append(Entry(entry.group(1), entry.group(2), entry.group(3) or "", heading_of_options))
-            if line.startswith("    "):
-                group.append(section[-1])
         else:
             footer += f"{line}\n"
-    for entry_of_group in group:
-        entry_of_group.text += f" (exactly one of {' and '.join(option.name for option in group)} is required)"
     command.examples = re.sub(r"^(Examples?:)? *\n?", "", footer, flags=re.MULTILINE)
     return command
 

@@ -109,6 +109,8 @@ TEST_CASE("bad input of the command: one line that says what and where, and noth
             "cut.txt.gz: offset 10: the gzip data is truncated");
     refused({"--text", text, "--out", out, "--train-vocab", "5"}, 1, "a vocabulary of 5 is too small");
     refused({"--text", text, "--out", out, "--vocab", vocab, "--alphabet", "100"}, 2, "--train-vocab");
+    refused({"--text", text, "--out", out}, 2, "--vocab or --train-vocab is required");
+    refused({"--text", text, "--out", out, "--vocab", vocab, "--train-vocab", "100"}, 2, "excludes");
 }
 
 TEST_CASE("a vocabulary larger than the text gives, or with fewer characters than it has, is said") {

@@ -40,8 +40,8 @@ man_pages() {
         done
     done
     expect "options, at least 100" yes "$([ $options -ge 100 ] && echo yes)"
-    expect "a group" "Use this vocabulary: a vocab.txt, or a tokenizer.json of a BERT with the switches given here (exactly one of --vocab and --train-vocab is required)" \
-        "$(zcat "$share/man/man1/dropforge-prepare.1.gz" | sed 's/\\//g' | grep '^Use this vocabulary')"
+    expect "a group" ".SS Vocabulary .TP fB--vocabfR fIFILE Excludes: --train-vocabfR" \
+        "$(zcat "$share/man/man1/dropforge-prepare.1.gz" | sed 's/\\//g' | grep -A 2 '^.SS Vocabulary' | tr '\n' ' ' | sed 's/ $//')"
     expect "a description" ".SH DESCRIPTION Reads a data folder and" \
         "$(zcat "$share/man/man1/dropforge-pretrain.1.gz" | grep -A 1 '^.SH DESCRIPTION' | tr '\n' ' ' | grep -o '.*folder and')"
     expect "examples" "dropforge prepare --text books/ --out data --train-vocab 8000" \
