@@ -42,12 +42,6 @@ struct Place {
     }
 };
 
-CommandResult succeed(const Arguments& arguments) {
-    CommandResult result = run_command(arguments);
-    REQUIRE_MESSAGE(result.exit_code == 0, joined(arguments), result.error);
-    return result;
-}
-
 nlohmann::json json_of(const Arguments& arguments) {
     return nlohmann::json::parse(succeed(arguments + Arguments{"--json"}).out);
 }

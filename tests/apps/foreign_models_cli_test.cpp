@@ -14,12 +14,6 @@ using Json = nlohmann::json;
 
 namespace {
 
-CommandResult succeed(const Arguments& arguments) {
-    CommandResult result = run_command(arguments);
-    REQUIRE_MESSAGE(result.exit_code == 0, joined(arguments), result.error);
-    return result;
-}
-
 /// A run of two steps, made once.
 const fs::path& trained() {
     static const TemporaryFolder folder;

@@ -61,6 +61,13 @@ inline std::string joined(const Arguments& arguments) {
     return text;
 }
 
+/// The result of a command that must not fail.
+inline CommandResult succeed(const Arguments& arguments) {
+    CommandResult result = run_command(arguments);
+    REQUIRE_MESSAGE(result.exit_code == 0, joined(arguments), result.error);
+    return result;
+}
+
 /// Checks that the command prints nothing on stdout and ends its stderr with the one line "error: …" that holds all
 /// `parts`.
 inline std::string check_refused(const Arguments& arguments, int code, std::initializer_list<std::string> parts) {

@@ -22,12 +22,6 @@ struct Place {
     fs::path checkpoint(int64_t step) const { return out / "checkpoints" / fmt::format("step-{:08}", step); }
 };
 
-inline CommandResult succeed(const Arguments& arguments) {
-    CommandResult result = run_command(arguments);
-    REQUIRE_MESSAGE(result.exit_code == 0, result.error);
-    return result;
-}
-
 /// The lines of metrics.jsonl without what the clock decides.
 inline std::vector<nlohmann::ordered_json> metrics_lines(const fs::path& run) {
     const std::string text = read_text(run / "metrics.jsonl");
