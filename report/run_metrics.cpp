@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string_view>
 
 #include "base/error.h"
@@ -14,7 +15,7 @@ namespace dropforge::report {
 
 namespace {
 
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;  // keys in the order of the file
 
 constexpr double kAbsent = std::numeric_limits<double>::quiet_NaN();
 constexpr double kMostTokens = 1e18, kHighestLoss = 1e6;  // what is only just finite has no place in a diagram
@@ -31,12 +32,7 @@ struct Lines {
     std::map<int64_t, LoggedStep> steps;
     std::map<int64_t, LoggedEvaluation> evaluations;
 
-    /// False if the text is no line of metrics.jsonl.
-    bool add(std::string_view text) {
-        const Json line = Json::parse(text, nullptr, false);
-        if (!line.is_object() || !line.contains("step") || !line["step"].is_number_integer()) return false;
-        const auto step = line["step"].get<int64_t>();
-        if (step < 1 || static_cast<double>(step) > config::kMany) return false;
+    void add(int64_t step, const Json& line) {
         constexpr double kMost = std::numeric_limits<double>::max();
         if (const double tokens = number(line, "tokens", 1, kMostTokens); !std::isnan(tokens))
             steps[step] = {.step = step,
@@ -48,9 +44,16 @@ struct Lines {
                            .mfu = number(line, "mfu", 0, kMost)};
         if (const double loss = number(line, "eval_loss", 0, kHighestLoss); !std::isnan(loss))
             evaluations[step] = {step, loss, number(line, "eval_accuracy", 0, 1)};
-        return true;
     }
 };
+
+/// The step of a line; absent if it is not a JSON object with the number of a step that a run can have.
+std::optional<int64_t> step_of(const Json& line) {
+    if (!line.is_object() || !line.contains("step") || !line["step"].is_number_integer()) return {};
+    const auto step = line["step"].get<int64_t>();
+    if (step < 1 || static_cast<double>(step) > config::kMany) return {};
+    return step;
+}
 
 /// Seconds of training until each logged step; an interval without a speed has that of the next.
 std::vector<Point> seconds_of(const std::vector<LoggedStep>& steps) {
@@ -74,15 +77,22 @@ LabelledRun LabelledRun::parse(const std::string& argument) {
     return {argument.substr(0, mark), argument.substr(mark + 1)};
 }
 
-RunMetrics::RunMetrics(const fs::path& run) {
+void read_metrics_lines(const fs::path& run, const MetricsLineReader& read) {
     const fs::path file = run / "metrics.jsonl";
     require(fs::exists(file), "{}: expected the folder of a run, with metrics.jsonl", run.string());
     const std::string text = read_text(file);
-    Lines lines;
     int64_t line_number = 1;
-    for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1, ++line_number)
-        require(lines.add(std::string_view(text).substr(begin, end - begin)),
-                "{}:{}: expected a JSON object with a step", file.string(), line_number);
+    for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1, ++line_number) {
+        const Json line = Json::parse(std::string_view(text).substr(begin, end - begin), nullptr, false);
+        const std::optional<int64_t> step = step_of(line);
+        require(step.has_value(), "{}:{}: expected a JSON object with a step", file.string(), line_number);
+        read(*step, line);
+    }
+}
+
+RunMetrics::RunMetrics(const fs::path& run) {
+    Lines lines;
+    read_metrics_lines(run, [&](int64_t step, const Json& line) { lines.add(step, line); });
     for (const auto& step : lines.steps) steps_.push_back(step.second);
     for (const auto& evaluation : lines.evaluations) evaluations_.push_back(evaluation.second);
     seconds_ = seconds_of(steps_);

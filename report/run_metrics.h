@@ -1,7 +1,9 @@
-// metrics.jsonl of a run, read for curves.
+// metrics.jsonl of a run, read for curves and tables.
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -19,6 +21,13 @@ struct LabelledRun {
     static LabelledRun parse(const std::string& argument);
 };
 
+using MetricsLineReader = std::function<void(int64_t step, const nlohmann::ordered_json& line)>;
+
+/// Gives `read` each line of RUN/metrics.jsonl in turn; a last line without its end, as of a run that goes on, is none.
+/// Throws Error if the folder has no such file, and naming file and line for a line that is not a JSON object with the
+/// number of a step.
+void read_metrics_lines(const fs::path& run, const MetricsLineReader& read);
+
 /// A training step that was logged. NaN: the line does not have the number, or it was not finite.
 struct LoggedStep {
     int64_t step;
@@ -31,11 +40,10 @@ struct LoggedEvaluation {
     double loss, accuracy;
 };
 
-/// The lines that are there, also of a run that goes on: its last line may be cut.
+/// What curves need of the lines, also of a run that goes on.
 class RunMetrics {
   public:
-    /// Throws Error if the folder has no metrics.jsonl, and naming file and line for a line that is not a JSON object
-    /// with a step. Of two lines of one step the later counts.
+    /// Of two lines of one step the later counts. Errors are those of read_metrics_lines().
     explicit RunMetrics(const fs::path& run);
 
     const std::vector<LoggedStep>& steps() const { return steps_; }

@@ -34,6 +34,7 @@ TEST_CASE("a stdout that takes nothing, or is closed, is an error of every comma
         fmt::format("{} fill --model {} 'ba [MASK]'", dropforge, checkpoint),
         fmt::format("{} evaluate --model {} --data {} --sequence 16", dropforge, checkpoint, data),
         fmt::format("{} curve {}", dropforge, place.folder.path().string()),
+        fmt::format("{} metrics {}", dropforge, place.folder.path().string()),
         fmt::format("{} report {} --out {}", dropforge, place.folder.path().string(),
                     (place.folder / "report.html").string()),
         fmt::format("{} look {} --step 1", dropforge, place.out.string()),

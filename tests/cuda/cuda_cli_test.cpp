@@ -13,6 +13,7 @@
 #include "kernels/cuda/emulator/mock_runtime.h"
 #include "model/checkpoint/manifest.h"
 #include "model/run/folder.h"
+#include "tests/support/metrics_page.h"
 #include "tests/support/paths.h"
 #include "tests/support/pretrain_fixture.h"
 
@@ -228,6 +229,15 @@ TEST_CASE("whenever a GPU fails, a run ends with one line, and what is in its fo
         }
     }
     CHECK(failures == 13);
+}
+
+TEST_CASE("a run in fp16: docs/metrics.md has the keys of its lines, and no others") {
+    const Place place;
+    const ScopedMachine scope;
+    machine().memory = machine().used + kMemory;
+    succeed_on_gpu(
+        place.command(2, {"--device", "cuda", "--precision", "fp16", "--set", "log.every=1", "--set", "eval.every=2"}));
+    check_keys(place.out, {"dense", "fp16"});
 }
 
 TEST_CASE("--version names the backend") {

@@ -1,13 +1,13 @@
 // Each row of docs/huggingface.md, with the value that stands in it: honoured, harmless, or refused by name.
 #include <doctest/doctest.h>
 
-#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "model/checkpoint/tokenizer_files.h"
 #include "tests/support/changed_model.h"
 #include "tests/support/message_of.h"
+#include "tests/support/page_tables.h"
 
 using namespace dropforge;
 using dropforge::test::ChangedModel;
@@ -30,37 +30,10 @@ Outcome outcome_of(const Action& action) {
     return outcome;
 }
 
-/// A table's row, its cells without backticks.
-using Row = std::vector<std::string>;
+using Row = dropforge::test::PageRow;
 
-Row cells_of(const std::string& line) {
-    Row row;
-    std::string cell;
-    for (const char c : line.substr(2)) {
-        if (c != '|') {
-            cell += c;
-            continue;
-        }
-        const size_t first = cell.find_first_not_of(" `"), last = cell.find_last_not_of(" `");
-        row.push_back(first == std::string::npos ? "" : cell.substr(first, last - first + 1));
-        cell.clear();
-    }
-    return row;
-}
-
-/// The rows of the page's tables: those below `section` whose header begins with `header`.
 std::vector<Row> rows_of(const std::string& section, const std::string& header) {
-    std::ifstream page(fs::path(kTestData).parent_path().parent_path() / "docs/huggingface.md");
-    REQUIRE(page.good());
-    std::vector<Row> rows;
-    std::string title, first;
-    for (std::string line, before; std::getline(page, line); before = line) {
-        if (line.starts_with("## ")) title = line.substr(3);
-        if (line.starts_with("| ---")) first = cells_of(before)[0];
-        if (line.starts_with("| `") && title == section && first == header) rows.push_back(cells_of(line));
-    }
-    REQUIRE(!rows.empty());
-    return rows;
+    return dropforge::test::rows_of_page("huggingface.md", section, header);
 }
 
 /// Checks one row: `names` are what a refusal must name, `usual` is the outcome without the row's value.
