@@ -19,6 +19,8 @@ expect "a stage that is no test run" "1 1 0" "$(ci 0 'stage a true; stage b fals
 expect "tests that pass in a run that fails" "3 1 0" "$(ci 0 'stage a bash -c "echo 3 passed, 0 failed; exit 1"')"
 expect "the first failure ends a stage" "0 1 0" "$(ci 0 'stage a in_turn true -- false -- touch '"$scratch"'/ran')"
 expect "nothing after it" "" "$(ls "$scratch/ran" 2>/dev/null || true)"
+expect "a stage that cannot run here" "0 0 1" "$(ci 0 'stage a bash -c "echo no network; exit 77"')"
+expect "what is said of it" "== a: skipped" "$(tail -n 2 "$scratch/output" | head -n 1)"
 expect "a stage for which there is time" "1 0 0" "$(ci 300 'slowness=100; optional 300 a true')"
 expect "one for which there is none" "0 0 1" "$(ci 301 'slowness=100; optional 300 a true')"
 expect "what is said of it" "== a: skipped, it would take some 300 s, and 299 s are left" "$(tail -n 2 "$scratch/output" | head -n 1)"
