@@ -103,6 +103,17 @@ TEST_CASE("gemm: every variant on odd shapes") {
     }
 }
 
+TEST_CASE("gemm: a classifier's few columns: logits in f32, and both gradients of them") {
+    constexpr int64_t rows = 33, hidden = 72;
+    for (const int64_t classes : {1, 2, 3, 9}) {
+        for (const DType dtype : kFloatTypes) {
+            check({rows, classes, hidden}, {false, true, true, false, dtype, DType::f32});
+            check({classes, hidden, rows}, {true, false, false, classes == 3, dtype, DType::f32, true});
+            check({rows, hidden, classes}, {false, false, false, false, dtype, dtype});
+        }
+    }
+}
+
 #if DROPFORGE_CUDA_TESTED
 TEST_CASE("gemm: the kernel that serves what cuBLASLt does not take") {
     const KernelTable ours = [] {
