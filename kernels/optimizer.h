@@ -12,6 +12,7 @@ namespace dropforge::kernels {
 struct Segment {
     int64_t offset, size;  // elements
     bool decay;            // whether weight decay and LAMB's ratio apply: not to biases and LayerNorm parameters
+    float rate = 1;        // a factor of the learning rate, as rates that differ from layer to layer have it
 };
 /// norm[0] = L2 norm of the gradients of all segments, added in double in a fixed order.
 struct GlobalNorm {

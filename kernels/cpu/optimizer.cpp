@@ -96,10 +96,11 @@ class Moments {
     float factor_;
 };
 
-/// Computes LAMB's learning rate of each segment, ‖p‖ / ‖direction‖ times `rate`, from the partial norms of its blocks,
-/// and stores it in the place of the first.
-void trust_ratios(std::span<const Segment> segments, double* partials, double rate) {
+/// Computes LAMB's learning rate of each segment, ‖p‖ / ‖direction‖ times the segment's share of `learning_rate`, from
+/// the partial norms of its blocks, and stores it in the place of the first.
+void trust_ratios(std::span<const Segment> segments, double* partials, double learning_rate) {
     for (const Segment& s : segments) {
+        const double rate = learning_rate * s.rate;
         double weights = 0, directions = 0;
         for (int64_t i = 0; i < segment_blocks(s.size); ++i) {
             weights += partials[2 * i];
@@ -130,8 +131,8 @@ void global_norm(const GlobalNorm& n, Context&) {
 void adamw(const Update& u, Context&) {
     refuse_fp16(u.copy_dtype);
     if (!std::isfinite(*u.norm)) return;
-    const float rate = u.scalars->learning_rate;
     for_blocks(u.segments, [&, moments = Moments(u)](const Block& block) {
+        const float rate = u.scalars->learning_rate * block.segment.rate;
         for_columns(block.size, [&](int64_t j, auto count) {
             const int64_t i = block.begin + j;
             moments.move(i, count);

@@ -71,9 +71,10 @@ template <typename Real>
 void adamw(const Update& u, Context&) {
     if (!std::isfinite(*u.norm)) return;
     const Real factor = clip_factor<Real>(u);
-    for (const Segment& s : u.segments)
-        for (int64_t i = s.offset; i < s.offset + s.size; ++i)
-            step(u, i, get<Real>(u.scalars->learning_rate), move_moments(u, i, factor, s.decay));
+    for (const Segment& s : u.segments) {
+        const Real rate = get<Real>(u.scalars->learning_rate) * get<Real>(s.rate);
+        for (int64_t i = s.offset; i < s.offset + s.size; ++i) step(u, i, rate, move_moments(u, i, factor, s.decay));
+    }
 }
 
 /// The learning rate is multiplied by ‖p‖/‖direction‖ per segment: 1 where there is no decay or a norm is 0.
@@ -92,7 +93,7 @@ void lamb(const Update& u, Context&) {
         }
         const bool scaled = s.decay && weights > 0 && directions > 0;
         const Real ratio = scaled ? std::sqrt(weights) / std::sqrt(directions) : Real{1};
-        const Real rate = get<Real>(u.scalars->learning_rate) * ratio;
+        const Real rate = get<Real>(u.scalars->learning_rate) * get<Real>(s.rate) * ratio;
         for (int64_t j = 0; j < s.size; ++j) step(u, s.offset + j, rate, direction[static_cast<size_t>(j)]);
     }
 }

@@ -1,5 +1,5 @@
 // Gradient norm, AdamW and LAMB over segments with gaps: clipping, decay, a norm that is not finite, the 16-bit copy,
-// the loss scale.
+// the loss scale, rates of segments.
 // label: simt-quick
 // label: levels
 #include "kernels/blocks.h"
@@ -9,8 +9,12 @@ namespace dropforge::kernels {
 namespace {
 
 // Gaps before, between and after; one is longer than a block of a sum.
-const std::vector<Segment> kSegments = {
-    {3, 1, false}, {5, 2, false}, {8, 31, true}, {64, 65, false}, {200, kSegmentBlock + 5, true}, {33200, 1003, true}};
+const std::vector<Segment> kSegments = {{3, 1, false},
+                                        {5, 2, false},
+                                        {8, 31, true},
+                                        {64, 65, false, 1.25f},
+                                        {200, kSegmentBlock + 5, true},
+                                        {33200, 1003, true, 0.3f}};
 constexpr int64_t kSize = 33200 + 1003 + 7;
 
 struct State {
@@ -209,6 +213,30 @@ TEST_CASE("adamw, lamb: three steps of every backend") {
                 return outputs("parameters", of_segments(state.parameters), "moment1", of_segments(state.moment1),
                                "moment2", of_segments(state.moment2));
             });
+        }
+    }
+}
+
+TEST_CASE("adamw, lamb: a segment's rate is a factor of the learning rate") {
+    const auto with_rates = [](float rate) {
+        std::vector<Segment> segments = kSegments;
+        for (Segment& segment : segments) segment.rate = rate;
+        return segments;
+    };
+    for (const KernelTable* backend : backends()) {
+        Setup s(*backend, DType::f32, DType::f32, 0);
+        for (const Kernel kernel : {s.kernels.adamw, s.kernels.lamb}) {
+            INFO(text(*backend));
+            const State before(s);
+            State whole = before, shared = before, still = before;
+            UpdateScalars scalars = scalars_at(1, 1);
+            update(s, kernel, shared, scalars, with_rates(0.25f), true);
+            update(s, kernel, still, scalars, with_rates(0), false);
+            scalars.learning_rate /= 4;
+            update(s, kernel, whole, scalars, with_rates(1), true);
+            CHECK(whole == shared);
+            CHECK(still.parameters == before.parameters);
+            CHECK(still.moment1 == whole.moment1);
         }
     }
 }

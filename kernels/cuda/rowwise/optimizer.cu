@@ -13,19 +13,24 @@ namespace dropforge::kernels::on_cuda {
 /// segment's first piece, `count` the number of its pieces.
 struct Piece {
     int64_t begin;  // element of the arena
-    int32_t size;
+    int64_t first;
+    int32_t count, size;
     uint32_t decay;
-    int32_t first, count;
+    float rate;  // of the segment
 };
-static_assert(sizeof(Piece) == 24, "no padding: constants() compares bytes");
+static_assert(sizeof(Piece) == 32, "no padding: constants() compares bytes");
 
 std::vector<Piece> pieces_of(std::span<const Segment> segments) {
     std::vector<Piece> pieces;
     for (const Segment& s : segments) {
-        const auto first = static_cast<int32_t>(pieces.size()), count = static_cast<int32_t>(segment_blocks(s.size));
+        const int64_t first = std::ssize(pieces);
         for (int64_t at = 0; at < s.size; at += kSegmentBlock)
-            pieces.push_back(
-                {s.offset + at, static_cast<int32_t>(std::min(kSegmentBlock, s.size - at)), s.decay, first, count});
+            pieces.push_back({.begin = s.offset + at,
+                              .first = first,
+                              .count = static_cast<int32_t>(segment_blocks(s.size)),
+                              .size = static_cast<int32_t>(std::min(kSegmentBlock, s.size - at)),
+                              .decay = s.decay,
+                              .rate = s.rate});
     }
     return pieces;
 }
@@ -163,7 +168,7 @@ __global__ void __launch_bounds__(kThreads) step_kernel(UpdateArguments a) {
     if (!a.finite_norm()) return;
     const Piece piece = a.pieces[blockIdx.x];
     const Moments moments(a, piece.decay != 0);
-    const float rate = kLamb ? static_cast<float>(a.norms[piece.first].weights) : a.scalars->learning_rate;
+    const float rate = kLamb ? static_cast<float>(a.norms[piece.first].weights) : a.scalars->learning_rate * piece.rate;
     for_piece<N>(piece, [&](int64_t i, auto width) {
         constexpr int kWidth = width();
         float p[kWidth], m[kWidth], v[kWidth];
@@ -230,7 +235,7 @@ __global__ void __launch_bounds__(kWarp* kRatioWarps) ratio_kernel(UpdateArgumen
     weights = warp_sum(weights);
     directions = warp_sum(directions);
     const bool scaled = a.pieces[piece].decay != 0 && weights > 0 && directions > 0;
-    const double rate = a.scalars->learning_rate;
+    const double rate = double{a.scalars->learning_rate} * a.pieces[piece].rate;
     if (threadIdx.x == 0) a.norms[piece].weights = scaled ? rate * sqrt(weights / directions) : rate;
 }
 
