@@ -67,6 +67,13 @@ inline void check_dropout(const std::string& name, const DropoutSite& d) {
     check_optional_vector(name, "dropout state", d.state, DType::i32, 4);
 }
 
+/// The same, and that the rows it applies to make whole sequences.
+inline void check_dropout_rows(const std::string& name, const DropoutSite& d, int64_t rows, int64_t per_sequence) {
+    check_dropout(name, d);
+    require(!d.active() || (per_sequence > 0 && rows % per_sequence == 0), "{}: {} rows are no sequences of {}", name,
+            rows, per_sequence);
+}
+
 /// Rows per sequence of `large` in a gather or scatter, where `small` has the rows of `large` that `index` names.
 inline int64_t per_sequence(const std::string& name, const Tensor& large, const Tensor& index, const Tensor& small) {
     check_float(name, "rows", large);

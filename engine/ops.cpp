@@ -96,9 +96,7 @@ void check_layernorm(const std::string& name, const LayerNorm& l) {
     check_vector(name, "bias", l.bias, DType::f32, h);
     check_vector(name, "mean", l.mean, DType::f32, t);
     check_vector(name, "rstd", l.rstd, DType::f32, t);
-    check_dropout(name, l.dropout);
-    require(!l.dropout.active() || (l.rows_per_sequence > 0 && t % l.rows_per_sequence == 0),
-            "{}: {} rows are no sequences of {}", name, t, l.rows_per_sequence);
+    check_dropout_rows(name, l.dropout, t, l.rows_per_sequence);
 }
 
 }  // namespace
@@ -230,45 +228,20 @@ void tanh_backward(Program& program, const std::string& name, Tensor dy, Tensor 
     });
 }
 
-void cross_entropy(Program& program, const std::string& name, const CrossEntropy& c) {
-    const int64_t n = rows(c.logits);
-    check_float(name, "logits", c.logits);
-    require(c.columns >= 1 && c.columns <= columns(c.logits), "{}: {} classes of logits {}", name, c.columns,
-            c.logits.shape.text());
-    check_vector(name, "labels", c.labels, DType::i32, n);
-    check_optional_vector(name, "weights", c.weights, DType::f32, n);
-    check_optional_vector(name, "gradient_scale", c.gradient_scale, DType::f32, 1);
-    check_optional_loss_scale(name, c.loss_scale);
-    check_vector(name, "loss", c.loss, DType::f32, n);
-    check_vector(name, "correct", c.correct, DType::f32, n);
-    check_vector(name, "totals", c.totals, DType::f32, 3);
-    Access access{.reads = {c.logits, c.labels, c.weights, c.gradient_scale, c.loss_scale},
-                  .writes = {c.loss, c.correct}};
-    if (c.gradient_scale) access.writes.push_back(c.logits);
-    program.add(name, access, [=](const Run& r) {
-        r.kernels.cross_entropy({.logits = r.at(c.logits),
-                                 .labels = r.at<int32_t>(c.labels),
-                                 .weights = r.at<float>(c.weights),
-                                 .gradient_scale = r.at<float>(c.gradient_scale),
-                                 .loss_scale = r.at<float>(c.loss_scale),
-                                 .loss = r.at<float>(c.loss),
-                                 .correct = r.at<float>(c.correct),
-                                 .rows = n,
-                                 .columns = c.columns,
-                                 .stride = columns(c.logits),
-                                 .dtype = c.logits.dtype},
-                                r.context);
-    });
-    Access sums{.reads = {c.loss, c.weights, c.correct}, .writes = {c.totals}};
-    if (c.accumulate) sums.reads.push_back(c.totals);
-    program.add(name + ".totals", sums, [=](const Run& r) {
-        r.kernels.loss_totals({.loss = r.at<float>(c.loss),
-                               .weights = r.at<float>(c.weights),
-                               .correct = r.at<float>(c.correct),
-                               .totals = r.at<float>(c.totals),
-                               .rows = n,
-                               .accumulate = c.accumulate},
-                              r.context);
+void dropout(Program& program, const std::string& name, Tensor x, Tensor y, int64_t rows_per_sequence,
+             const DropoutSite& site) {
+    check_float(name, "x", x);
+    check_like(name, "y", y, x);
+    check_dropout_rows(name, site, rows(x), rows_per_sequence);
+    program.add(name, {.reads = {x, site.state}, .writes = {y}, .inplace = {{y, x}}}, [=](const Run& r) {
+        r.kernels.dropout({.x = r.at(x),
+                           .y = r.at(y),
+                           .rows = rows(x),
+                           .columns = columns(x),
+                           .rows_per_sequence = rows_per_sequence,
+                           .dropout = site.at(r),
+                           .dtype = x.dtype},
+                          r.context);
     });
 }
 

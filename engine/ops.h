@@ -84,6 +84,10 @@ void tanh_forward(Program& program, const std::string& name, Tensor x, Tensor y)
 void tanh_backward(Program& program, const std::string& name, Tensor dy, Tensor y, Tensor dx, Tensor dx_sum,
                    bool accumulate);
 
+/// y = dropout(x), both [rows, columns]; of dy it is the backward. y may be x, or take its memory.
+void dropout(Program& program, const std::string& name, Tensor x, Tensor y, int64_t rows_per_sequence,
+             const DropoutSite& site);
+
 // ---------------------------------------------------------------------------------------------------------------- rows
 /// index i32 [batch, count]; from [batch*per_sequence, h] → to [batch*count, h].
 void gather_rows(Program& program, const std::string& name, Tensor from, Tensor index, Tensor to);
@@ -101,15 +105,37 @@ void split_rows(Program& program, const std::string& name, Tensor all, Tensor in
 // -------------------------------------------------------------------------------------------------------------- losses
 struct CrossEntropy {
     Tensor logits;                // [R, stride]; overwritten by its gradient if gradient_scale is given
-    Tensor labels, weights = {};  // i32 [R], f32 [R] (may be absent)
+    Tensor labels, weights = {};  // i32 [R], f32 [R] ≥ 0 (may be absent: all 1)
     Tensor gradient_scale = {};   // f32 [1], may be absent
     Tensor loss_scale = {};       // kernels::LossScale, may be absent
     Tensor loss, correct;         // f32 [R]
-    Tensor totals;                // f32 [3]: sums of loss, weight, correct
+    Tensor totals;                // f32 [3]: sums of loss (weights are in it), weight, correct
     int64_t columns;
     bool accumulate;  // totals
 };
 void cross_entropy(Program& program, const std::string& name, const CrossEntropy& c);
+
+struct SquaredError {
+    Tensor predictions;                           // f32 [R]; overwritten by its gradient if gradient_scale is given
+    Tensor labels, weights = {};                  // f32 [R], f32 [R] ≥ 0 (may be absent: all 1)
+    Tensor gradient_scale = {}, loss_scale = {};  // as CrossEntropy's
+    Tensor loss;                                  // f32 [R]
+    Tensor totals;                                // f32 [3]: sums of loss, weight, 0
+    bool accumulate;                              // totals
+};
+void squared_error(Program& program, const std::string& name, const SquaredError& s);
+
+/// The borders of a span in each of B sequences, as kernels::SpanLoss has it.
+struct SpanLoss {
+    Tensor logits;                      // f32 [B*S, 2]; overwritten by its gradient if gradient_scale is given
+    Tensor lengths = {}, starts, ends;  // i32 [B]; lengths may be absent
+    Tensor weights = {};                // f32 [B] ≥ 0 (may be absent: all 1)
+    Tensor gradient_scale = {}, loss_scale = {};  // as CrossEntropy's
+    Tensor loss;                                  // f32 [B]
+    Tensor totals;                                // f32 [3]: sums of loss, weight, 0
+    bool accumulate;                              // totals
+};
+void span_loss(Program& program, const std::string& name, const SpanLoss& s);
 
 // --------------------------------------------------------------------------------------------------------- elementwise
 void cast(Program& program, const std::string& name, Tensor from, Tensor to);

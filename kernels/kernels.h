@@ -17,6 +17,7 @@
 #include "kernels/context.h"
 #include "kernels/dropping.h"
 #include "kernels/dtype.h"
+#include "kernels/losses.h"
 #include "kernels/optimizer.h"
 
 namespace dropforge::kernels {
@@ -199,6 +200,14 @@ struct TanhBackward {
     DType dtype;
     bool accumulate;  // dx_sum
 };
+/// y = dropout(x), and its backward: dx = dropout(dy).
+struct DropoutRows {
+    const void* x;  // [rows, columns]
+    void* y;        // may be x itself
+    int64_t rows, columns, rows_per_sequence;
+    Dropout dropout;
+    DType dtype;
+};
 /// sum[columns] (+)= column sums of x [rows, columns], rows `stride` elements apart: a bias gradient.
 struct ColumnSum {
     const void* x;
@@ -249,30 +258,6 @@ struct ScatterRows {
     bool accumulate, clear;
 };
 
-// -------------------------------------------------------------------------------------------------------------- losses
-/// Softmax cross-entropy of rows of logits: loss[r] = logsumexp - logit[label] where weight[r] > 0, else 0. If
-/// gradient_scale is given, the gradient Σ loss * *gradient_scale * *loss_scale at the logits overwrites them, and
-/// columns … stride-1 become 0.
-struct CrossEntropy {
-    void* logits;                       // [rows, stride], the first `columns` are classes
-    const int32_t* labels;              // [rows], valid classes even where the weight is 0
-    const float* weights;               // [rows] 1 or 0; nullptr: all 1
-    const float* gradient_scale;        // [1], or nullptr: logits are only read
-    const float* loss_scale = nullptr;  // [1] or nullptr: 1; see LossScale
-    float* loss;                        // [rows]
-    float* correct;                     // [rows] 1 where weight > 0 and the label has the (first) largest logit, else 0
-    int64_t rows, columns, stride;
-    DType dtype;
-};
-/// totals[0..2] (+)= sums over rows of loss, weight (1 if nullptr), correct. The host divides by the weights once, when
-/// all micro-batches have been added.
-struct LossTotals {
-    const float *loss, *weights, *correct;  // [rows]
-    float* totals;                          // [3]
-    int64_t rows;
-    bool accumulate;
-};
-
 // --------------------------------------------------------------------------------------------------------- elementwise
 /// to[i] = from[i], rounded to nearest even.
 struct Cast {
@@ -311,10 +296,13 @@ struct KernelTable {
     void (*gelu_backward)(const GeluBackward&, Context&);
     void (*tanh_forward)(const TanhForward&, Context&);
     void (*tanh_backward)(const TanhBackward&, Context&);
+    void (*dropout)(const DropoutRows&, Context&);
     void (*column_sum)(const ColumnSum&, Context&);
     void (*gather_rows)(const GatherRows&, Context&);
     void (*scatter_rows)(const ScatterRows&, Context&);
     void (*cross_entropy)(const CrossEntropy&, Context&);
+    void (*squared_error)(const SquaredError&, Context&);
+    void (*span_loss)(const SpanLoss&, Context&);
     void (*loss_totals)(const LossTotals&, Context&);
     void (*global_norm)(const GlobalNorm&, Context&);
     void (*loss_scale)(const LossScaleStep&, Context&);

@@ -230,6 +230,17 @@ KernelCase tanh_backward(const ModelShape& s, const KernelMemoryPtr& m, DType dt
                          .accumulate = false};
     return make_case(m, t, &KernelTable::tanh_backward);
 }
+KernelCase dropout(const ModelShape& s, const KernelMemoryPtr& m, DType dtype) {
+    const int64_t n = s.rows * s.hidden;
+    const DropoutRows d{.x = m->values(n),
+                        .y = m->values(n),
+                        .rows = s.rows,
+                        .columns = s.hidden,
+                        .rows_per_sequence = s.sequence,
+                        .dropout = m->dropout(),
+                        .dtype = dtype};
+    return make_case(m, d, &KernelTable::dropout);
+}
 KernelCase column_sum(const ModelShape& s, const KernelMemoryPtr& m, DType dtype) {
     const int64_t columns = 3 * s.hidden;
     const ColumnSum c{.x = m->values(s.rows * columns),
@@ -241,33 +252,6 @@ KernelCase column_sum(const ModelShape& s, const KernelMemoryPtr& m, DType dtype
                       .dtype = dtype,
                       .accumulate = false};
     return make_case(m, c, &KernelTable::column_sum);
-}
-
-// -------------------------------------------------------------------------------------------------------------- losses
-KernelCase cross_entropy(const ModelShape& s, const KernelMemoryPtr& m, DType dtype) {
-    const int64_t stride = (s.vocabulary + 127) / 128 * 128;
-    const CrossEntropy c{.logits = m->values(s.masked * stride),
-                         .labels = m->integers(s.masked, s.vocabulary),
-                         .weights = nullptr,
-                         .gradient_scale = m->floats(1),
-                         .loss_scale = nullptr,
-                         .loss = m->floats(s.masked),
-                         .correct = m->floats(s.masked),
-                         .rows = s.masked,
-                         .columns = s.vocabulary,
-                         .stride = stride,
-                         .dtype = dtype};
-    m->count(static_cast<double>(s.masked * stride) * static_cast<double>(size_of(dtype)));  // written too
-    return make_case(m, c, &KernelTable::cross_entropy);
-}
-KernelCase loss_totals(const ModelShape& s, const KernelMemoryPtr& m, DType) {
-    const LossTotals t{.loss = m->floats(s.masked),
-                       .weights = m->floats(s.masked),
-                       .correct = m->floats(s.masked),
-                       .totals = m->floats(3),
-                       .rows = s.masked,
-                       .accumulate = false};
-    return make_case(m, t, &KernelTable::loss_totals);
 }
 
 // ----------------------------------------------------------------------------------------------------------- optimizer
@@ -360,12 +344,12 @@ std::vector<KernelCaseMaker> kernel_cases(const ModelShape& shape, DType dtype) 
     }
     add_of_shape("tanh_forward", tanh_forward);
     add_of_shape("tanh_backward", tanh_backward);
+    add_of_shape("dropout", dropout);
     add_of_shape("column_sum", column_sum);
-    add_of_shape("cross_entropy", cross_entropy);
+    std::ranges::move(loss_cases(shape, dtype), std::back_inserter(cases));
     std::ranges::move(dropping_cases(shape, dtype), std::back_inserter(cases));
     if (dtype != DType::f32) return cases;
-    add_of_shape("loss_totals", loss_totals);  // the rest is f32 whatever the storage
-    add_of_shape("global_norm", global_norm);
+    add_of_shape("global_norm", global_norm);  // the rest is f32 whatever the storage
     add("adamw", [=](const KernelMemoryPtr& m) { return update(shape, m, &KernelTable::adamw); });
     add("lamb", [=](const KernelMemoryPtr& m) { return update(shape, m, &KernelTable::lamb); });
     add_of_shape("cast", cast);

@@ -33,6 +33,7 @@ struct KernelCaseMaker {
 };
 
 std::vector<KernelCaseMaker> kernel_cases(const ModelShape& shape, DType dtype);
+std::vector<KernelCaseMaker> loss_cases(const ModelShape& shape, DType dtype);
 /// The cases of operations for masked positions, token dropping and ScTD, which move, choose and compare rows.
 std::vector<KernelCaseMaker> dropping_cases(const ModelShape& shape, DType dtype);
 

@@ -1,5 +1,6 @@
-// GELU and tanh, forward and backward, and column sums. Backward also makes the bias gradient, the column sums of its
-// result, from registers.
+// GELU and tanh, forward and backward, dropout, and column sums. Backward also makes the bias gradient, the column sums
+// of its result, from registers.
+#include "kernels/cpu/dropout.h"
 #include "kernels/cpu/dtype.h"
 #include "kernels/cpu/functions.h"
 #include "kernels/cpu/math.h"
@@ -108,6 +109,21 @@ void tanh_forward(const TanhForward& t, Context&) {
 
 void tanh_backward(const TanhBackward& t, Context&) {
     map_backward(t, t.y, nullptr, [](f32v y) { return Curve{y, 1.0f - y * y}; });
+}
+
+void dropout(const DropoutRows& d, Context&) {
+    with_dropout_row(d.dtype, d.dropout, [&]<typename T, typename DropRow>() {
+        parallel_row_blocks(d.rows, d.columns, [&](int64_t, int64_t begin, int64_t end) {
+            const DropoutMask mask(d.dropout, d.rows_per_sequence);
+            for (int64_t row = begin; row < end; ++row) {
+                const T* x = static_cast<const T*>(d.x) + row * d.columns;
+                T* y = static_cast<T*>(d.y) + row * d.columns;
+                DropRow drop(mask, row);
+                for_columns(d.columns,
+                            [&](int64_t j, auto count) { store(y + j, drop(load(x + j, count), j), count); });
+            }
+        });
+    });
 }
 
 void column_sum(const ColumnSum& c, Context&) {

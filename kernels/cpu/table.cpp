@@ -27,10 +27,13 @@ const KernelTable& DROPFORGE_JOIN(cpu_, DROPFORGE_CPU_LEVEL)() {
         .gelu_backward = on_cpu::gelu_backward,
         .tanh_forward = on_cpu::tanh_forward,
         .tanh_backward = on_cpu::tanh_backward,
+        .dropout = on_cpu::dropout,
         .column_sum = on_cpu::column_sum,
         .gather_rows = on_cpu::gather_rows,
         .scatter_rows = on_cpu::scatter_rows,
         .cross_entropy = on_cpu::cross_entropy,
+        .squared_error = on_cpu::squared_error,
+        .span_loss = on_cpu::span_loss,
         .loss_totals = on_cpu::loss_totals,
         .global_norm = on_cpu::global_norm,
         .loss_scale = loops::loss_scale,  // a dozen operations

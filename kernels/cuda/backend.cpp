@@ -24,10 +24,13 @@ KernelTable make_table() {
     t.gelu_backward = on_cuda::gelu_backward;
     t.tanh_forward = on_cuda::tanh_forward;
     t.tanh_backward = on_cuda::tanh_backward;
+    t.dropout = on_cuda::dropout;
     t.column_sum = on_cuda::column_sum;
     t.gather_rows = on_cuda::gather_rows;
     t.scatter_rows = on_cuda::scatter_rows;
     t.cross_entropy = on_cuda::cross_entropy;
+    t.squared_error = on_cuda::squared_error;
+    t.span_loss = on_cuda::span_loss;
     t.loss_totals = on_cuda::loss_totals;
     t.global_norm = on_cuda::global_norm;
     t.loss_scale = on_cuda::loss_scale;

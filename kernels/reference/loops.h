@@ -38,11 +38,17 @@ void tanh_forward(const TanhForward&, Context&);
 template <typename Real>
 void tanh_backward(const TanhBackward&, Context&);
 template <typename Real>
+void dropout(const DropoutRows&, Context&);
+template <typename Real>
 void column_sum(const ColumnSum&, Context&);
 template <typename Real>
 void scatter_rows(const ScatterRows&, Context&);
 template <typename Real>
 void cross_entropy(const CrossEntropy&, Context&);
+template <typename Real>
+void squared_error(const SquaredError&, Context&);
+template <typename Real>
+void span_loss(const SpanLoss&, Context&);
 template <typename Real>
 void loss_totals(const LossTotals&, Context&);
 template <typename Real>

@@ -1,8 +1,9 @@
-// GELU in both forms (Hendrycks & Gimpel 2016, "Gaussian Error Linear Units", section 2), tanh, and column sums.
+// GELU in both forms (Hendrycks & Gimpel 2016, "Gaussian Error Linear Units", section 2), tanh, dropout, column sums.
 #include <cmath>
 #include <numbers>
 #include <vector>
 
+#include "kernels/dropout.h"
 #include "kernels/reference/loops.h"
 
 namespace dropforge::kernels::loops {
@@ -92,6 +93,21 @@ void tanh_backward(const TanhBackward& t, Context&) {
 }
 
 template <typename Real>
+void dropout(const DropoutRows& d, Context&) {
+    const uint64_t row0 = first_row(d.dropout, d.rows_per_sequence);
+    with_float_type(d.dtype, [&](auto type) {
+        using T = decltype(type);
+        for (int64_t r = 0; r < d.rows; ++r) {
+            const auto* x = static_cast<const T*>(d.x) + r * d.columns;
+            auto* y = static_cast<T*>(d.y) + r * d.columns;
+            for (int64_t c = 0; c < d.columns; ++c)
+                y[c] =
+                    put<T>(get<Real>(x[c]) * get<Real>(dropout_factor(d.dropout, row0 + static_cast<uint64_t>(r), c)));
+        }
+    });
+}
+
+template <typename Real>
 void column_sum(const ColumnSum& s, Context&) {
     with_float_type(s.dtype, [&](auto type) {
         const auto* x = static_cast<const decltype(type)*>(s.x);
@@ -111,6 +127,8 @@ template void tanh_forward<double>(const TanhForward&, Context&);
 template void tanh_forward<float>(const TanhForward&, Context&);
 template void tanh_backward<double>(const TanhBackward&, Context&);
 template void tanh_backward<float>(const TanhBackward&, Context&);
+template void dropout<double>(const DropoutRows&, Context&);
+template void dropout<float>(const DropoutRows&, Context&);
 template void column_sum<double>(const ColumnSum&, Context&);
 template void column_sum<float>(const ColumnSum&, Context&);
 

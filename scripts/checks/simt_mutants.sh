@@ -51,9 +51,9 @@ cases_of() {
         *:embedding* | *:sort_rows) echo 'embedding*' ;;
         *:gemm_small) echo 'gemm*' ;;
         *:layernorm) echo 'layernorm: *ward' ;;
-        *:losses) echo 'cross_entropy*,loss_totals*' ;;
+        *:losses) echo 'cross_entropy*,squared_error*,span_loss*,loss_totals*' ;;
         *:optimizer) echo 'global_norm*,adamw*,loss_scale*' ;;
-        *:pointwise) echo 'gelu*,tanh*' ;;
+        *:pointwise) echo 'gelu*,tanh*,dropout: rows*' ;;
         *:rows) echo '*_rows*,cast*,add' ;;
         *:semantic_consistency) echo 'pool*,kl_*' ;;
         *:token_dropping) echo 'token_values*,top_k*,importance*' ;;

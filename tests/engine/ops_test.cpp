@@ -203,3 +203,87 @@ TEST_CASE("cross-entropy refuses tensors that do not fit") {
     refused("loss_scale must be f32 [3], not f32 [1]", [&](ops::CrossEntropy& c) { c.loss_scale = t.scale; });
     refused("totals must be f32 [3], not f32 [1]", [&](ops::CrossEntropy& c) { c.totals = t.scale; });
 }
+
+TEST_CASE("dropout: reads, writes, in place, and what it refuses") {
+    Tensors t;
+    const Tensor state = t.p.bound("state", DType::i32, {4}), y = t.p.planned("dropped", DType::f32, {t.T, t.H});
+    ops::dropout(t.p, "dropout", t.x, y, t.S, {state, 1, 0.5f});
+    CHECK(Touches(t.p).reads == Names{"x", "state"});
+    CHECK(Touches(t.p).writes == Names{"dropped"});
+    CHECK(Touches(t.p).inplace == Names{"dropped < x"});
+    const auto refused = [&](const std::string& message, Tensor to, int64_t per_sequence, Tensor drawn_from) {
+        t.refused(message, [&] { ops::dropout(t.p, "op", t.x, to, per_sequence, {drawn_from, 1, 0.5f}); });
+    };
+    refused("y must be f32 [24, 4], not f32 [24, 5]", t.wide, t.S, state);
+    refused("y must be f32 [24, 4], not bf16 [24, 4]", t.narrow, t.S, state);
+    refused("no dropout state was given", y, t.S, {});
+    refused("24 rows are no sequences of 7", y, 7, state);
+}
+
+TEST_CASE("squared error: reads and writes, and what it refuses") {
+    Tensors t;
+    ops::SquaredError right{.predictions = t.floats("predictions", {t.T, 1}),
+                            .labels = t.floats("values", {t.T}),
+                            .weights = t.floats("weights", {t.T}),
+                            .loss = t.rows,
+                            .totals = t.totals,
+                            .accumulate = false};
+    ops::squared_error(t.p, "loss", right);
+    CHECK(Touches(t.p, 1).reads == Names{"predictions", "values", "weights"});
+    CHECK(Touches(t.p, 1).writes == Names{"rows"});
+    CHECK(Touches(t.p).reads == Names{"rows", "weights"});
+    CHECK(Touches(t.p).writes == Names{"totals"});
+    right.gradient_scale = t.scale;
+    right.accumulate = true;
+    ops::squared_error(t.p, "loss", right);
+    CHECK(Touches(t.p, 1).reads == Names{"predictions", "values", "weights", "scale"});
+    CHECK(Touches(t.p, 1).writes == Names{"rows", "predictions"});
+    CHECK(Touches(t.p).reads == Names{"rows", "weights", "totals"});
+    const auto refused = [&](const std::string& message, const auto& change) {
+        ops::SquaredError s = right;
+        change(s);
+        t.refused(message, [&] { ops::squared_error(t.p, "op", s); });
+    };
+    refused("no predictions was given", [&](ops::SquaredError& s) { s.predictions = {}; });
+    refused("predictions must be f32 [96], not bf16 [24, 4]", [&](ops::SquaredError& s) { s.predictions = t.narrow; });
+    refused("labels must be f32 [24], not i32 [24]", [&](ops::SquaredError& s) { s.labels = t.labels; });
+    refused("weights must be f32 [24], not f32 [4]", [&](ops::SquaredError& s) { s.weights = t.hidden; });
+    refused("loss must be f32 [24], not f32 [4]", [&](ops::SquaredError& s) { s.loss = t.hidden; });
+}
+
+TEST_CASE("span loss: reads and writes, and what it refuses") {
+    Tensors t;
+    const Tensor starts = t.p.bound("starts", DType::i32, {t.B}), ends = t.p.bound("ends", DType::i32, {t.B});
+    ops::SpanLoss right{.logits = t.floats("logits", {t.T, 2}),
+                        .lengths = t.lengths,
+                        .starts = starts,
+                        .ends = ends,
+                        .loss = t.floats("loss", {t.B}),
+                        .totals = t.totals,
+                        .accumulate = false};
+    ops::span_loss(t.p, "loss", right);
+    CHECK(Touches(t.p, 1).reads == Names{"logits", "lengths", "starts", "ends"});
+    CHECK(Touches(t.p, 1).writes == Names{"loss"});
+    CHECK(Touches(t.p).reads == Names{"loss"});
+    CHECK(Touches(t.p).writes == Names{"totals"});
+    right.gradient_scale = t.scale;
+    right.accumulate = true;
+    ops::span_loss(t.p, "loss", right);
+    CHECK(Touches(t.p, 1).reads == Names{"logits", "lengths", "starts", "ends", "scale"});
+    CHECK(Touches(t.p, 1).writes == Names{"loss", "logits"});
+    CHECK(Touches(t.p).reads == Names{"loss", "totals"});
+    const auto refused = [&](const std::string& message, const auto& change) {
+        ops::SpanLoss s = right;
+        change(s);
+        t.refused(message, [&] { ops::span_loss(t.p, "op", s); });
+    };
+    refused("logits must be f32 [positions of 3 sequences, 2], not f32 [24, 4]",
+            [&](ops::SpanLoss& s) { s.logits = t.x; });
+    refused("logits must be f32 [positions of 24 sequences, 2], not f32 [12, 4]", [&](ops::SpanLoss& s) {
+        s.logits = t.small;
+        s.starts = t.labels;
+    });
+    refused("ends must be i32 [3], not i32 [24]", [&](ops::SpanLoss& s) { s.ends = t.labels; });
+    refused("lengths must be i32 [3], not f32 [3]", [&](ops::SpanLoss& s) { s.lengths = t.totals; });
+    refused("loss must be f32 [3], not f32 [24]", [&](ops::SpanLoss& s) { s.loss = t.rows; });
+}

@@ -120,6 +120,47 @@ TEST_CASE("dropout: the mask of layernorm, forward and backward") {
     }
 }
 
+Array drop_rows(Setup& s, Array x, const Dropout& dropout, int64_t rows_per_sequence, bool in_place) {
+    Array y = s.output(x.rows(), x.columns());
+    s.call(s.kernels.dropout, DropoutRows{.x = x.data(),
+                                          .y = in_place ? x.data() : y.data(),
+                                          .rows = x.rows(),
+                                          .columns = x.columns(),
+                                          .rows_per_sequence = rows_per_sequence,
+                                          .dropout = dropout,
+                                          .dtype = x.dtype()});
+    return in_place ? x : y;
+}
+
+TEST_CASE("dropout: rows: the mask, in other memory and in place") {
+    constexpr int64_t rows = 21, sequence = 6;
+    for (const KernelTable* backend : backends()) {
+        for (const DType dtype : kFloatTypes) {
+            if (!computes(*backend, dtype)) continue;
+            for (const int64_t columns : {1, 7, 8, 33, 100, 1024}) {
+                INFO(text(*backend), " ", text(dtype), " columns ", columns);
+                Setup s(*backend, dtype, dtype, 0);
+                const Array ones = filled(dtype, rows, columns, 1), x = s.normal(rows, columns);
+                CHECK(shows_mask(drop_rows(s, ones, source.with(kProbability), sequence, false), 3 * sequence));
+                CHECK(drop_rows(s, x, source.with(kProbability), sequence, true) ==
+                      drop_rows(s, x, source.with(kProbability), sequence, false));
+                CHECK(drop_rows(s, x, {}, sequence, false) == x);
+            }
+        }
+    }
+}
+
+TEST_CASE("dropout: rows: every backend") {
+    for (const DType dtype : kFloatTypes) {
+        for (const auto& [rows, columns] : {std::pair{1, 1}, {31, 33}, {33, 768}, {65, 63}}) {
+            const int64_t n = rows, h = columns;  // a lambda cannot capture a structured binding in clang 14
+            check_backends(fmt::format("[{},{}]", n, h), dtype, [&](Setup& s) {
+                return outputs("y", drop_rows(s, s.normal(n, h), source.with(kProbability), 1, false));
+            });
+        }
+    }
+}
+
 TEST_CASE("dropout: the mask of the embeddings, forward and backward") {
     constexpr int64_t sequence = 7, rows = 3 * sequence, columns = 34;
     for (const KernelTable* backend : backends()) {

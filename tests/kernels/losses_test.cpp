@@ -10,11 +10,12 @@ struct Case {
     int64_t rows, columns, stride;
     double centre = 0, size = 1;  // of the logits
     bool weights = true, gradient = true;
+    double weight = 1;  // of rows whose weight is not 0: this, twice this, …, four times this
 };
 
 std::string label(const Case& k) {
-    return fmt::format("[{},{}] stride {} logits {} +- {} weights {} gradient {}", k.rows, k.columns, k.stride,
-                       k.centre, k.size, k.weights, k.gradient);
+    return fmt::format("[{},{}] stride {} logits {} +- {} weights {} of {} gradient {}", k.rows, k.columns, k.stride,
+                       k.centre, k.size, k.weights, k.weight, k.gradient);
 }
 
 struct Tensors {
@@ -30,7 +31,9 @@ struct Tensors {
         logits.fill([&](int64_t r, int64_t c) {
             return c < k.columns ? s.rounded(k.centre + logits.at(r, c)) : std::numeric_limits<double>::quiet_NaN();
         });
-        weights.fill([](int64_t, int64_t r) { return r % 5 == 2 ? 0.0 : 1.0; });
+        weights.fill([&](int64_t, int64_t r) {
+            return r % 5 == 2 ? 0.0 : k.weight == 1 ? 1.0 : k.weight * static_cast<double>(1 + r % 4);
+        });
     }
     void run(Setup& s, const Case& k) {
         s.call(s.kernels.cross_entropy, CrossEntropy{.logits = logits.data(),
@@ -62,6 +65,29 @@ TEST_CASE("cross_entropy: the loss scale is a factor of the gradient alone, befo
             CHECK(plain.logits == scaled.logits);
             CHECK(plain.loss == scaled.loss);
             CHECK(plain.correct == scaled.correct);
+        }
+    }
+}
+
+TEST_CASE("cross_entropy: a weight is a factor of loss and gradient, 1 as good as none") {
+    for (const KernelTable* backend : backends()) {
+        for (const DType dtype : kFloatTypes) {
+            if (!computes(*backend, dtype)) continue;
+            INFO(text(*backend), " ", text(dtype));
+            const Case k{.rows = 7, .columns = 33, .stride = 40};
+            Setup s(*backend, dtype, dtype, 0), again(*backend, dtype, dtype, 0), third(*backend, dtype, dtype, 0);
+            Tensors none(s, k), one(again, k), four(third, k);
+            one.weights.fill([](int64_t, int64_t) { return 1.0; });
+            four.weights.fill([](int64_t, int64_t) { return 4.0; });
+            none.run(s, {.rows = 7, .columns = 33, .stride = 40, .weights = false});
+            one.run(again, k);
+            four.scale = four.scale / 4;
+            four.run(third, k);
+            CHECK(one.logits == none.logits);
+            CHECK(one.loss == none.loss);
+            CHECK(four.logits == none.logits);
+            CHECK(four.correct == none.correct);
+            for (int64_t r = 0; r < k.rows; ++r) CHECK(four.loss.at(0, r) == 4 * none.loss.at(0, r));
         }
     }
 }
@@ -104,7 +130,7 @@ TEST_CASE("cross_entropy: the first of equal logits is the answer") {
 }
 
 TEST_CASE("cross_entropy: gradient against finite differences") {
-    const Case k{.rows = 4, .columns = 7, .stride = 9};
+    const Case k{.rows = 4, .columns = 7, .stride = 9, .weight = 0.75};
     Setup s = gradient_setup();
     Tensors t(s, k);
     Tensors result = t;
@@ -138,6 +164,9 @@ TEST_CASE("cross_entropy: every backend") {
         {5, 1003, 1024, 1e4, 10},
         {5, 1003, 1024, -1e4, 1e4},
         {4, 30522, 30592, 0, 2},
+        {31, 3, 3, 0, 2, true, true, 0.3},
+        {9, 1003, 1024, 0, 2, true, true, 17.1},
+        {9, 2, 8, 0, 2, true, false, 0.01},
     };
     for (const DType dtype : kFloatTypes) {
         for (const Case& k : cases) {
@@ -163,25 +192,26 @@ TEST_CASE("cross_entropy: every backend") {
 
 TEST_CASE("loss_totals") {
     for (const int64_t rows : {1, 2, 31, 1003, 40000}) {
-        for (int bits = 0; bits < 4; ++bits) {
-            const bool weighted = bits & 1, accumulate = bits & 2;
-            check_backends(
-                fmt::format("{} rows weights {} accumulate {}", rows, weighted, accumulate), DType::f32, [&](Setup& s) {
-                    Array loss = s.floats(1, rows, 5, 2), weights = s.integers(1, rows, 2),
-                          correct = s.integers(1, rows, 2);
-                    Array w(DType::f32, 1, rows), right = w, totals = s.float_output(1, 3, accumulate);
-                    w.fill([&](int64_t, int64_t c) { return weights.at(0, c); });
-                    right.fill([&](int64_t, int64_t c) { return correct.at(0, c); });
-                    s.call(s.kernels.loss_totals, LossTotals{.loss = loss.data<float>(),
-                                                             .weights = weighted ? w.data<float>() : nullptr,
-                                                             .correct = right.data<float>(),
-                                                             .totals = totals.data<float>(),
-                                                             .rows = rows,
-                                                             .accumulate = accumulate});
-                    Array each[3] = {Array(DType::f32, 1, 1), Array(DType::f32, 1, 1), Array(DType::f32, 1, 1)};
-                    for (int i = 0; i < 3; ++i) each[i].set(0, 0, totals.at(0, i));
-                    return outputs("loss", each[0], "weight", each[1], "correct", each[2]);
-                });
+        for (int bits = 0; bits < 8; ++bits) {
+            const bool weighted = bits & 1, accumulate = bits & 2, answered = bits & 4;
+            const std::string label =
+                fmt::format("{} rows weights {} accumulate {} correct {}", rows, weighted, accumulate, answered);
+            check_backends(label, DType::f32, [&](Setup& s) {
+                Array loss = s.floats(1, rows, 5, 2), weights = s.integers(1, rows, 2),
+                      correct = s.integers(1, rows, 2);
+                Array w(DType::f32, 1, rows), right = w, totals = s.float_output(1, 3, accumulate);
+                w.fill([&](int64_t, int64_t c) { return weights.at(0, c); });
+                right.fill([&](int64_t, int64_t c) { return correct.at(0, c); });
+                s.call(s.kernels.loss_totals, LossTotals{.loss = loss.data<float>(),
+                                                         .weights = weighted ? w.data<float>() : nullptr,
+                                                         .correct = answered ? right.data<float>() : nullptr,
+                                                         .totals = totals.data<float>(),
+                                                         .rows = rows,
+                                                         .accumulate = accumulate});
+                Array each[3] = {Array(DType::f32, 1, 1), Array(DType::f32, 1, 1), Array(DType::f32, 1, 1)};
+                for (int i = 0; i < 3; ++i) each[i].set(0, 0, totals.at(0, i));
+                return outputs("loss", each[0], "weight", each[1], "correct", each[2]);
+            });
         }
     }
 }

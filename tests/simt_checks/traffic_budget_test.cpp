@@ -41,7 +41,7 @@ std::string text(DType dtype) { return name_of(dtype); }
 
 // ---------------------------------------------------------------------------------------------------- one op after
 // another
-TEST_CASE("traffic budget: gelu, tanh") {
+TEST_CASE("traffic budget: gelu, tanh, dropout") {
     for (const DType dtype : kFloatTypes) {
         MeasuredOps ops;
         const Tensor x = ops.random("x", dtype, {kRows, kInner}), y = ops.zeros("y", dtype, {kRows, kInner}),
@@ -53,6 +53,9 @@ TEST_CASE("traffic budget: gelu, tanh") {
         ops::gelu_backward(ops.program, "gelu.backward", dy, x, dy, sum, x, kernels::Gelu::tanh, false);
         check(ops, text(dtype) + " in place");
         ops::tanh_backward(ops.program, "tanh.backward", dy, y, dy, sum, true);
+        check(ops, text(dtype));
+        const Tensor state = ops.zeros("state", DType::i32, {4});
+        ops::dropout(ops.program, "dropout", x, y, kSequence, {state, 1, 0.1f});
         check(ops, text(dtype));
     }
 }

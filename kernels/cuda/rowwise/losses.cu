@@ -1,4 +1,5 @@
-// Softmax cross-entropy over the vocabulary, in place, and the sums of a step.
+// Losses with their gradients in place: softmax cross-entropy over the vocabulary, squared error, the borders of a
+// span; and the sums of a step.
 #include "kernels/cuda/rowwise/functions.h"
 #include "kernels/cuda/runtime/device.cuh"
 
@@ -40,9 +41,10 @@ struct CrossEntropyArguments {
 /// The second pass over a row: writes the gradient (where a scale is given) and returns whether a logit before the
 /// label's equals the largest.
 template <typename T, int N>
-__device__ bool finish_row(T* logits, const CrossEntropyArguments& c, int64_t label, float largest, float inverse) {
+__device__ bool finish_row(T* logits, const CrossEntropyArguments& c, int64_t label, float weight, float largest,
+                           float inverse) {
     const bool write = c.gradient_scale != nullptr;
-    const float factor = write ? scaled(c.gradient_scale, c.loss_scale) : 0;
+    const float factor = write ? weight * scaled(c.gradient_scale, c.loss_scale) : 0;
     const int64_t end = write ? c.stride : label;
     bool earlier = false;
     for (int64_t column = int64_t{threadIdx.x} * N; column < end; column += kRowThreads * N) {
@@ -64,7 +66,8 @@ template <typename T, int N>
 __global__ void __launch_bounds__(kRowThreads, 2) cross_entropy_kernel(T* all_logits, CrossEntropyArguments c) {
     const int64_t row = blockIdx.x;
     T* logits = all_logits + row * c.stride;
-    if (c.weights && !(c.weights[row] > 0)) {  // all threads of the block
+    const float weight = c.weights ? c.weights[row] : 1.0f;
+    if (!(weight > 0)) {  // all threads of the block
         if (threadIdx.x == 0) c.loss[row] = c.correct[row] = 0;
         if (!c.gradient_scale) return;
         const float zero[N] = {};
@@ -84,10 +87,10 @@ __global__ void __launch_bounds__(kRowThreads, 2) cross_entropy_kernel(T* all_lo
     const float sum = block_reduce(s.sum * expf(s.largest - largest), Sum{});
     bool earlier = false;
     if (c.gradient_scale || logit == largest)  // all threads of the block
-        earlier = finish_row<T, N>(logits, c, label, largest, 1.0f / sum);
+        earlier = finish_row<T, N>(logits, c, label, weight, largest, 1.0f / sum);
     const bool any_earlier = __syncthreads_or(earlier) != 0;
     if (threadIdx.x != 0) return;
-    c.loss[row] = logf(sum) + (largest - logit);
+    c.loss[row] = weight * (logf(sum) + (largest - logit));
     c.correct[row] = logit == largest && !any_earlier ? 1.0f : 0.0f;
 }
 
@@ -104,6 +107,72 @@ void cross_entropy(const CrossEntropy& c, Context& context) {
     });
 }
 
+constexpr int kSquareThreads = 256;
+
+__global__ void __launch_bounds__(kSquareThreads) squared_error_kernel(SquaredError s) {
+    const int64_t row = int64_t{blockIdx.x} * kSquareThreads + threadIdx.x;
+    if (row >= s.rows) return;
+    const float weight = s.weights ? s.weights[row] : 1.0f, deviation = s.predictions[row] - s.labels[row];
+    const bool counts = weight > 0;
+    s.loss[row] = counts ? weight * deviation * deviation : 0.0f;
+    if (!s.gradient_scale) return;
+    s.predictions[row] = counts ? 2 * weight * scaled(s.gradient_scale, s.loss_scale) * deviation : 0.0f;
+}
+
+void squared_error(const SquaredError& s, Context& context) {
+    if (s.rows == 0) return;
+    launch(squared_error_kernel, context, {blocks_for(s.rows, kSquareThreads), kSquareThreads}, s);
+}
+
+/// A block has a sequence, a thread one or two positions of the usual 384.
+constexpr int kSpanThreads = 256;
+constexpr int kBorders = 2;
+
+__global__ void __launch_bounds__(kSpanThreads) span_loss_kernel(SpanLoss s) {
+    const int64_t sequence = blockIdx.x;
+    float* logits = s.logits + kBorders * s.per_sequence * sequence;
+    const float half = 0.5f * (s.weights ? s.weights[sequence] : 1.0f);
+    const bool counts = half > 0;
+    const int64_t length = !counts ? 0 : s.lengths ? s.lengths[sequence] : s.per_sequence;
+    const int64_t target[kBorders] = {s.starts[sequence], s.ends[sequence]};
+    float chosen[kBorders] = {}, inverse[kBorders], largest[kBorders], loss = 0;
+    RunningSoftmax running[kBorders];
+    for (int64_t position = threadIdx.x; position < length; position += kSpanThreads) {
+        float logit[kBorders];
+        load<kBorders>(logits + kBorders * position, logit);
+#pragma unroll
+        for (int i = 0; i < kBorders; ++i) running[i].add<1>({logit[i]}, 1);
+    }
+#pragma unroll
+    for (int i = 0; i < kBorders; ++i) {
+        if (counts) chosen[i] = logits[kBorders * target[i] + i];  // before the reductions: then it is overwritten
+        largest[i] = block_reduce(running[i].largest, Maximum{});
+        const float sum = block_reduce(running[i].sum * expf(running[i].largest - largest[i]), Sum{});
+        inverse[i] = 1.0f / sum;
+        loss += logf(sum) + (largest[i] - chosen[i]);
+    }
+    if (threadIdx.x == 0) s.loss[sequence] = counts ? half * loss : 0.0f;
+    if (!s.gradient_scale) return;
+    const float factor = half * scaled(s.gradient_scale, s.loss_scale);
+    for (int64_t position = threadIdx.x; position < s.per_sequence; position += kSpanThreads) {
+        float value[kBorders] = {};
+        if (position < length) {
+            load<kBorders>(logits + kBorders * position, value);
+#pragma unroll
+            for (int i = 0; i < kBorders; ++i) {
+                const float probability = expf(value[i] - largest[i]) * inverse[i];
+                value[i] = (probability - (position == target[i] ? 1.0f : 0.0f)) * factor;
+            }
+        }
+        store<kBorders>(logits + kBorders * position, value);
+    }
+}
+
+void span_loss(const SpanLoss& s, Context& context) {
+    if (s.batch == 0) return;
+    launch(span_loss_kernel, context, {blocks_for(s.batch, 1), kSpanThreads}, s);
+}
+
 constexpr int kTotalsThreads = 1024;
 
 /// One block: a thousand rows take one SM a few microseconds, less than a second launch would.
@@ -114,7 +183,7 @@ __global__ void __launch_bounds__(kTotalsThreads)
     for (int64_t row = threadIdx.x; row < rows; row += kTotalsThreads) {
         sum[0] += loss[row];
         sum[1] += weights ? weights[row] : 1.0f;
-        sum[2] += correct[row];
+        sum[2] += correct ? correct[row] : 0.0f;
     }
 #pragma unroll
     for (int i = 0; i < 3; ++i) {

@@ -1,7 +1,8 @@
-// GELU and tanh, forward and backward. Backward also makes the bias gradient, the column sums of its result, from
-// registers, where dx_sum is given.
+// GELU and tanh, forward and backward, and dropout. Backward also makes the bias gradient, the column sums of its
+// result, from registers, where dx_sum is given.
 #include "kernels/cuda/rowwise/column_sums.cuh"
 #include "kernels/cuda/rowwise/functions.h"
+#include "kernels/cuda/runtime/dropout.cuh"
 
 namespace dropforge::kernels::on_cuda {
 
@@ -139,5 +140,35 @@ void gelu_backward(const GeluBackward& g, Context& context) {
 void tanh_forward(const TanhForward& t, Context& context) { map<Tanh>(t, context); }
 
 void tanh_backward(const TanhBackward& t, Context& context) { map_backward<TanhOfOutput>(t, t.y, nullptr, context); }
+
+constexpr int kDropoutWarps = 8;
+
+/// y = dropout(x); a warp has a row, so that no thread divides. y may be x: a thread reads an element before it writes
+/// it.
+template <typename T, int N>
+__global__ void __launch_bounds__(kWarp* kDropoutWarps)
+    dropout_kernel(const T* x, T* y, int64_t rows, int64_t columns, DropoutArgument dropout) {
+    const int64_t row = int64_t{blockIdx.x} * kDropoutWarps + threadIdx.y, start = row * columns;
+    if (row >= rows) return;
+    const DropoutDraws draws(dropout);
+    for (int64_t column = int64_t{threadIdx.x} * N; column < columns; column += kWarp * N) {
+        float value[N];
+        load<N>(x + start + column, value);
+        draws.apply<N>(value, row, column);
+        store<N>(y + start + column, value);
+    }
+}
+
+void dropout(const DropoutRows& d, Context& context) {
+    if (d.rows == 0) return;
+    with_device_type(d.dtype, [&](auto type) {
+        using T = typename decltype(type)::type;
+        with_pack<T>(d.columns, {d.x, d.y}, [&](auto pack) {
+            launch(dropout_kernel<T, pack()>, context, {blocks_for(d.rows, kDropoutWarps), dim3(kWarp, kDropoutWarps)},
+                   static_cast<const T*>(d.x), static_cast<T*>(d.y), d.rows, d.columns,
+                   DropoutArgument(d.dropout, d.rows_per_sequence));
+        });
+    });
+}
 
 }  // namespace dropforge::kernels::on_cuda
