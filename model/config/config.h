@@ -92,6 +92,9 @@ struct Setting {
     static Setting parse(const std::string& assignment);
 };
 
+/// The key, with its origin where it was given: "train.lr (a.toml:2)", for errors.
+std::string named_key(const std::map<std::string, std::string>& origins, const char* key);
+
 struct RunConfig {
     BertConfig model = BertConfig::preset("bert-base");  // its vocabulary and special ids come from the data
     DataOptions data;
@@ -135,8 +138,6 @@ struct RunConfig {
 
     /// Key → "file:line", "--set" or the option, for the keys that were given.
     std::map<std::string, std::string> origins;
-    /// The key, with its origin where it was given: "train.lr (a.toml:2)", for errors.
-    std::string named(const char* key) const;
     /// The keys whose values go_on_from() took.
     std::set<std::string> kept;
 };

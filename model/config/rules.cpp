@@ -5,13 +5,13 @@
 
 namespace dropforge {
 
-std::string RunConfig::named(const char* key) const {
+std::string named_key(const std::map<std::string, std::string>& origins, const char* key) {
     const auto origin = origins.find(key);
     return origin == origins.end() ? std::string(key) : fmt::format("{} ({})", key, origin->second);
 }
 
 void RunConfig::validate() const {
-    const auto key = [&](const char* name) { return named(name); };
+    const auto key = [this](const char* name) { return named_key(origins, name); };
     model.validate("model");
     require(data.sequence <= model.max_positions, "{} is {}: it must be at most {} = {}", key("data.sequence"),
             data.sequence, key("model.max_positions"), model.max_positions);
@@ -30,7 +30,7 @@ void RunConfig::validate() const {
     require(train.end_lr <= train.lr, "{} is {}: it must be at most {} = {}", key("train.end_lr"), train.end_lr,
             key("train.lr"), train.lr);
     if (const MethodEntry& entry = method_entry(train.method); entry.check != nullptr)
-        entry.check(shape(), method_options, [this](const char* name) { return named(name); });
+        entry.check(shape(), method_options, key);
     require(!pairs || !method()->mask_token_share(),
             "{} is \"{}\", for which every sequence has as many [MASK] as another: a short pair has no room for them "
             "({} = \"none\")",

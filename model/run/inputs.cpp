@@ -31,7 +31,7 @@ RunConfig resumed_config(const PretrainOptions& options) {
 void check_initial(const PretrainOptions& options) {
     require(options.initial.empty() || options.config.model.init == InitialWeights::normal,
             "{} is \"mimetic\", but --init takes the weights of {}: with --init, --set model.init=normal",
-            options.config.named("model.init"), options.initial.string());
+            named_key(options.config.origins, "model.init"), options.initial.string());
 }
 
 RunConfig completed(RunConfig config, const data::Dataset& dataset, const data::Vocabulary& vocabulary) {
