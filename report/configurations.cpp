@@ -46,13 +46,12 @@ std::string nearest_preset(const RunConfig& config) {
 
 }  // namespace
 
-std::map<std::string, std::string> values_of(const RunConfig& config) {
-    const MethodEntry& method = method_entry(config.train.method);
+std::map<std::string, std::string> values_of(RunConfig config) {
     std::map<std::string, std::string> values;
-    for (const config::Field& field : config::fields()) {
-        const std::string value = config::value_text(field, config);
+    for (const config::Field& field : config::fields(config)) {
+        const std::string value = config::value_text(field);
         if (value.empty()) continue;  // a shorthand for others
-        values[field.key()] = field.of_method && !method.reads(field.table) ? "" : value;
+        values[field.key()] = field.is_read ? value : "";
     }
     return values;
 }
@@ -62,7 +61,8 @@ std::vector<std::string> differing_keys(const std::vector<const RunConfig*>& con
     std::ranges::transform(configurations, std::back_inserter(all),
                            [](const RunConfig* config) { return values_of(*config); });
     std::vector<std::string> keys;
-    for (const config::Field& field : config::fields()) {
+    RunConfig any;
+    for (const config::Field& field : config::fields(any)) {
         const std::string key = field.key();
         if (all.empty() || !all.front().contains(key)) continue;
         if (std::ranges::any_of(all, [&](const auto& values) { return values.at(key) != all.front().at(key); }))

@@ -13,7 +13,7 @@ namespace dropforge::report {
 /// not read has the value "".
 std::vector<std::string> differing_keys(const std::vector<const RunConfig*>& configurations);
 /// Key → value as in TOML.
-std::map<std::string, std::string> values_of(const RunConfig& config);
+std::map<std::string, std::string> values_of(RunConfig config);
 
 /// A shell's command line that makes a run of this configuration: the preset that its model has, or is nearest to, and
 /// what is not the default. `initial`: of --init; empty: none.

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/nearest.h"
-#include "model/config/fields.h"
 
 namespace dropforge::config {
 
@@ -14,6 +13,7 @@ struct OtherName {
 };
 
 /// Of Hugging Face's TrainingArguments and BertConfig, of Google's BERT, of fairseq, NVIDIA's and PyTorch's scripts.
+/// Several keys of a name: that of pretraining, and that of fine-tuning.
 constexpr OtherName kOtherNames[] = {
     {"learning_rate", "train.lr"},
     {"peak_lr", "train.lr"},
@@ -25,6 +25,7 @@ constexpr OtherName kOtherNames[] = {
     {"total_steps", "train.steps"},
     {"max_update", "train.steps"},
     {"iterations", "train.steps"},
+    {"num_train_epochs", "train.epochs"},
     {"num_train_epochs", "train.steps"},
     {"epochs", "train.steps"},
     {"batch_size", "train.batch"},
@@ -43,8 +44,11 @@ constexpr OtherName kOtherNames[] = {
     {"random_seed", "train.seed"},
     {"optim", "train.optimizer"},
     {"warmup_ratio", "train.warmup_steps"},
+    {"warmup_ratio", "train.warmup"},
     {"num_warmup_steps", "train.warmup_steps"},
+    {"num_warmup_steps", "train.warmup"},
     {"warmup_proportion", "train.warmup_steps"},
+    {"warmup_proportion", "train.warmup"},
     {"lr_scheduler_type", "train.schedule"},
     {"lr_schedule", "train.schedule"},
     {"adam_beta1", "train.beta1"},
@@ -59,6 +63,7 @@ constexpr OtherName kOtherNames[] = {
     {"seq_len", "data.sequence"},
     {"sequence_length", "data.sequence"},
     {"max_seq_length", "data.sequence"},
+    {"max_seq_length", "data.max_length"},
     {"max_length", "data.sequence"},
     {"block_size", "data.sequence"},
     {"mlm_probability", "data.mask_probability"},
@@ -95,7 +100,7 @@ constexpr OtherName kOtherNames[] = {
 
 }  // namespace
 
-std::string nearest_key(const std::string& key) {
+std::string nearest_key(const std::vector<Field>& fields, const std::string& key) {
     const std::string name = key.substr(key.find('.') + 1);
     size_t best = std::string::npos;
     std::string found;
@@ -104,18 +109,20 @@ std::string nearest_key(const std::string& key) {
         best = distance;
         found = meant;
     };
-    for (const Field& field : fields()) {
+    for (const Field& field : fields) {
         if (name.size() >= 3 && field.key().starts_with(key)) offer(2, field.key());
         offer(edit_distance(key, field.key()), field.key());
         offer(edit_distance(name, field.name) + 2, field.key());
     }
-    for (const OtherName& other : kOtherNames) offer(edit_distance(name, other.name), other.key);
+    for (const OtherName& other : kOtherNames)
+        if (std::ranges::find(fields, other.key, &Field::key) != fields.end())
+            offer(edit_distance(name, other.name), other.key);
     return found;
 }
 
-std::string nearest_table(const std::string& table) {
+std::string nearest_table(const std::vector<Field>& fields, const std::string& table) {
     std::vector<std::string> tables;
-    for (const Field& field : fields()) tables.emplace_back(field.table);
+    for (const Field& field : fields) tables.emplace_back(field.table);
     return nearest(table, tables);
 }
 

@@ -1,6 +1,7 @@
 #include "model/config/values.h"
 
 #include <algorithm>
+#include <cmath>
 #include <sstream>
 #include <type_traits>
 #include <variant>
@@ -51,9 +52,24 @@ class Assign {
     void operator()(const Derived<int64_t>& slot) const { *slot.given = integer(); }
     void operator()(double* slot) const { *slot = number(); }
     void operator()(const Derived<double>& slot) const { *slot.given = number(); }
+    void operator()(std::vector<double>* slot) const {
+        const std::string expected = "numbers " + field_.range.text();
+        if (!node_.is_array()) fail(expected);
+        std::vector<double> values;
+        for (const toml::node& element : *node_.as_array()) {
+            values.push_back(element.is_number() ? *element.value<double>() : std::nan(""));
+            if (!field_.range.holds(values.back())) fail(expected, element);
+        }
+        *slot = std::move(values);
+    }
     void operator()(float* slot) const {
         const auto value = static_cast<float>(number());
         if (!field_.range.holds(value)) fail("a number " + field_.range.text() + " in single precision");
+        *slot = value;
+    }
+    void operator()(std::optional<float>* slot) const {
+        float value = 0;
+        (*this)(&value);
         *slot = value;
     }
     void operator()(bool* slot) const {
@@ -88,9 +104,10 @@ class Assign {
     }
 
   private:
-    [[noreturn]] void fail(const std::string& expected) const {
-        throw Error("{}: {}: expected {}, got {}", where_, field_.key(), expected, describe(node_));
+    [[noreturn]] void fail(const std::string& expected, const toml::node& node) const {
+        throw Error("{}: {}: expected {}, got {}", where_, field_.key(), expected, describe(node));
     }
+    [[noreturn]] void fail(const std::string& expected) const { fail(expected, node_); }
     int64_t integer() const {
         const std::string expected = "an integer " + field_.range.text();
         if (!node_.is_integer()) fail(expected);
@@ -122,7 +139,13 @@ struct Print {
     std::string operator()(const Derived<int64_t>& slot) const { return std::to_string(slot.value); }
     std::string operator()(const double* slot) const { return decimal(*slot); }
     std::string operator()(const Derived<double>& slot) const { return decimal(slot.value); }
+    std::string operator()(const std::vector<double>* slot) const {
+        std::string text;
+        for (const double value : *slot) text += (text.empty() ? "" : ", ") + decimal(value);
+        return "[" + text + "]";
+    }
     std::string operator()(const float* slot) const { return decimal(*slot); }
+    std::string operator()(const std::optional<float>* slot) const { return *slot ? decimal(**slot) : ""; }
     std::string operator()(const bool* slot) const { return *slot ? "true" : "false"; }
     std::string operator()(const std::string* slot) const {
         std::string value = *slot;
@@ -136,58 +159,51 @@ struct Print {
     std::string operator()(const Preset&) const { return {}; }
 };
 
-Slot read_slot(const Field& field, const RunConfig& config) {
-    return field.slot(const_cast<RunConfig&>(config));  // the caller only reads it
-}
-
 }  // namespace
 
-toml::table parse_value(const Field& field, const RunConfig& config, const std::string& text) {
+toml::table parse_value(const Field& field, const std::string& text) {
+    const Slot& slot = field.slot;
+    const bool wants_numbers = std::holds_alternative<std::vector<double>*>(slot) && !text.starts_with('[');
     toml::table parsed;
     try {
-        parsed = toml::parse("value = " + text);
+        parsed = toml::parse(wants_numbers ? "value = [" + text + "]" : "value = " + text);
     } catch (const toml::parse_error&) {
         parsed.clear();
     }
-    const Slot slot = read_slot(field, config);
     const bool wants_text = std::holds_alternative<std::string*>(slot) || std::holds_alternative<Choice>(slot) ||
                             std::holds_alternative<Preset>(slot);
     if (parsed.size() != 1 || (wants_text && !parsed.get("value")->is_string())) parsed = toml::table{{"value", text}};
     return parsed;
 }
 
-void assign(const Field& field, RunConfig& config, const toml::node& node, const std::string& where) {
-    std::visit(Assign(field, node, where), field.slot(config));
-    if (field.after) field.after(config);
-    config.origins[field.key()] = where;
+void assign(const Field& field, const toml::node& node, const std::string& where) {
+    std::visit(Assign(field, node, where), field.slot);
+    if (field.after) field.after();
 }
 
-bool is_automatic(const Field& field, const RunConfig& config) {
-    const Slot slot = read_slot(field, config);
-    if (const Choice* choice = std::get_if<Choice>(&slot)) return choice->value == 0;
-    int64_t* const* number = std::get_if<int64_t*>(&slot);
+bool is_automatic(const Field& field) {
+    if (const Choice* choice = std::get_if<Choice>(&field.slot)) return choice->value == 0;
+    int64_t* const* number = std::get_if<int64_t*>(&field.slot);
     return number != nullptr && **number == 0;
 }
 
-bool take_derived(const Field& field, RunConfig& config, const RunConfig& source) {
+bool take_derived(const Field& field, const Field& source) {
     const auto take = [&](const auto& to) {
         using To = std::decay_t<decltype(to)>;
         if constexpr (std::is_same_v<To, Derived<int64_t>> || std::is_same_v<To, Derived<double>>) {
             if (to.given->has_value()) return false;
-            *to.given = std::get<To>(read_slot(field, source)).value;
+            *to.given = std::get<To>(source.slot).value;
             return true;
-        } else if (is_automatic(field, config) && !is_automatic(field, source)) {
-            if constexpr (std::is_same_v<To, Choice>) to.assign(std::get<To>(read_slot(field, source)).value);
-            if constexpr (std::is_same_v<To, int64_t*>) *to = *std::get<To>(read_slot(field, source));
+        } else if (is_automatic(field) && !is_automatic(source)) {
+            if constexpr (std::is_same_v<To, Choice>) to.assign(std::get<To>(source.slot).value);
+            if constexpr (std::is_same_v<To, int64_t*>) *to = *std::get<To>(source.slot);
             return true;
         }
         return false;
     };
-    return std::visit(take, field.slot(config));
+    return std::visit(take, field.slot);
 }
 
-std::string value_text(const Field& field, const RunConfig& config) {
-    return std::visit(Print{field}, read_slot(field, config));
-}
+std::string value_text(const Field& field) { return std::visit(Print{field}, field.slot); }
 
 }  // namespace dropforge::config

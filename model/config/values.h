@@ -1,30 +1,30 @@
-// One value of a run's configuration: from TOML to its place in RunConfig, and back.
+// One value of a configuration: from TOML to its place, and back.
 #pragma once
 
 #include <toml++/toml.h>
 
 #include <string>
 
-#include "model/config/config.h"
-#include "model/config/fields.h"
+#include "model/config/field.h"
 
 namespace dropforge::config {
 
-/// {value = …} from the text of a value; where it isn't TOML, or the field wants text, the text itself (bare words).
-toml::table parse_value(const Field& field, const RunConfig& config, const std::string& text);
+/// {value = …} from the text of a value; where it isn't TOML, or the field wants text, the text itself (bare words);
+/// where the field wants several numbers, these between commas.
+toml::table parse_value(const Field& field, const std::string& text);
 
-/// Sets the field, what follows from it, and its origin. Throws Error: "where: key: expected …, got …".
-void assign(const Field& field, RunConfig& config, const toml::node& node, const std::string& where);
+/// Sets the field and what follows from it. Throws Error: "where: key: expected …, got …".
+void assign(const Field& field, const toml::node& node, const std::string& where);
 
 /// Whether the field is a choice that is "auto" or an integer that is 0: for fields that are kept on resume, not yet
 /// decided.
-bool is_automatic(const Field& field, const RunConfig& config);
+bool is_automatic(const Field& field);
 
-/// Gives a field that is Derived and was not given, or is automatic, the value that it has in `source`; returns whether
-/// it did.
-bool take_derived(const Field& field, RunConfig& config, const RunConfig& source);
+/// Gives a field that is Derived and was not given, or is automatic, the value that it has in another configuration;
+/// returns whether it did.
+bool take_derived(const Field& field, const Field& source);
 
-/// The value as TOML has it; "" for a shorthand.
-std::string value_text(const Field& field, const RunConfig& config);
+/// The value as TOML has it; "" for a shorthand, and for what was not given and has no default.
+std::string value_text(const Field& field);
 
 }  // namespace dropforge::config

@@ -20,6 +20,7 @@ std::string CountOrShare::text() const {
 namespace config {
 
 std::string Range::text() const {
+    if (std::isinf(low)) return "that is finite";
     if (std::isinf(high)) return fmt::format("{} {}", open_low ? ">" : "≥", low);
     return fmt::format("in {}{}, {}{}", open_low ? '(' : '[', low, high, open_high ? ')' : ']');
 }

@@ -57,12 +57,13 @@ struct Range {
     bool holds(double x) const {  // false for NaN
         return (open_low ? x > low : x >= low) && (open_high ? x < high : x <= high);
     }
-    /// "≥ 0", "in (0, 1]".
+    /// "≥ 0", "in (0, 1]", "that is finite".
     std::string text() const;
 };
 
 constexpr Range kAny{0, 0};
 constexpr double kMany = 2147483647;  // steps, sequences
+constexpr Range kFinite{-HUGE_VAL, HUGE_VAL, true, true};
 constexpr Range kPositive{0, HUGE_VAL, true, true}, kNotNegative{0, HUGE_VAL, false, true};
 constexpr Range kBelowOne{0, 1, false, true};
 constexpr Range kSteps{0, kMany};
@@ -85,8 +86,8 @@ struct Preset {
     BertConfig* model;
 };
 /// Where a key's value lives, by its type.
-using Slot = std::variant<int64_t*, Derived<int64_t>, double*, Derived<double>, float*, bool*, std::string*,
-                          CountOrShare*, Choice, Preset>;
+using Slot = std::variant<int64_t*, Derived<int64_t>, double*, Derived<double>, std::vector<double>*, float*,
+                          std::optional<float>*, bool*, std::string*, CountOrShare*, Choice, Preset>;
 
 template <typename Enum>
 Choice choice(Enum& value) {
