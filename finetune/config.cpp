@@ -3,6 +3,8 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "finetune/fields.h"
+#include "model/config/key_table.h"
 
 namespace dropforge {
 
@@ -12,6 +14,28 @@ Schedule FinetuneConfig::Train::learning_rate(int64_t of_steps) const {
             .lr = lr,
             .warmup_steps = static_cast<int64_t>(share),
             .steps = of_steps};
+}
+
+FinetuneConfig FinetuneConfig::from_toml(const std::string& text, const std::string& where) {
+    FinetuneConfig config;
+    config::read_toml(config::fields(config), config.origins, text, where);
+    return config;
+}
+
+void FinetuneConfig::set(const std::vector<Setting>& settings) {
+    FinetuneConfig changed = *this;  // so that a bad value changes nothing
+    config::apply(config::fields(changed), changed.origins, settings);
+    *this = std::move(changed);
+}
+
+std::string FinetuneConfig::to_toml() const {
+    FinetuneConfig config = *this;  // fields are slots to write to
+    return config::to_toml(config::fields(config));
+}
+
+std::string FinetuneConfig::difference(const FinetuneConfig& other) const {
+    FinetuneConfig here = *this, there = other;
+    return config::difference(config::fields(here), config::fields(there));
 }
 
 void FinetuneConfig::validate(int64_t layers, const std::vector<std::string>& labels) const {

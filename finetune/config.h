@@ -23,8 +23,8 @@ enum class Decay : uint8_t { linear, constant };
 // of its code (run_classifier.py, run_squad.py), with AdamW as transformers has it.
 struct FinetuneConfig {
     struct Model {  // absent: as the checkpoint's config.json has it
-        std::optional<double> dropout = {}, attention_dropout = {};
-        std::optional<double> classifier_dropout = {};  // of what the head reads, in training
+        std::optional<float> dropout = {}, attention_dropout = {};
+        std::optional<float> classifier_dropout = {};  // of what the head reads, in training
     };
     struct Data {
         int64_t max_length = 0;                       // pieces of a sequence, with [CLS] and [SEP]; 0: the task's
@@ -70,9 +70,19 @@ struct FinetuneConfig {
     Eval eval;
     Log log;
 
+    /// A configuration from TOML; keys that it does not name keep their default. Throws Error for a syntax error, an
+    /// unknown table or key (naming the nearest), a wrong type or range (key, expected, got, file:line).
+    static FinetuneConfig from_toml(const std::string& text, const std::string& where);
+    /// Of two settings with the same key the later counts; none is made if one is wrong. Throws Error as from_toml().
+    void set(const std::vector<Setting>& settings);
     /// The rules that involve the model's `layers` and the task's `labels` (none: its kind has none). Throws Error
     /// naming the keys and where their values came from.
     void validate(int64_t layers, const std::vector<std::string>& labels) const;
+    /// Every key that has a value; reads back as an equal configuration.
+    std::string to_toml() const;
+    /// "" if both define the same run, else the first key that differs and both values: "train.lr is 0.0001 there and
+    /// 0.0002 here" ("here" is *this, "there" `other`). The keys of the log don't count.
+    std::string difference(const FinetuneConfig& other) const;
 
     /// Key → "file:line", "--set" or the option, for the keys that were given.
     std::map<std::string, std::string> origins;
