@@ -7,6 +7,7 @@
 #include "apps/commands.h"
 #include "base/error.h"
 #include "data/tasks/labels.h"
+#include "data/tasks/metrics/metrics_json.h"
 #include "data/tasks/metrics/predictions.h"
 
 namespace dropforge {
@@ -53,15 +54,11 @@ Score score(const Options& o) {
     return {evaluated.examples.size(), tasks::main_metric(task, metrics), metrics};
 }
 
-nlohmann::ordered_json json_of(std::optional<double> value) {
-    return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json();
-}
-
 void print_json(const std::string& task, const Score& score) {
-    auto metrics = nlohmann::ordered_json::object();
-    for (const auto& [name, value] : score.metrics) metrics[name] = json_of(value);
-    const nlohmann::ordered_json json = {
-        {"task", task}, {"examples", score.examples}, {"main", json_of(score.main)}, {"metrics", std::move(metrics)}};
+    const nlohmann::ordered_json json = {{"task", task},
+                                         {"examples", score.examples},
+                                         {"main", tasks::json_of(score.main)},
+                                         {"metrics", tasks::json_of(score.metrics)}};
     fmt::print("{}\n", json.dump());
 }
 

@@ -6,63 +6,19 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
-#include "data/tasks/labels.h"
 #include "data/tasks/sequences/spans.h"
-#include "engine/safetensors.h"
 #include "tests/support/data_fixture.h"
-#include "tests/support/paths.h"
+#include "tests/support/golden_task.h"
 
 using namespace dropforge;
 using namespace dropforge::tasks;
 using data::Place;
-using dropforge::test::error_of;
+using namespace dropforge::test;
 
 namespace {
 
 using Ids = std::vector<int32_t>;
-
-const fs::path kCases = fs::path(kTestData) / "finetune";
-
-template <typename T>
-std::vector<T> tensor(const SafetensorsFile& file, const std::string& name) {
-    std::vector<T> values(static_cast<size_t>(file.info(name).size()));
-    file.read(name, std::span<T>(values));
-    return values;
-}
-
-/// A golden case: its evaluated file, and the sequences and facts that are expected of it.
-struct Golden {
-    fs::path folder;
-    nlohmann::json facts;
-    SafetensorsFile tensors;
-    const Task& task;
-    ExampleFile file;
-    SequenceOptions options;
-    Items items;
-
-    Golden(const std::string& name, const std::string& run)
-        : folder(kCases / name),
-          facts(nlohmann::json::parse(read_text(folder / ("expected_" + run + ".json")))),
-          tensors(folder / ("expected_" + run + ".safetensors")),
-          task(find_task(name)),
-          file(read_examples(task, folder / facts.at("eval_file").get<std::string>())),
-          options(options_of(nlohmann::json::parse(read_text(folder / "case.json")))) {
-        index_labels(task, facts.at("labels"), file);
-        items = make_items(task, file, data::Vocabulary::load(folder / "vocab.txt"), data::kUncased, options);
-    }
-
-    /// The task's, or what `--set data.…` of the case says.
-    SequenceOptions options_of(const nlohmann::json& json) const {
-        SequenceOptions found{.max_length = task.length};
-        for (const std::string argument : json.at("arguments")) {
-            if (argument.starts_with("data.max_length=")) found.max_length = std::stoll(argument.substr(16));
-            if (argument.starts_with("data.doc_stride=")) found.doc_stride = std::stoll(argument.substr(16));
-        }
-        return found;
-    }
-};
 
 /// A vocabulary of the special tokens, a … j (5 … 14) and ##x (15).
 const data::Vocabulary& letters() {
@@ -97,7 +53,7 @@ Example question(const std::string& a, const std::string& context, std::vector<A
 TEST_CASE("golden: ids, types and lengths of every evaluated sequence") {
     for (const std::string name : {"single", "mrpc", "stsb", "copa", "token", "squad2"}) {
         CAPTURE(name);
-        const Golden golden(name, name == "squad2" ? "main" : "initial");
+        const GoldenTask golden(name, name == "squad2" ? "main" : "initial");
         Ids ids, types, lengths;
         for (const Item& item : golden.items.items)
             for (const Sequence& sequence : item.sequences) {
@@ -117,7 +73,7 @@ TEST_CASE("golden: ids, types and lengths of every evaluated sequence") {
 }
 
 TEST_CASE("golden: the pieces that have a label, among all positions of the file") {
-    const Golden golden("token", "initial");
+    const GoldenTask golden("token", "initial");
     Ids labelled;
     int32_t before = 0;
     for (const Item& item : golden.items.items) {
@@ -128,7 +84,7 @@ TEST_CASE("golden: the pieces that have a label, among all positions of the file
 }
 
 TEST_CASE("golden: answers and odds from the logits of windows") {
-    const Golden golden("squad2", "main");
+    const GoldenTask golden("squad2", "main");
     const auto starts = tensor<float>(golden.tensors, "start_logits#centred");
     const auto ends = tensor<float>(golden.tensors, "end_logits#centred");
     const auto odds = tensor<float>(golden.tensors, "null_odds");

@@ -1,0 +1,50 @@
+// result.json: what a fine-tuning run came to.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/tasks/metrics/metrics.h"
+#include "finetune/config.h"
+
+namespace dropforge {
+
+/// An evaluation after an epoch, or after the last step.
+struct EpochResult {
+    int64_t epoch = 1, step = 0;  // from 1
+    std::optional<double> loss = {}, main = {};
+    tasks::Metrics metrics = {};
+};
+
+struct SeedResult {
+    int64_t seed = 1, steps = 0;
+    double examples_per_second = 0;  // items of training steps
+    int64_t best_epoch = 1;          // the one whose weights and predictions were written
+    std::vector<EpochResult> epochs = {};
+
+    const EpochResult& best() const { return epochs[static_cast<size_t>(best_epoch - 1)]; }
+};
+
+/// The epoch to keep, from 1: the last, or the earliest with the largest main metric, where one that is not defined is
+/// smaller than any. `epochs` is not empty.
+int64_t epoch_to_keep(std::span<const EpochResult> epochs, KeptEpoch keep);
+
+struct FileCounts {
+    int64_t examples = 0, items = 0, truncated = 0, skipped = 0;
+};
+
+struct FinetuneResult {
+    std::string task;  // as it was given
+    tasks::Kind kind = tasks::Kind::single;
+    std::vector<std::string> labels = {};
+    FileCounts train = {}, eval = {};
+    std::vector<SeedResult> seeds = {};
+
+    /// Mean and standard deviation (n − 1; null for one seed) of every metric are those of the kept epochs; null where
+    /// a metric is not defined for a seed.
+    std::string to_json() const;
+};
+
+}  // namespace dropforge
