@@ -13,9 +13,10 @@ namespace dropforge::kernels::on_cuda {
 /// segment's first piece, `count` the number of its pieces.
 struct Piece {
     int64_t begin;  // element of the arena
-    int64_t first;
-    int32_t count, size;
+    int32_t size;
     uint32_t decay;
+    int64_t first;
+    int32_t count;
     float rate;  // of the segment
 };
 static_assert(sizeof(Piece) == 32, "no padding: constants() compares bytes");
@@ -26,10 +27,10 @@ std::vector<Piece> pieces_of(std::span<const Segment> segments) {
         const int64_t first = std::ssize(pieces);
         for (int64_t at = 0; at < s.size; at += kSegmentBlock)
             pieces.push_back({.begin = s.offset + at,
-                              .first = first,
-                              .count = static_cast<int32_t>(segment_blocks(s.size)),
                               .size = static_cast<int32_t>(std::min(kSegmentBlock, s.size - at)),
                               .decay = s.decay,
+                              .first = first,
+                              .count = static_cast<int32_t>(segment_blocks(s.size)),
                               .rate = s.rate});
     }
     return pieces;
