@@ -56,6 +56,7 @@ int main(int argc, char** argv) {
     const auto add_subcommands = [&](CLI::App& app) {
         add_prepare(app, common);
         add_pretrain(app, common);
+        add_finetune(app, common);
         add_evaluate(app, common);
         add_score(app, common);
         add_curve(app, common);

@@ -6,10 +6,13 @@
 #include <nlohmann/json.hpp>
 
 #include "apps/commands.h"
+#include "apps/task_options.h"
+#include "apps/task_scores.h"
 #include "base/command_line.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "devices/choice/choose_device.h"
+#include "finetune/evaluation/evaluate_task.h"
 #include "model/checkpoint/huggingface.h"
 #include "model/checkpoint/manifest.h"
 #include "model/checkpoint/tokenizer_files.h"
@@ -27,7 +30,34 @@ struct Options {
     std::string device = "auto";
     bool tf32 = false;
     data::Pairs pairs = data::Pairs::none;
+    TaskChoice task;
+    fs::path evaluated, out;
+    std::vector<std::string> settings;
 };
+
+/// Of --task: the model's head for it, on a file.
+void evaluate_on_task(const Options& o, const CommonOptions& common) {
+    EvaluateTaskOptions options;
+    options.model = o.model;
+    options.evaluated = o.evaluated;
+    options.out = o.out;
+    options.task = o.task;
+    options.dtype = o.dtype;
+    options.device = choose_device(o.device);
+    if (o.tf32) options.device = with_tf32(std::move(options.device), o.dtype);
+    std::vector<Setting> settings;
+    for (const std::string& text : o.settings) settings.push_back(Setting::parse(text));
+    options.config.set(settings);
+    const EvaluatedTask result = evaluate_task(options);
+    print_notes(result.notes, common);
+    const TaskEvaluation& e = result.evaluation;
+    print_scores({.task = o.task.name,
+                  .examples = result.data.file.examples.size(),
+                  .main = e.main,
+                  .metrics = e.metrics,
+                  .loss = e.loss},
+                 common.json);
+}
 
 void evaluate(const Options& o, const CommonOptions& common) {
     require_intact(o.model);
@@ -89,17 +119,17 @@ void evaluate(const Options& o, const CommonOptions& common) {
 void add_evaluate(CLI::App& app, CommonOptions& common) {
     auto* command =
         app.add_subcommand("evaluate",
-                           "Measure MLM loss and accuracy of a model on validation data, with fixed masks\n\n"
-                           "No token is dropped, whatever the method that the model was trained with; a model of "
+                           "Measure a model: MLM loss and accuracy on validation data, or its head for a task\n\n"
+                           "Masks are the same in every evaluation. No token is dropped, whatever the method that the "
+                           "model was trained with; a model of "
                            "mask_later leaves [MASK]\n"
                            "out of its first layers, as in training. The data must have the model's vocabulary.");
     auto options = std::make_shared<Options>();
     command->add_option("--model", options->model, "A checkpoint, or any BERT in Hugging Face's format")
         ->required()
         ->type_name("FOLDER");
-    command->add_option("--data", options->data, "A data folder of `dropforge prepare`")
-        ->required()
-        ->type_name("FOLDER");
+    CLI::Option* data = command->add_option("--data", options->data, "A data folder of `dropforge prepare`");
+    data->type_name("FOLDER");
     command->add_option("--sequence", options->sequence, "Tokens in a sequence")
         ->transform(whole_number<int64_t>(3, 1 << 16))
         ->capture_default_str();
@@ -113,13 +143,31 @@ void add_evaluate(CLI::App& app, CommonOptions& common) {
     add_choice(*command, "--precision", options->dtype, kPrecisionNames, "Precision of weights and activations");
     add_device(*command, options->device);
     add_tf32(*command, options->tf32);
+    command->option_defaults()->group("Of a task");
+    CLI::Option* task = add_task_options(*command, options->task);
+    CLI::Option* evaluated =
+        command->add_option("--eval", options->evaluated, "The file to evaluate on, in the task's format");
+    evaluated->type_name("FILE")->needs(task);
+    task->needs(evaluated)->excludes(data);
+    command->add_option("--out", options->out, "A new folder for predictions and logits")
+        ->type_name("FOLDER")
+        ->needs(task);
+    command->add_option("--set", options->settings, "Set a key of data or eval, such as data.max_length=256")
+        ->expected(1)
+        ->take_all()
+        ->type_name("KEY=VALUE")
+        ->needs(task);
+    command->option_defaults()->group("Options");
     add_common(*command, common);
     command->footer(
         "Examples:\n"
         "  dropforge evaluate --model runs/demo/checkpoints/step-00001000 --data data\n"
-        "  dropforge evaluate --model bert-base-uncased/ --data data --sequence 512 --sequences 1000 --json");
+        "  dropforge evaluate --model bert-base-uncased/ --data data --sequence 512 --sequences 1000 --json\n"
+        "  dropforge evaluate --model mrpc/checkpoint --task mrpc --eval msr_paraphrase_test.txt --out mrpc/test");
     command->callback([options, &common] {
         use_threads(common);
+        if (!options->task.name.empty()) return evaluate_on_task(*options, common);
+        if (options->data.empty()) throw CLI::RequiredError("--data or --task");
         evaluate(*options, common);
     });
 }

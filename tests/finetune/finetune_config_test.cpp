@@ -3,7 +3,7 @@
 
 #include <sstream>
 
-#include "finetune/config.h"
+#include "finetune/config/config.h"
 #include "tests/support/message_of.h"
 
 using namespace dropforge;

@@ -1,5 +1,5 @@
 // result.json, and the epoch that is kept.
-#include "finetune/result.h"
+#include "finetune/evaluation/result.h"
 
 #include <doctest/doctest.h>
 

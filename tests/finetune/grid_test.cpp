@@ -1,5 +1,5 @@
 // The points of a grid, and the part of a training file to choose among them by.
-#include "finetune/grid.h"
+#include "finetune/config/grid.h"
 
 #include <doctest/doctest.h>
 
@@ -7,7 +7,7 @@
 #include <array>
 #include <set>
 
-#include "finetune/config.h"
+#include "finetune/config/config.h"
 #include "finetune/held_out.h"
 #include "tests/support/message_of.h"
 

@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "data/tasks/metrics/predictions.h"
-#include "finetune/evaluation_files.h"
+#include "finetune/evaluation/evaluation_files.h"
 #include "tests/support/golden_task.h"
 #include "tests/support/temporary_folder.h"
 
@@ -104,7 +104,7 @@ TEST_CASE("golden: the loss of the file") {
         CAPTURE(run);
         const GoldenTask golden(name, run);
         const TaskLogits logits = logits_of(golden);
-        EvaluationOptions options;
+        ScoringOptions options;
         if (run == std::string("weights")) options.class_weights = {0.5, 1, 2};
         const TaskEvaluation evaluation = evaluate(data_of(golden), logits, options);
         const auto losses = tensor<float>(golden.tensors, "eval_loss");

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/file.h"
-#include "finetune/evaluation.h"
+#include "finetune/evaluation/evaluation.h"
 
 namespace dropforge {
 

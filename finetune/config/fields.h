@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "finetune/config.h"
+#include "finetune/config/config.h"
 #include "model/config/field.h"
 
 namespace dropforge::config {

@@ -1,4 +1,4 @@
-#include "finetune/evaluation_files.h"
+#include "finetune/evaluation/evaluation_files.h"
 
 #include <fmt/format.h>
 

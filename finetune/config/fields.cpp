@@ -1,4 +1,4 @@
-#include "finetune/fields.h"
+#include "finetune/config/fields.h"
 
 #include "model/config/fields.h"
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "data/tasks/metrics/metrics.h"
-#include "finetune/config.h"
+#include "finetune/config/config.h"
 
 namespace dropforge {
 

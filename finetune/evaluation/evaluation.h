@@ -28,7 +28,7 @@ struct TaskLogits {
     std::vector<float> start = {}, end = {};  // span: of every position of all sequences, one after the other
 };
 
-struct EvaluationOptions {
+struct ScoringOptions {
     std::vector<double> class_weights = {};  // of the loss, one a label; empty: all equal
     int64_t max_answer = 30;                 // span: pieces
     double null_threshold = 0;               // squad2: the answer is "" where the odds of that are larger
@@ -47,6 +47,6 @@ struct TaskEvaluation {
 /// piece O, or the first label where there is no O; of span those of best_span(). The loss is computed in double from
 /// the logits: Σ w·CE / Σ w of classes with the weights w, 0 if nothing has a label; the mean of (logit − label)² of
 /// regression.
-TaskEvaluation evaluate(const TaskData& data, const TaskLogits& logits, const EvaluationOptions& options);
+TaskEvaluation evaluate(const TaskData& data, const TaskLogits& logits, const ScoringOptions& options);
 
 }  // namespace dropforge

@@ -1,4 +1,4 @@
-#include "finetune/grid.h"
+#include "finetune/config/grid.h"
 
 #include <algorithm>
 

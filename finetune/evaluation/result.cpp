@@ -1,4 +1,4 @@
-#include "finetune/result.h"
+#include "finetune/evaluation/result.h"
 
 #include <algorithm>
 #include <array>

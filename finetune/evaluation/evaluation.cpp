@@ -1,4 +1,4 @@
-#include "finetune/evaluation.h"
+#include "finetune/evaluation/evaluation.h"
 
 #include <algorithm>
 #include <cmath>
@@ -67,7 +67,7 @@ std::vector<std::vector<int32_t>> predicted_tags(const TaskData& data, const std
     return tags;
 }
 
-void evaluate_classes(const TaskData& data, const TaskLogits& logits, const EvaluationOptions& options,
+void evaluate_classes(const TaskData& data, const TaskLogits& logits, const ScoringOptions& options,
                       TaskEvaluation& evaluation) {
     const std::vector<ClassRow> rows = class_rows(data, logits);
     evaluation.loss = class_loss(rows, options.class_weights);
@@ -100,7 +100,7 @@ std::vector<tasks::SpanPrediction> best_spans(const TaskData& data, const TaskLo
     return best;
 }
 
-void evaluate_spans(const TaskData& data, const TaskLogits& logits, const EvaluationOptions& options,
+void evaluate_spans(const TaskData& data, const TaskLogits& logits, const ScoringOptions& options,
                     TaskEvaluation& evaluation) {
     std::vector<tasks::SpanPrediction> best = best_spans(data, logits, options.max_answer);
     std::vector<std::string>& answers = evaluation.predictions.answers;
@@ -131,7 +131,7 @@ int64_t logits_columns(const TaskData& data) {
     return static_cast<int64_t>(choice ? data.items.items[0].sequences.size() : data.labels.size());
 }
 
-TaskEvaluation evaluate(const TaskData& data, const TaskLogits& logits, const EvaluationOptions& options) {
+TaskEvaluation evaluate(const TaskData& data, const TaskLogits& logits, const ScoringOptions& options) {
     TaskEvaluation evaluation;
     if (data.task.kind == Kind::span)
         evaluate_spans(data, logits, options, evaluation);

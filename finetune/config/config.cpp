@@ -1,9 +1,9 @@
-#include "finetune/config.h"
+#include "finetune/config/config.h"
 
 #include <cmath>
 
 #include "base/error.h"
-#include "finetune/fields.h"
+#include "finetune/config/fields.h"
 #include "model/config/key_table.h"
 
 namespace dropforge {
