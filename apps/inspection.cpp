@@ -171,7 +171,8 @@ Inspection inspect_run(const fs::path& folder) {
     const std::string config = read_text(folder / "config.toml");
     for (const Checkpoint& c : list_checkpoints(folder)) {
         const std::string wrong = damage(c.path);
-        result.text += fmt::format("checkpoint  step {}: {}{}\n", c.step, wrong.empty() ? "whole" : "DAMAGED: ", wrong);
+        result.text +=
+            fmt::format("checkpoint  step {}: {}{}\n", c.step, wrong.empty() ? "intact" : "DAMAGED: ", wrong);
         if (!wrong.empty() && result.fault.empty())
             result.fault = fmt::format("checkpoint of step {} is damaged: {}", c.step, wrong);
         result.json["checkpoints"].push_back({{"step", c.step}, {"path", c.path.string()}, {"whole", wrong.empty()}});

@@ -45,7 +45,7 @@ void run(Arguments& arguments, const CommonOptions& common) {
         return;
     }
     if (result.already_there)
-        fmt::print("{} is whole and made from the same text and options: nothing to do\n", options.out.string());
+        fmt::print("{} is complete and made from the same text and options: nothing to do\n", options.out.string());
     fmt::print("{}", receipt.text());
     if (!result.already_there) {
         fmt::print("run          {:.1f} s, {:.1f} MB/s of text, peak RSS {:.0f} MB\n", seconds,

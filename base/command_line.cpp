@@ -76,9 +76,9 @@ int parse(const CommandLine& program, int argc, char** argv) {
     try {
         app.parse(argc, argv);
         if (app.get_subcommands().empty()) throw CLI::RequiredError("A subcommand");
-    } catch (const CLI::Success& asked_for_text) {
+    } catch (const CLI::Success& success) {
         std::ostringstream text;
-        const int code = app.exit(asked_for_text, text, text);
+        const int code = app.exit(success, text, text);
         std::fputs(text.str().c_str(), stdout);
         return code;
     } catch (const CLI::ParseError& error) {

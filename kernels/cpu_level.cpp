@@ -55,13 +55,13 @@ std::string names(std::span<const CpuLevel> levels) {
     return text;
 }
 
-const char* asked_for() {
+const char* requested_name() {
     const char* name = std::getenv("DROPFORGE_CPU");
     return name && *name ? name : nullptr;
 }
 
 CpuLevel chosen_level() {
-    const char* name = asked_for();
+    const char* name = requested_name();
     if (!name) return levels().back();
     const auto found =
         std::ranges::find_if(levels(), [&](CpuLevel level) { return std::string_view(name_of(level)) == name; });
@@ -83,7 +83,7 @@ CpuLevel cpu_level() {
 }
 
 std::string cpu_level_text() {
-    if (!asked_for()) return name_of(cpu_level());
+    if (!requested_name()) return name_of(cpu_level());
     return fmt::format("{} of {}, as DROPFORGE_CPU asks", name_of(cpu_level()), names(levels()));
 }
 

@@ -72,8 +72,8 @@ std::vector<std::string> short_names(const std::vector<fs::path>& folders) {
     std::vector<std::vector<fs::path>> parts;
     size_t most = 0;
     for (const fs::path& folder : folders) {
-        const fs::path whole = fs::absolute(folder / "").lexically_normal().parent_path();
-        parts.emplace_back(whole.begin(), whole.end());
+        const fs::path full = fs::absolute(folder / "").lexically_normal().parent_path();
+        parts.emplace_back(full.begin(), full.end());
         most = std::max(most, parts.back().size());
     }
     const auto names = [&](size_t count) {

@@ -99,8 +99,8 @@ bool Dataset::has_sentences() const { return !shards_.empty() && shards_.front()
 uint64_t Dataset::document_end(uint64_t d) const {
     require(d < documents_, "{}: {} document {} of {}", folder_.string(), name_of(split_), d, documents_);
     const auto shard = static_cast<size_t>(std::upper_bound(ends_.begin(), ends_.end(), d) - ends_.begin()) - 1;
-    const uint64_t here = d - ends_[shard];
-    return starts_[shard] + shards_[shard].document_start(here + 1) + here;
+    const uint64_t in_shard = d - ends_[shard];
+    return starts_[shard] + shards_[shard].document_start(in_shard + 1) + in_shard;
 }
 
 void Dataset::sentences(uint64_t d, std::vector<uint64_t>& starts) const {

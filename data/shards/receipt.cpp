@@ -227,7 +227,7 @@ void Receipt::save(const fs::path& folder) const {
 Receipt Receipt::load(const fs::path& folder) {
     const fs::path path = folder / kFile;
     require(fs::is_directory(folder), "{}: no such data folder", folder.string());
-    require(fs::exists(path), "{}: no {}: not a whole data folder (make it with dropforge prepare)", folder.string(),
+    require(fs::exists(path), "{}: no {}: not a complete data folder (make it with dropforge prepare)", folder.string(),
             kFile);
     Receipt receipt;
     try {

@@ -51,17 +51,18 @@ Table read_rows(const fs::path& path, const std::vector<std::vector<std::string>
 
 ExampleFile read_rows(const Task& task, const fs::path& path, bool skip_bad_lines) {
     const Table table = read_rows(path, task.columns, skip_bad_lines);
-    fs::path beside = path;
-    beside.replace_filename(path.stem().string() + "_passages" + path.extension().string());
+    fs::path passages_path = path;
+    passages_path.replace_filename(path.stem().string() + "_passages" + path.extension().string());
     std::map<std::string, std::string> passages;  // by their ids
-    for (const Row& row : read_rows(beside, {{"passage_id"}, {"passage"}}, false).rows)
+    for (const Row& row : read_rows(passages_path, {{"passage_id"}, {"passage"}}, false).rows)
         passages[row.values[0]] = row.values[1];
     ExampleFile file{.path = table.path, .skipped = table.skipped};
     for (const Row& row : table.rows) {
         const auto& [label, passage, question, text, answer] =
             std::tie(row.values[0], row.values[1], row.values[2], row.values[3], row.values[4]);
         const auto found = passages.find(passage);
-        require(found != passages.end(), "{}:{}: no passage {} in {}", file.path, row.line, passage, beside.string());
+        require(found != passages.end(), "{}:{}: no passage {} in {}", file.path, row.line, passage,
+                passages_path.string());
         file.examples.push_back({.line = row.line,
                                  .labels = {std::string(stripped(label))},
                                  .a = found->second,

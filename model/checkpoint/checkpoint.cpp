@@ -128,30 +128,30 @@ void read_optimizer_states(const SafetensorsFile& file, const Parameters& parame
     if (kernels::LossScale* scale = states.loss_scale()) *scale = read_loss_scale(file, step);
 }
 
-std::vector<std::string> written_otherwise(const TrainingState& there, const TrainingState& here) {
+std::vector<std::string> written_otherwise(const TrainingState& saved, const TrainingState& running) {
     std::vector<std::string> lines;
-    if (there.revision != here.revision)
+    if (saved.revision != running.revision)
         lines.push_back(
-            fmt::format("the checkpoint was written by revision {}, this is {}", there.revision, here.revision));
-    if (!there.kernels.empty() && there.kernels != here.kernels)
+            fmt::format("the checkpoint was written by revision {}, this is {}", saved.revision, running.revision));
+    if (!saved.kernels.empty() && saved.kernels != running.kernels)
         lines.push_back(
             fmt::format("the checkpoint was written by kernels for {}, these are for {}: from here on "
                         "numbers are rounded otherwise",
-                        there.kernels, here.kernels));
+                        saved.kernels, running.kernels));
     return lines;
 }
 
-void require_begun_with(const fs::path& initial, const TrainingState& there, const fs::path& checkpoint) {
+void require_begun_with(const fs::path& initial, const TrainingState& saved, const fs::path& checkpoint) {
     if (initial.empty()) return;
-    const std::string asked = weights_fingerprint(initial);
-    if (there.initial == asked) return;
+    const std::string fingerprint = weights_fingerprint(initial);
+    if (saved.initial == fingerprint) return;
     const std::string began =
-        there.initial.empty() ? "which does not say what weights its run began with"
-        : there.initial == TrainingState::kDrawn
+        saved.initial.empty() ? "which does not say what weights its run began with"
+        : saved.initial == TrainingState::kDrawn
             ? "whose run began with random weights"
-            : fmt::format("whose run began with the weights of {} ({})", there.initial_path, there.initial);
+            : fmt::format("whose run began with the weights of {} ({})", saved.initial_path, saved.initial);
     throw Error("--init {} ({}): the run goes on from {}, {}; leave out --init, or choose another --out",
-                initial.string(), asked, checkpoint.string(), began);
+                initial.string(), fingerprint, checkpoint.string(), began);
 }
 
 void save_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step,
@@ -222,16 +222,17 @@ void require_same_model(const fs::path& folder, const BertConfig& own, const Ber
 }
 
 /// Rows of tokens that only the model has: padding to a round number, or tokens added for another task.
-bool has_more_tokens(const HfTensor& there, const HfTensor& here) {
-    return (here.name == "bert.embeddings.word_embeddings.weight" || here.name == "cls.predictions.bias") &&
-           there.shape[0] > here.shape[0] && there.shape.size() / there.shape[0] == here.shape.size() / here.shape[0];
+bool has_more_tokens(const HfTensor& given, const HfTensor& wanted) {
+    return (wanted.name == "bert.embeddings.word_embeddings.weight" || wanted.name == "cls.predictions.bias") &&
+           given.shape[0] > wanted.shape[0] &&
+           given.shape.size() / given.shape[0] == wanted.shape.size() / wanted.shape[0];
 }
 
-void add_head_notes(const fs::path& folder, const Heads& there, const Heads& here, std::vector<std::string>& notes) {
+void add_head_notes(const fs::path& folder, const Heads& given, const Heads& wanted, std::vector<std::string>& notes) {
     for (const HeadPointer& head : all_heads())
-        if (there.has(head) != here.has(head))
+        if (given.has(head) != wanted.has(head))
             notes.push_back(fmt::format("{}: {} {}", folder.string(),
-                                        there.has(head) ? "left out:" : "starts anew, as there is no", head->title()));
+                                        given.has(head) ? "left out:" : "starts anew, as there is no", head->title()));
 }
 
 }  // namespace
@@ -241,12 +242,12 @@ std::vector<std::string> load_initial_weights(const fs::path& folder, const Para
     const Model model = load_model(folder);
     require_same_model(folder, model.parameters.config(), parameters.config());
     std::vector<std::string> notes = notes_on(model, folder);
-    std::map<std::string, const HfTensor*> there;
-    for (const HfTensor& t : model.parameters.tensors()) there.emplace(t.name, &t);
+    std::map<std::string, const HfTensor*> unread;
+    for (const HfTensor& t : model.parameters.tensors()) unread.emplace(t.name, &t);
     for (const HfTensor& t : parameters.tensors()) {
-        const auto found = there.find(t.name);
-        if (found == there.end() && t.head != nullptr) continue;
-        require(found != there.end(), "{}: the tensor {} of this run's model is missing", folder.string(), t.name);
+        const auto found = unread.find(t.name);
+        if (found == unread.end() && t.head != nullptr) continue;
+        require(found != unread.end(), "{}: the tensor {} of this run's model is missing", folder.string(), t.name);
         const HfTensor& own = *found->second;
         const bool cut = has_more_tokens(own, t);
         require(own.shape == t.shape || cut, "{}: {} has the shape {}, this run's model has {}", folder.string(),
@@ -255,9 +256,9 @@ std::vector<std::string> load_initial_weights(const fs::path& folder, const Para
             notes.push_back(fmt::format("{}: {} has {} rows, the last {} of tokens that the data lacks: left out",
                                         folder.string(), t.name, own.shape[0], own.shape[0] - t.shape[0]));
         std::copy_n(model.values.as<float>() + own.offset, t.shape.size(), step.values() + t.offset);
-        there.erase(found);
+        unread.erase(found);
     }
-    for (const auto& [name, tensor] : there)
+    for (const auto& [name, tensor] : unread)
         require(tensor->head != nullptr, "{}: the tensor {} is no part of this run's model", folder.string(), name);
     add_head_notes(folder, model.parameters.heads(), parameters.heads(), notes);
     step.store_states();

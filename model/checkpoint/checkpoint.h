@@ -30,11 +30,11 @@ struct TrainingState {
 };
 
 /// What is different about the program that wrote a checkpoint, for a run that goes on from it: a line each.
-std::vector<std::string> written_otherwise(const TrainingState& there, const TrainingState& here);
+std::vector<std::string> written_otherwise(const TrainingState& saved, const TrainingState& running);
 
 /// Throws Error if a run that goes on from the checkpoint did not begin with the weights of the folder `initial`, which
 /// it would not read; an empty path asks for nothing.
-void require_begun_with(const fs::path& initial, const TrainingState& there, const fs::path& checkpoint);
+void require_begun_with(const fs::path& initial, const TrainingState& saved, const fs::path& checkpoint);
 
 /// Writes config.json, model.safetensors (f32 master weights), trainer.safetensors (moments, the method's states,
 /// loss scale, state) and the tokenizer's files into `folder`, which exists. `vocabulary`: the vocab.txt to copy.

@@ -27,7 +27,7 @@ std::span<const std::byte> block(std::span<const std::byte> bytes, size_t index)
     return bytes.subspan(index * kBlock, std::min(kBlock, bytes.size() - index * kBlock));
 }
 
-/// The contents of a manifest that is itself whole; throws Error.
+/// The contents of a manifest that is itself intact; throws Error.
 Json read_manifest(const fs::path& folder) {
     const fs::path path = folder / kName;
     require(fs::is_regular_file(path), "{}: missing", path.string());

@@ -5,7 +5,7 @@
 
 namespace dropforge {
 
-/// The files without which a checkpoint is not whole.
+/// The files without which a checkpoint is incomplete.
 inline constexpr const char* kCheckpointFiles[] = {"model.safetensors", "trainer.safetensors", "config.json",
                                                    "vocab.txt"};
 

@@ -9,7 +9,7 @@ namespace dropforge {
 
 namespace {
 
-constexpr const char* kWhole = "model.safetensors";
+constexpr const char* kSingleFile = "model.safetensors";
 constexpr const char* kIndex = "model.safetensors.index.json";
 
 /// What other programs and older versions write, and what makes a model.safetensors of it: a command for a shell in the
@@ -59,8 +59,8 @@ constexpr std::array<OtherFormat, 6> kOtherFormats = {{
 }  // namespace
 
 TensorFiles::TensorFiles(const fs::path& folder) {
-    if (fs::exists(folder / kWhole)) {
-        const SafetensorsFile& file = files_.emplace_back(folder / kWhole);
+    if (fs::exists(folder / kSingleFile)) {
+        const SafetensorsFile& file = files_.emplace_back(folder / kSingleFile);
         where_ = file.path().string();
         for (const auto& [name, info] : file.tensors()) tensors_.emplace(name, &file);
         return;
@@ -71,9 +71,9 @@ TensorFiles::TensorFiles(const fs::path& folder) {
     }
     for (const OtherFormat& other : kOtherFormats)
         require(!fs::exists(folder / other.file),
-                "{}: no {}, but {}: {}, which is not read; to convert it, there, with {}: {}", folder.string(), kWhole,
-                other.file, other.what, other.needs, other.command);
-    throw Error("{}: No such file, and no {}", (folder / kWhole).string(), kIndex);
+                "{}: no {}, but {}: {}, which is not read; to convert it, there, with {}: {}", folder.string(),
+                kSingleFile, other.file, other.what, other.needs, other.command);
+    throw Error("{}: No such file, and no {}", (folder / kSingleFile).string(), kIndex);
 }
 
 void TensorFiles::read_index(const fs::path& folder) {

@@ -21,7 +21,7 @@ class TensorFiles {
     /// By name; the file that holds the tensor.
     const std::map<std::string, const SafetensorsFile*>& tensors() const { return tensors_; }
     bool has(const std::string& name) const { return tensors_.contains(name); }
-    /// Of a tensor that is there.
+    /// The file that holds a tensor of that name.
     const SafetensorsFile& file(const std::string& name) const { return *tensors_.at(name); }
     std::span<const std::byte> bytes(const std::string& name) const { return file(name).bytes(name); }
 

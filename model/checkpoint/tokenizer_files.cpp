@@ -49,13 +49,13 @@ struct Switches {
     std::vector<std::string> notes;
 };
 
-/// Of tokenizer_config.json or of tokenizer.json: transformers follows the first for BERT's own classes, the second for
-/// others.
-Switches read_switches(const JsonObject& config, const data::TokenizerJson* json, bool there) {
+/// The switches of tokenizer_config.json, or those of tokenizer.json: transformers follows the first for BERT's own
+/// classes, the second for others.
+Switches read_switches(const JsonObject& config, const data::TokenizerJson* json, bool has_config) {
     const bool lower = config.boolean("do_lower_case", true);
     const data::Normalization own = {lower, config.boolean("strip_accents", lower),
                                      config.boolean("tokenize_chinese_chars", true)};
-    if (json == nullptr && there) return {own, {}};
+    if (json == nullptr && has_config) return {own, {}};
     if (json == nullptr) return {own, {fmt::format("no {}: taken for uncased, as transformers does", config.where())}};
     const std::string name = config.text("tokenizer_class", "BertTokenizer");
     const bool follows_json = name == "PreTrainedTokenizerFast" || name == "TokenizersBackend";
@@ -63,18 +63,18 @@ Switches read_switches(const JsonObject& config, const data::TokenizerJson* json
             json->where, name);
     Switches switches{follows_json ? json->normalization : own, {}};
     const data::Normalization& other = json->normalization;
-    for (const auto& [key, its_key, value, its] :
+    for (const auto& [key, json_key, value, json_value] :
          {std::tuple{"do_lower_case", "lowercase", own.lower_case, other.lower_case},
           {"strip_accents", "strip_accents", own.strip_accents, other.strip_accents},
           {"tokenize_chinese_chars", "handle_chinese_chars", own.split_ideographs, other.split_ideographs}}) {
-        if (value == its || (!config.has(key) && (follows_json || json->follows(its_key)))) continue;
+        if (value == json_value || (!config.has(key) && (follows_json || json->follows(json_key)))) continue;
         require(config.has(key),
                 "{}: the normalizer's {} is {}, and tokenizer_config.json has no {}, whose default is {}: programs "
                 "differ in which they follow",
-                json->where, its_key, its, key, value);
+                json->where, json_key, json_value, key, value);
         switches.notes.push_back(fmt::format(
             "{}: the normalizer's {} is {}, {} of tokenizer_config.json is {}: {} is taken, as transformers does",
-            json->where, its_key, its, key, value, follows_json ? its : value));
+            json->where, json_key, json_value, key, value, follows_json ? json_value : value));
     }
     return switches;
 }
@@ -151,7 +151,7 @@ std::vector<std::string> contents_of(const JsonObject& json, const char* key) {
     return contents;
 }
 
-/// Special tokens beside BERT's own, and where they stand; of tokenizer_config.json or special_tokens_map.json.
+/// Special tokens other than BERT's own, and where they stand; of tokenizer_config.json or special_tokens_map.json.
 void read_special_tokens(const JsonObject& json, std::map<std::string, std::string>& others) {
     for (const auto& [key, expected] : kSpecial) {
         if (!json.has(key)) continue;
@@ -209,13 +209,13 @@ ModelTokenizer load_tokenizer(const fs::path& folder) {
     const fs::path config_path = folder / "tokenizer_config.json", json_path = folder / "tokenizer.json";
     const JsonObject config = JsonObject::load_optional(config_path);
     require_bert_tokenizer(config);
-    std::optional<data::TokenizerJson> json;
-    if (fs::exists(json_path)) json = data::TokenizerJson::load(json_path);
-    const data::TokenizerJson* there = json ? &*json : nullptr;
-    data::Vocabulary vocabulary = read_vocabulary(folder, there);
-    const Switches switches = read_switches(config, there, fs::exists(config_path));
+    std::optional<data::TokenizerJson> loaded;
+    if (fs::exists(json_path)) loaded = data::TokenizerJson::load(json_path);
+    const data::TokenizerJson* json = loaded ? &*loaded : nullptr;
+    data::Vocabulary vocabulary = read_vocabulary(folder, json);
+    const Switches switches = read_switches(config, json, fs::exists(config_path));
     AddedTokenReader added(vocabulary);
-    read_added_tokens(folder, config, there, added);
+    read_added_tokens(folder, config, json, added);
     return {std::move(vocabulary), switches.normalization, added.finish(), switches.notes};
 }
 

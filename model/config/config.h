@@ -34,7 +34,7 @@ struct DataOptions {
     double mask_probability = 0.15;
     Masking masking = Masking::dynamic;
     bool whole_word = false;
-    data::Pairs pairs = data::Pairs::none;  // what BERT and ALBERT learn beside masked tokens
+    data::Pairs pairs = data::Pairs::none;  // what BERT and ALBERT learn besides masked tokens
     double short_sequences = 0.1;           // create_pretraining_data.py: short_seq_prob
 
     /// Masked slots of a sequence: max_predictions, by default max(1, round(mask_probability · sequence)).

@@ -1,6 +1,6 @@
 // A method of training: which kind of step each step of a run is, the Program of that step, and what it takes and gives
-// beside the batch, the heads' losses and the update. All others know methods by this interface alone;
-// model/methods/registry.cpp has the list of those that there are.
+// in addition to the batch, the heads' losses and the update. All others know methods by this interface alone;
+// model/methods/registry.cpp has the list of all.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +20,7 @@
 
 namespace dropforge {
 
-/// A kind of step, by its place in Method::kinds(). Every method knows dense steps, be there none in a run.
+/// A kind of step, by its place in Method::kinds(). Every method has dense steps, even if a run has none.
 enum class StepKind : uint32_t { dense = 0 };
 
 /// A run as its method sees it.
@@ -146,7 +146,7 @@ class Method {
     /// checkpoint: by default loss, count and correct of the masked positions, the same of other heads under their
     /// names, steps, and kept, the sum of the shares.
     virtual void add_up(const StepInfo& info, const NamedNumbers& results, NamedNumbers& interval) const;
-    /// What a line of metrics.jsonl says of them beside loss and accuracy: by default nsp_loss and nsp_accuracy of
+    /// What a line of metrics.jsonl says of them besides loss and accuracy: by default nsp_loss and nsp_accuracy of
     /// pairs, and kept_fraction, the mean of the shares. `step` is the last of them.
     virtual NamedNumbers metrics(int64_t step, const NamedNumbers& interval) const;
 

@@ -6,10 +6,10 @@
 
 namespace dropforge {
 
-int64_t CountOrShare::of(int64_t whole) const {
+int64_t CountOrShare::of(int64_t total) const {
     if (!is_share) return static_cast<int64_t>(value);
     // 0.29 · 100 is 28.999999999999996 in double precision: a product within rounding of an integer is that integer.
-    return static_cast<int64_t>(std::floor(value * static_cast<double>(whole) * (1 + 1e-12)));
+    return static_cast<int64_t>(std::floor(value * static_cast<double>(total) * (1 + 1e-12)));
 }
 
 std::string CountOrShare::text() const {

@@ -35,13 +35,13 @@ class OptionTables {
     std::unordered_map<std::type_index, std::any> tables_;
 };
 
-/// A count, or a share of a whole, rounded down.
+/// A count, or a share of a total, rounded down.
 struct CountOrShare {
     double value = 0.5;
     bool is_share = true;
 
-    /// Out of `whole`; may be out of range, which the method's check refuses.
-    int64_t of(int64_t whole) const;
+    /// Out of `total`; may be out of range, which the method's check refuses.
+    int64_t of(int64_t total) const;
     /// As in a configuration: "0.5", "1.0" (a share), "64" (a count).
     std::string text() const;
     friend bool operator==(const CountOrShare&, const CountOrShare&) = default;

@@ -1,4 +1,4 @@
-// The methods that there are, by name.
+// The list of methods, by name.
 #pragma once
 
 #include <functional>

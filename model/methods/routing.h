@@ -1,4 +1,4 @@
-// Which tokens stay when tokens are dropped, and in which layers: the interface of a routing, and those that there are.
+// Which tokens stay when tokens are dropped, and in which layers: the interface of a routing, and the list of all.
 // docs/new-routing.md adds another one.
 #pragma once
 

@@ -83,9 +83,9 @@ class AlignStep {
         const Pooled dropped = options_.recompute ? pooled_ahead(trunk) : pooled(main.emplace(main_forward(trunk)));
         std::optional<Trunk> second;
         const Pass full = full_forward(trunk, second);
-        const Pooled whole = full_pooled(full);
-        const Divergence local = divergence(builder_, names::kKlLocal, dropped.local, whole.local),
-                         global = divergence(builder_, names::kKlGlobal, dropped.global, whole.global);
+        const Pooled undropped = full_pooled(full);
+        const Divergence local = divergence(builder_, names::kKlLocal, dropped.local, undropped.local),
+                         global = divergence(builder_, names::kKlGlobal, dropped.global, undropped.global);
         Tensor dfull = full_backward(full, local, global);
         if (second) {
             const Program::Scope scope(builder_.program, "full");

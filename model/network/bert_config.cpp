@@ -13,7 +13,7 @@ namespace dropforge {
 
 namespace {
 
-/// The five special ids, if all are there. Hugging Face's own files often name only pad_token_id.
+/// The five special ids, if all are given. Hugging Face's own files often name only pad_token_id.
 std::optional<data::SpecialIds> special_ids(const JsonObject& json) {
     data::SpecialIds ids{};
     const std::pair<const char*, int32_t*> names[] = {{"pad_token_id", &ids.pad},

@@ -44,11 +44,11 @@ class Builder {
     Tensor weight(Parameters::Index p);    // as the GEMMs read it: f32, or the 16-bit copy
     Tensor gradient(Parameters::Index p);  // f32; the Program refuses an op that adds to one before it is assigned
     /// Whether the next op adds to this parameter's gradient: an earlier micro-batch, or an earlier call for the same
-    /// parameter in this Program (two passes share their parameters), has put something there.
+    /// parameter in this Program (two passes share their parameters), has written one.
     bool adds(Parameters::Index p);
     /// The same of an op that assigns two gradients or adds to both: if only one has something, the other is cleared.
     bool adds(const std::string& name, Parameters::Index p, Parameters::Index q);
-    /// The gradient for an op that can only add: cleared, if nothing is there yet.
+    /// The gradient for an op that can only add: cleared, if nothing has written it yet.
     Tensor gradient_to_add_to(const std::string& name, Parameters::Index p);
 
     /// A planned tensor of the activations' dtype.
@@ -61,13 +61,13 @@ class Builder {
     /// From now on the sites are those of pass n (at first 0): a second pass with dropout of its own.
     void dropout_of_pass(uint32_t n) { first_site_ = n * kSitesOfPass; }
 
-    /// y [T,out] = x·Wᵀ + b; gelu(y) beside it where `gelu` says so.
+    /// y [T,out] = x·Wᵀ + b, and gelu(y) where `gelu` says so.
     Tensor linear(const std::string& name, Tensor x, const Parameters::Linear& l, const ops::GemmGelu& gelu = {});
     /// dW (+)= dyᵀ·x. The bias gradient comes with the kernel that makes dy.
     void weight_gradient(const std::string& name, Tensor dy, Tensor x, const Parameters::Linear& l);
     /// The same with db (+)= the column sums of dy.
     void weight_and_bias_gradient(const std::string& name, Tensor dy, Tensor x, const Parameters::Linear& l);
-    /// dx = dy·W; `add`: dx += (the residual's gradient is there already). Or dx is the gradient before the GELU whose
+    /// dx = dy·W; `add`: dx += (it holds the residual's gradient). Or dx is the gradient before the GELU whose
     /// output fed the layer.
     void input_gradient(const std::string& name, Tensor dy, const Parameters::Linear& l, Tensor dx, bool add = false);
     void input_gradient(const std::string& name, Tensor dy, const Parameters::Linear& l, Tensor dx,

@@ -33,7 +33,7 @@ Tensor merge_forward(Builder& builder, const LayerStack& stack) {
 
 MergeGradients merge_backward(Builder& builder, const LayerStack& stack, Tensor dmerged, Tensor into) {
     MergeGradients d{.dy = dmerged, .around = std::vector<Tensor>(stack.layers.size())};
-    for (size_t i = 0; i < stack.layers.size(); ++i) {  // what was merged last comes apart first
+    for (size_t i = 0; i < stack.layers.size(); ++i) {  // what was merged last is split first
         const EncoderLayer& layer = stack.layers[i];
         if (!layer.queries) continue;
         const bool accumulate = i == 0 && into;

@@ -28,7 +28,7 @@ struct LayerStack {
 };
 
 /// Adds layers begin … end-1 on x [B*S,h] with real rows `lengths`. subsets[i], if there are any, holds for layer i and
-/// those after it: layer i computes its rows only, over keys and values of all that there were.
+/// those after it: layer i computes its rows only, over keys and values of all rows of its input.
 LayerStack layers_forward(Builder& builder, int64_t begin, int64_t end, Tensor x, Tensor lengths,
                           const std::vector<TokenSubset>& subsets = {});
 

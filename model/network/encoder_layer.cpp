@@ -16,7 +16,7 @@ Tensor weight_rows(Tensor weight, int64_t first, int64_t n) {
     return weight.view(first * h, {n, h});
 }
 
-/// The n-th block of h columns of x [T, blocks*h]; its rows stay blocks*h elements apart.
+/// The n-th block of h columns of x [T, blocks*h]; its row stride stays blocks*h.
 Tensor column_block(Tensor x, int64_t n, int64_t h) { return x.view(n * h, {x.shape[0], h}); }
 
 /// q, k, v from one GEMM over x, or queries from xq and keys, values from x.

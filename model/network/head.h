@@ -1,5 +1,5 @@
-// A head: parameters beside embeddings and encoder, and the loss that it makes of rows of the last layer's output. A
-// head without a loss serves others: the pooler.
+// A head: parameters in addition to those of embeddings and encoder, and the loss that it makes of rows of the last
+// layer's output. A head without a loss serves others: the pooler.
 #pragma once
 
 #include <array>
@@ -86,7 +86,7 @@ const LossHeadPointer& nsp_head();
 
 /// The losses of pretraining: MLM, and NSP where sequences are sentence pairs.
 LossHeads pretraining_losses(bool pairs);
-/// The heads that a checkpoint of pretraining may have: all that there are.
+/// The list of all heads that a checkpoint of pretraining may have.
 std::span<const HeadPointer> all_heads();
 /// Whose tensor that is, by Hugging Face's name; nullptr: none of all_heads().
 const Head* head_of_tensor(std::string_view hf_name);

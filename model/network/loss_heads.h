@@ -56,7 +56,7 @@ Losses losses_forward(Builder& builder, Tensor y, const LossRows& rows, PassName
 Tensor losses_backward(Builder& builder, const Losses& losses);
 
 /// Sums up the main pass's MLM losses by token id into importance_sums, importance_counts [V], where the options ask
-/// for it and there are such.
+/// for it and the Program has an MLM head.
 void record_importance(Builder& builder);
 
 }  // namespace dropforge

@@ -1,4 +1,4 @@
-// The parameters of BERT in one flat arena: which there are, where they lie, what Hugging Face calls them, and how they
+// The parameters of BERT in one flat arena: their list, where they lie, what Hugging Face calls them, and how they
 // start.
 #pragma once
 
@@ -54,7 +54,7 @@ class Parameters {
     int64_t count() const;
     /// Elements of the arena, padding included. The gradient, moment and bf16 arenas have the same layout.
     int64_t size() const { return size_; }
-    /// Of that name. Throws Error if there is none.
+    /// The parameter of that name; throws Error if there is none.
     Index index(const std::string& name) const;
     Linear linear(const std::string& name) const { return {index(name + "/weight"), index(name + "/bias")}; }
     Norm norm(const std::string& name) const { return {index(name + "/gain"), index(name + "/bias")}; }

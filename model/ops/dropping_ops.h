@@ -1,5 +1,5 @@
-// Builders, as those of engine/ops.h, of what token dropping and ScTD have beside BERT's own ops: the choice of the
-// rows that stay, the importance table, and the divergence of two passes.
+// Builders, as those of engine/ops.h, of what token dropping and ScTD need in addition to BERT's own ops: the choice of
+// the rows that stay, the importance table, and the divergence of two passes.
 #pragma once
 
 #include <span>
@@ -32,7 +32,7 @@ struct Pool {
 void pool_forward(Program& program, const std::string& name, const Pool& p, Tensor pooled);
 void pool_backward(Program& program, const std::string& name, const Pool& p, Tensor dpooled, Tensor dx,
                    bool accumulate);
-/// target, input f32 [R,h] → kl f32 [R], and, if gradient_scale f32 [1] is there, dtarget and dinput, which may be
+/// target, input f32 [R,h] → kl f32 [R], and, if gradient_scale f32 [1] is given, dtarget and dinput, which may be
 /// target and input. loss_scale: as of CrossEntropy.
 void kl_divergence(Program& program, const std::string& name, Tensor target, Tensor input, Tensor gradient_scale,
                    Tensor loss_scale, Tensor kl, Tensor dtarget, Tensor dinput);

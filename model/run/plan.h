@@ -41,7 +41,7 @@ struct RunPlan {
     EvaluationOptions evaluation_options() const;
     /// Bytes of the activation arena: the largest Program's.
     int64_t arena_bytes() const;
-    /// Parameters and states, activations, batches, and what the device takes beside them.
+    /// Parameters and states, activations, batches, and what the device takes for itself.
     int64_t memory_bytes() const;
     /// Executed for one sequence of a step of that kind.
     double flops_per_sequence(StepKind kind) const;
@@ -49,7 +49,7 @@ struct RunPlan {
     double flops_per_sequence() const;
     /// "", or of a run that goes on what it computes in where "auto" would now be something else: both, in one line.
     std::string precision_note() const;
-    /// Lines for people: model, precision, FLOPs, memory beside what is available.
+    /// Lines for people: model, precision, FLOPs, memory and how much of it is available.
     std::string text() const;
     /// The same figures for scripts.
     nlohmann::ordered_json json() const;

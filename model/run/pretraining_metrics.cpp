@@ -40,7 +40,7 @@ Json to_json(const EvalMetrics& metrics) {
     return json;
 }
 
-/// Where each metric stands in TensorBoard: curves of a kind side by side, speeds apart.
+/// The tag of each metric in TensorBoard, which shows those of one prefix together (docs/metrics.md).
 std::vector<EventFile::Scalar> scalars(const StepMetrics& metrics) {
     std::vector<EventFile::Scalar> values = {{"train/loss", metrics.loss},
                                              {"train/mlm_accuracy", metrics.mlm_accuracy},

@@ -80,9 +80,9 @@ void check_batch(const Program& program, const data::Batch& b, int64_t sequences
     require(b.sequences == sequences && b.length == length && b.masked == masked,
             "{}: a batch of {} x {} tokens with {} masked positions, built for {} x {} with {}", program.name(),
             b.sequences, b.length, b.masked, sequences, length, masked);
-    const auto same = [&](std::string_view name, bool there) {
-        require(program.has(name) == there, "{}: {} {} in the batch, but the program was built {}", program.name(),
-                name, there ? "is" : "is not", there ? "without" : "with it");
+    const auto same = [&](std::string_view name, bool given) {
+        require(program.has(name) == given, "{}: {} {} in the batch, but the program was built {}", program.name(),
+                name, given ? "is" : "is not", given ? "without" : "with it");
     };
     same(names::kTokenTypeIds, !b.token_type_ids.empty());
     same(names::kLengths, !b.lengths.empty());

@@ -34,7 +34,7 @@ class TrainedStates {
     /// All but the gradients; makes the 16-bit copy anew.
     void store();
 
-    /// Binds those that the executor's Program names: whole arenas, and each parameter.
+    /// Binds those that the executor's Program names: arenas, and each parameter.
     void bind(Executor& executor) const;
 
     float* device_values() const { return values_.device<float>(); }

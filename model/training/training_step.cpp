@@ -24,7 +24,7 @@ std::vector<const Program*> passes_of(const StepPrograms& programs) {
     return all;
 }
 
-/// Tensors that stay on the device from step to step beside the parameters.
+/// Names of the tensors that stay on the device from step to step, in addition to the parameters.
 std::set<std::string_view> device_names(const Method& method) {
     std::set<std::string_view> held = {names::kLossScale};
     for (const MethodState& state : method.states()) held.insert(state.name);

@@ -134,12 +134,12 @@ TEST_CASE("a damaged model is refused by every command that reads it") {
 
     // Of others: no checksums, but a strict reader.
     const fs::path file = plain / "model.safetensors";
-    const std::string whole = read_text(file);
+    const std::string intact = read_text(file);
     truncate(file, 1);
     refused(plain, {file.string(), "bytes of data"});
-    write_text(file, whole.substr(0, 5));
+    write_text(file, intact.substr(0, 5));
     refused(plain, {file.string()});
-    write_text(file, whole);
+    write_text(file, intact);
     flip_bit(file, 0);
     refused(plain, {file.string()});
     flip_bit(file, 0);
@@ -223,7 +223,7 @@ TEST_CASE("inspect: each kind of thing, whole and damaged") {
     flip_bit(place.model / "trainer.safetensors", 6000);
     const CommandResult result = run_command({"inspect", place.run.string()});
     CHECK(result.exit_code == 1);
-    CHECK(contains(result.out, "step 2: whole"));
+    CHECK(contains(result.out, "step 2: intact"));
     CHECK(contains(result.out, "step 4: DAMAGED: "));
     CHECK(result.error.starts_with("error: checkpoint of step 4 is damaged: "));
     CHECK(std::ranges::count(result.error, '\n') == 1);

@@ -73,10 +73,11 @@ TEST_CASE("a limit: as many sequences at a time as fit, recorded, kept without t
 
     succeed(command(place, place.folder / "free", kAutomatic));
     CHECK(recorded_micro_batch(place.folder / "free") == kBatch);
-    const std::vector<double> parts = losses(place.out), whole = losses(place.folder / "free");
+    const std::vector<double> parts = losses(place.out), full_batch = losses(place.folder / "free");
     REQUIRE(parts.size() == 4);
-    REQUIRE(whole.size() == 4);
+    REQUIRE(full_batch.size() == 4);
     // A batch's losses are the same, their f32 sums are added up in other parts: one rounding more for each doubling of
     // the parts, and no more than 11 of them make 2048 sequences.
-    for (size_t i = 0; i < whole.size(); ++i) CHECK(parts[i] == doctest::Approx(whole[i]).epsilon(11 * 0x1p-24));
+    for (size_t i = 0; i < full_batch.size(); ++i)
+        CHECK(parts[i] == doctest::Approx(full_batch[i]).epsilon(11 * 0x1p-24));
 }

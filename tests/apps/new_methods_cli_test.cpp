@@ -44,15 +44,15 @@ TEST_CASE("random_ltd: each step works on as many tokens as its stage says; a re
         if (line.contains("loss")) kept.push_back(32 * line["kept_fraction"].get<double>());
     CHECK(kept == std::vector<double>{8, 8, 12, 16, 20, 20, 24, 28, 32, 32, 32, 32});
     // The schedule ends with the run, so that of a resume is constant.
-    const fs::path whole = place.folder / "whole", parts = place.folder / "parts";
+    const fs::path full_batch = place.folder / "whole", parts = place.folder / "parts";
     const auto constant = [&](const fs::path& out, int64_t steps) {
         succeed(with_method(place, out, steps, "random_ltd",
                             {"random_ltd.start=8", "random_ltd.stage=4", "random_ltd.steps=8",
                              "train.schedule=constant", "eval.every=0"}));
     };
-    constant(whole, 12);
+    constant(full_batch, 12);
     for (const int64_t steps : {3, 7, 12}) constant(parts, steps);
-    check_same_runs(whole, parts);
+    check_same_runs(full_batch, parts);
 }
 
 TEST_CASE("mask_later: [MASK] is left out of the first layers; evaluate leaves it out too, fill says what that means") {

@@ -190,7 +190,7 @@ TEST_CASE("killed at random moments, then run again: the same folder, and never 
     reference[4] = (corpus.folder / "reference").string();
     const auto begin = std::chrono::steady_clock::now();
     REQUIRE(run_command(reference).exit_code == 0);
-    const auto whole_run =
+    const auto duration =
         std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - begin);
     const auto expected = contents(corpus.folder / "reference");
     REQUIRE(expected.size() > 15);
@@ -201,7 +201,7 @@ TEST_CASE("killed at random moments, then run again: the same folder, and never 
         for (int kill = 0; kill < 2; ++kill) {  // killed, and killed again while it tidies up
             Command run(command);
             std::this_thread::sleep_for(std::chrono::microseconds(
-                static_cast<int64_t>(random.uniform() * static_cast<double>(whole_run.count()))));
+                static_cast<int64_t>(random.uniform() * static_cast<double>(duration.count()))));
             run.kill(SIGKILL);
             interrupted += run.wait().exit_code == 128 + SIGKILL;
             if (fs::exists(corpus.folder / "data/dataset.json")) {

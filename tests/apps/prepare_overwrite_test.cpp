@@ -72,7 +72,7 @@ TEST_CASE("--overwrite killed at random moments: the old data or the new, or wha
     const auto old_data = contents(data);
     const auto begin = std::chrono::steady_clock::now();
     REQUIRE(run_command(cut("30000")).exit_code == 0);
-    const std::chrono::duration<double> whole = std::chrono::steady_clock::now() - begin;
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
     const auto new_data = contents(data);
     REQUIRE(run_command(cut("40000")).exit_code == 0);
     REQUIRE(contents(data) == old_data);
@@ -82,7 +82,7 @@ TEST_CASE("--overwrite killed at random moments: the old data or the new, or wha
         REQUIRE(round < 100);
         Command run(cut("30000"));
         // Most of them near the end, where the new data take the place of the old.
-        std::this_thread::sleep_for((round < 3 ? random.uniform() : 0.9 + 0.15 * random.uniform()) * whole);
+        std::this_thread::sleep_for((round < 3 ? random.uniform() : 0.9 + 0.15 * random.uniform()) * elapsed);
         run.kill(SIGKILL);
         const bool killed = run.wait().exit_code == 128 + SIGKILL;
         interrupted += killed ? 1 : 0;
@@ -112,7 +112,7 @@ TEST_CASE("a kill while the new data take the place of the old: the next call en
         fs::rename(data / name, fresh / name);
     write_text(data / "train-00009.shard", "old");
     write_text(data / "prepare.lock", "");
-    CHECK(contains(error_of([&] { Dataset(data, Split::train); }), "dataset.json: not a whole data folder"));
+    CHECK(contains(error_of([&] { Dataset(data, Split::train); }), "dataset.json: not a complete data folder"));
     const CommandResult result = run_command(corpus.command());
     CHECK(contains(result.out, "nothing to do"));
     CHECK(contents(data) == expected);

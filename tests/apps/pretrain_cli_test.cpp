@@ -170,13 +170,14 @@ TEST_CASE("data prepared anew from another text is not trained on unnoticed; fro
                  place.data.string(), "--validation-fraction", "0.1"});
         return data::hex(data::Dataset(place.data, data::Split::train).fingerprint());
     };
-    const std::string original = read_text(text), here = prepare(original + "ba ne ti lo mu ra ke shi dor van ba.");
+    const std::string original = read_text(text), prepared = prepare(original + "ba ne ti lo mu ra ke shi dor van ba.");
     const auto before = files_below(place.out);
-    const std::string there = SafetensorsFile(place.checkpoint(2) / "trainer.safetensors").metadata().at("data");
-    CHECK(there != here);
-    check_refused(place.command(4), 1, {place.checkpoint(2).string(), "other data", there, place.data.string(), here});
+    const std::string recorded = SafetensorsFile(place.checkpoint(2) / "trainer.safetensors").metadata().at("data");
+    CHECK(recorded != prepared);
+    check_refused(place.command(4), 1,
+                  {place.checkpoint(2).string(), "other data", recorded, place.data.string(), prepared});
     CHECK(files_below(place.out) == before);
-    CHECK(prepare(original) == there);
+    CHECK(prepare(original) == recorded);
     succeed(place.command(4));
 }
 
@@ -233,13 +234,13 @@ TEST_CASE("a damaged checkpoint is refused; the older intact one that is offered
 TEST_CASE("damaged data: the file, the place and the checksums; a run of that data keeps what it had") {
     const Place place;
     const fs::path shard = place.data / "train-00000.shard";
-    const std::string whole = read_text(shard), vocabulary = read_text(place.data / "vocab.txt");
+    const std::string intact = read_text(shard), vocabulary = read_text(place.data / "vocab.txt");
     truncate(shard, 9);
     check_refused(place.command(3), 1, {shard.string(), "bytes"});
-    write_text(shard, whole);
+    write_text(shard, intact);
     flip_bit(shard, 17);
     check_refused(place.command(3), 1, {shard.string(), "offset 0", "checksum", "expected"});
-    write_text(shard, whole);
+    write_text(shard, intact);
     write_text(place.data / "vocab.txt", vocabulary + "more\n");
     check_refused(place.command(3), 1, {"vocab.txt", "checksum", "not the vocabulary of this data"});
     write_text(place.data / "vocab.txt", vocabulary);
@@ -254,7 +255,7 @@ TEST_CASE("damaged data: the file, the place and the checksums; a run of that da
     flip_bit(shard, 5000);  // in the tokens: found when they are read
     check_refused(place.command(4), 1, {shard.string(), "offset", "checksum", "expected"});
     CHECK(damage(place.checkpoint(2)) == "");
-    write_text(shard, whole);
+    write_text(shard, intact);
     succeed(place.command(4));
 }
 

@@ -86,24 +86,24 @@ TEST_CASE("what --precision auto came to is recorded, and kept where auto would 
     succeed(run(place.out, 2, {"--precision", "auto"}));
     const bool bf16 = recorded(place.out) == Precision::bf16;
     CHECK(recorded(place.out) == (bf16 ? Precision::bf16 : Precision::f32));
-    const std::string here = bf16 ? "bf16" : "f32", other = bf16 ? "f32" : "bf16";
-    succeed(run(place.out, 3, {"--precision", here}));  // what it has, given
+    const std::string own = bf16 ? "bf16" : "f32", other = bf16 ? "f32" : "bf16";
+    succeed(run(place.out, 3, {"--precision", own}));  // what it has, given
     check_refused(run(place.out, 4, {"--precision", other}), 1,
-                  {fmt::format("train.precision is \"{}\" there and \"{}\" here", here, other)});
+                  {fmt::format("train.precision is \"{}\" there and \"{}\" here", own, other)});
     CHECK_FALSE(contains(succeed(run(place.out, 4, {"--precision", "auto"})).error, "the run goes on in"));
 
     // A run that began where auto is something else.
     const fs::path from_elsewhere = place.folder / "from-elsewhere";
     succeed(run(from_elsewhere, 2, {"--precision", other}));
     const CommandResult resumed = succeed(run(from_elsewhere, 3, {"--precision", "auto"}));
-    CHECK(contains(resumed.error, fmt::format("the run goes on in {}, as it began; auto would be {}: ", other, here)));
+    CHECK(contains(resumed.error, fmt::format("the run goes on in {}, as it began; auto would be {}: ", other, own)));
     CHECK(contains(resumed.error, other + ", as the run began"));
     CHECK(recorded(from_elsewhere) == (bf16 ? Precision::f32 : Precision::bf16));
     const fs::path copy = place.folder / "copy";  // from its checkpoint into a folder of its own
     succeed(run(copy, 4, {"--resume", (from_elsewhere / "checkpoints" / "step-00000003").string()}));
     CHECK(recorded(copy) == recorded(from_elsewhere));
-    check_refused(run(from_elsewhere, 4, {"--precision", here}), 1,
-                  {fmt::format("train.precision is \"{}\" there and \"{}\" here", other, here)});
+    check_refused(run(from_elsewhere, 4, {"--precision", own}), 1,
+                  {fmt::format("train.precision is \"{}\" there and \"{}\" here", other, own)});
 }
 
 TEST_CASE("more steps: the warm-up that followed from the first number of steps stays") {

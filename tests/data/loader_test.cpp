@@ -220,16 +220,16 @@ TEST_CASE("a shard damaged in the middle fails in next(), after the whole batche
     write_text(folder / "data/train-00000.shard", bytes);
     const Dataset dataset(folder / "data", Split::train);
     Loader loader(dataset, kSpecial, options_of(1));
-    int whole = 0;
+    int intact_steps = 0;
     const std::string error = error_of([&] {
-        for (; whole < 100000; ++whole) loader.next();
+        for (; intact_steps < 100000; ++intact_steps) loader.next();
     });
     CHECK(contains(error, "train-00000.shard: block 1"));
     CHECK(contains(error_of([&] { loader.next(); }), "block 1"));  // and again
     BatchMaker maker(dataset, kSpecial, options_of(1));
     Batch batch;
-    for (int step = 0; step < whole; ++step) maker.fill(static_cast<uint64_t>(step), batch);
-    CHECK(contains(error_of([&] { maker.fill(static_cast<uint64_t>(whole), batch); }), "block 1"));
+    for (int step = 0; step < intact_steps; ++step) maker.fill(static_cast<uint64_t>(step), batch);
+    CHECK(contains(error_of([&] { maker.fill(static_cast<uint64_t>(intact_steps), batch); }), "block 1"));
 }
 
 TEST_CASE("evaluation shows every sequence once, always with the same masks, and fills the last batch with weight 0") {

@@ -198,16 +198,16 @@ TEST_CASE("a truncated or lengthened shard is refused at once, wherever it is cu
     TemporaryFolder folder;
     const fs::path path = folder / "a.shard";
     const ShardHeader header = write_shard(path, random_documents(50, 100, 300, 9), 300);
-    const std::string whole = read_text(path);
+    const std::string intact = read_text(path);
     for (const uint64_t size : {uint64_t{0}, uint64_t{100}, uint64_t{511}, uint64_t{512}, header.borders_offset,
                                 header.documents_offset, header.checksums_offset, header.file_bytes - 1}) {
         CAPTURE(size);
-        write_text(path, whole.substr(0, size));
+        write_text(path, intact.substr(0, size));
         const std::string error = error_of([&] { Shard shard(path); });
         CHECK(contains(error, path.string()));
         CHECK(contains(error, "truncated"));
     }
-    write_text(path, whole + "x");
+    write_text(path, intact + "x");
     CHECK(contains(error_of([&] { Shard shard(path); }), "too long"));
 }
 
@@ -285,7 +285,7 @@ TEST_CASE("the stream of a data folder is the same whatever the shards' size, at
     }
 }
 
-TEST_CASE("a data folder is refused unless it is whole and of one piece") {
+TEST_CASE("a data folder is refused unless it is complete and of one piece") {
     TemporaryFolder folder;
     const fs::path data = folder / "data";
     const auto fresh = [&] { write_dataset(data, random_documents(40, 30, 300, 11), 300, 100); };
@@ -296,7 +296,7 @@ TEST_CASE("a data folder is refused unless it is whole and of one piece") {
     CHECK(Dataset(data, Split::validation).stream_length() == 0);
 
     fs::remove(data / "dataset.json");
-    CHECK(contains(refusal(), "not a whole data folder"));
+    CHECK(contains(refusal(), "not a complete data folder"));
     fresh();
     fs::remove(data / "train-00001.shard");
     CHECK(contains(refusal(), "train-00001.shard"));

@@ -225,19 +225,19 @@ TEST_CASE("a missing file or a folder is an error that names it") {
 }
 
 TEST_CASE("a file cut anywhere is refused") {
-    const std::string whole = file_of(kTwo, kTwoData);
-    REQUIRE(complaint(whole) == "");
-    for (size_t size = 0; size < whole.size(); ++size) CHECK(complaint(whole.substr(0, size)) != "");
-    CHECK(complaint(whole + "1") != "");
+    const std::string intact = file_of(kTwo, kTwoData);
+    REQUIRE(complaint(intact) == "");
+    for (size_t size = 0; size < intact.size(); ++size) CHECK(complaint(intact.substr(0, size)) != "");
+    CHECK(complaint(intact + "1") != "");
 }
 
 TEST_CASE("whatever byte of the header changes, the reader refuses or gives a consistent view") {
-    const std::string whole = file_of(kTwo, kTwoData);
+    const std::string intact = file_of(kTwo, kTwoData);
     const TemporaryFolder folder;
     int refused = 0, read = 0;
-    for (size_t at = 0; at < whole.size() - kTwoData.size(); ++at)
+    for (size_t at = 0; at < intact.size() - kTwoData.size(); ++at)
         for (int flip = 1; flip < 256; flip += at < 8 ? 1 : 5) {
-            std::string bytes = whole;
+            std::string bytes = intact;
             bytes[at] = static_cast<char>(bytes[at] ^ flip);
             std::ofstream(folder / "f", std::ios::binary) << bytes;
             try {

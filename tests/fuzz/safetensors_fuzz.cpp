@@ -19,8 +19,8 @@ void read_all(const fs::path& path) {
         std::vector<float> floats(static_cast<size_t>(info.size()));
         std::vector<int32_t> integers(floats.size());
         const bool numbers = fuzzing::taken([&] { file.read(name, floats, info.shape); });
-        const bool whole = fuzzing::taken([&] { file.read(name, integers, info.shape); });
-        fuzzing::hold(!numbers || !whole, "a tensor holds floats or integers");
+        const bool as_integers = fuzzing::taken([&] { file.read(name, integers, info.shape); });
+        fuzzing::hold(!numbers || !as_integers, "a tensor holds floats or integers");
     }
 }
 

@@ -17,16 +17,16 @@ data::Vocabulary made_up_vocabulary() {
 }
 
 void check(data::WordPiece& tokenizer, std::string_view text, int32_t size) {
-    std::vector<int32_t> whole, parts;
+    std::vector<int32_t> uncut, parts;
     std::vector<uint8_t> starts;
-    tokenizer.encode(text, whole, &starts);
-    fuzzing::hold(starts.size() == whole.size(), "each id has a word start or none");
-    for (const int32_t id : whole) fuzzing::hold(id >= 0 && id < size, "ids are of the vocabulary");
+    tokenizer.encode(text, uncut, &starts);
+    fuzzing::hold(starts.size() == uncut.size(), "each id has a word start or none");
+    for (const int32_t id : uncut) fuzzing::hold(id >= 0 && id < size, "ids are of the vocabulary");
     const size_t cut = tokenizer.safe_cut(text);
     fuzzing::hold(cut <= text.size(), "a cut lies in the text");
     tokenizer.encode(text.substr(0, cut), parts);
     tokenizer.encode(text.substr(cut), parts);
-    fuzzing::hold(parts == whole, "a safe cut changes nothing");
+    fuzzing::hold(parts == uncut, "a safe cut changes nothing");
 }
 
 }  // namespace

@@ -16,8 +16,9 @@ TEST_CASE("row blocks: enough for many threads, none too small, all rows once") 
             end = block_begin(rows, i + 1, blocks);
             least = std::min(least, end - block_begin(rows, i, blocks));
         }
-        const bool whole = end == rows && blocks <= 256 && least >= std::min<int64_t>(rows, blocks <= 64 ? 16 : 32);
-        REQUIRE_MESSAGE(whole, rows);
+        const bool as_promised =
+            end == rows && blocks <= 256 && least >= std::min<int64_t>(rows, blocks <= 64 ? 16 : 32);
+        REQUIRE_MESSAGE(as_promised, rows);
     }
     CHECK(row_blocks(31) == 1);
     CHECK(row_blocks(1024) == 64);

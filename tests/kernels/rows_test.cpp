@@ -109,12 +109,12 @@ TEST_CASE("scatter_rows undoes gather_rows in the adjoint sense") {
         for (const Case& k : kCases) {
             INFO(text(*backend), " ", label(k));
             Setup s(*backend, DType::f32, DType::f32, 0);
-            const auto whole = [](Array a) {
+            const auto in_eighths = [](Array a) {
                 a.fill([&](int64_t r, int64_t c) { return std::round(8 * a.at(r, c)); });
                 return a;
             };
-            Array x = whole(s.normal(k.batch * k.per_sequence, k.columns)),
-                  y = whole(s.normal(k.batch * k.count, k.columns));
+            Array x = in_eighths(s.normal(k.batch * k.per_sequence, k.columns)),
+                  y = in_eighths(s.normal(k.batch * k.count, k.columns));
             Array gathered = s.output(y.rows(), y.columns()), scattered = s.output(x.rows(), x.columns());
             Array index = s.integers(k.batch, k.count, k.per_sequence);
             s.call(s.kernels.gather_rows, GatherRows{.from = x.data(),
@@ -264,13 +264,13 @@ TEST_CASE("split_rows is the adjoint of merge_rows, and merge_rows its inverse")
         for (const Case& k : kSubsets) {
             INFO(text(*backend), " ", label(k));
             Setup s(*backend, DType::f32, DType::f32, 0);
-            const auto whole = [](Array a) {  // so that sums are exact
+            const auto in_eighths = [](Array a) {  // so that sums are exact
                 a.fill([&](int64_t r, int64_t c) { return std::round(8 * a.at(r, c)); });
                 return a;
             };
-            Array index = subsets(s, k), rows = whole(s.normal(k.batch * k.count, k.columns)),
-                  rest = whole(s.normal(k.batch * k.per_sequence, k.columns)),
-                  y = whole(s.normal(rest.rows(), k.columns));
+            Array index = subsets(s, k), rows = in_eighths(s.normal(k.batch * k.count, k.columns)),
+                  rest = in_eighths(s.normal(k.batch * k.per_sequence, k.columns)),
+                  y = in_eighths(s.normal(rest.rows(), k.columns));
             Array all = s.output(rest.rows(), k.columns), drows = s.output(rows.rows(), k.columns), drest = all;
             s.call(s.kernels.merge_rows, merge(k, rows, index, rest, all));
             s.call(s.kernels.split_rows, split(k, y, index, drows, drest));

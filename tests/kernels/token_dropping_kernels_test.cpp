@@ -92,11 +92,11 @@ TEST_CASE("token_values: noise does not depend on how a step is cut into micro-b
         const std::vector<float> table = {10, 1, 2};
         std::vector<int32_t> ids(5 * sequence);
         for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(i % 3);
-        const std::array<uint32_t, 4> whole = {1, 2, 3, 0xfffffffe};  // sequences count modulo 2^32
-        std::array<uint32_t, 4> rest = whole;
+        const std::array<uint32_t, 4> start = {1, 2, 3, 0xfffffffe};  // sequences count modulo 2^32
+        std::array<uint32_t, 4> rest = start;
         rest[3] += 2;
-        std::vector<float> together = token_values(s, ids, table, 5, whole.data());
-        std::vector<float> first = token_values(s, {ids.begin(), ids.begin() + 2 * sequence}, table, 2, whole.data());
+        std::vector<float> together = token_values(s, ids, table, 5, start.data());
+        std::vector<float> first = token_values(s, {ids.begin(), ids.begin() + 2 * sequence}, table, 2, start.data());
         const std::vector<float> second =
             token_values(s, {ids.begin() + 2 * sequence, ids.end()}, table, 3, rest.data());
         first.insert(first.end(), second.begin(), second.end());

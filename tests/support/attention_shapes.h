@@ -25,15 +25,15 @@ constexpr AttentionHeads kAttentionHeads[] = {{2, 64}, {12, 64}, {16, 64}};
 inline kernels::AttentionForward attention_of_preset(int64_t batch, AttentionHeads heads, AttentionRows rows,
                                                      float dropout) {
     const int64_t columns = heads.heads * heads.size;
-    const bool whole = rows.queries == rows.keys;
+    const bool all_rows = rows.queries == rows.keys;
     kernels::AttentionForward a{};
     a.batch = batch;
     a.heads = heads.heads;
     a.head_size = heads.size;
     a.rows_q = rows.queries;
     a.rows_kv = rows.keys;
-    a.stride_q = whole ? 3 * columns : columns;
-    a.stride_kv = whole ? 3 * columns : 2 * columns;
+    a.stride_q = all_rows ? 3 * columns : columns;
+    a.stride_kv = all_rows ? 3 * columns : 2 * columns;
     a.stride_out = columns;
     a.scale = 0.125f;
     a.dropout.probability = dropout;

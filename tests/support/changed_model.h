@@ -29,12 +29,12 @@ struct ChangedModel {
 
     explicit ChangedModel(const fs::path& source = fs::path(kTestData) / "parity/a")
         : config(nlohmann::json::parse(read_text(source / "config.json"))) {
-        const SafetensorsFile whole(source / "model.safetensors");
-        for (const auto& entry : whole.tensors()) {
+        const SafetensorsFile original(source / "model.safetensors");
+        for (const auto& entry : original.tensors()) {
             Tensor& tensor = tensors[entry.first];
             tensor.shape = entry.second.shape;
             tensor.values.resize(static_cast<size_t>(entry.second.size()));
-            whole.read(entry.first, tensor.values);
+            original.read(entry.first, tensor.values);
         }
     }
     void write_file(const std::string& name, const std::function<bool(const std::string&)>& chosen) const {

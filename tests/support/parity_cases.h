@@ -42,22 +42,22 @@ inline std::vector<int32_t> integers(const SafetensorsFile& file, const std::str
 }
 
 /// What an expected tensor "base#view" holds of the whole tensor [rows, columns] (parity contract, "Golden cases").
-inline std::vector<double> view(const std::string& kind, const std::vector<double>& whole,
+inline std::vector<double> view(const std::string& kind, const std::vector<double>& tensor,
                                 const std::vector<int64_t>& shape) {
-    if (kind.empty()) return whole;
-    const auto rows = static_cast<size_t>(shape[0]), columns = whole.size() / rows;
+    if (kind.empty()) return tensor;
+    const auto rows = static_cast<size_t>(shape[0]), columns = tensor.size() / rows;
     std::vector<double> result;
     if (kind.starts_with("every")) {
         const size_t every = std::stoul(kind.substr(5));
         for (size_t r = 0; r < rows; r += every)
-            result.insert(result.end(), whole.begin() + static_cast<ptrdiff_t>(r * columns),
-                          whole.begin() + static_cast<ptrdiff_t>((r + 1) * columns));
+            result.insert(result.end(), tensor.begin() + static_cast<ptrdiff_t>(r * columns),
+                          tensor.begin() + static_cast<ptrdiff_t>((r + 1) * columns));
     } else if (kind == "down" || kind == "across") {
         const bool down = kind == "down";
         result.resize(down ? columns : rows);
         for (size_t r = 0; r < rows; ++r)
             for (size_t c = 0; c < columns; ++c)
-                result[down ? c : r] += std::cos(1.0 + static_cast<double>(down ? r : c)) * whole[r * columns + c];
+                result[down ? c : r] += std::cos(1.0 + static_cast<double>(down ? r : c)) * tensor[r * columns + c];
     } else {
         FAIL("unknown view " << kind);
     }

@@ -41,13 +41,13 @@ ExampleFile read_tsv_predictions(const fs::path& path, const ExampleFile& evalua
 ExampleFile read_conll_predictions(const fs::path& path, const ExampleFile& evaluated) {
     ExampleFile file = read_conll(path);
     for (size_t i = 0; i < std::min(file.examples.size(), evaluated.examples.size()); ++i) {
-        const Example &mine = file.examples[i], &gold = evaluated.examples[i];
-        for (size_t w = 0; w < std::min(mine.words.size(), gold.words.size()); ++w)
-            if (mine.words[w] != gold.words[w])
-                throw Error("{}: the word {}, expected {} as in {}", file.where(mine, w), mine.words[w], gold.words[w],
-                            evaluated.where(gold, w));
-        if (mine.words.size() != gold.words.size())
-            throw Error("{}: a sentence of {} words, expected {} as in {}", file.where(mine), mine.words.size(),
+        const Example &sentence = file.examples[i], &gold = evaluated.examples[i];
+        for (size_t w = 0; w < std::min(sentence.words.size(), gold.words.size()); ++w)
+            if (sentence.words[w] != gold.words[w])
+                throw Error("{}: the word {}, expected {} as in {}", file.where(sentence, w), sentence.words[w],
+                            gold.words[w], evaluated.where(gold, w));
+        if (sentence.words.size() != gold.words.size())
+            throw Error("{}: a sentence of {} words, expected {} as in {}", file.where(sentence), sentence.words.size(),
                         gold.words.size(), evaluated.where(gold));
     }
     require_as_many(file, evaluated);

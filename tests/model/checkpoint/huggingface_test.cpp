@@ -46,10 +46,10 @@ TEST_CASE("a model read and written again is equal tensor for tensor") {
 
 TEST_CASE("names without the prefix are read, and an encoder without heads is written so") {
     const TemporaryFolder folder;
-    const SafetensorsFile whole(kCases / "a" / "model.safetensors");
+    const SafetensorsFile original(kCases / "a" / "model.safetensors");
     SafetensorsWriter bare;
-    for (const auto& [name, info] : whole.tensors())
-        if (name.starts_with("bert.")) bare.add_raw(name.substr(5), info.dtype, whole.bytes(name), info.shape);
+    for (const auto& [name, info] : original.tensors())
+        if (name.starts_with("bert.")) bare.add_raw(name.substr(5), info.dtype, original.bytes(name), info.shape);
     const std::vector<int32_t> positions{0, 1, 2};
     bare.add("embeddings.position_ids", std::span<const int32_t>(positions), {1, 3});
     bare.write(folder / "model.safetensors");
@@ -160,13 +160,13 @@ TEST_CASE("another prefix is refused by name") {
 }
 
 TEST_CASE("weights of every floating-point type; others are refused by name") {
-    const SafetensorsFile whole(kCases / "a" / "model.safetensors");
+    const SafetensorsFile original(kCases / "a" / "model.safetensors");
     const ChangedModel changed;
     changed.write_config();
     const auto error_of = [&](const std::string& dtype, size_t bytes) {
         SafetensorsWriter writer;
         std::map<std::string, std::vector<std::byte>> data;
-        for (const auto& entry : whole.tensors()) {
+        for (const auto& entry : original.tensors()) {
             auto& zeros = data[entry.first];
             zeros.resize(static_cast<size_t>(entry.second.size()) * bytes);
             writer.add_raw(entry.first, dtype, zeros, entry.second.shape);
@@ -288,14 +288,14 @@ TEST_CASE("a folder of Google's, which has no config.json, is a model too") {
 
 TEST_CASE("a tensor too many, too few or of another shape is refused by name") {
     const TemporaryFolder folder;
-    const SafetensorsFile whole(kCases / "a" / "model.safetensors");
+    const SafetensorsFile original(kCases / "a" / "model.safetensors");
     fs::copy_file(kCases / "a" / "config.json", folder / "config.json");
     const std::vector<float> extra{1, 2};
     const auto written = [&](const std::string& without, const std::string& with, const std::string& flat) {
         SafetensorsWriter writer;
-        for (const auto& [name, info] : whole.tensors())
+        for (const auto& [name, info] : original.tensors())
             if (name != without)
-                writer.add_raw(name, info.dtype, whole.bytes(name),
+                writer.add_raw(name, info.dtype, original.bytes(name),
                                name == flat ? std::vector<int64_t>{info.size()} : info.shape);
         if (!with.empty()) writer.add(with, std::span<const float>(extra), {2});
         writer.write(folder / "model.safetensors");

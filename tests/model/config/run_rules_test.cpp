@@ -85,13 +85,13 @@ TEST_CASE("rules of the methods that drop tokens; a dense run does not mind") {
 }
 
 TEST_CASE("difference: what may change on resume, and what may not") {
-    const RunConfig there;
+    const RunConfig recorded;
     for (const char* free :
          {"train.steps=2000000", "eval.every=5", "eval.sequences=8", "checkpoint.every=7", "log.every=1",
           "checkpoint.keep_last=9", "checkpoint.keep_every=3", "log.tensorboard=false", "log.report=true"}) {
-        RunConfig here;
-        here.set(free);
-        CHECK_MESSAGE(here.difference(there).empty(), free);
+        RunConfig current;
+        current.set(free);
+        CHECK_MESSAGE(current.difference(recorded).empty(), free);
     }
     const std::pair<const char*, const char*> bound[] = {
         {"train.lr=2e-4", "train.lr is 0.0001 there and 0.0002 here"},
@@ -104,19 +104,19 @@ TEST_CASE("difference: what may change on resume, and what may not") {
         {"data.whole_word=true", "data.whole_word is false there and true here"},
     };
     for (const auto& [assignment, expected] : bound) {
-        RunConfig here;
-        here.set(assignment);
-        CHECK(here.difference(there) == expected);
+        RunConfig current;
+        current.set(assignment);
+        CHECK(current.difference(recorded) == expected);
     }
 }
 
 TEST_CASE("difference: keys that the method does not read don't count") {
     const auto difference = [](const char* method, const char* setting) {
-        RunConfig here, there;
-        here.set(fmt::format("train.method={}", method));
-        there.set(fmt::format("train.method={}", method));
-        here.set(setting);
-        return here.difference(there);
+        RunConfig current, recorded;
+        current.set(fmt::format("train.method={}", method));
+        recorded.set(fmt::format("train.method={}", method));
+        current.set(setting);
+        return current.difference(recorded);
     };
     for (const char* setting : {"dropping.keep=0.25", "dropping.keep=64", "dropping.routing=random",
                                 "dropping.importance_beta=0.95", "dropping.start_step=1", "dropping.end_step=2"}) {
@@ -136,20 +136,20 @@ TEST_CASE("difference: keys that the method does not read don't count") {
 }
 
 TEST_CASE("go_on_from: the warm-up that followed from the first number of steps stays, one that is given does not") {
-    RunConfig there;
-    there.set("train.steps=500");
-    const auto record = RunConfig::from_toml(there.to_toml(), "record");
-    RunConfig here;
-    here.set("train.steps=5000");
-    here.set("data.sequence=64");
-    CHECK(here.train.warmup() == 500);
-    here.go_on_from(record, "runs/mine");
-    CHECK(here.train.warmup() == 50);
-    CHECK(here.data.predictions() == 10);  // data.sequence defines the run: what follows from it is not taken over
-    here.set("data.sequence=128");
-    CHECK(here.difference(record).empty());
-    here.set("train.steps=40");
-    CHECK(message_of([&] { here.validate(); }) ==
+    RunConfig recorded;
+    recorded.set("train.steps=500");
+    const auto record = RunConfig::from_toml(recorded.to_toml(), "record");
+    RunConfig current;
+    current.set("train.steps=5000");
+    current.set("data.sequence=64");
+    CHECK(current.train.warmup() == 500);
+    current.go_on_from(record, "runs/mine");
+    CHECK(current.train.warmup() == 50);
+    CHECK(current.data.predictions() == 10);  // data.sequence defines the run: what follows from it is not taken over
+    current.set("data.sequence=128");
+    CHECK(current.difference(record).empty());
+    current.set("train.steps=40");
+    CHECK(message_of([&] { current.validate(); }) ==
           "train.warmup_steps (runs/mine) is 50: it must be at most train.steps (--set) = 40");
 
     RunConfig given;
@@ -160,8 +160,8 @@ TEST_CASE("go_on_from: the warm-up that followed from the first number of steps 
 }
 
 TEST_CASE("difference: a data folder may be moved; what it holds is compared by its fingerprint") {
-    RunConfig here, there;
-    here.set("data.path=books");
-    there.set("data.path=/elsewhere/books/");
-    CHECK(here.difference(there).empty());
+    RunConfig current, recorded;
+    current.set("data.path=books");
+    recorded.set("data.path=/elsewhere/books/");
+    CHECK(current.difference(recorded).empty());
 }

@@ -129,12 +129,12 @@ TEST_CASE("1 x 12, 3 x 4 and 12 x 1 give the same gradients, to f32 rounding, wi
     const auto gradients = [&](const Parameters& p, const data::Batch& b, int64_t micro_batch) {
         return backward(p, pyramid_options(p.config(), b, micro_batch), b, kDroppingStep).gradients;
     };
-    const std::vector<float> whole = gradients(plain, batch, 12), rounded = gradients(plain, reversed(batch), 12),
-                             whole_dropped = gradients(dropped, batch, 12);
+    const std::vector<float> full_batch = gradients(plain, batch, 12), rounded = gradients(plain, reversed(batch), 12),
+                             full_batch_dropped = gradients(dropped, batch, 12);
     for (const int64_t micro_batch : {4, 1}) {
         CAPTURE(micro_batch);
-        check_same(plain, gradients(plain, batch, micro_batch), whole, {rounded, whole}, 12);
-        check_same(plain, gradients(dropped, batch, micro_batch), whole_dropped, {rounded, whole}, 12);
+        check_same(plain, gradients(plain, batch, micro_batch), full_batch, {rounded, full_batch}, 12);
+        check_same(plain, gradients(dropped, batch, micro_batch), full_batch_dropped, {rounded, full_batch}, 12);
     }
 }
 

@@ -110,9 +110,9 @@ TEST_CASE("1 x 12, 3 x 4 and 12 x 1 give the same gradients, to f32 rounding: wh
     };
     const Parameters plain(five_layers(0), {mlm_head()});
     const auto dense = [&](const data::Batch& b) { return backward(plain, options_for(b, 12), b).gradients; };
-    const std::vector<float> whole = gradients(12), shown = dense(batch), rounded = dense(reversed(batch));
+    const std::vector<float> full_batch = gradients(12), shown = dense(batch), rounded = dense(reversed(batch));
     for (const int64_t micro_batch : {4, 1})
-        check_same(parameters, gradients(micro_batch), whole, {rounded, shown}, 12);
+        check_same(parameters, gradients(micro_batch), full_batch, {rounded, shown}, 12);
 }
 
 /// What layers 1 … 3 draw at a step: of each sequence the K tokens with the largest numbers of the layer's stream.

@@ -159,16 +159,16 @@ TEST_CASE("1 x 12, 3 x 4 and 12 x 1 give the same losses and gradients, to f32 r
             if (o.pooled == Pooling::mean) o.kl_normalization = KlNormalization::sequences;
             return backward(p, align_options(b, micro_batch, o), b, kAlignStep);
         };
-        const Backward whole = align(plain, batch, 12), rounded = align(plain, reversed(batch), 12),
-                       whole_dropped = align(dropped, batch, 12);
+        const Backward full_batch = align(plain, batch, 12), rounded = align(plain, reversed(batch), 12),
+                       full_batch_dropped = align(dropped, batch, 12);
         for (const int64_t micro_batch : {4, 1}) {
             CAPTURE(micro_batch);
             const Backward parts = align(plain, batch, micro_batch), parts_dropped = align(dropped, batch, micro_batch);
-            check_same_losses(parts.result, whole.result, 12);
-            check_same_losses(parts_dropped.result, whole_dropped.result, 12);
-            const Rounding shown{rounded.gradients, whole.gradients};
-            check_same(plain, parts.gradients, whole.gradients, shown, 12);
-            check_same(plain, parts_dropped.gradients, whole_dropped.gradients, shown, 12);
+            check_same_losses(parts.result, full_batch.result, 12);
+            check_same_losses(parts_dropped.result, full_batch_dropped.result, 12);
+            const Rounding shown{rounded.gradients, full_batch.gradients};
+            check_same(plain, parts.gradients, full_batch.gradients, shown, 12);
+            check_same(plain, parts_dropped.gradients, full_batch_dropped.gradients, shown, 12);
         }
     }
 }

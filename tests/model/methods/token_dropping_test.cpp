@@ -97,21 +97,21 @@ TEST_CASE("1 x 16, 4 x 4 and 16 x 1 give the same gradients and importance, to f
         r.importance.assign(importance_of(step).begin(), importance_of(step).end());
         return r;
     };
-    const Pass whole = pass(plain, batch, 16, "importance"), rounded = pass(plain, reversed(batch), 16, "importance"),
-               random = pass(dropped, batch, 16, "random");
-    const HfTensor table{"importance", {std::ssize(whole.importance)}, 0, false};
+    const Pass full_batch = pass(plain, batch, 16, "importance"),
+               rounded = pass(plain, reversed(batch), 16, "importance"), random = pass(dropped, batch, 16, "random");
+    const HfTensor table{"importance", {std::ssize(full_batch.importance)}, 0, false};
     for (const int64_t micro_batch : {4, 1}) {
         CAPTURE(micro_batch);
         const Pass parts_of = pass(plain, batch, micro_batch, "importance"),
                    random_parts = pass(dropped, batch, micro_batch, "random");
-        const Rounding shown{rounded.gradients, whole.gradients};
-        check_same(plain, parts_of.gradients, whole.gradients, shown, 16);
+        const Rounding shown{rounded.gradients, full_batch.gradients};
+        check_same(plain, parts_of.gradients, full_batch.gradients, shown, 16);
         check_same(plain, random_parts.gradients, random.gradients, shown, 16);
         // Reversed or in parts, the losses of an id are added up in another order.
-        CHECK(difference(table, parts_of.importance, whole.importance) <=
-              8 * difference(table, rounded.importance, whole.importance) + 16 * 0x1p-24);
+        CHECK(difference(table, parts_of.importance, full_batch.importance) <=
+              8 * difference(table, rounded.importance, full_batch.importance) + 16 * 0x1p-24);
         CHECK(random_parts.importance == random.importance);  // it does not learn
-        CHECK(parts_of.result["mlm_count"] == whole.result["mlm_count"]);
+        CHECK(parts_of.result["mlm_count"] == full_batch.result["mlm_count"]);
     }
 }
 

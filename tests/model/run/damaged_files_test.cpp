@@ -26,8 +26,8 @@ struct Counts {
 
 /// `read` gives what a reader makes of the file, or throws Error.
 Counts damage_and_read(const fs::path& path, const std::function<std::string()>& read) {
-    const std::string whole = read_text(path), expected = read();
-    PhiloxStream random(11, whole.size());
+    const std::string intact = read_text(path), expected = read();
+    PhiloxStream random(11, intact.size());
     Counts counts;
     const auto try_with = [&](const std::string& bytes) {
         overwrite(path, bytes);
@@ -41,13 +41,13 @@ Counts damage_and_read(const fs::path& path, const std::function<std::string()>&
         ++(found == expected ? counts.same : counts.other);
     };
     for (int i = 0; i < kPlaces; ++i) {
-        std::string flipped = whole;
-        char& byte = flipped[random.below(static_cast<uint32_t>(whole.size()))];
+        std::string flipped = intact;
+        char& byte = flipped[random.below(static_cast<uint32_t>(intact.size()))];
         byte = static_cast<char>(byte ^ 1 << random.below(8));
         try_with(flipped);
-        try_with(whole.substr(0, random.below(static_cast<uint32_t>(whole.size()))));
+        try_with(intact.substr(0, random.below(static_cast<uint32_t>(intact.size()))));
     }
-    overwrite(path, whole);
+    overwrite(path, intact);
     CHECK(read() == expected);
     MESSAGE(path.filename().string(), ": ", counts.refused, " refused, ", counts.same, " harmless, ", counts.other,
             " read as something else");
@@ -133,11 +133,11 @@ TEST_CASE("a run: config.toml; of metrics.jsonl no other line is lost") {
         for (std::string line; std::getline(stream, line);) lines.insert(line);
         return lines;
     };
-    const std::string whole = read_text(metrics);
+    const std::string intact = read_text(metrics);
     PhiloxStream random(12, 0);
     for (int i = 0; i < kPlaces; ++i) {
-        std::string flipped = whole;
-        char& byte = flipped[random.below(static_cast<uint32_t>(whole.size()))];
+        std::string flipped = intact;
+        char& byte = flipped[random.below(static_cast<uint32_t>(intact.size()))];
         byte = static_cast<char>(byte ^ 1 << random.below(8));
         overwrite(metrics, flipped);
         fs::remove(aside);

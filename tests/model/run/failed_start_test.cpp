@@ -45,9 +45,9 @@ void check(const Place& place, const Failure& failure) {
     const auto after = tree(place.folder.path());
     for (const auto& file : before) {
         CAPTURE(file.first);
-        const auto there = after.find(file.first);
-        REQUIRE(there != after.end());
-        CHECK(there->second == file.second);
+        const auto found = after.find(file.first);
+        REQUIRE(found != after.end());
+        CHECK(found->second == file.second);
     }
     for (const auto& file : after) {
         CAPTURE(file.first);

@@ -70,15 +70,15 @@ TEST_CASE("config.toml that was damaged or cut is refused; without a checksum, a
     const TemporaryFolder folder;
     const fs::path path = folder.path() / "run", file = path / "config.toml";
     BegunRun(path, RunConfig(), false);
-    const std::string whole = read_text(file);
+    const std::string intact = read_text(file);
     for (const std::string& changed :
-         {whole.substr(0, whole.size() - 1), whole.substr(0, 40), std::string(), whole + " "}) {
+         {intact.substr(0, intact.size() - 1), intact.substr(0, 40), std::string(), intact + " "}) {
         write_text(file, changed);
         CHECK(message_of([&] { BegunRun(path, RunConfig(), true); }).starts_with(file.string() + ": damaged"));
     }
     write_text(file, RunConfig().to_toml());
     BegunRun(path, RunConfig(), true);
-    CHECK(read_text(file) == whole);
+    CHECK(read_text(file) == intact);
 }
 
 TEST_CASE("a folder that holds something else is refused by name and left as it was") {

@@ -121,7 +121,7 @@ TEST_CASE("a damaged file: its offset to the block, both checksums, and the inta
     constexpr size_t kSize = (size_t{5} << 19) + 123;  // two and a half blocks
     const Checkpoint first = save(run, 100, 50), second = save(run, 200, 50), newest = save(run, 300, kSize);
     const fs::path file = newest.path / "model.safetensors";
-    const std::string whole = read_text(file);
+    const std::string intact = read_text(file);
     const auto error = [&] { return message_of([&] { find_checkpoint(run.path(), "auto"); }); };
 
     flip(file, (1 << 20) + 77, 3);
@@ -133,7 +133,7 @@ TEST_CASE("a damaged file: its offset to the block, both checksums, and the inta
     CHECK(expected != found);
     CHECK(read_text(newest.path / "manifest.json").find(expected) != std::string::npos);
 
-    write_text(file, whole);
+    write_text(file, intact);
     flip(file, kSize - 1, 0);
     CHECK(error().find("bytes changed in the 524411 from offset 2097152") != std::string::npos);
 
@@ -146,7 +146,7 @@ TEST_CASE("a damaged file: its offset to the block, both checksums, and the inta
 
     fs::remove_all(first.path);
     CHECK(error().ends_with("there is no older intact one; start again with another --out"));
-    write_text(file, whole);
+    write_text(file, intact);
     CHECK(find_checkpoint(run.path(), "auto")->step == 300);
 }
 

@@ -17,21 +17,21 @@ namespace dropforge::test {
 namespace {
 
 /// Adds an op that reads an input f32 [1] of that name.
-void read_further(Program& program, const std::string& name) {
+void read_extra(Program& program, const std::string& name) {
     const Tensor input = program.bound(name, DType::f32, {1});
     ops::cast(program, "read " + name, input, program.bound(name + "_read", DType::f32, {1}));
 }
 
 /// Dense steps with inputs beside those of all.
-class Further final : public Method {
+class ExtraNames final : public Method {
   public:
-    Further(std::vector<std::string> takes, std::vector<std::string> gives, std::string moves)
+    ExtraNames(std::vector<std::string> takes, std::vector<std::string> gives, std::string moves)
         : Method(RunShape{}), takes_(std::move(takes)), gives_(std::move(gives)), moves_(std::move(moves)) {}
 
     const char* name() const override { return "further"; }
     Program program(StepKind kind, const Parameters& parameters, const BuildOptions& options) const override {
         Program program = Method::program(kind, parameters, options);
-        for (const std::string& name : takes_) read_further(program, name);
+        for (const std::string& name : takes_) read_extra(program, name);
         return program;
     }
     NamedNumbers inputs(const StepInfo& info) const override {
@@ -53,7 +53,7 @@ std::string trouble_with(std::vector<std::string> takes, std::vector<std::string
     const Parameters parameters(small_config(0), {mlm_head()});
     const data::Batch batch = random_batch(parameters.config(), 4, 16, 3);
     StepOptions options = options_for(batch, 2);
-    options.method = std::make_shared<Further>(std::move(takes), std::move(gives), std::move(moves));
+    options.method = std::make_shared<ExtraNames>(std::move(takes), std::move(gives), std::move(moves));
     return message_of([&] { const TrainingStep step(parameters, StepPrograms(parameters, options), kernels::cpu()); });
 }
 
@@ -71,9 +71,9 @@ TEST_CASE("a training step wants memory for all that its update moves") {
 TEST_CASE("a forward pass wants every input given") {
     const Parameters parameters(small_config(0), {mlm_head()});
     const std::vector<float> values(static_cast<size_t>(parameters.size()));
-    const auto trouble = [&](const std::string& further) {
+    const auto trouble = [&](const std::string& extra) {
         Program program = evaluation(parameters, {.batch = 2, .sequence = 16, .masked = 3});
-        if (!further.empty()) read_further(program, further);
+        if (!extra.empty()) read_extra(program, extra);
         return message_of([&] {
             const ForwardPass pass(parameters, PlannedProgram(std::move(program)), values.data(), DType::f32,
                                    kernels::cpu());

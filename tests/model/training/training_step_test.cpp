@@ -53,14 +53,14 @@ std::vector<float> gradients(const Parameters& parameters, const data::Batch& ba
 TEST_CASE("1 x 64, 8 x 8 and 64 x 1 give the same gradients, to f32 rounding, with unequal masked counts and dropout") {
     const Parameters plain(small_config(0), {mlm_head()}), dropped(small_config(0.1f), {mlm_head()});
     const data::Batch batch = random_batch(plain.config(), 64, 24, 5);
-    const std::vector<float> whole = gradients(plain, batch, 64), rounded = gradients(plain, reversed(batch), 64);
-    const std::vector<float> whole_dropped = gradients(dropped, batch, 64);
+    const std::vector<float> full_batch = gradients(plain, batch, 64), rounded = gradients(plain, reversed(batch), 64);
+    const std::vector<float> full_batch_dropped = gradients(dropped, batch, 64);
     for (const int64_t micro_batch : {8, 1}) {
         CAPTURE(micro_batch);
         const std::vector<float> parts = gradients(plain, batch, micro_batch),
                                  parts_dropped = gradients(dropped, batch, micro_batch);
-        check_same(plain, parts, whole, {rounded, whole}, 64);
-        check_same(plain, parts_dropped, whole_dropped, {rounded, whole}, 64);
+        check_same(plain, parts, full_batch, {rounded, full_batch}, 64);
+        check_same(plain, parts_dropped, full_batch_dropped, {rounded, full_batch}, 64);
     }
 }
 

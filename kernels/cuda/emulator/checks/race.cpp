@@ -114,12 +114,12 @@ void RaceDetector::remember(Cell& cell, const Stamp& now) const {
         return;
     }
     if (now.kind == AccessKind::atomic) cell.write = now;
-    const auto apart = [](const Stamp& a, const Stamp& b) {
+    const auto distance = [](const Stamp& a, const Stamp& b) {
         return a.block != b.block ? 2 : a.thread / kWarp != b.thread / kWarp ? 1 : 0;
     };
     if (!first.site || ordered(first, now))
         first = now;
-    else if (!second.site || ordered(second, now) || apart(first, now) > apart(first, second))
+    else if (!second.site || ordered(second, now) || distance(first, now) > distance(first, second))
         second = now;
 }
 
