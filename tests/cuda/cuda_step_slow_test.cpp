@@ -284,9 +284,9 @@ TEST_CASE("a checkpoint of fp16 training carries the loss scale: what follows ha
     const int64_t n = t.parameters().size();
     CHECK(copied(step.values(), n) == copied(resumed.values(), n));
     CHECK(copied(step.moment2(), n) == copied(resumed.moment2(), n));
-    CHECK(step.states().loss_scale()->scale == resumed.loss_scale()->scale);
-    CHECK(step.states().loss_scale()->streak == resumed.loss_scale()->streak);
-    CHECK(step.states().loss_scale()->updates == resumed.loss_scale()->updates);
+    CHECK(step.states().loss_scale()->scale == resumed.states().loss_scale()->scale);
+    CHECK(step.states().loss_scale()->streak == resumed.states().loss_scale()->streak);
+    CHECK(step.states().loss_scale()->updates == resumed.states().loss_scale()->updates);
 }
 
 TEST_CASE("the same steps twice give the same bits") {
