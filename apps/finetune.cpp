@@ -1,11 +1,14 @@
 // dropforge finetune: trains a model on a task.
-#include "finetune/finetuning.h"
+#include "finetune/suite.h"
 
 #include <fmt/format.h>
+
+#include <algorithm>
 
 #include "apps/commands.h"
 #include "apps/task_options.h"
 #include "base/command_line.h"
+#include "base/error.h"
 #include "base/revision.h"
 #include "devices/choice/choose_device.h"
 
@@ -16,7 +19,8 @@ namespace {
 struct Options {
     FinetuneOptions run;
     std::vector<std::string> settings;
-    std::string device = "auto", precision;
+    std::string device = "auto", precision, suite;
+    fs::path data;
     std::optional<int64_t> seed;
 };
 
@@ -40,11 +44,47 @@ void print(const FinetuneResult& result, const fs::path& out) {
     fmt::print("result:      {}\n", (out / "result.json").string());
 }
 
+void print(const SuiteResult& result, const fs::path& out) {
+    const auto line = [](const std::string& name, const Spread& main, const std::string& error) {
+        fmt::print("{:<12} {:>7}{}{}\n", name, percent(main.mean),
+                   main.deviation ? fmt::format(" ± {:.2f}", 100 * *main.deviation) : "",
+                   error.empty() ? "" : "  " + error);
+    };
+    for (const SuiteRow& row : result.rows) line(row.task, row.main, row.error);
+    line("average", {.mean = result.average()}, "");
+    fmt::print("result:      {}\n", (out / "suite.json").string());
+}
+
+/// All tasks of a suite. Throws Error when all have been tried, if one has no result.
+void run_suite(const Options& o, const CommonOptions& common) {
+    const SuiteResult result = finetune_suite(o.run, suite_tasks(o.suite, o.data));
+    if (common.json)
+        fmt::print("{}", result.to_json());
+    else
+        print(result, o.run.out);
+    const auto failed = std::ranges::count_if(result.rows, [](const SuiteRow& row) { return !row.error.empty(); });
+    require(failed == 0, "{} of {} tasks have no result: {}", failed, result.rows.size(),
+            std::ranges::find_if(result.rows, [](const SuiteRow& row) { return !row.error.empty(); })->error);
+}
+
+/// Throws CLI's errors of usage.
+void check_files(const Options& o) {
+    if (!o.suite.empty()) {
+        if (o.data.empty()) throw CLI::RequiredError("--data");
+        return;
+    }
+    if (o.run.task.name.empty()) throw CLI::RequiredError("--task or --suite");
+    if (o.run.training.empty()) throw CLI::RequiredError("--train");
+    if (o.run.evaluated.empty()) throw CLI::RequiredError("--eval");
+}
+
 void run(Options& o, const CommonOptions& common) {
+    check_files(o);
     o.run.config.set(settings_of(o));
     o.run.device = choose_device(o.device);
     o.run.quiet = common.quiet;
     o.run.revision = kRevision;
+    if (!o.suite.empty()) return run_suite(o, common);
     const FinetuneResult result = finetune(o.run);
     if (common.json)
         fmt::print("{}", result.to_json());
@@ -65,11 +105,19 @@ void add_finetune(CLI::App& app, CommonOptions& common) {
     command->add_option("--model", options->run.model, "A checkpoint, or any BERT in Hugging Face's format")
         ->required()
         ->type_name("FOLDER");
-    add_task_options(*command, options->run.task)->required();
-    command->add_option("--train", options->run.training, "The file to train on")->required()->type_name("FILE");
-    command->add_option("--eval", options->run.evaluated, "The file to evaluate on after every epoch")
-        ->required()
-        ->type_name("FILE");
+    CLI::Option* task = add_task_options(*command, options->run.task);
+    CLI::Option* training = command->add_option("--train", options->run.training, "The file to train on");
+    training->type_name("FILE");
+    CLI::Option* evaluated =
+        command->add_option("--eval", options->run.evaluated, "The file to evaluate on after every epoch");
+    evaluated->type_name("FILE");
+    CLI::Option* suite = command->add_option(
+        "--suite", options->suite,
+        "Instead of a task: glue, superglue or all, every task of it for which --data has a folder of its name");
+    suite->type_name("SUITE")->excludes(task)->excludes(training)->excludes(evaluated);
+    command->add_option("--data", options->data, "The folder of a suite's folders, with their official files")
+        ->type_name("FOLDER")
+        ->needs(suite);
     command->add_option("--out", options->run.out, "The folder of the run, which is created")
         ->required()
         ->type_name("FOLDER");
@@ -78,6 +126,12 @@ void add_finetune(CLI::App& app, CommonOptions& common) {
             "--seed", [options](int64_t seed) { options->seed = seed; },
             "Seed of new weights, order of the examples and dropout (default: 1)")
         ->type_name("N");
+    command
+        ->add_option(
+            "--grid", options->run.grid,
+            "Settings to choose among, such as lr=2e-5,3e-5,batch=16,32: each is trained on nine tenths of the "
+            "training file and measured on the others, then the best is trained on all of it")
+        ->type_name("GRID");
     command->add_option("--seeds", options->run.seeds, "Runs, each with the next seed")
         ->transform(whole_number<int64_t>(1, 1000))
         ->capture_default_str();
@@ -98,7 +152,8 @@ void add_finetune(CLI::App& app, CommonOptions& common) {
         "  dropforge finetune --model bert-base-uncased/ --task mrpc --train msr_train.tsv --eval msr_test.tsv --out "
         "mrpc\n"
         "  dropforge finetune --model runs/demo/checkpoints/step-00001000 --task single --train train.tsv \\\n"
-        "      --eval dev.tsv --out mine --seeds 5 --set train.epochs=10");
+        "      --eval dev.tsv --out mine --seeds 5 --set train.epochs=10\n"
+        "  dropforge finetune --model bert-base-uncased/ --suite glue --data glue_data --out glue --seeds 5");
     command->callback([options, &common] {
         use_threads(common);
         run(*options, common);

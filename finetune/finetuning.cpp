@@ -1,6 +1,9 @@
 #include "finetune/finetuning.h"
 
+#include <algorithm>
+
 #include "base/error.h"
+#include "finetune/config/grid.h"
 #include "finetune/record.h"
 #include "finetune/task_training.h"
 
@@ -32,19 +35,52 @@ SeedResult train_seed(const FinetuneOptions& options, FinetunePlan& plan, const 
     return task.result();
 }
 
+std::string text_of(const std::vector<Setting>& point) {
+    std::string text;
+    for (const Setting& s : point) text += fmt::format("{}{}={}", text.empty() ? "" : " ", s.key, s.value);
+    return text;
+}
+
+/// Trains every point of the grid on a part of the training file, and measures it on the other. The first of the best
+/// is chosen.
+std::vector<GridPoint> measure_grid(const FinetuneOptions& options, ProgressLine& line) {
+    std::vector<GridPoint> results;
+    for (const std::vector<Setting>& point : grid_points(options.grid)) {
+        FinetuneOptions of_point = options;
+        of_point.out = options.out / fmt::format("grid/point-{}", results.size() + 1);
+        of_point.config.set(point);
+        results.push_back({.settings = text_of(point)});
+        line.note("grid: " + results.back().settings);
+        FinetunePlan plan(of_point, true);
+        results.back().main = train_seed(of_point, plan, of_point.out, line).best().main;
+    }
+    std::ranges::max_element(results, {}, &GridPoint::main)->chosen = true;  // none is smaller than any number
+    return results;
+}
+
+/// The options with the chosen point's settings.
+FinetuneOptions with_chosen(FinetuneOptions options, const std::vector<GridPoint>& grid) {
+    const auto chosen = std::ranges::find(grid, true, &GridPoint::chosen);
+    if (chosen != grid.end()) options.config.set(grid_points(options.grid)[static_cast<size_t>(chosen - grid.begin())]);
+    return options;
+}
+
 }  // namespace
 
-FinetuneResult finetune(const FinetuneOptions& options) {
-    const fs::path result_file = options.out / "result.json";
+FinetuneResult finetune(const FinetuneOptions& given) {
+    const fs::path result_file = given.out / "result.json";
     require(!fs::exists(result_file), "{} is there already: choose another --out", result_file.string());
+    ProgressLine line(stderr, given.quiet);
+    const std::vector<GridPoint> grid = given.grid.empty() ? std::vector<GridPoint>() : measure_grid(given, line);
+    const FinetuneOptions options = with_chosen(given, grid);
     FinetunePlan plan(options);
-    ProgressLine line(stderr, options.quiet);
     for (const std::string& note : plan.notes) line.note(note);
     FinetuneResult result{.task = options.task.name,
                           .kind = plan.task().kind,
                           .labels = plan.labels(),
                           .train = counts_of(plan.files.training),
-                          .eval = counts_of(plan.files.evaluated)};
+                          .eval = counts_of(plan.files.evaluated),
+                          .grid = grid};
     std::vector<fs::path> folders;
     const int64_t first = plan.config.train.seed;
     for (int64_t seed = first; seed < first + options.seeds; ++seed) {
@@ -56,6 +92,7 @@ FinetuneResult finetune(const FinetuneOptions& options) {
     }
     write_text(result_file, result.to_json());
     for (const fs::path& folder : folders) remove_checkpoints(folder);
+    fs::remove_all(options.out / "grid");
     return result;
 }
 

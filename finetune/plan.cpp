@@ -74,11 +74,12 @@ std::vector<kernels::Segment> trained_segments(const Parameters& parameters, int
     return segments;
 }
 
-FinetunePlan::FinetunePlan(const FinetuneOptions& o)
+FinetunePlan::FinetunePlan(const FinetuneOptions& o, bool choosing)
     : model(ModelFolder::open(o.model)),
       config(resumed(o.config, o.out)),
       max_length(task_length(o.task, config, model.config)),
-      files(read_task_files(o.task, o.training, o.evaluated, config, model)),
+      files(choosing ? read_held_out(o.task, o.training, config, model, config.train.seed)
+                     : read_task_files(o.task, o.training, o.evaluated, config, model)),
       precision(resolve_precision(config.train.precision, o.device)),
       classifier_dropout(config.model.classifier_dropout.value_or(
           model.classifier_dropout.value_or(config.model.dropout.value_or(double{model.config.hidden_dropout})))),

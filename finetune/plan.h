@@ -18,14 +18,16 @@ struct FinetuneOptions {
     TaskChoice task;
     FinetuneConfig config;
     Device device = cpu_device();
-    int64_t seeds = 1;  // runs, of config.train.seed and those that follow it
+    std::string grid = {};  // grid_points(): settings to choose among first
+    int64_t seeds = 1;      // runs, of config.train.seed and those that follow it
     bool quiet = false;
     std::string revision;  // of the program's source, for the checkpoints
 };
 
 struct FinetunePlan {
-    /// Reads everything. Throws Error for files that do not fit the task, each other or the model.
-    explicit FinetunePlan(const FinetuneOptions& options);
+    /// Reads everything; with `choosing`, to choose settings by, the training file alone (read_held_out). Throws Error
+    /// for files that do not fit the task, each other or the model.
+    explicit FinetunePlan(const FinetuneOptions& options, bool choosing = false);
 
     ModelFolder model;
     FinetuneConfig config;  // with train.precision and train.micro_batch as they were resolved

@@ -44,12 +44,9 @@ Json json_of(const SeedResult& seed) {
     return json;
 }
 
-/// Of a metric over the seeds.
-struct Spread {
-    std::optional<double> mean = {}, deviation = {};
-};
+}  // namespace
 
-Spread spread_of(const std::vector<std::optional<double>>& values) {
+Spread spread_of(std::span<const std::optional<double>> values) {
     const auto count = static_cast<double>(values.size());
     double sum = 0, squares = 0;
     for (const std::optional<double>& value : values) {
@@ -62,12 +59,16 @@ Spread spread_of(const std::vector<std::optional<double>>& values) {
     return {.mean = mean, .deviation = std::sqrt(squares / (count - 1))};
 }
 
-}  // namespace
-
 int64_t epoch_to_keep(std::span<const EpochResult> epochs, KeptEpoch keep) {
     if (keep == KeptEpoch::last) return static_cast<int64_t>(epochs.size());
     // None is smaller than any number.
     return std::ranges::max_element(epochs, {}, &EpochResult::main) - epochs.begin() + 1;
+}
+
+Spread FinetuneResult::main() const {
+    std::vector<std::optional<double>> values;
+    for (const SeedResult& seed : seeds) values.push_back(seed.best().main);
+    return spread_of(values);
 }
 
 std::string FinetuneResult::to_json() const {
@@ -84,6 +85,9 @@ std::string FinetuneResult::to_json() const {
         json["mean"][metrics[i].first] = json_of(spread.mean);
         json["std"][metrics[i].first] = json_of(spread.deviation);
     }
+    if (!grid.empty()) json["grid"] = Json::array();
+    for (const GridPoint& point : grid)
+        json["grid"].push_back({{"settings", point.settings}, {"main", json_of(point.main)}, {"chosen", point.chosen}});
     return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

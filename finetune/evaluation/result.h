@@ -31,6 +31,19 @@ struct SeedResult {
 /// smaller than any. `epochs` is not empty.
 int64_t epoch_to_keep(std::span<const EpochResult> epochs, KeptEpoch keep);
 
+/// Of a number over the seeds: none if one of them is not defined; of one seed no deviation (n − 1).
+struct Spread {
+    std::optional<double> mean = {}, deviation = {};
+};
+Spread spread_of(std::span<const std::optional<double>> values);
+
+/// A point of --grid, measured on the held-out part of the training file.
+struct GridPoint {
+    std::string settings;  // "train.lr=2e-5 train.batch=16"
+    std::optional<double> main = {};
+    bool chosen = false;  // for the runs that are reported
+};
+
 struct FileCounts {
     int64_t examples = 0, items = 0, truncated = 0, skipped = 0;
 };
@@ -41,7 +54,10 @@ struct FinetuneResult {
     std::vector<std::string> labels = {};
     FileCounts train = {}, eval = {};
     std::vector<SeedResult> seeds = {};
+    std::vector<GridPoint> grid = {};
 
+    /// Of the seeds' main metrics.
+    Spread main() const;
     /// Mean and standard deviation (n − 1; null for one seed) of every metric are those of the kept epochs; null where
     /// a metric is not defined for a seed.
     std::string to_json() const;

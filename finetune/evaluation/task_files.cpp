@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "data/tasks/labels.h"
+#include "finetune/evaluation/held_out.h"
 #include "finetune/evaluation/task_batch.h"
 
 namespace dropforge {
@@ -47,6 +48,17 @@ TaskFiles read_task_files(const TaskChoice& choice, const fs::path& training, co
     const int64_t choices = sequences_per_item(files.training), others = sequences_per_item(files.evaluated);
     require(choices == others, "{}: {} choices, {} has {}", evaluated.string(), others, training.string(), choices);
     return files;
+}
+
+TaskFiles read_held_out(const TaskChoice& choice, const fs::path& training, const FinetuneConfig& config,
+                        const ModelFolder& model, int64_t seed) {
+    tasks::ExampleFile file = read(choice, training, config, true);
+    const tasks::Task& task = tasks::resolve(tasks::find_task(choice.name), file);
+    const std::vector<std::string> labels = tasks::choose_labels(task, choice.labels, model.labels, &file);
+    tasks::index_labels(task, labels, file);
+    HeldOut parts = hold_out(std::move(file), seed);
+    return {completed(task, labels, std::move(parts.training), config, model),
+            completed(task, labels, std::move(parts.held_out), config, model)};
 }
 
 TaskData read_task_file(const TaskChoice& choice, const fs::path& evaluated, const FinetuneConfig& config,

@@ -27,6 +27,9 @@ struct TaskFiles {
 /// or the model, and for one without an item.
 TaskFiles read_task_files(const TaskChoice& choice, const fs::path& training, const fs::path& evaluated,
                           const FinetuneConfig& config, const ModelFolder& model);
+/// Reads the training file alone: nine tenths of it to train on, the others to evaluate on, by `seed` (hold_out).
+TaskFiles read_held_out(const TaskChoice& choice, const fs::path& training, const FinetuneConfig& config,
+                        const ModelFolder& model, int64_t seed);
 /// Reads a file to evaluate a fine-tuned model on.
 TaskData read_task_file(const TaskChoice& choice, const fs::path& evaluated, const FinetuneConfig& config,
                         const ModelFolder& model);

@@ -141,7 +141,7 @@ void TrainingRun::report() {
     progress.steps = schedule_.steps;
     progress.mfu = speed.mfu;
     progress.seconds_left = static_cast<double>(schedule_.steps - step_) / speed.steps_per_second;
-    line_.show(progress, log);
+    line_.show(progress, due(schedule_.show_every > 0 ? schedule_.show_every : schedule_.log_every, step_));
     if (!log) return;
     metrics_->write(task_.end_interval(speed));
     meter_->next_interval(task_.seconds_waited());

@@ -86,6 +86,7 @@ struct RunSchedule {
     int64_t log_every = 1, evaluate_every = 0, checkpoint_every = 0;
     int64_t keep_last = 1, keep_every = 0;  // RunFolder::prune()
     bool tensorboard = false;
+    int64_t show_every = 0;  // from one line of progress to the next where there is no terminal; 0: as log_every
 };
 
 class TrainingRun {

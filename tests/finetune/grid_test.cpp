@@ -8,7 +8,7 @@
 #include <set>
 
 #include "finetune/config/config.h"
-#include "finetune/held_out.h"
+#include "finetune/evaluation/held_out.h"
 #include "tests/support/message_of.h"
 
 using namespace dropforge;

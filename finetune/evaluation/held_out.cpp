@@ -1,4 +1,4 @@
-#include "finetune/held_out.h"
+#include "finetune/evaluation/held_out.h"
 
 #include <algorithm>
 #include <map>
