@@ -26,10 +26,12 @@ SeedResult train_seed(const FinetuneOptions& options, FinetunePlan& plan, const 
     TaskTraining task(options, plan, out, line);
     const RunOptions run_options{.out = out, .quiet = options.quiet};
     const int64_t epoch = plan.steps_per_epoch();
-    TrainingRun run(
-        run_options,
-        {.steps = plan.steps(), .log_every = plan.config.log.every, .evaluate_every = epoch, .checkpoint_every = epoch},
-        folder, line, task);
+    const RunSchedule schedule{.steps = plan.steps(),
+                               .log_every = plan.config.log.every,
+                               .evaluate_every = epoch,
+                               .checkpoint_every = epoch,
+                               .show_every = std::max<int64_t>(1, epoch / 4)};
+    TrainingRun run(run_options, schedule, folder, line, task);
     if (!run.finished()) run.train();
     task.publish();
     return task.result();
