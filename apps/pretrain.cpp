@@ -90,7 +90,7 @@ void print_plan(const RunPlan& plan, const CommonOptions& common) {
 /// Of log.report. What hinders a report does not hinder the run: it is returned.
 std::vector<std::string> write_report(const fs::path& run) {
     try {
-        report::write_page(run / "report.html", {run.string()}, kRevision);
+        report::write_page(run / "report.html", {.runs = {run.string()}}, kRevision);
         return {};
     } catch (const std::exception& error) {
         return {fmt::format("no report: {}", error.what())};

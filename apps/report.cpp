@@ -19,7 +19,7 @@ namespace dropforge {
 namespace {
 
 struct Options {
-    std::vector<std::string> runs;
+    report::PageSources sources;
     fs::path out;
     int watch = 0;  // seconds
 };
@@ -33,7 +33,7 @@ void watch(const Options& options, const CommonOptions& common) {
         while (Clock::now() < next && interrupt.signal() == 0)
             std::this_thread::sleep_for(std::chrono::milliseconds(50));
         try {
-            report::write_page(options.out, options.runs, kRevision, interrupt.signal() == 0 ? options.watch : 0);
+            report::write_page(options.out, options.sources, kRevision, interrupt.signal() == 0 ? options.watch : 0);
         } catch (const std::exception& error) {
             print_notes({error.what()}, common);
         }
@@ -43,9 +43,9 @@ void watch(const Options& options, const CommonOptions& common) {
 
 void make_report(const Options& options, const CommonOptions& common) {
     use_threads(common);  // a memory plan has scratch for each
-    report::write_page(options.out, options.runs, kRevision, options.watch);
+    report::write_page(options.out, options.sources, kRevision, options.watch);
     if (common.json)
-        fmt::print("{}\n", json_text({{"report", options.out.string()}, {"runs", options.runs.size()}}));
+        fmt::print("{}\n", json_text({{"report", options.out.string()}, {"runs", options.sources.runs.size()}}));
     else
         fmt::print("{}\n", options.out.string());
     if (options.watch == 0) return;
@@ -62,9 +62,13 @@ void add_report(CLI::App& app, CommonOptions& common) {
         "Writes one HTML file that needs no other, no network and no scripts. What it shows is in docs/report.md.");
     auto options = std::make_shared<Options>();
     command
-        ->add_option("runs", options->runs, "Run folders, each as RUN or LABEL=RUN; those of one label are drawn alike")
-        ->required()
+        ->add_option("runs", options->sources.runs,
+                     "Run folders, each as RUN or LABEL=RUN; those of one label are drawn alike")
         ->type_name("[LABEL=]RUN");
+    command
+        ->add_option("--tasks", options->sources.tasks,
+                     "Folders of `finetune`, one a model: of a task, of a suite, or with a folder for each task")
+        ->type_name("[LABEL=]FOLDER");
     command->add_option("--out", options->out, "The file to write, in a folder that is there")
         ->required()
         ->type_name("FILE.html");
@@ -78,8 +82,13 @@ void add_report(CLI::App& app, CommonOptions& common) {
     command->footer(
         "Examples:\n"
         "  dropforge report runs/dense runs/sctd --out report.html\n"
-        "  dropforge report dense=runs/dense-1 dense=runs/dense-2 ScTD=runs/sctd --out report.html --watch 30");
-    command->callback([options, &common] { make_report(*options, common); });
+        "  dropforge report dense=runs/dense-1 dense=runs/dense-2 ScTD=runs/sctd --out report.html --watch 30\n"
+        "  dropforge report runs/dense runs/sctd --tasks dense=glue/dense ScTD=glue/sctd --out report.html");
+    command->callback([options, &common] {
+        if (options->sources.runs.empty() && options->sources.tasks.empty())
+            throw CLI::RequiredError("a run, or --tasks");
+        make_report(*options, common);
+    });
 }
 
 }  // namespace dropforge

@@ -17,6 +17,7 @@ namespace dropforge::report {
 namespace {
 
 std::string title(const Runs& runs) {
+    if (runs.empty()) return "Fine-tuning";
     return runs.size() == 1 ? "Run " + runs.front().name : fmt::format("{} pretraining runs", runs.size());
 }
 
@@ -46,7 +47,8 @@ std::string summary(const Runs& runs) {
 
 }  // namespace
 
-std::string page(const Runs& runs, const std::string& written, int refresh) {
+std::string page(const Reported& reported, const std::string& written, int refresh) {
+    const Runs& runs = reported.runs;
     const std::string again =
         refresh > 0 ? fmt::format("<meta http-equiv=\"refresh\" content=\"{}\"/>\n", refresh) : "";
     std::string text = fmt::format(
@@ -56,16 +58,18 @@ std::string page(const Runs& runs, const std::string& written, int refresh) {
         "dark\"/>\n{}<title>{}</title>\n<style>{}{}</style>\n</head>\n<body>\n"
         "<small>Dropforge · {}</small>\n<h1>{}</h1>\n<p>{}</p>\n",
         again, escaped(title(runs)), kPlotStyle, kPageStyle, escaped(written), escaped(title(runs)), summary(runs));
+    text += task_section(reported.models);
+    if (runs.empty()) return text + "</body>\n</html>\n";
     for (const auto section : {runs_section, loss_section, time_to_loss_section, token_section, speed_section,
                                op_section, memory_section, difference_section, command_section})
         text += section(runs);
     return text + "</body>\n</html>\n";
 }
 
-void write_page(const fs::path& file, const std::vector<std::string>& runs, const std::string& revision, int refresh) {
+void write_page(const fs::path& file, const PageSources& sources, const std::string& revision, int refresh) {
     const std::string written =
         fmt::format("{:%Y-%m-%d %H:%M} UTC · revision {}", fmt::gmtime(std::time(nullptr)), revision);
-    write_text(file, page(read_runs(runs), written, refresh));
+    write_text(file, page({read_runs(sources.runs), read_task_results(sources.tasks)}, written, refresh));
 }
 
 }  // namespace dropforge::report

@@ -5,14 +5,24 @@
 #include <vector>
 
 #include "report/reported_run.h"
+#include "report/task_results.h"
 
 namespace dropforge::report {
 
-/// `written`: when, and by what. `refresh`: seconds after which a browser loads it again; 0: never.
-std::string page(const std::vector<ReportedRun>& runs, const std::string& written, int refresh);
+struct Reported {
+    std::vector<ReportedRun> runs = {};
+    std::vector<TaskResults> models = {};  // on tasks
+};
 
-/// Reads the runs (read_runs) and writes their page, as a whole. `revision`: of the program's source.
-void write_page(const fs::path& file, const std::vector<std::string>& runs, const std::string& revision,
-                int refresh = 0);
+/// `written`: when, and by what. `refresh`: seconds after which a browser loads it again; 0: never.
+std::string page(const Reported& reported, const std::string& written, int refresh);
+
+/// What a page is of, as a command line names it (read_runs, read_task_results).
+struct PageSources {
+    std::vector<std::string> runs = {}, tasks = {};
+};
+
+/// Reads all and writes the page, as a whole. `revision`: of the program's source.
+void write_page(const fs::path& file, const PageSources& sources, const std::string& revision, int refresh = 0);
 
 }  // namespace dropforge::report
