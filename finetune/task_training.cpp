@@ -145,10 +145,18 @@ MetricsLine TaskTraining::end_interval(const TrainingSpeed& speed) {
     return {.step = state_.step, .time = time, .json = json.dump()};
 }
 
+TaskEvaluation TaskTraining::evaluation_of(const TaskLogits& logits) const {
+    try {
+        return dropforge::evaluate(plan_.files.evaluated, logits, plan_.scoring());
+    } catch (const Error& error) {
+        throw Error("after step {}: {}", state_.step, error.what());
+    }
+}
+
 void TaskTraining::evaluate(MetricsLog& log) {
     remove_other_epochs();
     const TaskLogits logits = predictor_.run(plan_.files.evaluated);
-    const TaskEvaluation e = dropforge::evaluate(plan_.files.evaluated, logits, plan_.scoring());
+    const TaskEvaluation e = evaluation_of(logits);
     state_.epochs.push_back(
         {.epoch = epoch_of(state_.step), .step = state_.step, .loss = e.loss, .main = e.main, .metrics = e.metrics});
     if (kept() == std::ssize(state_.epochs)) write_epoch(e, logits);

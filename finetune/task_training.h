@@ -56,6 +56,8 @@ class TaskTraining : public TrainingTask {
     fs::path folder_of(int64_t epoch) const { return out_ / fmt::format(".epoch-{}", epoch); }
     int64_t kept() const { return epoch_to_keep(state_.epochs, plan_.config.eval.keep); }
     void measure(double began, size_t items);
+    /// Throws Error that names the step.
+    TaskEvaluation evaluation_of(const TaskLogits& logits) const;
     void write_epoch(const TaskEvaluation& evaluation, const TaskLogits& logits);
     void remove_other_epochs() const;
     std::string state_text() const;

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <span>
 
+#include "base/error.h"
 #include "data/tasks/metrics/correlation.h"
 #include "data/tasks/sequences/spans.h"
 
@@ -123,6 +124,13 @@ tasks::Metrics metrics_of(const TaskData& data, const TaskEvaluation& evaluation
                    {.null = evaluation.null, .threshold = null_threshold});
 }
 
+/// A model whose numbers overflow says nothing, though its logits could be compared.
+void require_finite(const TaskData& data, const TaskLogits& logits) {
+    for (const std::vector<float>* part : {&logits.logits, &logits.start, &logits.end})
+        require(std::ranges::all_of(*part, [](float logit) { return std::isfinite(logit); }),
+                "{}: the model's logits are not all finite", data.file.path);
+}
+
 }  // namespace
 
 int64_t logits_columns(const TaskData& data) {
@@ -132,6 +140,7 @@ int64_t logits_columns(const TaskData& data) {
 }
 
 TaskEvaluation evaluate(const TaskData& data, const TaskLogits& logits, const ScoringOptions& options) {
+    require_finite(data, logits);
     TaskEvaluation evaluation;
     if (data.task.kind == Kind::span)
         evaluate_spans(data, logits, options, evaluation);

@@ -46,7 +46,7 @@ struct TaskEvaluation {
 /// The predictions are: the largest logit, of equal ones the lowest; of regression the logit; of a word without a
 /// piece O, or the first label where there is no O; of span those of best_span(). The loss is computed in double from
 /// the logits: Σ w·CE / Σ w of classes with the weights w, 0 if nothing has a label; the mean of (logit − label)² of
-/// regression.
+/// regression. Throws Error if a logit is not finite.
 TaskEvaluation evaluate(const TaskData& data, const TaskLogits& logits, const ScoringOptions& options);
 
 }  // namespace dropforge
