@@ -32,17 +32,19 @@ std::vector<Setting> settings_of(const Options& o) {
     return settings;
 }
 
-std::string percent(std::optional<double> value) { return value ? fmt::format("{:.2f}", 100 * *value) : "not defined"; }
+std::string shown(std::optional<double> value) { return value ? fmt::format("{:.4f}", *value) : "not defined"; }
 
 void print(const FinetuneResult& result, const fs::path& out) {
     for (const SeedResult& seed : result.seeds) {
         const EpochResult& best = seed.best();
-        fmt::print("seed {:<6}  epoch {}  main {}", seed.seed, best.epoch, percent(best.main));
-        for (const auto& [name, value] : best.metrics) fmt::print("  {} {}", name, percent(value));
+        fmt::print("seed {:<6}  epoch {}  main {}", seed.seed, best.epoch, shown(best.main));
+        for (const auto& [name, value] : best.metrics) fmt::print("  {} {}", name, shown(value));
         fmt::print("  {:.1f} examples/s\n", seed.examples_per_second);
     }
     fmt::print("result:      {}\n", (out / "result.json").string());
 }
+
+std::string percent(std::optional<double> value) { return value ? fmt::format("{:.2f}", 100 * *value) : "not defined"; }
 
 void print(const SuiteResult& result, const fs::path& out) {
     const auto line = [](const std::string& name, const Spread& main, const std::string& error) {
