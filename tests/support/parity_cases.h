@@ -11,8 +11,10 @@
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <ostream>
 #include <set>
+#include <span>
 
 #include "apps/parity_run.h"
 #include "base/error.h"
@@ -47,7 +49,14 @@ inline std::vector<double> view(const std::string& kind, const std::vector<doubl
     if (kind.empty()) return tensor;
     const auto rows = static_cast<size_t>(shape[0]), columns = tensor.size() / rows;
     std::vector<double> result;
-    if (kind.starts_with("every")) {
+    if (kind == "centred") {  // less the mean over the last dimension, which all logits of a softmax may share
+        const auto last = static_cast<size_t>(shape.back());
+        for (size_t first = 0; first < tensor.size(); first += last) {
+            const auto row = std::span(tensor).subspan(first, last);
+            const double mean = std::reduce(row.begin(), row.end()) / static_cast<double>(last);
+            for (const double x : row) result.push_back(x - mean);
+        }
+    } else if (kind.starts_with("every")) {
         const size_t every = std::stoul(kind.substr(5));
         for (size_t r = 0; r < rows; r += every)
             result.insert(result.end(), tensor.begin() + static_cast<ptrdiff_t>(r * columns),
