@@ -50,6 +50,7 @@ std::vector<GridPoint> measure_grid(const FinetuneOptions& options, ProgressLine
     for (const std::vector<Setting>& point : grid_points(options.grid)) {
         FinetuneOptions of_point = options;
         of_point.out = options.out / fmt::format("grid/point-{}", results.size() + 1);
+        of_point.seeds = 1;
         of_point.config.set(point);
         results.push_back({.settings = text_of(point)});
         line.note("grid: " + results.back().settings);
@@ -88,7 +89,7 @@ FinetuneResult finetune(const FinetuneOptions& given) {
     for (int64_t seed = first; seed < first + options.seeds; ++seed) {
         plan.config.train.seed = seed;
         plan.step.seed = static_cast<uint64_t>(seed);
-        folders.push_back(options.seeds == 1 ? options.out : options.out / fmt::format("seed-{}", seed));
+        folders.push_back(options.folder_of(seed));
         if (options.seeds > 1) line.note(fmt::format("seed {}", seed));
         result.seeds.push_back(train_seed(options, plan, folders.back(), line));
     }

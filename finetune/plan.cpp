@@ -76,7 +76,7 @@ std::vector<kernels::Segment> trained_segments(const Parameters& parameters, int
 
 FinetunePlan::FinetunePlan(const FinetuneOptions& o, bool choosing)
     : model(ModelFolder::open(o.model)),
-      config(resumed(o.config, o.out)),
+      config(resumed(o.config, o.folder_of(o.config.train.seed))),
       max_length(task_length(o.task, config, model.config)),
       files(choosing ? read_held_out(o.task, o.training, config, model, config.train.seed)
                      : read_task_files(o.task, o.training, o.evaluated, config, model)),

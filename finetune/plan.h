@@ -1,6 +1,8 @@
 // All that is known of a fine-tuning run before it starts: files, labels, model, shapes, memory.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <string>
 #include <vector>
 
@@ -22,6 +24,9 @@ struct FinetuneOptions {
     int64_t seeds = 1;      // runs, of config.train.seed and those that follow it
     bool quiet = false;
     std::string revision;  // of the program's source, for the checkpoints
+
+    /// The folder of the run with that seed.
+    fs::path folder_of(int64_t seed) const { return seeds == 1 ? out : out / fmt::format("seed-{}", seed); }
 };
 
 struct FinetunePlan {
