@@ -52,6 +52,7 @@ void add_evaluate(CLI::App& app, CommonOptions& common);
 void add_curve(CLI::App& app, CommonOptions& common);
 void add_finetune(CLI::App& app, CommonOptions& common);
 void add_score(CLI::App& app, CommonOptions& common);
+void add_predict(CLI::App& app, CommonOptions& common);
 void add_metrics(CLI::App& app, CommonOptions& common);
 void add_report(CLI::App& app, CommonOptions& common);
 void add_look(CLI::App& app, CommonOptions& common);

@@ -59,6 +59,7 @@ int main(int argc, char** argv) {
         add_finetune(app, common);
         add_evaluate(app, common);
         add_score(app, common);
+        add_predict(app, common);
         add_curve(app, common);
         add_metrics(app, common);
         add_report(app, common);

@@ -1,13 +1,31 @@
 #include "data/tasks/lines.h"
 
 #include "base/error.h"
+#include "data/text/byte_source.h"
 #include "data/text/utf8.h"
 
 namespace dropforge::tasks {
 
+namespace {
+
+std::string standard_input() {
+    static constexpr size_t kPiece = size_t{1} << 20;
+    const auto source = data::open_bytes("/dev/stdin", data::Codec::none);
+    std::string text;
+    for (size_t got = kPiece; got > 0;) {
+        const size_t had = text.size();
+        text.resize(had + kPiece);
+        got = source->read(text.data() + had, kPiece);
+        text.resize(had + got);
+    }
+    return text;
+}
+
+}  // namespace
+
 std::string read_valid_text(const fs::path& path) {
     static constexpr std::string_view kMark = "\xEF\xBB\xBF";
-    std::string text = read_text(path);
+    std::string text = path == "-" ? standard_input() : read_text(path);
     data::replace_invalid_utf8(text);
     if (text.starts_with(kMark)) text.erase(0, kMark.size());
     require(!text.empty(), "{}: empty", path.string());

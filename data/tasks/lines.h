@@ -9,7 +9,8 @@
 
 namespace dropforge::tasks {
 
-/// The whole file without its byte order mark, invalid UTF-8 as U+FFFD. Throws Error if it cannot be read or is empty.
+/// The whole file, "-" standard input, without its byte order mark, invalid UTF-8 as U+FFFD. Throws Error if it cannot
+/// be read or is empty.
 std::string read_valid_text(const fs::path& path);
 
 /// Calls take(number, line) for every line of `text`, from 1, without LF or CR LF; the empty ones too, but for what

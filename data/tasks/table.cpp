@@ -10,6 +10,8 @@ namespace {
 
 using Json = nlohmann::json;
 
+}  // namespace
+
 std::vector<std::string> fields_of(std::string_view line) {
     std::vector<std::string> fields;
     for (size_t begin = 0; begin <= line.size();) {
@@ -19,8 +21,6 @@ std::vector<std::string> fields_of(std::string_view line) {
     }
     return fields;
 }
-
-}  // namespace
 
 bool is_json_lines(const fs::path& path) { return path.extension() == ".jsonl"; }
 

@@ -24,6 +24,9 @@ struct Table {
 /// What choose_columns says of a first line: its fields, and where it stands.
 using Choose = std::function<Columns(const std::vector<std::string>& first, const std::string& where)>;
 
+/// The fields of a line, between tabs.
+std::vector<std::string> fields_of(std::string_view line);
+
 bool is_json_lines(const fs::path& path);
 
 /// Fields between tabs, without quotes or escapes; empty lines are skipped. A line with another number of fields than

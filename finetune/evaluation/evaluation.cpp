@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
-#include <span>
 
 #include "base/error.h"
 #include "data/tasks/metrics/correlation.h"
@@ -15,74 +14,64 @@ namespace {
 
 using tasks::Kind;
 
-/// A row of logits over classes or choices, and which of them is right.
-struct ClassRow {
-    std::span<const float> logits;
-    int32_t gold;
-
-    int32_t predicted() const {  // the first of equal ones
-        return static_cast<int32_t>(std::ranges::max_element(logits) - logits.begin());
-    }
-    double cross_entropy() const {
-        const double largest = *std::ranges::max_element(logits);
-        double sum = 0;
-        for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - largest);
-        return largest + std::log(sum) - static_cast<double>(logits[static_cast<size_t>(gold)]);
-    }
-};
-
-/// Of single, pair, choice and token.
-std::vector<ClassRow> class_rows(const TaskData& data, const TaskLogits& logits) {
-    const std::vector<tasks::Item>& items = data.items.items;
-    const auto columns = static_cast<size_t>(logits_columns(data));
-    std::vector<ClassRow> rows;
-    const auto add = [&](int32_t gold) {
-        rows.push_back({std::span(logits.logits).subspan(rows.size() * columns, columns), gold});
-    };
-    for (const tasks::Item& item : items) {
-        const std::vector<int32_t>& classes = data.file.examples[item.example].classes;
-        if (data.task.kind != Kind::token) add(classes[0]);
-        for (const int32_t word : item.words) add(classes[static_cast<size_t>(word)]);
-    }
-    return rows;
+/// The first of equal ones.
+int32_t largest(std::span<const float> logits) {
+    return static_cast<int32_t>(std::ranges::max_element(logits) - logits.begin());
 }
 
-double class_loss(const std::vector<ClassRow>& rows, const std::vector<double>& class_weights) {
+double cross_entropy(std::span<const float> logits, int32_t gold) {
+    const double most = *std::ranges::max_element(logits);
+    double sum = 0;
+    for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - most);
+    return most + std::log(sum) - static_cast<double>(logits[static_cast<size_t>(gold)]);
+}
+
+/// The right class of each row of logits. Of single, pair, choice and token.
+std::vector<int32_t> gold_classes(const TaskData& data) {
+    std::vector<int32_t> gold;
+    for (const tasks::Item& item : data.items.items) {
+        const std::vector<int32_t>& classes = data.file.examples[item.example].classes;
+        if (data.task.kind != Kind::token) gold.push_back(classes[0]);
+        for (const int32_t word : item.words) gold.push_back(classes[static_cast<size_t>(word)]);
+    }
+    return gold;
+}
+
+double class_loss(const TaskData& data, const TaskLogits& logits, const std::vector<double>& class_weights) {
+    const int64_t columns = logits_columns(data);
     double sum = 0, weights = 0;
-    for (const ClassRow& row : rows) {
-        const double weight = class_weights.empty() ? 1 : class_weights[static_cast<size_t>(row.gold)];
-        sum += weight * row.cross_entropy();
+    size_t row = 0;
+    for (const int32_t gold : gold_classes(data)) {
+        const double weight = class_weights.empty() ? 1 : class_weights[static_cast<size_t>(gold)];
+        sum += weight * cross_entropy(logits.row(row++, columns), gold);
         weights += weight;
     }
     return weights > 0 ? sum / weights : 0;
 }
 
-std::vector<std::vector<int32_t>> predicted_tags(const TaskData& data, const std::vector<ClassRow>& rows) {
+double squared_error(const TaskData& data, const std::vector<double>& predicted) {
+    std::vector<double> gold;
+    for (const tasks::Example& example : data.file.examples) gold.push_back(example.value);
+    return tasks::mean_squared_error(gold, predicted);
+}
+
+std::vector<std::vector<int32_t>> predicted_tags(const TaskData& data, const TaskLogits& logits) {
     const auto outside = std::ranges::find(data.labels, "O");
     const auto other = static_cast<int32_t>(outside == data.labels.end() ? 0 : outside - data.labels.begin());
     std::vector<std::vector<int32_t>> tags;
     for (const tasks::Example& sentence : data.file.examples) tags.emplace_back(sentence.words.size(), other);
-    auto row = rows.begin();
+    size_t row = 0;
     for (const tasks::Item& item : data.items.items)
-        for (const int32_t word : item.words) tags[item.example][static_cast<size_t>(word)] = (row++)->predicted();
+        for (const int32_t word : item.words)
+            tags[item.example][static_cast<size_t>(word)] = largest(logits.row(row++, logits_columns(data)));
     return tags;
 }
 
-void evaluate_classes(const TaskData& data, const TaskLogits& logits, const ScoringOptions& options,
-                      TaskEvaluation& evaluation) {
-    const std::vector<ClassRow> rows = class_rows(data, logits);
-    evaluation.loss = class_loss(rows, options.class_weights);
-    if (data.task.kind == Kind::token)
-        evaluation.predictions.tags = predicted_tags(data, rows);
-    else
-        for (const ClassRow& row : rows) evaluation.predictions.classes.push_back(row.predicted());
-}
-
-void evaluate_numbers(const TaskData& data, const TaskLogits& logits, TaskEvaluation& evaluation) {
-    std::vector<double> gold;
-    for (const tasks::Example& example : data.file.examples) gold.push_back(example.value);
-    evaluation.predictions.values.assign(logits.logits.begin(), logits.logits.end());
-    evaluation.loss = tasks::mean_squared_error(gold, evaluation.predictions.values);
+std::vector<int32_t> predicted_classes(const TaskData& data, const TaskLogits& logits) {
+    std::vector<int32_t> classes;
+    for (size_t i = 0; i < data.items.items.size(); ++i)
+        classes.push_back(largest(logits.row(i, logits_columns(data))));
+    return classes;
 }
 
 /// The best span of every question.
@@ -101,20 +90,21 @@ std::vector<tasks::SpanPrediction> best_spans(const TaskData& data, const TaskLo
     return best;
 }
 
-void evaluate_spans(const TaskData& data, const TaskLogits& logits, const ScoringOptions& options,
-                    TaskEvaluation& evaluation) {
+TaskPredictions predict_spans(const TaskData& data, const TaskLogits& logits, const ScoringOptions& options) {
     std::vector<tasks::SpanPrediction> best = best_spans(data, logits, options.max_answer);
-    std::vector<std::string>& answers = evaluation.predictions.answers;
+    TaskPredictions predicted;
+    std::vector<std::string>& answers = predicted.predictions.answers;
     for (tasks::SpanPrediction& prediction : best) answers.push_back(std::move(prediction.text));
-    if (data.task.name != "squad2") return;
-    evaluation.best_answers = answers;
-    tasks::NullOdds& null = evaluation.null.emplace();
+    if (data.task.name != "squad2") return predicted;
+    predicted.best_answers = answers;
+    tasks::NullOdds& null = predicted.null.emplace();
     for (size_t i = 0; i < best.size(); ++i) {
         null.odds.push_back(best[i].odds);
         if (best[i].odds > options.null_threshold) answers[i].clear();
     }
     null.order.resize(best.size());
     std::iota(null.order.begin(), null.order.end(), size_t{0});
+    return predicted;
 }
 
 tasks::Metrics metrics_of(const TaskData& data, const TaskEvaluation& evaluation, double null_threshold) {
@@ -139,15 +129,25 @@ int64_t logits_columns(const TaskData& data) {
     return static_cast<int64_t>(choice ? data.items.items[0].sequences.size() : data.labels.size());
 }
 
-TaskEvaluation evaluate(const TaskData& data, const TaskLogits& logits, const ScoringOptions& options) {
+TaskPredictions predict(const TaskData& data, const TaskLogits& logits, const ScoringOptions& options) {
     require_finite(data, logits);
-    TaskEvaluation evaluation;
-    if (data.task.kind == Kind::span)
-        evaluate_spans(data, logits, options, evaluation);
-    else if (data.task.kind == Kind::regression)
-        evaluate_numbers(data, logits, evaluation);
+    if (data.task.kind == Kind::span) return predict_spans(data, logits, options);
+    tasks::Predictions predictions;
+    if (data.task.kind == Kind::regression)
+        predictions.values.assign(logits.logits.begin(), logits.logits.end());
+    else if (data.task.kind == Kind::token)
+        predictions.tags = predicted_tags(data, logits);
     else
-        evaluate_classes(data, logits, options, evaluation);
+        predictions.classes = predicted_classes(data, logits);
+    return {.predictions = std::move(predictions)};
+}
+
+TaskEvaluation evaluate(const TaskData& data, const TaskLogits& logits, const ScoringOptions& options) {
+    TaskEvaluation evaluation{predict(data, logits, options)};
+    if (data.task.kind == Kind::regression)
+        evaluation.loss = squared_error(data, evaluation.predictions.values);
+    else if (data.task.kind != Kind::span)
+        evaluation.loss = class_loss(data, logits, options.class_weights);
     evaluation.metrics = metrics_of(data, evaluation, options.null_threshold);
     evaluation.main = tasks::main_metric(data.task, evaluation.metrics);
     return evaluation;

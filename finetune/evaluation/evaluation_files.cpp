@@ -14,16 +14,6 @@ namespace {
 using tasks::Example;
 using tasks::Kind;
 
-/// What stands in predictions.tsv, of every example.
-std::vector<std::string> prediction_names(const TaskData& data, const tasks::Predictions& predictions) {
-    std::vector<std::string> names;
-    for (const double value : predictions.values) names.push_back(fmt::format("{}", value));
-    for (const int32_t chosen : predictions.classes)
-        names.push_back(data.task.kind == Kind::choice ? std::to_string(chosen)
-                                                       : data.labels[static_cast<size_t>(chosen)]);
-    return names;
-}
-
 std::string tsv_text(const std::vector<std::string>& predictions) {
     std::string text = "index\tprediction\n";
     for (size_t i = 0; i < predictions.size(); ++i) text += fmt::format("{}\t{}\n", i, predictions[i]);
@@ -54,17 +44,30 @@ std::string by_question(const TaskData& data, const std::vector<Value>& values) 
 
 }  // namespace
 
+std::vector<std::string> prediction_names(const TaskData& data, const tasks::Predictions& predictions) {
+    std::vector<std::string> names;
+    for (const double value : predictions.values) names.push_back(fmt::format("{}", value));
+    for (const int32_t chosen : predictions.classes)
+        names.push_back(data.task.kind == Kind::choice ? std::to_string(chosen)
+                                                       : data.labels[static_cast<size_t>(chosen)]);
+    return names;
+}
+
+std::string answers_json(const TaskData& data, const std::vector<std::string>& answers) {
+    return by_question(data, answers);
+}
+
 void write_predictions(const fs::path& folder, const TaskData& data, const TaskEvaluation& evaluation) {
     const tasks::Predictions& predictions = evaluation.predictions;
     if (data.task.kind == Kind::token) {
         write_text(folder / "predictions.conll", conll_text(data, predictions.tags));
     } else if (data.task.kind == Kind::span) {
-        write_text(folder / "predictions.json", by_question(data, predictions.answers));
+        write_text(folder / "predictions.json", answers_json(data, predictions.answers));
     } else {
         write_text(folder / "predictions.tsv", tsv_text(prediction_names(data, predictions)));
     }
     if (!evaluation.null) return;
-    write_text(folder / "answers.json", by_question(data, evaluation.best_answers));
+    write_text(folder / "answers.json", answers_json(data, evaluation.best_answers));
     write_text(folder / "null_odds.json", by_question(data, evaluation.null->odds));
 }
 

@@ -20,6 +20,12 @@ std::vector<std::string> labels_of(const JsonObject& config) {
     return labels;
 }
 
+/// The first of `architectures`.
+std::string architecture_of(const JsonObject& config) {
+    const nlohmann::json& names = config.value("architectures");
+    return names.is_array() && !names.empty() && names[0].is_string() ? names[0].get<std::string>() : "";
+}
+
 std::string task_config(const tasks::Task& task, std::vector<std::string> labels, const Parameters& parameters,
                         int64_t columns, double classifier_dropout) {
     const BertConfig& config = parameters.config();
@@ -50,7 +56,9 @@ ModelFolder ModelFolder::open(const fs::path& path) {
     ModelFolder model{.path = path,
                       .config = BertConfig::from_json(text, file.string()),
                       .tokenizer = load_tokenizer(path),
-                      .labels = labels_of(json)};
+                      .labels = labels_of(json),
+                      .architecture = architecture_of(json),
+                      .problem_type = json.text("problem_type", "")};
     if (json.has("classifier_dropout")) model.classifier_dropout = json.number("classifier_dropout");
     require(model.tokenizer.vocabulary.size() <= model.config.vocabulary,
             "{}: the vocabulary has {} tokens, but vocab_size is {}", path.string(), model.tokenizer.vocabulary.size(),

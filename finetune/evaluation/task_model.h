@@ -19,6 +19,8 @@ struct ModelFolder {
     ModelTokenizer tokenizer;
     std::vector<std::string> labels = {};           // id2label, in the order of the logits; empty: it has none
     std::optional<double> classifier_dropout = {};  // absent: as hidden_dropout_prob
+    std::string architecture = {};                  // the class with which transformers opens it; "": it says none
+    std::string problem_type = {};                  // of BertForSequenceClassification; "": it says none
 
     /// Throws Error if it is no model, or damaged, or if its vocabulary has tokens past the model's tables.
     static ModelFolder open(const fs::path& path);
