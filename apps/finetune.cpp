@@ -94,67 +94,83 @@ void run(Options& o, const CommonOptions& common) {
         print(result, o.run.out);
 }
 
+/// What is trained on what.
+void add_files(CLI::App& command, Options& o) {
+    command.add_option("--model", o.run.model, "A checkpoint, or any BERT in Hugging Face's format")
+        ->required()
+        ->type_name("FOLDER");
+    CLI::Option* training = command.add_option("--train", o.run.training, "The file to train on");
+    training->type_name("FILE");
+    CLI::Option* evaluated = command.add_option("--eval", o.run.evaluated, "The file to evaluate on after every epoch");
+    evaluated->type_name("FILE");
+    command.add_option("--out", o.run.out, "The folder of the run, which is created")->required()->type_name("FOLDER");
+    command.option_defaults()->group("Of the task");
+    CLI::Option* task = add_task_options(command, o.run.task);
+    CLI::Option* suite = command.add_option(
+        "--suite", o.suite,
+        "Instead of a task: glue, superglue or all, every task of it for which --data has a folder of its name");
+    suite->type_name("SUITE")->excludes(task)->excludes(training)->excludes(evaluated);
+    command.add_option("--data", o.data, "The folder of a suite's folders, with their official files")
+        ->type_name("FOLDER")
+        ->needs(suite);
+}
+
+void add_keys(CLI::App& command, Options& o) {
+    command.option_defaults()->group("Configuration keys");
+    command
+        .add_option_function<int64_t>(
+            "--seed", [&o](int64_t seed) { o.seed = seed; },
+            "Seed of new weights, order of the examples and dropout (default: 1)")
+        ->type_name("N");
+    command
+        .add_option("--precision", o.precision, "auto, bf16, fp16 or f32; auto is the fastest that the device supports")
+        ->type_name("PRECISION");
+    command
+        .add_option("--set", o.settings,
+                    "Set any key of the configuration, such as train.epochs=4 or train.lr=3e-5; may be repeated; "
+                    "docs/finetuning.md lists them")
+        ->expected(1)
+        ->take_all()
+        ->type_name("KEY=VALUE");
+    command.option_defaults()->group("Options");
+}
+
 }  // namespace
 
 void add_finetune(CLI::App& app, CommonOptions& common) {
     auto* command = app.add_subcommand(
         "finetune",
-        "Train a model on a task, and measure it\n\n"
-        "Begins with any BERT checkpoint in Hugging Face's format, with or without heads. Evaluates after every epoch\n"
-        "and keeps the best: its model (checkpoint/, which transformers opens), predictions and logits, and\n"
-        "result.json. The same command again goes on where a run was stopped, with the same bits.");
+        "Train a model on a task, and measure it; or go on with a run that was stopped\n\n"
+        "Begins with any BERT in Hugging Face's format, with or without heads. Tasks are those of GLUE and SuperGLUE,\n"
+        "SQuAD, CoNLL, and your own texts with labels, numbers, choices or questions; docs/finetuning.md says what\n"
+        "their files look like. Evaluates after every epoch and keeps the best. Writes a run folder: result.json with\n"
+        "all metrics, checkpoint/, a model folder that transformers opens and `dropforge predict` takes, predictions\n"
+        "and logits of the evaluated file, metrics.jsonl, and config.toml with every key; of several seeds each in\n"
+        "seed-N; of a suite a folder for each task, and suite.json. The same command again goes on where a run was\n"
+        "stopped, with the bits of one that was not. Ctrl-C ends a run after the current step. Prints the metrics of\n"
+        "each seed in per cent; of a suite the main metric of each task, and their average.");
     auto options = std::make_shared<Options>();
-    command->add_option("--model", options->run.model, "A checkpoint, or any BERT in Hugging Face's format")
-        ->required()
-        ->type_name("FOLDER");
-    CLI::Option* task = add_task_options(*command, options->run.task);
-    CLI::Option* training = command->add_option("--train", options->run.training, "The file to train on");
-    training->type_name("FILE");
-    CLI::Option* evaluated =
-        command->add_option("--eval", options->run.evaluated, "The file to evaluate on after every epoch");
-    evaluated->type_name("FILE");
-    CLI::Option* suite = command->add_option(
-        "--suite", options->suite,
-        "Instead of a task: glue, superglue or all, every task of it for which --data has a folder of its name");
-    suite->type_name("SUITE")->excludes(task)->excludes(training)->excludes(evaluated);
-    command->add_option("--data", options->data, "The folder of a suite's folders, with their official files")
-        ->type_name("FOLDER")
-        ->needs(suite);
-    command->add_option("--out", options->run.out, "The folder of the run, which is created")
-        ->required()
-        ->type_name("FOLDER");
-    command
-        ->add_option_function<int64_t>(
-            "--seed", [options](int64_t seed) { options->seed = seed; },
-            "Seed of new weights, order of the examples and dropout (default: 1)")
-        ->type_name("N");
+    add_files(*command, *options);
+    add_keys(*command, *options);
+    command->add_option("--seeds", options->run.seeds, "Train so many times, each with the next seed")
+        ->transform(whole_number<int64_t>(1, 1000))
+        ->capture_default_str();
     command
         ->add_option(
             "--grid", options->run.grid,
             "Settings to choose among, such as lr=2e-5,3e-5,batch=16,32: each is trained on nine tenths of the "
             "training file and measured on the others, then the best is trained on all of it")
         ->type_name("GRID");
-    command->add_option("--seeds", options->run.seeds, "Runs, each with the next seed")
-        ->transform(whole_number<int64_t>(1, 1000))
-        ->capture_default_str();
-    command
-        ->add_option("--set", options->settings,
-                     "Set any key of the configuration, such as train.lr=3e-5; may be repeated")
-        ->expected(1)
-        ->take_all()
-        ->type_name("KEY=VALUE");
-    command
-        ->add_option("--precision", options->precision,
-                     "auto, bf16, fp16 or f32; auto is the fastest that the device supports")
-        ->type_name("PRECISION");
     add_device(*command, options->device);
     add_common(*command, common);
     command->footer(
         "Examples:\n"
-        "  dropforge finetune --model bert-base-uncased/ --task mrpc --train msr_train.tsv --eval msr_test.tsv --out "
-        "mrpc\n"
+        "  dropforge finetune --model bert-base-uncased/ --task mrpc --train msr_train.tsv --eval msr_test.tsv \\\n"
+        "      --out mrpc\n"
         "  dropforge finetune --model runs/demo/checkpoints/step-00001000 --task single --train train.tsv \\\n"
         "      --eval dev.tsv --out mine --seeds 5 --set train.epochs=10\n"
+        "  dropforge finetune --model bert-base-uncased/ --task squad2 --train train-v2.0.json \\\n"
+        "      --eval dev-v2.0.json --out squad2 --grid lr=3e-5,5e-5,batch=16,32\n"
         "  dropforge finetune --model bert-base-uncased/ --suite glue --data glue_data --out glue --seeds 5");
     command->callback([options, &common] {
         use_threads(common);
