@@ -14,24 +14,28 @@
 
 namespace dropforge {
 
-/// The length of the bucket for sequences of up to `longest` tokens: a multiple of 8, but at most `most`, the longest
-/// sequences that there are. 1 ≤ longest ≤ most.
-int64_t bucket_length(int64_t longest, int64_t most);
+/// Tokens from one bucket to the next, unless more of them are worth their Programs.
+constexpr int64_t kBucketStep = 8;
+
+/// The length of the bucket for sequences of up to `longest` tokens: a multiple of `step`, but at most `most`, the
+/// longest sequences that there are. 1 ≤ longest ≤ most.
+int64_t bucket_length(int64_t longest, int64_t most, int64_t step = kBucketStep);
 
 class BucketedForward {
   public:
     /// Makes the Program for `options`, which differ in `sequence` alone from one call to the next.
     using Build = std::function<Program(const BuildOptions& options)>;
 
-    /// Owns its memory (ForwardMemory). `largest` has the shape of a batch of the longest sequences, without masked
-    /// positions, and `lengths`. `parameters` and `values`, in host memory, must outlive this.
+    /// Owns its memory (ForwardMemory). `largest` has the shape of a batch of the longest sequences, and `lengths`;
+    /// `step` is that of the buckets.
+    /// `parameters` and `values`, in host memory, must outlive this.
     BucketedForward(const Parameters& parameters, Build build, const BuildOptions& largest, const float* values,
-                    const kernels::KernelTable& table);
+                    const kernels::KernelTable& table, int64_t step = kBucketStep);
     /// Borrows everything; the arena has at least arena_bytes(build, largest).
     BucketedForward(const Parameters& parameters, Build build, const BuildOptions& largest, const Resources& resources);
 
     /// Bytes of an arena in which the Program of every bucket runs.
-    static int64_t arena_bytes(const Build& build, const BuildOptions& largest);
+    static int64_t arena_bytes(const Build& build, const BuildOptions& largest, int64_t step = kBucketStep);
 
     /// Runs the batch, whose length is that of a bucket, and waits. It may have fewer sequences than the Programs: the
     /// others are then of one token, and what the Program leaves for them has no meaning.
@@ -48,6 +52,7 @@ class BucketedForward {
     const Parameters& parameters_;
     Build build_;
     BuildOptions largest_;
+    int64_t step_ = kBucketStep;
     std::optional<ForwardMemory> memory_;
     Resources resources_;
     std::map<int64_t, ForwardPass> passes_;  // by length

@@ -31,9 +31,9 @@ Program all_and_first(const Parameters& parameters, const BuildOptions& options)
     };
     {
         const Program::Scope scope(program, "all");
-        keep(kRows, encoder_output(builder));
+        keep(kRows, add_encoder(builder, HeadRows::all));
     }
-    keep(kFirst, encoder_output(builder, builder.input(names::kClsRow, DType::i32, {options.batch, 1})));
+    keep(kFirst, add_encoder(builder, HeadRows::cls));
     return program;
 }
 
@@ -102,6 +102,8 @@ TEST_CASE("a bucket is a multiple of eight tokens, or as long as the longest seq
     CHECK(bucket_length(33, 37) == 37);
     CHECK(bucket_length(37, 37) == 37);
     CHECK(bucket_length(3, 5) == 5);
+    CHECK(bucket_length(3, 37, 2) == 4);
+    CHECK(bucket_length(37, 37, 2) == 37);
     CHECK(message_of([] { bucket_length(38, 37); }) == "no bucket of sequences of up to 37 tokens has 38");
     CHECK(message_of([] { bucket_length(0, 37); }) == "no bucket of sequences of up to 37 tokens has 0");
 }
@@ -162,6 +164,17 @@ TEST_CASE("every bucket runs in a borrowed arena of arena_bytes, and a smaller o
     const std::string message = message_of([&] { refused.run(batch_of({Sequence(1)}, kMost)); });
     CHECK(message.starts_with("all and first: needs an arena of "));
     CHECK(message.ends_with(" bytes, there are 1000"));
+}
+
+TEST_CASE("buckets of another step have the same bits") {
+    const Network network;
+    BucketedForward finer(network.parameters, network.build(), largest(3), network.values.data(), kernels::cpu(), 2);
+    BucketedForward coarse = network.forward(largest(3));
+    const Sequence sequence(7, 11);
+    const Vectors vectors = results(coarse, {sequence}, 16)[0];
+    for (int64_t length = bucket_length(sequence.length(), kMost, 2); length < kMost; length += 2)
+        CHECK(results(finer, {sequence}, length)[0] == vectors);
+    CHECK(results(finer, {sequence}, kMost)[0] == vectors);
 }
 
 TEST_CASE("batches that no Program takes are refused") {
