@@ -6,14 +6,12 @@
 #include <optional>
 
 #include "model/methods/token_dropping.h"
+#include "model/network/pooling.h"
 
 namespace dropforge {
 
-/// Whose distributions ScTD compares: the [CLS] rows' (the paper), or those of the mean over all real rows.
-enum class Pooling : uint8_t { cls, mean };
 /// What ScTD's divergence is divided by: masked positions (as in the published runs), or sequences.
 enum class KlNormalization : uint8_t { tokens, sequences };
-inline constexpr std::array kPoolingNames{"cls", "mean"};
 inline constexpr std::array kKlNormalizationNames{"tokens", "sequences"};
 
 /// The table [sctd]; docs/algorithms.md, "ScTD". The two `_end` values turn a constant into a line over the steps of
@@ -23,7 +21,7 @@ struct SctdOptions {
     std::optional<int64_t> interval_end = {};  // none: interval
     double lambda = 0.05;                      // weight of the divergences: section 3.2
     std::optional<double> lambda_end = {};     // none: lambda
-    Pooling pooled = Pooling::cls;
+    Pooling pooled = Pooling::cls;             // whose distributions are compared (the paper: [CLS])
     KlNormalization kl_normalization = KlNormalization::tokens;
     bool full_mlm = true;     // ½ MLM of each pass (the paper); false: MLM of the pass with dropped tokens (the code)
     bool share_trunk = true;  // layers before the first dropped token run once for both passes

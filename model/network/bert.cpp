@@ -7,6 +7,7 @@
 #include "model/network/loss_heads.h"
 #include "model/network/mlm_head.h"
 #include "model/network/names.h"
+#include "model/ops/dropping_ops.h"
 
 namespace dropforge {
 
@@ -35,6 +36,12 @@ void encoder_backward(Builder& builder, const Encoder& e, Tensor dy) {
     dy = layers_backward(builder, e.middle, merge.dy, merge.around);
     dy = layers_backward(builder, e.trunk, dy);
     embeddings_backward(builder, e.embeddings, dy);
+}
+
+/// The MLM head's logits of `rows` [R,h], bound as names::kLogits.
+void keep_logits(Builder& builder, Tensor rows) {
+    const Tensor logits = mlm_logits(builder, rows);
+    ops::cast(builder.program, "keep logits", logits, builder.program.bound(names::kLogits, DType::f32, logits.shape));
 }
 
 /// Drops nothing.
@@ -73,8 +80,24 @@ Program evaluation(const Parameters& parameters, const BuildOptions& options) {
     return program;
 }
 
-Tensor encoder_output(Builder& builder, Tensor rows) {
-    return encoder_forward(builder, {.queries = rows}, none(builder)).last.y;
+Program sentence_vectors(const Parameters& parameters, const BuildOptions& options, Pooling pooling) {
+    Program program("sentence vectors");
+    Builder builder(program, parameters, options);
+    const Tensor vectors = program.bound(names::kSentenceVectors, DType::f32, {options.batch, builder.config.hidden});
+    if (pooling == Pooling::cls)
+        ops::cast(program, "keep vectors", add_encoder(builder, HeadRows::cls), vectors);
+    else
+        ops::pool_forward(
+            program, "mean",
+            {.x = add_encoder(builder, HeadRows::all), .lengths = builder.lengths, .count = options.sequence}, vectors);
+    return program;
+}
+
+Program mask_logits(const Parameters& parameters, const BuildOptions& options) {
+    Program program("mask logits");
+    Builder builder(program, parameters, options);
+    keep_logits(builder, add_encoder(builder, HeadRows::masked));
+    return program;
 }
 
 Program hidden_states(const Parameters& parameters, const BuildOptions& options) {
@@ -93,8 +116,7 @@ Program hidden_states(const Parameters& parameters, const BuildOptions& options)
     const Tensor index = program.bound(names::kMaskedPositions, DType::i32, {options.batch, options.masked});
     const Tensor rows = builder.activation("mlm/rows", {index.shape.size(), h});
     ops::gather_rows(program, "mlm/rows", x, index, rows);
-    const Tensor logits = mlm_logits(builder, rows);
-    ops::cast(program, "keep logits", logits, program.bound(names::kLogits, DType::f32, logits.shape));
+    keep_logits(builder, rows);
     return program;
 }
 

@@ -4,6 +4,7 @@
 #include "engine/program.h"
 #include "model/network/encoder.h"
 #include "model/network/parameters.h"
+#include "model/network/pooling.h"
 
 namespace dropforge {
 
@@ -25,9 +26,12 @@ Tensor add_encoder(Builder& builder, HeadRows rows);
 /// MLM loss without dropout and gradients: same inputs but the scales and the dropout state; same totals.
 Program evaluation(const Parameters& parameters, const BuildOptions& options);
 
-/// Adds embeddings and encoder, with no token dropped. Returns the last layer's output at `rows`, i32 [B,R]: [B*R,h];
-/// of all rows, [B*S,h], if that is absent.
-Tensor encoder_output(Builder& builder, Tensor rows = {});
+/// A vector of each sequence, bound as "sentence_vectors" f32 [B,h]. If it is the row of [CLS], the last layer computes
+/// no other.
+Program sentence_vectors(const Parameters& parameters, const BuildOptions& options, Pooling pooling);
+
+/// Logits of the MLM head at masked_positions [B,M], bound as "logits" f32 [B*M, padded V].
+Program mask_logits(const Parameters& parameters, const BuildOptions& options);
 
 /// Embeddings' output and every layer's, all rows, bound as "hidden/0" … "hidden/L" f32 [B*S,h]; with an MLM head and
 /// options.masked > 0 also "logits" f32 [B*M, padded V] at masked_positions.

@@ -69,6 +69,7 @@ inline std::string gradient(const std::string& parameter) { return kGradientPref
 /// f32 [B*S,h]: 0 of the embeddings, i + 1 of layer i.
 inline std::string hidden(int64_t i) { return "hidden/" + std::to_string(i); }
 inline constexpr const char* kLogits = "logits";  // f32 [B*M, padded V]; of a task as TaskHead::logits() says
+inline constexpr const char* kSentenceVectors = "sentence_vectors";  // f32 [B,h]
 
 // ------------------------------------------------------------------------------------------------------------- methods
 // Rows that a step works on.
