@@ -7,6 +7,7 @@
 #include "apps/fill_mask.h"
 #include "base/command_line.h"
 #include "base/json.h"
+#include "devices/choice/choose_device.h"
 
 namespace dropforge {
 
@@ -47,13 +48,13 @@ void add_fill(CLI::App& app, CommonOptions& common) {
     struct Options {
         fs::path model;
         std::vector<std::string> texts;
-        int top = 5;
+        FillOptions fill;
     };
     auto options = std::make_shared<Options>();
     command->add_option("--model", options->model, "A checkpoint, or any BERT in Hugging Face's format")
         ->required()
         ->type_name("FOLDER");
-    command->add_option("--top", options->top, "Print this many candidates for each [MASK]")
+    command->add_option("--top", options->fill.top, "Print this many candidates for each [MASK]")
         ->transform(whole_number(1, 1000))
         ->capture_default_str();
     // CLI11 would read "[MASK] … [MASK]" as a list in brackets, so it gets only the first sentence, and passes on the
@@ -64,6 +65,8 @@ void add_fill(CLI::App& app, CommonOptions& common) {
         ->expected(1)
         ->allow_extra_args(false);
     command->allow_extras();
+    add_choice(*command, "--precision", options->fill.dtype, kPrecisionNames, "Precision of weights and activations");
+    add_device(*command, options->fill.device);
     add_common(*command, common);
     command->footer(
         "Examples:\n"
@@ -81,7 +84,7 @@ void add_fill(CLI::App& app, CommonOptions& common) {
             options->texts.push_back(text);
         }
         use_threads(common);
-        const FillResult result = fill_mask(options->model, options->texts, options->top);
+        const FillResult result = fill_mask(options->model, options->texts, options->fill);
         print_notes(result.notes, common);
         if (common.json)
             print_json(options->texts, result);

@@ -5,9 +5,10 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "devices/choice/choose_device.h"
 #include "model/checkpoint/huggingface.h"
 #include "model/checkpoint/manifest.h"
-#include "model/checkpoint/tokenizer_files.h"
+#include "model/checkpoint/text_encoder.h"
 #include "model/run/mask_logits.h"
 #include "model/run/trained_by.h"
 
@@ -15,38 +16,18 @@ namespace dropforge {
 
 namespace {
 
-/// A text's ids: [CLS] text [SEP], with the mask token for each literal [MASK].
-class Encoder {
-  public:
-    Encoder(const ModelTokenizer& tokenizer, int64_t max_positions)
-        : special_(tokenizer.vocabulary.special()),
-          added_(tokenizer.added, tokenizer.normalization),
-          words_(tokenizer.vocabulary, tokenizer.normalization),
-          max_positions_(max_positions) {}
-
-    data::Batch encode(const std::string& text) {
-        data::Batch batch{.sequences = 1, .input_ids = {special_.cls}};
-        const auto on_token = [&](int32_t id) {
-            if (id == special_.mask) batch.masked_positions.push_back(static_cast<int32_t>(batch.input_ids.size()));
-            batch.input_ids.push_back(id);
-        };
-        added_.split(
-            text, [&](std::string_view part) { words_.encode(part, batch.input_ids); }, on_token);
-        batch.input_ids.push_back(special_.sep);
-        batch.length = static_cast<int64_t>(batch.input_ids.size());
-        batch.masked = static_cast<int64_t>(batch.masked_positions.size());
-        require(batch.masked > 0, "\"{}\": no [MASK] in the text", text);
-        require(batch.length <= max_positions_, "\"{}\": {} tokens, the model has {} positions", text, batch.length,
-                max_positions_);
-        return batch;
-    }
-
-  private:
-    data::SpecialIds special_;
-    data::AddedTokens added_;
-    data::WordPiece words_;
-    int64_t max_positions_;
-};
+/// A text with its [MASK] as a batch of one sequence.
+data::Batch encode(TextEncoder& encoder, const std::string& text, int64_t max_positions) {
+    data::Batch batch{.sequences = 1, .input_ids = encoder.encode(text)};
+    batch.length = static_cast<int64_t>(batch.input_ids.size());
+    for (size_t i = 0; i < batch.input_ids.size(); ++i)
+        if (batch.input_ids[i] == encoder.special().mask) batch.masked_positions.push_back(static_cast<int32_t>(i));
+    batch.masked = static_cast<int64_t>(batch.masked_positions.size());
+    require(batch.masked > 0, "\"{}\": no [MASK] in the text", text);
+    require(batch.length <= max_positions, "\"{}\": {} tokens, the model has {} positions", text, batch.length,
+            max_positions);
+    return batch;
+}
 
 /// The likeliest tokens by logits [rows], the first size() of which belong to tokens.
 std::vector<Filling> likeliest(std::span<const float> logits, const ModelTokenizer& tokenizer, int top) {
@@ -62,7 +43,7 @@ std::vector<Filling> likeliest(std::span<const float> logits, const ModelTokeniz
 
 }  // namespace
 
-FillResult fill_mask(const fs::path& folder, const std::vector<std::string>& texts, int top) {
+FillResult fill_mask(const fs::path& folder, const std::vector<std::string>& texts, const FillOptions& options) {
     require_intact(folder);
     const Model model = load_model(folder);
     const BertConfig& config = model.parameters.config();
@@ -74,14 +55,20 @@ FillResult fill_mask(const fs::path& folder, const std::vector<std::string>& tex
     result.notes.insert(result.notes.end(), tokenizer.notes.begin(), tokenizer.notes.end());
     if (const std::string note = trained_by(folder, config, config.max_positions, 1)->note_on_filling(); !note.empty())
         result.notes.push_back(note);
-    Encoder encoder(tokenizer, config.max_positions);
-    for (const std::string& text : texts) {
-        const data::Batch batch = encoder.encode(text);
-        const std::vector<float> logits = mask_logits(model, batch);
+    TextEncoder encoder(tokenizer);
+    std::vector<data::Batch> batches;
+    for (const std::string& text : texts) batches.push_back(encode(encoder, text, config.max_positions));
+    const int64_t longest = std::ranges::max(batches, {}, &data::Batch::length).length,
+                  masked = std::ranges::max(batches, {}, &data::Batch::masked).masked;
+    const Device device = choose_device(options.device);
+    require_computes(device, options.dtype);
+    MaskLogits mask_logits(model, longest, masked, options.dtype, *device.kernels);
+    for (const data::Batch& batch : batches) {
+        const std::vector<float> logits = mask_logits.of(batch);
         auto& fillings = result.fillings.emplace_back();
         const auto vocabulary = static_cast<size_t>(config.vocabulary);
         for (size_t first = 0; first < logits.size(); first += vocabulary)
-            fillings.push_back(likeliest(std::span(logits).subspan(first, vocabulary), tokenizer, top));
+            fillings.push_back(likeliest(std::span(logits).subspan(first, vocabulary), tokenizer, options.top));
     }
     return result;
 }

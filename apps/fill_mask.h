@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "engine/tensor.h"
 
 namespace dropforge {
 
@@ -18,9 +19,15 @@ struct FillResult {
     std::vector<std::string> notes;                           // for the user, about the model's files
 };
 
+struct FillOptions {
+    int top = 5;
+    DType dtype = DType::f32;
+    std::string device = "auto";
+};
+
 /// The `top` likeliest tokens for each [MASK]. Rows of the decoder without a token take part in the softmax, but are no
 /// results. Special and added tokens are recognised in the text. Error for a text without [MASK] or longer than the
 /// model's positions, or a model without an MLM head.
-FillResult fill_mask(const fs::path& model, const std::vector<std::string>& texts, int top);
+FillResult fill_mask(const fs::path& model, const std::vector<std::string>& texts, const FillOptions& options);
 
 }  // namespace dropforge

@@ -50,7 +50,7 @@ data::Batch sample(const data::Vocabulary& vocabulary, int64_t max_positions) {
 nlohmann::ordered_json expected_output(const Model& model, const data::Vocabulary& vocabulary) {
     constexpr size_t kTop = 10;
     const data::Batch batch = sample(vocabulary, model.parameters.config().max_positions);
-    const std::vector<float> all = mask_logits(model, batch);
+    const std::vector<float> all = MaskLogits(model, batch.length, batch.masked, DType::f32, kernels::cpu()).of(batch);
     const std::span<const float> logits = std::span(all).first(static_cast<size_t>(vocabulary.size()));
     auto top = nlohmann::ordered_json::array();
     for (const int32_t id : largest(logits, kTop))

@@ -5,21 +5,32 @@
 
 #include "model/network/bert.h"
 #include "model/network/names.h"
-#include "model/training/forward_pass.h"
 
 namespace dropforge {
 
-std::vector<float> mask_logits(const Model& model, const data::Batch& batch) {
-    const BertConfig& config = model.parameters.config();
-    ForwardPass pass(model.parameters,
-                     hidden_states(model.parameters, {.batch = 1, .sequence = batch.length, .masked = batch.masked}),
-                     model.values.as<float>(), DType::f32, kernels::cpu());
-    pass.run(batch);
-    const std::span<const float> padded = pass.output<float>(names::kLogits);
+MaskLogits::MaskLogits(const Model& model, int64_t longest, int64_t masked, DType dtype,
+                       const kernels::KernelTable& table)
+    : config_(model.parameters.config()),
+      longest_(longest),
+      masked_(masked),
+      forward_(
+          model.parameters, [&model](const BuildOptions& options) { return mask_logits(model.parameters, options); },
+          {.batch = 1, .sequence = longest, .masked = masked, .dtype = dtype, .lengths = true},
+          model.values.as<float>(), table) {}
+
+std::vector<float> MaskLogits::of(const data::Batch& batch) {
+    data::Batch padded = batch;
+    padded.length = bucket_length(batch.length, longest_);
+    padded.input_ids.resize(static_cast<size_t>(padded.length));
+    padded.lengths = {static_cast<int32_t>(batch.length)};
+    padded.masked = masked_;
+    padded.masked_positions.resize(static_cast<size_t>(masked_));
+    forward_.run(padded);
+    const std::span<const float> rows = forward_.output<float>(names::kLogits);
     std::vector<float> logits;
     for (int64_t i = 0; i < batch.masked; ++i) {
-        const auto row = padded.begin() + i * config.padded_vocabulary();
-        logits.insert(logits.end(), row, row + config.vocabulary);
+        const auto row = rows.begin() + i * config_.padded_vocabulary();
+        logits.insert(logits.end(), row, row + config_.vocabulary);
     }
     return logits;
 }

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "data/tokenizer/wordpiece.h"
@@ -109,6 +110,31 @@ TEST_CASE("a decoder of its own counts in evaluate and fill, and is refused for 
     model.write();
     CHECK(std::abs(loss_of(model.path()) - loss_of(checkpoint_of(trained()))) > 0.01);
     check_refused(begin_with(model.path(), model.folder / "run"), 1, {"a decoder that is not the word table"});
+}
+
+TEST_CASE("fill gives a text the same candidates alone and beside longer ones, and about the same in bf16") {
+    const std::string shorter = "bane [MASK]", longer = "[MASK] bane tilo [MASK] murake [MASK] shidor vanba bane tilo";
+    const auto fill = [](const Arguments& more) {
+        const Arguments command = {"fill", "--model", checkpoint_of(trained()).string(), "--json", "--top", "120"};
+        return Json::parse(succeed(command + more).out);
+    };
+    const Json both = fill({longer, shorter});
+    CHECK(both[0]["masks"].size() == 3);
+    CHECK(both[0] == fill({longer})[0]);
+    CHECK(both[1] == fill({shorter})[0]);
+    std::map<std::string, double> exact, rounded;
+    for (const auto& candidate : both[1]["masks"][0]) exact[candidate["token"]] = candidate["probability"];
+    const Json in_bf16 = fill({"--precision", "bf16", "--device", "cpu", shorter});
+    for (const auto& candidate : in_bf16[0]["masks"][0]) rounded[candidate["token"]] = candidate["probability"];
+    REQUIRE(exact.size() == 120);
+    REQUIRE(rounded.size() == 120);
+    CHECK(rounded != exact);
+    // A logit of 8 at most, rounded to 8 bits some ten times on its way.
+    for (const auto& [token, probability] : exact)
+        CHECK(std::abs(std::log(rounded[token] / probability)) <= 10 * 8 * 0x1p-9);
+    check_refused(
+        {"fill", "--model", checkpoint_of(trained()).string(), "--precision", "fp16", "--device", "cpu", shorter}, 1,
+        {"fp16"});
 }
 
 TEST_CASE("prepare takes the vocabulary of a tokenizer.json") {
