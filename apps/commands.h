@@ -47,6 +47,7 @@ void add_tokenize(CLI::App& app, CommonOptions& common);
 void add_parity(CLI::App& app, CommonOptions& common);
 void add_pretrain(CLI::App& app, CommonOptions& common);
 void add_inspect(CLI::App& app, CommonOptions& common);
+void add_embed(CLI::App& app, CommonOptions& common);
 void add_fill(CLI::App& app, CommonOptions& common);
 void add_evaluate(CLI::App& app, CommonOptions& common);
 void add_curve(CLI::App& app, CommonOptions& common);

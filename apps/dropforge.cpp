@@ -66,6 +66,7 @@ int main(int argc, char** argv) {
         add_look(app, common);
         add_export(app, common);
         add_fill(app, common);
+        add_embed(app, common);
         add_inspect(app, common);
         add_tokenize(app, common);
         add_parity(app, common);

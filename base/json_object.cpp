@@ -28,6 +28,10 @@ JsonObject JsonObject::of(Json json, std::string where) {
     return object;
 }
 
+std::vector<JsonObject> JsonObject::list(const std::string& text, const std::string& where) {
+    return of({{"entries", parse_json(text, where)}}, where).objects("entries");
+}
+
 std::vector<std::string> JsonObject::keys() const {
     std::vector<std::string> keys;
     for (const auto& [key, value] : json_.items()) keys.push_back(key);

@@ -24,6 +24,9 @@ class JsonObject {
         return {fs::exists(path) ? read_text(path) : std::string("{}"), path.string()};
     }
 
+    /// The objects of a list, which is all that `text` has. Error if it is not such a list.
+    static std::vector<JsonObject> list(const std::string& text, const std::string& where);
+
     const std::string& where() const { return where_; }
     size_t size() const { return json_.size(); }
     std::vector<std::string> keys() const;

@@ -2,8 +2,10 @@
 // said when a GPU is too small or fails, TF32.
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 #include <set>
 #include <string>
@@ -315,4 +317,39 @@ TEST_CASE("--tf32 is for f32 numbers on a GPU that has it") {
     machine().minor = 5;
     CHECK(refused({"--device", "cuda", "--precision", "f32", "--tf32"}).starts_with(needs + "cuda: Imaginary GPU"));
     CHECK(!fs::exists(place.out));
+}
+
+TEST_CASE("fill and embed on a GPU give what they give on the CPU") {
+    const Place place;
+    const ScopedMachine scope;
+    machine().memory = machine().used + kMemory;
+    succeed_on_gpu(run(place, 2));
+    const std::string model = place.checkpoint(2).string(), text = (place.folder / "lines.txt").string();
+    write_text(text, "bane tilo\n\nmurake\n");
+    const auto likeliest = [&](const std::string& device) {
+        const CommandResult result = succeed_on_gpu(
+            {"fill", "--model", model, "--device", device, "--top", "1", "--json", "bane [MASK] tilo", "[MASK]"});
+        return nlohmann::json::parse(result.out)[0]["masks"][0][0]["probability"].get<double>();
+    };
+    CHECK(likeliest("cuda") == doctest::Approx(likeliest("cpu")).epsilon(1e-4));
+    const auto vectors = [&](const std::string& device, const std::string& pool) {
+        const fs::path out = place.folder / (device + pool);
+        succeed_on_gpu({"embed", "--model", model, "--text", text, "--out", out.string(), "--batch", "2", "--pool",
+                        pool, "--device", device});
+        const std::string bytes = read_text(out).substr(128);
+        std::vector<float> values(bytes.size() / sizeof(float));
+        std::memcpy(values.data(), bytes.data(), bytes.size());
+        return values;
+    };
+    for (const char* pool : {"mean", "cls"}) {
+        const std::vector<float> gpu = vectors("cuda", pool), cpu = vectors("cpu", pool);
+        REQUIRE(gpu.size() == 3 * 32);
+        REQUIRE(cpu.size() == gpu.size());
+        // f32 rounding of vectors of about 1: two layers, each with sums of up to 512 products.
+        for (size_t i = 0; i < gpu.size(); ++i) CHECK(std::abs(gpu[i] - cpu[i]) <= 2 * 512 * 0x1p-24);
+    }
+    machine().major = 7;  // 7.5 has no bf16
+    machine().minor = 5;
+    CHECK(contains(failure_of(on_gpu({"fill", "--model", model, "--device", "cuda", "--precision", "bf16", "[MASK]"})),
+                   "bf16"));
 }
