@@ -148,7 +148,7 @@ void add_finetune(CLI::App& app, CommonOptions& common) {
         "and logits of the evaluated file, metrics.jsonl, and config.toml with every key; of several seeds each in\n"
         "seed-N; of a suite a folder for each task, and suite.json. The same command again goes on where a run was\n"
         "stopped, with the bits of one that was not. Ctrl-C ends a run after the current step. Prints the metrics of\n"
-        "each seed in per cent; of a suite the main metric of each task, and their average.");
+        "each seed as fractions; of a suite the main metric of each task, and their average, in per cent.");
     auto options = std::make_shared<Options>();
     add_files(*command, *options);
     add_keys(*command, *options);
