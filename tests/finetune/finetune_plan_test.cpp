@@ -14,14 +14,13 @@ TEST_CASE("a run that goes on keeps the precision and the micro-batch it had, wi
     for (const int64_t seeds : {1, 2}) {
         CAPTURE(seeds);
         const TemporaryFolder folder;
-        FinetuneOptions options{.model = golden,
-                                .training = golden / "train.tsv",
-                                .evaluated = golden / "eval.tsv",
-                                .out = folder.path(),
-                                .task = {.name = "single"},
-                                .config = {},
-                                .seeds = seeds,
-                                .revision = {}};
+        FinetuneOptions options;
+        options.model = golden;
+        options.training = golden / "train.tsv";
+        options.evaluated = golden / "eval.tsv";
+        options.out = folder.path();
+        options.task.name = "single";
+        options.seeds = seeds;
         options.config.train.seed = 7;
         FinetuneConfig before = options.config;
         before.train.micro_batch = 5;
