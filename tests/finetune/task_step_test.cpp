@@ -53,7 +53,7 @@ void for_each_tensor(const Parameters& parameters, const std::vector<float>& bef
 TEST_CASE(
     "micro-batches of 1, 3 and all items, with and without dropout: the same loss and gradients to f32 rounding") {
     for (const char* name : kMadeUpTasks) {
-        CAPTURE(name);
+        CAPTURE(std::string(name));
         const MadeUpTask task(name), task_dropped(name, 0.1f);
         const Parameters plain(small_config(0), {task.head}), dropped(small_config(0.1f), {task_dropped.head});
         const Passed full = pass(plain, task, task.step_options(plain, 7)),
@@ -75,7 +75,7 @@ TEST_CASE(
 
 TEST_CASE("a batch padded to the next bucket gives the same loss and gradients to f32 rounding") {
     for (const char* name : kMadeUpTasks) {
-        CAPTURE(name);
+        CAPTURE(std::string(name));
         const MadeUpTask task(name);
         const Parameters parameters(small_config(0), {task.head});
         const Passed expected = pass(parameters, task, task.step_options(parameters, 3)),
@@ -93,7 +93,7 @@ TEST_CASE("a batch padded to the next bucket gives the same loss and gradients t
 
 TEST_CASE("the last batch of an epoch, with fewer items than a step has: a step made for it gives the same") {
     for (const char* name : kMadeUpTasks) {
-        CAPTURE(name);
+        CAPTURE(std::string(name));
         const MadeUpTask task(name), first(name, 0, 4);  // the same items, as far as they go
         const Parameters parameters(small_config(0), {task.head});
         const Passed expected = pass(parameters, first, first.step_options(parameters, 4)),
@@ -109,7 +109,7 @@ TEST_CASE("the last batch of an epoch, with fewer items than a step has: a step 
 TEST_CASE("any number of threads gives the same bits") {
     const int threads = omp_get_max_threads();
     for (const char* name : kMadeUpTasks) {
-        CAPTURE(name);
+        CAPTURE(std::string(name));
         const MadeUpTask task(name, 0.1f);
         const Parameters parameters(small_config(0.1f), {task.head});
         for (const DType dtype : {DType::f32, DType::bf16}) {
@@ -200,7 +200,7 @@ TEST_CASE("a batch in which nothing has a label: loss 0, and of the update the w
 
 TEST_CASE("a loss that is not finite changes nothing") {
     for (const char* name : kMadeUpTasks) {
-        CAPTURE(name);
+        CAPTURE(std::string(name));
         const MadeUpTask task(name);
         const Parameters parameters(small_config(0), {task.head});
         ReadyTaskStep step(parameters, task, task.step_options(parameters, 3));
@@ -217,7 +217,7 @@ TEST_CASE("a loss that is not finite changes nothing") {
 TEST_CASE("a step allocates nothing after the first") {
     for (const char* name : kMadeUpTasks) {
         for (const DType dtype : {DType::f32, DType::bf16}) {
-            CAPTURE(name);
+            CAPTURE(std::string(name));
             CAPTURE(std::string(name_of(dtype)));
             const MadeUpTask task(name, 0.1f);
             const Parameters parameters(small_config(0.1f), {task.head});

@@ -81,9 +81,10 @@ class GoldenRun {
         REQUIRE(epochs.size() == facts.at("epochs").size());
         for (size_t i = 0; i < epochs.size(); ++i) {
             CHECK(epochs[i].at("step") == facts.at("epoch_steps")[i]);
-            for (const auto& [name, value] : facts.at("epochs")[i].items()) {
+            for (const auto& metric : facts.at("epochs")[i].items()) {
+                const std::string& name = metric.key();
                 CAPTURE(name);
-                CHECK(std::abs(epochs[i].at("metrics").at(name).get<double>() - value.get<double>()) <=
+                CHECK(std::abs(epochs[i].at("metrics").at(name).get<double>() - metric.value().get<double>()) <=
                       facts.at("metric_limits").at(name).get<double>());
             }
         }

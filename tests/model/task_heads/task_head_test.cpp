@@ -85,7 +85,7 @@ TEST_CASE("parameters have the names and shapes of Hugging Face's classes") {
 
 TEST_CASE("the last layer computes only the rows that a head reads, in training and for logits alone") {
     for (const char* name : kMadeUpTasks) {
-        CAPTURE(name);
+        CAPTURE(std::string(name));
         const MadeUpTask task(name);
         const Parameters parameters(small_config(0), {task.head});
         const bool all = task.head->rows() == HeadRows::all;
@@ -104,7 +104,7 @@ TEST_CASE("gradients are right: class weights, what has no label, a micro-batch 
     const BertConfig config = steep_config(0.1f);
     const double limit = gradient_error_limit(Parameters(config, {mlm_head()}), random_batch(config, 4, 24, 5));
     for (const char* name : kMadeUpTasks) {
-        CAPTURE(name);
+        CAPTURE(std::string(name));
         const MadeUpTask task(name, 0.1f);
         const Parameters parameters(config, {task.head});
         ReadyTaskStep step(parameters, task, task.step_options(parameters, 3));
@@ -118,7 +118,7 @@ TEST_CASE("gradients are right: class weights, what has no label, a micro-batch 
 
 TEST_CASE("bf16 gradients are as near to the double reference as those of a straightforward implementation") {
     for (const char* name : kMadeUpTasks) {
-        CAPTURE(name);
+        CAPTURE(std::string(name));
         const MadeUpTask task(name, 0.1f);
         const Parameters parameters(steep_config(0.1f), {task.head});
         const auto truth = gradients_of(parameters, task, DType::f32, kernels::reference()),
@@ -135,7 +135,7 @@ TEST_CASE("bf16 gradients are as near to the double reference as those of a stra
 
 TEST_CASE("logits alone are those of the training pass: the loss that they give is the step's") {
     for (const char* name : {"single", "regression", "choice", "token"}) {
-        CAPTURE(name);
+        CAPTURE(std::string(name));
         const MadeUpTask task(name);
         const Parameters parameters(steep_config(0), {task.head});
         ReadyTaskStep step(parameters, task, task.step_options(parameters, 3));
