@@ -230,7 +230,7 @@ TEST_CASE("JSON lines of classes and words; labels without names") {
     CHECK(table[2] == fmt::format("{}\t{:.6g}\t{:.6g}", object.at("prediction").get<std::string>(), first, second));
 
     const FineTunedModel tags("BertForTokenClassification", 2, {"O", "B-x"});
-    const std::string words = tags.write_text_file("text", "a  \u200e\n\nb\n");
+    const std::string words = tags.write_text_file("text", "a\u3000 \u200e\n\nb\n");
     const Lines lines = lines_of(succeed(tags.predict(words) + Arguments{"--json"}).out);
     REQUIRE(lines.size() == 3);
     const Json sentence = Json::parse(lines[0]);

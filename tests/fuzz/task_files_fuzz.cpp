@@ -3,8 +3,10 @@
 #include <cmath>
 
 #include "data/tasks/labels.h"
+#include "data/tasks/lines.h"
 #include "data/tasks/metrics/predictions.h"
 #include "data/tasks/sequences/sequences.h"
+#include "data/tasks/unlabelled.h"
 #include "tests/fuzz/fuzzing.h"
 
 using namespace dropforge;
@@ -43,6 +45,20 @@ void hold_sequences(const Task& task, const ExampleFile& file) {
     }
 }
 
+/// The same file as one without labels.
+void hold_unlabelled(const Task& task, const fs::path& path) {
+    const ExampleFile file = read_unlabelled(task.kind, path);
+    for (const Example& example : file.examples) {
+        hold(example.labels.empty(), "there are no labels");
+        hold(task.kind != Kind::choice || example.choices.size() >= 2, "there is a choice");
+        hold(example.choices.size() == file.examples[0].choices.size(), "choices are as many");
+        hold(example.b.has_value() == file.examples[0].b.has_value(), "texts are as many");
+        for (const std::string& word : example.words)
+            hold(!word.empty() && stripped(word) == word, "words have no white space");
+    }
+    hold_sequences(task, file);
+}
+
 void hold_metrics(const Task& task, ExampleFile file, const fs::path& path) {
     ExampleFile predicted = read_predictions(task, path, file);
     const std::vector<std::string> labels = has_own_labels(task) ? labels_in({&file, &predicted}) : task.labels;
@@ -69,5 +85,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         fuzzing::taken([&] { hold_sequences(task, file); });
         hold_metrics(resolve(task, file), file, predictions);
     });
+    fuzzing::taken([&] { hold_unlabelled(task, evaluated); });
     return 0;
 }
