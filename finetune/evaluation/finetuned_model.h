@@ -22,8 +22,7 @@ struct LogitsOptions {
     DType dtype = DType::f32;
 };
 
-/// What the model says of the data. Throws Error if the folder has no head for the task, if a weight is not finite, and
-/// if a logit is not.
+/// What the model says of the data. Throws Error if the folder has no head for the task, or if a weight is not finite.
 TaskLogits logits_of(const ModelFolder& model, const TaskData& data, const LogitsOptions& options,
                      const Device& device);
 
