@@ -18,8 +18,15 @@ FileCounts counts_of(const TaskData& data) {
             .skipped = data.file.skipped};
 }
 
-/// Resumed checkpoints are of no use to a run that is done.
-void remove_checkpoints(const fs::path& out) { fs::remove_all(out / "checkpoints"); }
+/// Removes what is of no use to a run that is done: the checkpoints it could go on from, and what a killed process had
+/// half written.
+void remove_leftovers(const fs::path& out) {
+    std::vector<fs::path> leftovers = {out / "checkpoints"};
+    for (const auto& entry : fs::directory_iterator(out))
+        if (const std::string name = entry.path().filename().string(); final_name(name) != name)
+            leftovers.push_back(entry.path());
+    for (const fs::path& path : leftovers) fs::remove_all(path);
+}
 
 SeedResult train_seed(const FinetuneOptions& options, FinetunePlan& plan, const fs::path& out, ProgressLine& line) {
     RunFolder folder(out, finetuning_record(options, plan.config, plan.labels()), true);
@@ -94,7 +101,8 @@ FinetuneResult finetune(const FinetuneOptions& given) {
         result.seeds.push_back(train_seed(options, plan, folders.back(), line));
     }
     write_text(result_file, result.to_json());
-    for (const fs::path& folder : folders) remove_checkpoints(folder);
+    remove_leftovers(options.out);
+    for (const fs::path& folder : folders) remove_leftovers(folder);
     fs::remove_all(options.out / "grid");
     return result;
 }

@@ -62,7 +62,10 @@ TEST_CASE("--seeds: each is the run of that seed alone; result.json has the mean
     const TemporaryFolder folder;
     const GoldenRun golden("single", "main");
     const Arguments settings = {"--quiet", "--set", "data.shuffle=true", "--set", "train.epochs=2"};
+    fs::create_directory(folder / "both");
+    write_text(folder / "both" / "result.json.tmp123", "");  // as a killed process leaves it
     succeed(golden.command(folder / "both", settings + Arguments{"--seeds", "2", "--seed", "5"}));
+    CHECK(!fs::exists(folder / "both" / "result.json.tmp123"));
     std::vector<double> accuracies;
     for (const char* seed : {"5", "6"}) {
         succeed(golden.command(folder / seed, settings + Arguments{"--seed", seed}));
