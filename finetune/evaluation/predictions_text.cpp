@@ -88,7 +88,7 @@ std::vector<Json> word_objects(const PredictedTask& p) {
     std::vector<Json> objects;
     for (const auto& of_sentence : tag_probabilities(p)) {
         const size_t s = objects.size();
-        Json tags = Json::array(), probabilities = tags;
+        Json tags = Json::array(), probabilities = Json::array();
         for (size_t w = 0; w < of_sentence.size(); ++w) {
             tags.push_back(tag_of(p, s, w));
             probabilities.push_back(of_sentence[w] ? Json(*of_sentence[w]) : Json());
