@@ -56,7 +56,7 @@ std::vector<GridPoint> measure_grid(const FinetuneOptions& options, ProgressLine
     std::vector<GridPoint> results;
     for (const std::vector<Setting>& point : grid_points(options.grid)) {
         FinetuneOptions of_point = options;
-        of_point.out = options.out / fmt::format("grid/point-{}", results.size() + 1);
+        of_point.out = options.out / kGridFolder / fmt::format("point-{}", results.size() + 1);
         of_point.seeds = 1;
         of_point.config.set(point);
         results.push_back({.settings = text_of(point)});
@@ -103,7 +103,7 @@ FinetuneResult finetune(const FinetuneOptions& given) {
     write_text(result_file, result.to_json());
     remove_leftovers(options.out);
     for (const fs::path& folder : folders) remove_leftovers(folder);
-    fs::remove_all(options.out / "grid");
+    fs::remove_all(options.out / kGridFolder);
     return result;
 }
 

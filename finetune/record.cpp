@@ -14,9 +14,17 @@ namespace {
 
 constexpr std::string_view kOf = "\n[of]\n";  // begins what the run is of; the configuration stands before it
 
+/// Of a task's file, and of MultiRC's passages beside it.
 std::string file_hash(const fs::path& path) {
-    const std::string text = read_text(path);
-    return fmt::format("{:016x}", XXH64(text.data(), text.size(), 0));
+    uint64_t hash = 0;
+    const auto add = [&hash](const fs::path& file) {
+        const std::string text = read_text(file);
+        hash = XXH64(text.data(), text.size(), hash);
+    };
+    add(path);
+    const fs::path passages = path.parent_path() / (path.stem().string() + "_passages.tsv");
+    if (fs::exists(passages)) add(passages);
+    return fmt::format("{:016x}", hash);
 }
 
 std::string configuration_part(const std::string& text, const std::string& where) {
@@ -50,11 +58,13 @@ RunRecord finetuning_record(const FinetuneOptions& o, const FinetuneConfig& conf
     add("labels", labels);
     add("columns", o.task.columns);
     return {.toml = config.to_toml() + std::string(kOf) + of,
-            .difference = [config, of](const std::string& recorded, const std::string& where) {
-                const std::string difference = config.difference(recorded_finetuning(recorded, where));
-                return difference.empty() ? first_difference(recorded.substr(recorded.find(kOf) + kOf.size()), of)
-                                          : difference;
-            }};
+            .difference =
+                [config, of](const std::string& recorded, const std::string& where) {
+                    const std::string difference = config.difference(recorded_finetuning(recorded, where));
+                    return difference.empty() ? first_difference(recorded.substr(recorded.find(kOf) + kOf.size()), of)
+                                              : difference;
+                },
+            .may_hold = kGridFolder};
 }
 
 FinetuneConfig recorded_finetuning(const std::string& text, const std::string& where) {

@@ -6,6 +6,9 @@
 
 namespace dropforge {
 
+/// Holds the runs of --grid, in the folder of the run that they are for, until that is done.
+inline constexpr const char* kGridFolder = "grid";
+
 /// The record of a run with `seed`, by which another command knows whether it goes on with it.
 RunRecord finetuning_record(const FinetuneOptions& options, const FinetuneConfig& config,
                             const std::vector<std::string>& labels);

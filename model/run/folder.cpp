@@ -76,7 +76,7 @@ void require_own_folder(const fs::path& path, const RunRecord& record, bool resu
     if (!fs::exists(path / kConfig)) {
         for (const auto& entry : fs::directory_iterator(path)) {
             const std::string found = entry.path().filename().string();
-            require(found == kLock || (found.starts_with(kConfig) && is_temporary(found)),
+            require(found == kLock || found == record.may_hold || (found.starts_with(kConfig) && is_temporary(found)),
                     "{}: holds something that is not a run ({}); choose another --out", name, found);
         }
         return;

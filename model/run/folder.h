@@ -39,6 +39,7 @@ struct RunRecord {
     /// "" if `recorded`, what the file `where` keeps, is of the same run, else where the two differ. Throws Error if it
     /// is no configuration.
     std::function<std::string(const std::string& recorded, const std::string& where)> difference;
+    std::string may_hold = {};  // the name of what the folder may hold before the run has begun in it
 };
 
 /// Held while a process trains into a run folder. Before begin(), nothing of what the folder holds is changed, and an

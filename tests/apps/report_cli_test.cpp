@@ -130,7 +130,7 @@ TEST_CASE("what is no run is refused in one line, and no file is written") {
     refused({std::string("=").append(run.string()), "--out", out.string()}, 1,
             "expected RUN or LABEL=RUN, got =" + run.string());
     refused({run.string()}, 2, "--out is required");
-    refused({"--out", out.string()}, 2, "runs is required");
+    refused({"--out", out.string()}, 2, "a run, or --tasks is required");
     refused(report + Arguments{"--watch", "0"}, 2, "expected a whole number from 1 to 86400, got 0");
     const CommandResult curves = run_command(Arguments{"report", "--quiet"} + report);
     CHECK(curves.exit_code == 0);  // without a configuration it has its curves

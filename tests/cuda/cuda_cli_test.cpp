@@ -254,7 +254,9 @@ TEST_CASE("a GPU that fails in a step that is clocked: the operation is named") 
     lose("cudaEventSynchronize", 40, cudaErrorIllegalAddress);
     const std::string error = failure_of(on_gpu(run(place, 6, {"--trace", "6"})));
     CHECK_MESSAGE(contains(error, ": at op "), error);
-    CHECK_MESSAGE(contains(error, "noticed on trying to wait for the GPU: an illegal memory access"), error);
+    // On trying to wait for the GPU, or to time a GEMM: how many are timed before depends on the machine's load.
+    CHECK_MESSAGE(contains(error, "noticed on trying to "), error);
+    CHECK_MESSAGE(contains(error, ": an illegal memory access"), error);
 }
 
 /// The relative error of a product: either operand is rounded to 10 bits of fraction, by 2^-11 at most.

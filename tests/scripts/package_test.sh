@@ -55,7 +55,7 @@ complete_words() {
 }
 
 completions() {
-    expect "subcommands" "prepare pretrain" "$(complete_words dropforge pr | tr ' ' '\n' | sort | tr '\n' ' ' | sed 's/ $//')"
+    expect "subcommands" "predict prepare pretrain" "$(complete_words dropforge pr | tr ' ' '\n' | sort | tr '\n' ' ' | sed 's/ $//')"
     expect "options" "--documents" "$(complete_words dropforge prepare --doc)"
     expect "options of a group" "--train-vocab" "$(complete_words dropforge prepare --train)"
     expect "values" "blank-line" "$(complete_words dropforge prepare --documents b)"

@@ -17,11 +17,17 @@ for copy in 1 2 3 4 5 6 7 8; do
     cp "$repository"/{README,CONTRIBUTING}.md "$repository"/docs/*.md my-texts/$copy/
     cp "$repository/LICENSE" my-texts/$copy/licence.txt
 done
+# A task, and a suite of that task alone, in the official form.
+mkdir -p SST-2 glue_data
+for part in train dev; do
+    { printf 'sentence\tlabel\n'; printf 'a film to see twice\t1\nnot worth the time\t0\n%.0s' 1 2 3 4 5 6 7 8; } >SST-2/$part.tsv
+done
+ln -s ../SST-2 glue_data/SST-2
 export DROPFORGE_TEXT=$scratch/my-texts DROPFORGE_CACHE=$scratch/cache DROPFORGE_RUNS=$scratch/runs DROPFORGE_VOCAB=1000
 
 # The same command, short: few steps, a vocabulary that so little text can fill, one quick test.
 shorten() {
-    sed -E 's/--steps [0-9]+/--steps 3/; s/step-[0-9]+/step-00000003/; s/--batch [0-9]+/--batch 4/; s/--train-vocab [0-9]+/--train-vocab 1000/; s#^\./dev pretrain$#& --steps 3 --batch 4#; s#^\./dev test$#& trace_test#' <<<"$1"
+    sed -E 's/--steps [0-9]+/--steps 3/; s/step-[0-9]+/step-00000003/; s/--batch [0-9]+/--batch 4/; s/--train-vocab [0-9]+/--train-vocab 1000/; s/--seeds [0-9]+/--seeds 2/; s#^\./dev pretrain$#& --steps 3 --batch 4#; s#^\./dev test$#& trace_test#' <<<"$1"
 }
 
 commands=0
