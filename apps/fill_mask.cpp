@@ -57,6 +57,7 @@ FillResult fill_mask(const fs::path& folder, const std::vector<std::string>& tex
         result.notes.push_back(note);
     TextEncoder encoder(tokenizer);
     std::vector<data::Batch> batches;
+    batches.reserve(texts.size());
     for (const std::string& text : texts) batches.push_back(encode(encoder, text, config.max_positions));
     const int64_t longest = std::ranges::max(batches, {}, &data::Batch::length).length,
                   masked = std::ranges::max(batches, {}, &data::Batch::masked).masked;

@@ -46,8 +46,7 @@ int64_t TaskStep::arena_bytes(const Parameters& parameters, const TaskHeadPointe
 
 TaskStep::TaskStep(const Parameters& parameters, const TaskHeadPointer& head, const TaskStepOptions& options,
                    const kernels::KernelTable& table, int64_t arena_bytes)
-    : parameters_(parameters),
-      options_(options),
+    : options_(options),
       table_(table),
       context_(table.create_context()),
       states_(parameters, options_.dtype, table, *context_),

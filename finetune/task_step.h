@@ -82,7 +82,6 @@ class TaskStep {
     void stage(const Bucket& bucket, const TaskLabeller& labeller, std::span<const tasks::Item* const> items,
                int64_t length, int32_t pad);
 
-    const Parameters& parameters_;
     const TaskStepOptions options_;
     const int64_t micro_batches_ = (options_.batch + options_.micro_batch - 1) / options_.micro_batch;
     const kernels::KernelTable& table_;

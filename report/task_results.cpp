@@ -21,6 +21,7 @@ TaskResult read_result(const fs::path& file) {
     const std::vector<JsonObject> seeds = json.objects("seeds");
     require(!seeds.empty(), "{}: no seed", file.string());
     std::vector<std::optional<double>> mains;
+    mains.reserve(seeds.size());
     for (const JsonObject& seed : seeds)
         mains.push_back(seed.has("main") ? std::optional(seed.number("main")) : std::nullopt);
     TaskResult result{.task = json.text("task"), .main = spread_of(mains), .metrics = {}, .seeds = seeds.size()};
@@ -40,6 +41,7 @@ std::vector<TaskResult> results_in(const fs::path& folder) {
         if (fs::exists(entry.path() / kFile)) files.insert(entry.path() / kFile);
     require(!files.empty(), "{}: no {} of `dropforge finetune`, nor folders with one", folder.string(), kFile);
     std::vector<TaskResult> results;
+    results.reserve(files.size());
     for (const fs::path& file : files) results.push_back(read_result(file));
     return results;
 }

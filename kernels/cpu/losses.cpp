@@ -107,7 +107,10 @@ struct Borders {
 template <typename F>
 Borders fold(f32v x, F&& f) {
     Borders result{x[0], x[1]};
-    for (int i = 2; i < kLanes; i += 2) result = {f(result.start, x[i]), f(result.end, x[i + 1])};
+    for (int i = 2; i < kLanes; i += 2) {
+        const float start = x[i], end = x[i + 1];  // values: an element of a vector has no address
+        result = {f(result.start, start), f(result.end, end)};
+    }
     return result;
 }
 

@@ -122,6 +122,7 @@ std::string nearest_key(const std::vector<Field>& fields, const std::string& key
 
 std::string nearest_table(const std::vector<Field>& fields, const std::string& table) {
     std::vector<std::string> tables;
+    tables.reserve(fields.size());
     for (const Field& field : fields) tables.emplace_back(field.table);
     return nearest(table, tables);
 }

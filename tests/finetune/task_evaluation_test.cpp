@@ -50,7 +50,8 @@ Json shown(const TaskData& data, const Predictions& predictions) {
 void check_metrics(const Metrics& metrics, const Json& expected, const Json& limits) {
     CHECK(metrics.size() == expected.size());
     for (const auto& [name, value] : metrics) {
-        CAPTURE(name);
+        const std::string of = name;
+        CAPTURE(of);
         CHECK(std::abs(value.value() - expected.at(name).get<double>()) <= limits.at(name).get<double>());
     }
 }
@@ -81,8 +82,8 @@ TEST_CASE("golden: predictions and metrics from the logits of the kept epoch") {
                                     {"copa", "best"},
                                     {"token", "main"},
                                     {"squad2", "main"}}) {
-        CAPTURE(name);
-        CAPTURE(run);
+        const std::string of = std::string(name) + " " + run;
+        CAPTURE(of);
         const GoldenTask golden(name, run);
         const TaskData data = data_of(golden);
         const TaskEvaluation evaluation = evaluate(data, logits_of(golden), {});
@@ -100,8 +101,8 @@ TEST_CASE("golden: the loss of the file") {
                                     {"stsb", "main"},
                                     {"copa", "best"},
                                     {"token", "main"}}) {
-        CAPTURE(name);
-        CAPTURE(run);
+        const std::string of = std::string(name) + " " + run;
+        CAPTURE(of);
         const GoldenTask golden(name, run);
         const TaskLogits logits = logits_of(golden);
         ScoringOptions options;
@@ -126,7 +127,8 @@ TEST_CASE("golden: the files read back as what was predicted, and are worth the 
                                           {"copa", "best", "predictions.tsv"},
                                           {"token", "main", "predictions.conll"},
                                           {"squad2", "main", "answers.json"}}) {
-        CAPTURE(name);
+        const std::string of = name;
+        CAPTURE(of);
         const GoldenTask golden(name, run);
         const TaskData data = data_of(golden);
         const TaskEvaluation evaluation = evaluate(data, logits_of(golden), {.null_threshold = 0.5});
@@ -151,7 +153,8 @@ TEST_CASE("golden: the files read back as what was predicted, and are worth the 
 
 TEST_CASE("golden: the sequences and logits that are written") {
     for (const auto& [name, run] : {std::pair("stsb", "main"), {"copa", "best"}, {"token", "main"}}) {
-        CAPTURE(name);
+        const std::string of = name;
+        CAPTURE(of);
         const GoldenTask golden(name, run);
         const TemporaryFolder folder;
         write_logits(folder / "eval.safetensors", data_of(golden), logits_of(golden));
