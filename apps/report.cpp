@@ -24,16 +24,18 @@ struct Options {
     int watch = 0;  // seconds
 };
 
-/// Until a signal comes. Files of a run that goes on may change while they are read: the next time will do.
+/// Until a signal comes, after which the last page asks no browser to load it again. Files of a run that goes on may
+/// change while they are read: the next time will do.
 void watch(const Options& options, const CommonOptions& common) {
     using Clock = std::chrono::steady_clock;
     const InterruptGuard interrupt;
-    while (interrupt.signal() == 0) {
+    for (bool more = true; more;) {
         const auto next = Clock::now() + std::chrono::seconds(options.watch);
         while (Clock::now() < next && interrupt.signal() == 0)
             std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        more = interrupt.signal() == 0;
         try {
-            report::write_page(options.out, options.sources, kRevision, interrupt.signal() == 0 ? options.watch : 0);
+            report::write_page(options.out, options.sources, kRevision, more ? options.watch : 0);
         } catch (const std::exception& error) {
             print_notes({error.what()}, common);
         }
