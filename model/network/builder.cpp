@@ -54,18 +54,18 @@ Tensor Builder::gradient(Parameters::Index p) {
                      options.accumulate ? Program::Content::given : Program::Content::none);
 }
 
-bool Builder::adds(const std::string& name, Parameters::Index p, Parameters::Index q) {
-    const bool first = adds(p), second = adds(q);
+bool Builder::record_write(const std::string& name, Parameters::Index p, Parameters::Index q) {
+    const bool first = record_write(p), second = record_write(q);
     if (first != second) ops::clear(program, name + ".clear", gradient(first ? q : p));
     return first || second;
 }
 
 Tensor Builder::gradient_to_add_to(const std::string& name, Parameters::Index p) {
-    if (!adds(p)) ops::clear(program, name + ".clear", gradient(p));
+    if (!record_write(p)) ops::clear(program, name + ".clear", gradient(p));
     return gradient(p);
 }
 
-bool Builder::adds(Parameters::Index p) {
+bool Builder::record_write(Parameters::Index p) {
     const bool before = written_[static_cast<size_t>(p)];
     written_[static_cast<size_t>(p)] = true;
     return options.accumulate || before;
@@ -91,7 +91,7 @@ Tensor Builder::linear(const std::string& name, Tensor x, const Parameters::Line
 
 void Builder::weight_gradient(const std::string& name, Tensor dy, Tensor x, const Parameters::Linear& l) {
     ops::gemm(program, name + ".weight_gradient",
-              {.a = dy, .b = x, .c = gradient(l.weight), .transpose_a = true, .accumulate = adds(l.weight)});
+              {.a = dy, .b = x, .c = gradient(l.weight), .transpose_a = true, .accumulate = record_write(l.weight)});
 }
 
 void Builder::weight_and_bias_gradient(const std::string& name, Tensor dy, Tensor x, const Parameters::Linear& l) {
@@ -101,7 +101,7 @@ void Builder::weight_and_bias_gradient(const std::string& name, Tensor dy, Tenso
                .c = gradient(l.weight),
                .bias_gradient = gradient(l.bias),
                .transpose_a = true,
-               .accumulate = adds(l.weight)});
+               .accumulate = record_write(l.weight)});
 }
 
 void Builder::input_gradient(const std::string& name, Tensor dy, const Parameters::Linear& l, Tensor dx, bool add) {

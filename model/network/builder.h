@@ -43,11 +43,12 @@ class Builder {
     Tensor master(Parameters::Index p);    // f32
     Tensor weight(Parameters::Index p);    // as the GEMMs read it: f32, or the 16-bit copy
     Tensor gradient(Parameters::Index p);  // f32; the Program refuses an op that adds to one before it is assigned
-    /// Whether the next op adds to this parameter's gradient: an earlier micro-batch, or an earlier call for the same
-    /// parameter in this Program (two passes share their parameters), has written one.
-    bool adds(Parameters::Index p);
+    /// Records that the next op writes this parameter's gradient, and returns whether it adds to it: an earlier
+    /// micro-batch, or an earlier call for the same parameter in this Program (two passes share their parameters), has
+    /// written one.
+    bool record_write(Parameters::Index p);
     /// The same of an op that assigns two gradients or adds to both: if only one has something, the other is cleared.
-    bool adds(const std::string& name, Parameters::Index p, Parameters::Index q);
+    bool record_write(const std::string& name, Parameters::Index p, Parameters::Index q);
     /// The gradient for an op that can only add: cleared, if nothing has written it yet.
     Tensor gradient_to_add_to(const std::string& name, Parameters::Index p);
 

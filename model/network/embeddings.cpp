@@ -33,7 +33,7 @@ void embeddings_backward(Builder& builder, const ops::Embedding& e, Tensor dy) {
                              .dtype = builder.gradient(p.type),
                              .dgain = builder.gradient(p.embedding_norm.gain),
                              .dbias = builder.gradient(p.embedding_norm.bias),
-                             .accumulate = builder.adds(p.position)});
+                             .accumulate = builder.record_write(p.position)});
 }
 
 }  // namespace dropforge

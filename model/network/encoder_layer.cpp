@@ -97,7 +97,7 @@ ResidualGradients residual_norm_backward(Builder& builder, const std::string& na
                              .dgain = builder.gradient(p.gain),
                              .dbias = builder.gradient(p.bias),
                              .dx_sum = builder.gradient(bias),
-                             .accumulate = builder.adds(p.gain)});
+                             .accumulate = builder.record_write(p.gain)});
     return {dz, dx ? dx : dz};
 }
 
@@ -127,7 +127,7 @@ Tensor qkv_backward(Builder& builder, const EncoderLayer& l, const ops::Attentio
         builder.input_gradient("qkv", dqkv, p, dxq, true);
         return dxq;
     }
-    const bool accumulate = builder.adds(p.weight);
+    const bool accumulate = builder.record_write(p.weight);
     const Tensor dweight = builder.gradient(p.weight), dbias = builder.gradient(p.bias),
                  weight = builder.weight(p.weight);
     ops::gemm(builder.program, "q.weight_gradient",
@@ -189,7 +189,7 @@ Tensor ffn_backward(Builder& builder, const EncoderLayer& l, Tensor dy) {
         builder.input_gradient("fc2", d.branch, p.fc2, da);
         a = builder.activation("gelu.again", l.u.shape);
         ops::gelu_backward(builder.program, "gelu.backward", da, l.u, du, builder.gradient(p.fc1.bias), a,
-                           builder.config.gelu, builder.adds(p.fc1.bias));
+                           builder.config.gelu, builder.record_write(p.fc1.bias));
     }
     builder.weight_gradient("fc2", d.branch, a, p.fc2);
     const Tensor x = l.attention_norm.y;

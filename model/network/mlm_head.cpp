@@ -100,7 +100,7 @@ Tensor mlm_backward(Builder& builder, const MlmPass& m) {
                .c = builder.gradient(p.decoder.weight),
                .bias_gradient = builder.gradient(p.decoder.bias),
                .transpose_a = true,
-               .accumulate = builder.adds("decoder.bias", p.decoder.weight, p.decoder.bias),
+               .accumulate = builder.record_write("decoder.bias", p.decoder.weight, p.decoder.bias),
                .flops = flops});
     const Tensor dnorm = builder.activation("norm.gradient", m.norm.y.shape);
     ops::gemm(builder.program, "decoder.backward",
@@ -112,10 +112,10 @@ Tensor mlm_backward(Builder& builder, const MlmPass& m) {
                              .dx = {},
                              .dgain = builder.gradient(p.norm.gain),
                              .dbias = builder.gradient(p.norm.bias),
-                             .accumulate = builder.adds(p.norm.gain)});
+                             .accumulate = builder.record_write(p.norm.gain)});
     const Tensor ddense = builder.activation("transform.gradient", m.dense.shape);
     ops::gelu_backward(builder.program, "gelu.backward", dgelu, m.dense, ddense, builder.gradient(p.transform.bias), {},
-                       builder.config.gelu, builder.adds(p.transform.bias));
+                       builder.config.gelu, builder.record_write(p.transform.bias));
     const Tensor drows = builder.activation("rows.gradient", m.rows.shape);
     builder.linear_backward("transform", ddense, m.rows, p.transform, drows);
     return drows;

@@ -34,7 +34,7 @@ Tensor pooler_backward(Builder& builder, const PoolerPass& p, Tensor dy) {
     const Parameters::Linear linear = builder.parameters.linear(kLinear);
     const Tensor ddense = builder.activation("pooler.gradient", p.y.shape);
     ops::tanh_backward(builder.program, "tanh.backward", dy, p.y, ddense, builder.gradient(linear.bias),
-                       builder.adds(linear.bias));
+                       builder.record_write(linear.bias));
     const Tensor drows = builder.activation("rows.gradient", p.rows.shape);
     builder.linear_backward("pooler", ddense, p.rows, linear, drows);
     return drows;
