@@ -95,7 +95,8 @@ void save_task_model(const fs::path& folder, const tasks::Task& task, const std:
     }
     writer.write(folder / "model.safetensors");
     write_text(folder / "config.json", task_config(task, labels, parameters, columns, classifier_dropout));
-    save_tokenizer(folder, model.path / "vocab.txt", model.tokenizer.normalization, parameters.config().max_positions);
+    save_tokenizer(folder, model.tokenizer.vocabulary, model.tokenizer.normalization,
+                   parameters.config().max_positions);
 }
 
 }  // namespace dropforge

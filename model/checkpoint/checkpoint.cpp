@@ -155,7 +155,8 @@ void require_begun_with(const fs::path& initial, const TrainingState& saved, con
 }
 
 void save_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step,
-                     const TrainingState& state, const fs::path& vocabulary, const data::Normalization& normalization) {
+                     const TrainingState& state, const data::Vocabulary& vocabulary,
+                     const data::Normalization& normalization) {
     step.fetch_states();
     save_model(folder, parameters, step.values());
     save_tokenizer(folder, vocabulary, normalization, parameters.config().max_positions);

@@ -37,9 +37,10 @@ std::vector<std::string> written_otherwise(const TrainingState& saved, const Tra
 void require_begun_with(const fs::path& initial, const TrainingState& saved, const fs::path& checkpoint);
 
 /// Writes config.json, model.safetensors (f32 master weights), trainer.safetensors (moments, the method's states,
-/// loss scale, state) and the tokenizer's files into `folder`, which exists. `vocabulary`: the vocab.txt to copy.
+/// loss scale, state) and the tokenizer's files into `folder`, which exists.
 void save_checkpoint(const fs::path& folder, const Parameters& parameters, TrainingStep& step,
-                     const TrainingState& state, const fs::path& vocabulary, const data::Normalization& normalization);
+                     const TrainingState& state, const data::Vocabulary& vocabulary,
+                     const data::Normalization& normalization);
 
 /// Adds the moments of every tensor, and in fp16 the loss scale, from the host's memory.
 void add_optimizer_states(SafetensorsWriter& writer, const Parameters& parameters, TrainedStates& states);

@@ -236,10 +236,10 @@ std::vector<std::string> require_same_tokenizer(const fs::path& folder, const fs
     return notes;
 }
 
-void save_tokenizer(const fs::path& folder, const fs::path& vocabulary, const data::Normalization& normalization,
-                    int64_t max_positions) {
+void save_tokenizer(const fs::path& folder, const data::Vocabulary& vocabulary,
+                    const data::Normalization& normalization, int64_t max_positions) {
     using Json = nlohmann::ordered_json;
-    write_text(folder / "vocab.txt", read_text(vocabulary));
+    vocabulary.save(folder / "vocab.txt");
     Json special;
     for (const auto& [key, content] : kSpecial) special[key] = content;
     const bool usual = normalization.strip_accents == normalization.lower_case;

@@ -30,8 +30,8 @@ std::vector<std::string> require_same_tokenizer(const fs::path& folder, const fs
                                                 const data::Vocabulary& vocabulary,
                                                 const data::Normalization& normalization);
 
-/// Copies vocab.txt and writes tokenizer_config.json and special_tokens_map.json for AutoTokenizer.
-void save_tokenizer(const fs::path& folder, const fs::path& vocabulary, const data::Normalization& normalization,
-                    int64_t max_positions);
+/// Writes vocab.txt, tokenizer_config.json and special_tokens_map.json for AutoTokenizer.
+void save_tokenizer(const fs::path& folder, const data::Vocabulary& vocabulary,
+                    const data::Normalization& normalization, int64_t max_positions);
 
 }  // namespace dropforge

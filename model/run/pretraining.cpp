@@ -127,8 +127,7 @@ int64_t Pretraining::restore(const fs::path& checkpoint) {
 }
 
 void Pretraining::save(const fs::path& folder) {
-    save_checkpoint(folder, plan_.parameters, step_, state_, inputs_.training.vocabulary_path(),
-                    inputs_.training.normalization());
+    save_checkpoint(folder, plan_.parameters, step_, state_, inputs_.vocabulary, inputs_.training.normalization());
 }
 
 void Pretraining::require_tokenizer(const fs::path& model) {

@@ -87,6 +87,33 @@ TEST_CASE("--seeds: each is the run of that seed alone; result.json has the mean
           doctest::Approx(std::abs(accuracies[0] - accuracies[1]) / std::sqrt(2.0)).epsilon(1e-12));
 }
 
+TEST_CASE("a model whose vocabulary is in tokenizer.json alone is trained, and is written with a vocab.txt") {
+    const TemporaryFolder folder;
+    const GoldenRun golden("single", "main");
+    const fs::path model = folder / "model";
+    fs::create_directory(model);
+    for (const char* file : {"config.json", "model.safetensors", "tokenizer_config.json"})
+        fs::copy_file(golden.folder() / file, model / file);
+    Json ids = Json::object();
+    std::istringstream lines(read_text(golden.folder() / "vocab.txt"));
+    for (std::string token; std::getline(lines, token);) ids[token] = ids.size();
+    const Json tokenizer = {
+        {"normalizer", {{"type", "BertNormalizer"}, {"lowercase", true}}},
+        {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
+        {"model",
+         {{"type", "WordPiece"}, {"unk_token", "[UNK]"}, {"continuing_subword_prefix", "##"}, {"vocab", ids}}}};
+    write_text(model / "tokenizer.json", tokenizer.dump());
+    const Arguments settings = {"--quiet", "--precision", "f32", "--set", "train.epochs=1"};
+    Arguments command = golden.command(folder / "json", settings);
+    *std::ranges::find(command, golden.folder().string()) = model.string();
+    succeed(command);
+    succeed(golden.command(folder / "text", settings));
+    for (const char* file : {"checkpoint/vocab.txt", "checkpoint/model.safetensors", "eval.safetensors"}) {
+        const bool same = read_text(folder / "json" / file) == read_text(folder / "text" / file);
+        CHECK_MESSAGE(same, file);
+    }
+}
+
 TEST_CASE("killed twice and resumed: every file of the run that never was, bit for bit") {
     check_killed({.seed = 1, .kills = 2, .epochs = 8, .more = {}});
 }

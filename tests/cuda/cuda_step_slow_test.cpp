@@ -277,7 +277,8 @@ TEST_CASE("a checkpoint of fp16 training carries the loss scale: what follows ha
     CHECK((step.states().loss_scale()->updates > 0 && step.states().loss_scale()->updates < 20));
     TrainingState state;
     state.step = 20;
-    save_checkpoint(checkpoint, t.parameters(), step, state, folder / "vocab.txt", data::kUncased);
+    save_checkpoint(checkpoint, t.parameters(), step, state, data::Vocabulary::load(folder / "vocab.txt"),
+                    data::kUncased);
     CHECK(load_checkpoint(checkpoint, t.parameters(), resumed).step == 20);
     train(step, 21, 24);
     train(resumed, 21, 24);

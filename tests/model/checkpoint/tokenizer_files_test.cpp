@@ -60,7 +60,8 @@ TEST_CASE("tokenizer files: written and read, for every setting of the switches"
             for (const bool split : {true, false}) {
                 const data::Normalization normalization{lower, strip, split};
                 CAPTURE(normalization.text());
-                save_tokenizer(files.folder.path(), files.folder / "some.txt", normalization, 512);
+                save_tokenizer(files.folder.path(), data::Vocabulary::load(files.folder / "some.txt"), normalization,
+                               512);
                 CHECK(files.load().normalization == normalization);
                 CHECK(files.load().notes.empty());
                 CHECK(read_text(files.folder / "vocab.txt") == read_text(files.folder / "some.txt"));
