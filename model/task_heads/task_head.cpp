@@ -17,6 +17,8 @@ constexpr LossHead::Names kNames = {.head = "task",
                                     .correct = "task_correct",
                                     .accuracy = "task_accuracy"};
 
+constexpr const char* kClassifier = "classifier";  // Hugging Face's name of all linear layers but the span head's
+
 /// Of [CLS], after the pooler, or of every position without it.
 struct TaskPass {
     std::optional<PoolerPass> pooled = {};
@@ -26,8 +28,8 @@ struct TaskPass {
 /// What the heads share: all but the loss.
 class LinearHead : public TaskHead {
   public:
-    LinearHead(const char* hf, const char* architecture, int64_t columns, float dropout)
-        : hf_(hf), prefix_(hf_ + "."), architecture_(architecture), columns_(columns), dropout_(dropout) {}
+    LinearHead(HeadRows rows, const char* hf, const char* architecture, int64_t columns, float dropout)
+        : rows_(rows), hf_(hf), prefix_(hf_ + "."), architecture_(architecture), columns_(columns), dropout_(dropout) {}
 
     const char* title() const override { return "task head"; }
     const char* hf_prefix() const override { return prefix_.c_str(); }
@@ -35,6 +37,7 @@ class LinearHead : public TaskHead {
     HeadPointer base() const override { return rows() == HeadRows::cls ? pooler() : nullptr; }
     void add_parameters(ParameterAdder& add) const override { add.linear(hf_, hf_, columns_, add.config().hidden); }
     const Names& names() const override { return kNames; }
+    HeadRows rows() const override { return rows_; }
     int64_t columns() const override { return columns_; }
     Tensor logits(Builder& builder, Tensor rows) const override {
         const Program::Scope scope(builder.program, kNames.head);
@@ -60,21 +63,6 @@ class LinearHead : public TaskHead {
     static Tensor planned(Builder& builder, const char* name, int64_t n) {
         return builder.program.planned(name, DType::f32, {n});
     }
-    /// Cross-entropy of each row of `logits` against task_labels.
-    static void add_cross_entropy(Builder& builder, Tensor logits, Tensor totals) {
-        const int64_t n = logits.shape[0];
-        ops::cross_entropy(builder.program, "loss",
-                           {.logits = logits,
-                            .labels = builder.input(names::kTaskLabels, DType::i32, {n}),
-                            .weights = weights(builder, n),
-                            .gradient_scale = scale(builder),
-                            .loss_scale = builder.loss_scale,
-                            .loss = planned(builder, "loss", n),
-                            .correct = planned(builder, "correct", n),
-                            .totals = totals,
-                            .columns = logits.shape[1],
-                            .accumulate = builder.options.accumulate});
-    }
 
   private:
     TaskPass forward_to_logits(Builder& builder, Tensor rows) const {
@@ -83,27 +71,43 @@ class LinearHead : public TaskHead {
         return {pooled, classifier_forward(builder, hf_, pooled.y, dropout_)};
     }
 
+    const HeadRows rows_;
     const std::string hf_, prefix_;
     const char* const architecture_;
     const int64_t columns_;
     const float dropout_;
 };
 
-class ClassifierHead final : public LinearHead {
+/// Cross-entropy against task_labels of rows of logits, or of the `choices` rows of an item.
+class CrossEntropyHead final : public LinearHead {
   public:
-    using LinearHead::LinearHead;
-    HeadRows rows() const override { return HeadRows::cls; }
+    CrossEntropyHead(HeadRows rows, const char* architecture, int64_t columns, int64_t choices, float dropout)
+        : LinearHead(rows, kClassifier, architecture, columns, dropout), choices_(choices) {}
 
   protected:
     void add_loss(Builder& builder, Tensor logits, Tensor totals) const override {
-        add_cross_entropy(builder, logits, totals);
+        const int64_t n = logits.shape[0] / choices_, classes = choices_ * logits.shape[1];
+        ops::cross_entropy(builder.program, "loss",
+                           {.logits = logits.view(0, {n, classes}),
+                            .labels = builder.input(names::kTaskLabels, DType::i32, {n}),
+                            .weights = weights(builder, n),
+                            .gradient_scale = scale(builder),
+                            .loss_scale = builder.loss_scale,
+                            .loss = planned(builder, "loss", n),
+                            .correct = planned(builder, "correct", n),
+                            .totals = totals,
+                            .columns = classes,
+                            .accumulate = builder.options.accumulate});
     }
+
+  private:
+    const int64_t choices_;
 };
 
 class RegressionHead final : public LinearHead {
   public:
-    using LinearHead::LinearHead;
-    HeadRows rows() const override { return HeadRows::cls; }
+    explicit RegressionHead(float dropout)
+        : LinearHead(HeadRows::cls, kClassifier, "BertForSequenceClassification", 1, dropout) {}
 
   protected:
     void add_loss(Builder& builder, Tensor logits, Tensor totals) const override {
@@ -120,36 +124,9 @@ class RegressionHead final : public LinearHead {
     }
 };
 
-class ChoiceHead final : public LinearHead {
-  public:
-    ChoiceHead(int64_t choices, float dropout)
-        : LinearHead("classifier", "BertForMultipleChoice", 1, dropout), choices_(choices) {}
-    HeadRows rows() const override { return HeadRows::cls; }
-
-  protected:
-    void add_loss(Builder& builder, Tensor logits, Tensor totals) const override {
-        add_cross_entropy(builder, logits.view(0, {logits.shape[0] / choices_, choices_}), totals);
-    }
-
-  private:
-    const int64_t choices_;
-};
-
-class TokenHead final : public LinearHead {
-  public:
-    using LinearHead::LinearHead;
-    HeadRows rows() const override { return HeadRows::all; }
-
-  protected:
-    void add_loss(Builder& builder, Tensor logits, Tensor totals) const override {
-        add_cross_entropy(builder, logits, totals);
-    }
-};
-
 class SpanHead final : public LinearHead {
   public:
-    SpanHead() : LinearHead("qa_outputs", "BertForQuestionAnswering", 2, 0) {}
-    HeadRows rows() const override { return HeadRows::all; }
+    SpanHead() : LinearHead(HeadRows::all, "qa_outputs", "BertForQuestionAnswering", 2, 0) {}
 
   protected:
     void add_loss(Builder& builder, Tensor logits, Tensor totals) const override {
@@ -168,22 +145,20 @@ class SpanHead final : public LinearHead {
     }
 };
 
-constexpr const char* kClassifier = "classifier";
-
 }  // namespace
 
 TaskHeadPointer classifier_head(int64_t classes, float dropout) {
-    return std::make_shared<ClassifierHead>(kClassifier, "BertForSequenceClassification", classes, dropout);
+    return std::make_shared<CrossEntropyHead>(HeadRows::cls, "BertForSequenceClassification", classes, 1, dropout);
 }
 
-TaskHeadPointer regression_head(float dropout) {
-    return std::make_shared<RegressionHead>(kClassifier, "BertForSequenceClassification", 1, dropout);
-}
+TaskHeadPointer regression_head(float dropout) { return std::make_shared<RegressionHead>(dropout); }
 
-TaskHeadPointer choice_head(int64_t choices, float dropout) { return std::make_shared<ChoiceHead>(choices, dropout); }
+TaskHeadPointer choice_head(int64_t choices, float dropout) {
+    return std::make_shared<CrossEntropyHead>(HeadRows::cls, "BertForMultipleChoice", 1, choices, dropout);
+}
 
 TaskHeadPointer token_head(int64_t classes, float dropout) {
-    return std::make_shared<TokenHead>(kClassifier, "BertForTokenClassification", classes, dropout);
+    return std::make_shared<CrossEntropyHead>(HeadRows::all, "BertForTokenClassification", classes, 1, dropout);
 }
 
 TaskHeadPointer span_head() { return std::make_shared<SpanHead>(); }
