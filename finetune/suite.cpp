@@ -24,8 +24,8 @@ std::vector<std::string> names_of(const std::string& suite) {
     require(suite == "all", "no suite named {}; there are glue, superglue, all", suite);
     std::vector<std::string> names;
     for (const tasks::Task& task : tasks::all_tasks())
-        if (!task.columns.empty() || task.form == tasks::Form::questions)
-            if (task.name != "span") names.push_back(task.name);
+        if (task.name != "span" && (!task.columns.empty() || task.form == tasks::Form::questions))
+            names.push_back(task.name);
     return names;
 }
 
@@ -53,14 +53,6 @@ SuiteTask files_in(const std::string& task, const fs::path& folder) {
                                  "dev-v2.0.json", "dev-v1.1.json"})};
 }
 
-/// Of a run that is done.
-Spread recorded_main(const fs::path& result) {
-    std::vector<std::optional<double>> values;
-    for (const JsonObject& seed : JsonObject::load(result).objects("seeds"))
-        values.push_back(seed.has("main") ? std::optional(seed.number("main")) : std::nullopt);
-    return spread_of(values);
-}
-
 SuiteRow finetune_one(FinetuneOptions options, const SuiteTask& task) {
     options.task.name = task.task;
     options.training = task.training;
@@ -68,7 +60,7 @@ SuiteRow finetune_one(FinetuneOptions options, const SuiteTask& task) {
     options.out /= task.task;
     try {
         const fs::path result = options.out / "result.json";
-        return {task.task, fs::exists(result) ? recorded_main(result) : finetune(options).main()};
+        return {task.task, fs::exists(result) ? recorded_main(JsonObject::load(result)) : finetune(options).main()};
     } catch (const Error& error) {
         return {.task = task.task, .error = error.what()};
     }

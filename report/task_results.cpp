@@ -18,13 +18,8 @@ constexpr const char* kFile = "result.json";
 
 TaskResult read_result(const fs::path& file) {
     const JsonObject json = JsonObject::load(file);
-    const std::vector<JsonObject> seeds = json.objects("seeds");
-    require(!seeds.empty(), "{}: no seed", file.string());
-    std::vector<std::optional<double>> mains;
-    mains.reserve(seeds.size());
-    for (const JsonObject& seed : seeds)
-        mains.push_back(seed.has("main") ? std::optional(seed.number("main")) : std::nullopt);
-    TaskResult result{.task = json.text("task"), .main = spread_of(mains), .metrics = {}, .seeds = seeds.size()};
+    TaskResult result{
+        .task = json.text("task"), .main = recorded_main(json), .metrics = {}, .seeds = json.objects("seeds").size()};
     const JsonObject means = json.object("mean");
     for (const std::string& name : means.keys())
         if (means.has(name.c_str()))

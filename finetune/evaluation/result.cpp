@@ -5,6 +5,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/error.h"
 #include "data/tasks/metrics/metrics_json.h"
 
 namespace dropforge {
@@ -63,6 +64,16 @@ int64_t epoch_to_keep(std::span<const EpochResult> epochs, KeptEpoch keep) {
     if (keep == KeptEpoch::last) return static_cast<int64_t>(epochs.size());
     // None is smaller than any number.
     return std::ranges::max_element(epochs, {}, &EpochResult::main) - epochs.begin() + 1;
+}
+
+Spread recorded_main(const JsonObject& result) {
+    const std::vector<JsonObject> seeds = result.objects("seeds");
+    require(!seeds.empty(), "{}: no seed", result.where());
+    std::vector<std::optional<double>> mains;
+    mains.reserve(seeds.size());
+    for (const JsonObject& seed : seeds)
+        mains.push_back(seed.has("main") ? std::optional(seed.number("main")) : std::nullopt);
+    return spread_of(mains);
 }
 
 Spread FinetuneResult::main() const {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/json_object.h"
 #include "data/tasks/metrics/metrics.h"
 #include "finetune/config/config.h"
 
@@ -36,6 +37,9 @@ struct Spread {
     std::optional<double> mean = {}, deviation = {};
 };
 Spread spread_of(std::span<const std::optional<double>> values);
+
+/// Of the main metrics in a result.json that was written before. Throws Error if it has no seed.
+Spread recorded_main(const JsonObject& result);
 
 /// A point of --grid, measured on the held-out part of the training file.
 struct GridPoint {
