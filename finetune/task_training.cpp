@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/json_object.h"
+#include "data/tasks/metrics/metrics_json.h"
 #include "engine/safetensors.h"
 #include "finetune/batch_order.h"
 #include "finetune/evaluation/evaluation_files.h"
@@ -86,16 +87,16 @@ const std::vector<size_t>& TaskTraining::batch_of(int64_t step) {
 
 void TaskTraining::queue(int64_t step) {
     const double began = monotonic_seconds();
-    std::vector<const tasks::Item*> items;
     int64_t longest = 0;
     const std::vector<size_t>& batch = batch_of(step);
+    items_.clear();
     for (const size_t i : batch) {
-        items.push_back(&plan_.files.training.items.items[i]);
+        items_.push_back(&plan_.files.training.items.items[i]);
         longest = std::max(longest, lengths_[i]);
     }
-    step_.queue(labeller_, items, bucket_length(longest, plan_.max_length), plan_.model.config.special->pad,
+    step_.queue(labeller_, items_, bucket_length(longest, plan_.max_length), plan_.model.config.special->pad,
                 {.step = step, .learning_rate = schedule_.at(step)});
-    in_flight_.push_back({began, batch});
+    in_flight_.push_back({began, batch.size(), plan_.config.log.examples ? batch : std::vector<size_t>()});
 }
 
 /// Counts the time of a step: from when it was queued, or from when the one before it was done.
@@ -112,11 +113,11 @@ StepOutcome TaskTraining::collect() {
     last_ = step_.collect();
     const InFlight done = std::move(in_flight_.front());
     in_flight_.erase(in_flight_.begin());
-    measure(done.began, done.items.size());
+    measure(done.began, done.items);
     state_.step = last_.settings.step;
     state_.loss += last_.result.loss;
     state_.steps += 1;
-    if (plan_.config.log.examples) state_.examples.insert(state_.examples.end(), done.items.begin(), done.items.end());
+    state_.examples.insert(state_.examples.end(), done.examples.begin(), done.examples.end());
     return last_;
 }
 
@@ -164,13 +165,14 @@ void TaskTraining::evaluate(MetricsLog& log) {
     nlohmann::ordered_json json = {{"step", state_.step}, {"epoch", epoch_of(state_.step)}};
     std::string text = fmt::format("epoch {}  step {}", epoch_of(state_.step), state_.step);
     const auto add = [&](const std::string& name, std::optional<double> value) {
-        json["eval_" + name] = value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json();
+        json["eval_" + name] = tasks::json_of(value);
         text += value ? fmt::format("  {} {:.4f}", name, *value) : fmt::format("  {} not defined", name);
     };
     if (e.loss) add("loss", e.loss);
     for (const auto& [name, value] : e.metrics) add(name, value);
-    json["time"] = unix_seconds();
-    log.write({.step = state_.step, .time = unix_seconds(), .json = json.dump()});
+    const double time = unix_seconds();
+    json["time"] = time;
+    log.write({.step = state_.step, .time = time, .json = json.dump()});
     line_.note(text);
 }
 
@@ -220,17 +222,15 @@ SeedResult TaskTraining::result() const {
 }
 
 std::string TaskTraining::state_text() const {
-    const auto number = [](std::optional<double> x) {
-        return x ? nlohmann::ordered_json(*x) : nlohmann::ordered_json();
-    };
     nlohmann::ordered_json epochs = nlohmann::ordered_json::array();
     for (const EpochResult& e : state_.epochs) {
         nlohmann::ordered_json metrics = nlohmann::ordered_json::array();
-        for (const auto& [name, value] : e.metrics) metrics.push_back({{"name", name}, {"value", number(value)}});
+        for (const auto& [name, value] : e.metrics)  // a list, since readers of objects sort their keys
+            metrics.push_back({{"name", name}, {"value", tasks::json_of(value)}});
         epochs.push_back({{"epoch", e.epoch},
                           {"step", e.step},
-                          {"loss", number(e.loss)},
-                          {"main", number(e.main)},
+                          {"loss", tasks::json_of(e.loss)},
+                          {"main", tasks::json_of(e.main)},
                           {"metrics", metrics}});
     }
     return nlohmann::ordered_json{{"step", state_.step}, {"seconds", state_.seconds}, {"items", state_.items},

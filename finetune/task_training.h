@@ -74,9 +74,11 @@ class TaskTraining : public TrainingTask {
     const std::vector<int64_t> lengths_;
     int64_t epoch_ = 0;  // whose batches these are
     std::vector<std::vector<size_t>> batches_;
+    std::vector<const tasks::Item*> items_;  // of the step that is being queued
     struct InFlight {
         double began;  // seconds
-        std::vector<size_t> items;
+        size_t items;
+        std::vector<size_t> examples;  // which items, with log.examples
     };
     std::vector<InFlight> in_flight_;  // steps that are queued, the oldest first
     int64_t timed_ = 0;                // steps that this process has collected
