@@ -11,7 +11,8 @@ EvaluatedTask evaluate_task(const EvaluateTaskOptions& o) {
     const ModelFolder model = ModelFolder::open(o.model);
     EvaluatedTask result{.data = read_task_file(o.task, o.evaluated, o.config, model), .evaluation = {}};
     const int64_t length = task_length(o.task, o.config, model.config);
-    result.notes = notes_on(result.data, length);
+    result.notes = model.tokenizer.notes;
+    for (std::string& note : notes_on(result.data, length)) result.notes.push_back(std::move(note));
     const TaskLogits logits =
         logits_of(model, result.data, {.batch = o.config.eval.batch, .max_length = length, .dtype = o.dtype}, o.device);
     result.evaluation = evaluate(
