@@ -96,21 +96,24 @@ FinetunePlan::FinetunePlan(const FinetuneOptions& o, bool choosing)
                              : precision.dtype == DType::bf16 ? Precision::bf16
                                                               : Precision::fp16;
     if (config.train.micro_batch == 0) choose_micro_batch(o.device);
+    notes = model.tokenizer.notes;
     for (const TaskData* data : {&files.training, &files.evaluated})
         for (const std::string& note : notes_on(*data, max_length)) notes.push_back(note);
 }
 
 /// As many items at a time as fit into memory.
 void FinetunePlan::choose_micro_batch(const Device& device) {
-    const auto bytes = [&] {
-        return TrainedStates::bytes(parameters, step.dtype) + device.reserve +
-               std::max(TaskStep::arena_bytes(parameters, head, step),
-                        TaskPredictor::arena_bytes(parameters, head, predictor));
-    };
-    while (bytes() > device.available && step.micro_batch > 1) step.micro_batch = (step.micro_batch + 1) / 2;
-    require(bytes() <= device.available,
+    const int64_t states = TrainedStates::bytes(parameters, step.dtype) + device.reserve,
+                  evaluation = TaskPredictor::arena_bytes(parameters, head, predictor);
+    const auto bytes = [&] { return states + std::max(TaskStep::arena_bytes(parameters, head, step), evaluation); };
+    int64_t needed = bytes();
+    while (needed > device.available && step.micro_batch > 1) {
+        step.micro_batch = (step.micro_batch + 1) / 2;
+        needed = bytes();
+    }
+    require(needed <= device.available,
             "fine-tuning with one item at a time needs {:.0f} MB of memory, {:.0f} are available",
-            static_cast<double>(bytes()) / 1e6, static_cast<double>(device.available) / 1e6);
+            static_cast<double>(needed) / 1e6, static_cast<double>(device.available) / 1e6);
     config.train.micro_batch = step.micro_batch;
 }
 

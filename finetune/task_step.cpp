@@ -91,15 +91,6 @@ void TaskStep::store_states() {
     context_->synchronize();
 }
 
-Resources TaskStep::resources() {
-    return {.values = states_.device_values(),
-            .copy = states_.device_copy(),
-            .arena = arena_.as<>(),
-            .arena_bytes = arena_.bytes(),
-            .context = context_.get(),
-            .table = &table_};
-}
-
 /// The inputs of a micro-batch. Sequences that fill it up are one piece long, and no loss reads them.
 void TaskStep::stage(const Bucket& b, const TaskLabeller& labeller, std::span<const tasks::Item* const> items,
                      int64_t length, int32_t pad) {

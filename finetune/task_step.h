@@ -54,7 +54,7 @@ class TaskStep {
 
     std::vector<kernels::KernelChoice> kernel_choices() const { return context_->choices(); }
     std::vector<std::string> take_notes() { return context_->take_notes(); }
-    Resources resources();
+    Resources resources() const { return states_.resources(arena_); }
 
   private:
     static constexpr int64_t kAhead = 2;  // steps that may be queued

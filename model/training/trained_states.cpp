@@ -49,8 +49,17 @@ void TrainedStates::store() {
                     context_);
 }
 
+Resources TrainedStates::resources(const Buffer& arena) const {
+    return {.values = values_.device<float>(),
+            .copy = copy_.as<uint16_t>(),
+            .arena = arena.as<>(),
+            .arena_bytes = arena.bytes(),
+            .context = &context_,
+            .table = &table_};
+}
+
 void TrainedStates::bind(Executor& executor) const {
-    bind_parameters(executor, parameters_, values_.device<float>(), device_copy(), gradients_.device<float>());
+    bind_parameters(executor, parameters_, values_.device<float>(), copy_.as<uint16_t>(), gradients_.device<float>());
     const std::pair<const char*, void*> arenas[] = {
         {names::kParameters, values_.device()}, {names::kGradients, gradients_.device()},
         {names::kMoment1, moment1_.device()},   {names::kMoment2, moment2_.device()},

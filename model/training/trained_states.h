@@ -7,6 +7,7 @@
 #include "engine/buffer.h"
 #include "engine/executor.h"
 #include "model/network/parameters.h"
+#include "model/training/forward_memory.h"
 
 namespace dropforge {
 
@@ -37,9 +38,8 @@ class TrainedStates {
     /// Binds those that the executor's Program names: arenas, and each parameter.
     void bind(Executor& executor) const;
 
-    float* device_values() const { return values_.device<float>(); }
-    /// nullptr in f32.
-    uint16_t* device_copy() const { return copy_.as<uint16_t>(); }
+    /// What a forward pass between steps may borrow, with an arena of the same context.
+    Resources resources(const Buffer& arena) const;
 
   private:
     const Parameters& parameters_;

@@ -100,14 +100,7 @@ class TrainingStep {
     /// No step may be queued.
     void profile(bool on);
     /// What a forward pass between steps may borrow; the arena has at least `arena_bytes` of the constructor.
-    Resources resources() {
-        return {.values = states_.device_values(),
-                .copy = states_.device_copy(),
-                .arena = arena_.as<>(),
-                .arena_bytes = arena_.bytes(),
-                .context = context_.get(),
-                .table = &table_};
-    }
+    Resources resources() const { return states_.resources(arena_); }
 
   private:
     static constexpr int64_t kAhead = 2;  // steps that may be queued
