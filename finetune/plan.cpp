@@ -56,6 +56,7 @@ TaskStepOptions step_options(const FinetunePlan& plan) {
                           .epsilon = static_cast<float>(t.epsilon),
                           .clip = static_cast<float>(t.clip)},
             .segments = trained_segments(plan.parameters, t.frozen, t.layer_decay),
+            .frozen = t.frozen,
             .seed = static_cast<uint64_t>(t.seed)};
 }
 

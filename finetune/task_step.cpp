@@ -20,7 +20,8 @@ BuildOptions build_options(const TaskHeadPointer& head, const TaskStepOptions& o
             .accumulate = accumulate,
             .types = true,
             .lengths = true,
-            .heads = {head}};
+            .heads = {head},
+            .frozen = o.frozen};
 }
 
 /// The inputs that stage() sets.

@@ -24,6 +24,7 @@ struct TaskStepOptions {
     DType dtype = DType::f32;
     OptimizerOptions optimizer = {};
     std::vector<kernels::Segment> segments = {};  // that are trained
+    int64_t frozen = 0;                           // BuildOptions::frozen: their backward pass is left out
     uint64_t seed = 0;                            // of dropout
 };
 

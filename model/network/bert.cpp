@@ -31,11 +31,12 @@ Encoder encoder_forward(Builder& builder, const LossRows& rows, const DroppedTok
 
 /// dy: at the last layer's output.
 void encoder_backward(Builder& builder, const Encoder& e, Tensor dy) {
+    if (e.last.index < builder.options.frozen) return;
     dy = encoder_layer_backward(builder, e.last, dy);
     const MergeGradients merge = merge_backward(builder, e.middle, dy);
     dy = layers_backward(builder, e.middle, merge.dy, merge.around);
     dy = layers_backward(builder, e.trunk, dy);
-    embeddings_backward(builder, e.embeddings, dy);
+    if (builder.options.frozen == 0) embeddings_backward(builder, e.embeddings, dy);
 }
 
 /// The MLM head's logits of `rows` [R,h], bound as names::kLogits.

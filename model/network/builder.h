@@ -20,6 +20,7 @@ struct BuildOptions {
     bool accumulate = false;                      // add to gradients and totals (all micro-batches but the first)
     bool types = false, lengths = false;          // the batch has token_type_ids, lengths
     LossHeads heads = {mlm_head()};               // whose labels the batch has
+    int64_t frozen = 0;                           // n > 0: no gradients of the embeddings and the first n layers
     bool importance = false;                      // MLM losses are summed up by token id, for the importance table
 };
 

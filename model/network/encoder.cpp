@@ -48,7 +48,7 @@ MergeGradients merge_backward(Builder& builder, const LayerStack& stack, Tensor 
 }
 
 Tensor layers_backward(Builder& builder, const LayerStack& stack, Tensor dy, const std::vector<Tensor>& around) {
-    for (size_t i = stack.layers.size(); i-- > 0;)
+    for (size_t i = stack.layers.size(); i-- > 0 && stack.layers[i].index >= builder.options.frozen;)
         dy = encoder_layer_backward(builder, stack.layers[i], dy, around.empty() ? Tensor{} : around[i]);
     return dy;
 }

@@ -45,8 +45,8 @@ struct MergeGradients {
 /// added; only for a stack whose first layer drops tokens.
 MergeGradients merge_backward(Builder& builder, const LayerStack& stack, Tensor dmerged, Tensor into = {});
 
-/// Adds the backward ops of all layers; returns the gradient at the stack's input. `around` as of merge_backward, or
-/// empty. dy is overwritten.
+/// Adds the backward ops of all layers that are not frozen; returns the gradient at the input of the lowest of them.
+/// `around` as of merge_backward, or empty. dy is overwritten.
 Tensor layers_backward(Builder& builder, const LayerStack& stack, Tensor dy, const std::vector<Tensor>& around = {});
 
 }  // namespace dropforge

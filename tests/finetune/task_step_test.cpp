@@ -149,6 +149,28 @@ TEST_CASE("frozen layers, and the embeddings with them, stay as they are; all el
     }
 }
 
+TEST_CASE("frozen layers have no backward pass: what is trained has the bits that it has with one") {
+    const MadeUpTask task("token", 0.1f);
+    const Parameters parameters(small_config(0.1f), {task.head});
+    for (const int64_t frozen : {1, 2})
+        for (const int64_t micro_batch : {3, 7}) {
+            CAPTURE(frozen);
+            CAPTURE(micro_batch);
+            TaskStepOptions options = task.step_options(parameters, micro_batch);
+            options.segments = trained_segments(parameters, frozen, 1);
+            ReadyTaskStep with_backward(parameters, task, options);
+            options.frozen = frozen;
+            ReadyTaskStep without(parameters, task, options);
+            for (int64_t i = 1; i <= 3; ++i) {
+                with_backward.take(i, 1e-3);
+                without.take(i, 1e-3);
+            }
+            CHECK(with_backward.values() == without.values());
+            CHECK(TaskStep::arena_bytes(parameters, task.head, options) <
+                  TaskStep::arena_bytes(parameters, task.head, task.step_options(parameters, micro_batch)));
+        }
+}
+
 TEST_CASE("layer_decay: a layer moves by its share of the rate") {
     constexpr double kDecay = 0.5;
     const MadeUpTask task("single");
