@@ -47,8 +47,7 @@ class SentenceModel {
         : batch_(static_cast<size_t>(o.batch)),
           size_(static_cast<size_t>(as.size)),
           most_(as.max_length),
-          // Padding costs a CPU more than a Program does; a GPU chooses algorithms and makes a recording for each.
-          step_(device.kind == "cpu" ? 2 : kBucketStep),
+          step_(bucket_step(device.kind != "cpu")),
           forward_(
               model.parameters,
               [&model, pooling = as.pooling](const BuildOptions& options) {

@@ -43,7 +43,7 @@ TaskStepOptions step_options(const FinetunePlan& plan) {
     const FinetuneConfig::Train& t = plan.config.train;
     std::set<int64_t> lengths;
     for (const int64_t length : lengths_of(plan.files.training.items))
-        lengths.insert(bucket_length(length, plan.max_length));
+        lengths.insert(plan.bucket_of(length));
     const int64_t batch = std::min(t.batch, std::ssize(plan.files.training.items.items));
     return {.batch = batch,
             .micro_batch = t.micro_batch > 0 ? std::min(t.micro_batch, batch) : batch,
@@ -86,12 +86,13 @@ FinetunePlan::FinetunePlan(const FinetuneOptions& o, bool choosing)
           model.classifier_dropout.value_or(config.model.dropout.value_or(double{model.config.hidden_dropout})))),
       head(task_head(task(), head_columns(files.training), static_cast<float>(classifier_dropout))),
       parameters(with_dropout(model.config, config.model), {head}),
-      step(step_options(*this)),
       predictor{.batch = std::min(config.eval.batch, std::ssize(files.evaluated.items.items)),
-                .sequences = step.sequences,
+                .sequences = sequences_per_item(files.training),
                 .max_length = max_length,
+                .bucket_step = bucket_step(o.device.kind != "cpu"),
                 .pad = model.config.special->pad,
-                .dtype = precision.dtype} {
+                .dtype = precision.dtype},
+      step(step_options(*this)) {
     config.validate(model.config.layers, labels());
     config.train.precision = precision.dtype == DType::f32    ? Precision::f32
                              : precision.dtype == DType::bf16 ? Precision::bf16

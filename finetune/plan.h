@@ -42,10 +42,12 @@ struct FinetunePlan {
     double classifier_dropout;
     TaskHeadPointer head;
     Parameters parameters;
-    TaskStepOptions step;
     PredictorOptions predictor;
+    TaskStepOptions step;
     std::vector<std::string> notes = {};
 
+    /// The length of the bucket for sequences of up to `longest` pieces.
+    int64_t bucket_of(int64_t longest) const { return bucket_length(longest, max_length, predictor.bucket_step); }
     const tasks::Task& task() const { return files.training.task; }
     const std::vector<std::string>& labels() const { return files.training.labels; }
     /// ⌈items / batch⌉.

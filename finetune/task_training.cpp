@@ -94,7 +94,7 @@ void TaskTraining::queue(int64_t step) {
         items_.push_back(&plan_.files.training.items.items[i]);
         longest = std::max(longest, lengths_[i]);
     }
-    step_.queue(labeller_, items_, bucket_length(longest, plan_.max_length), plan_.model.config.special->pad,
+    step_.queue(labeller_, items_, plan_.bucket_of(longest), plan_.model.config.special->pad,
                 {.step = step, .learning_rate = schedule_.at(step)});
     in_flight_.push_back({began, batch.size(), plan_.config.log.examples ? batch : std::vector<size_t>()});
 }

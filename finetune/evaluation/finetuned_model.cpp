@@ -73,6 +73,7 @@ TaskLogits logits_of(const ModelFolder& model, const TaskData& data, const Logit
                             {.batch = std::min(options.batch, std::ssize(data.items.items)),
                              .sequences = sequences_per_item(data),
                              .max_length = options.max_length,
+                             .bucket_step = bucket_step(device.kind != "cpu"),
                              .pad = model.config.special->pad,
                              .dtype = options.dtype},
                             values.as<float>(), *device.kernels);

@@ -73,17 +73,17 @@ TaskPredictor::TaskPredictor(const Parameters& parameters, TaskHeadPointer head,
                              const float* values, const kernels::KernelTable& table)
     : head_(std::move(head)),
       options_(options),
-      forward_(parameters, build(parameters, head_), largest(options), values, table) {}
+      forward_(parameters, build(parameters, head_), largest(options), values, table, options.bucket_step) {}
 
 TaskPredictor::TaskPredictor(const Parameters& parameters, TaskHeadPointer head, const PredictorOptions& options,
                              const Resources& resources)
     : head_(std::move(head)),
       options_(options),
-      forward_(parameters, build(parameters, head_), largest(options), resources) {}
+      forward_(parameters, build(parameters, head_), largest(options), resources, options.bucket_step) {}
 
 int64_t TaskPredictor::arena_bytes(const Parameters& parameters, const TaskHeadPointer& head,
                                    const PredictorOptions& options) {
-    return BucketedForward::arena_bytes(build(parameters, head), largest(options));
+    return BucketedForward::arena_bytes(build(parameters, head), largest(options), options.bucket_step);
 }
 
 TaskLogits TaskPredictor::run(const TaskData& data) {
@@ -99,7 +99,8 @@ TaskLogits TaskPredictor::run(const TaskData& data) {
             std::span(order).subspan(first, std::min(static_cast<size_t>(options_.batch), order.size() - first));
         std::vector<const Item*> chosen;
         for (const size_t i : chunk) chosen.push_back(&items[i]);
-        const int64_t length = bucket_length(static_cast<int64_t>(chosen.back()->length()), options_.max_length);
+        const int64_t length = bucket_length(static_cast<int64_t>(chosen.back()->length()), options_.max_length,
+                                             options_.bucket_step);
         fill_tokens(chosen, length, options_.pad, batch);
         forward_.run(batch);
         const std::span<const float> all = forward_.output<float>(names::kLogits);

@@ -11,7 +11,8 @@ struct PredictorOptions {
     int64_t batch = 32;      // items at a time
     int64_t sequences = 1;   // of an item
     int64_t max_length = 0;  // of a sequence
-    int32_t pad = 0;         // id that fills sequences up
+    int64_t bucket_step = kBucketStep;
+    int32_t pad = 0;  // id that fills sequences up
     DType dtype = DType::f32;
 };
 

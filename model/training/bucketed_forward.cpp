@@ -43,8 +43,8 @@ BucketedForward::BucketedForward(const Parameters& parameters, Build build, cons
 }
 
 BucketedForward::BucketedForward(const Parameters& parameters, Build build, const BuildOptions& largest,
-                                 const Resources& resources)
-    : parameters_(parameters), build_(std::move(build)), largest_(largest), resources_(resources) {}
+                                 const Resources& resources, int64_t step)
+    : parameters_(parameters), build_(std::move(build)), largest_(largest), step_(step), resources_(resources) {}
 
 int64_t BucketedForward::arena_bytes(const Build& build, const BuildOptions& largest, int64_t step) {
     int64_t bytes = 0;  // of all: a planner's result need not grow with the length

@@ -14,8 +14,11 @@
 
 namespace dropforge {
 
-/// Tokens from one bucket to the next, unless more of them are worth their Programs.
+/// Tokens from one bucket to the next.
 constexpr int64_t kBucketStep = 8;
+/// The step where many batches run: padding costs a CPU more than a Program does; a GPU chooses algorithms and makes a
+/// recording for each.
+constexpr int64_t bucket_step(bool gpu) { return gpu ? kBucketStep : 2; }
 
 /// The length of the bucket for sequences of up to `longest` tokens: a multiple of `step`, but at most `most`, the
 /// longest sequences that there are. 1 ≤ longest ≤ most.
@@ -31,8 +34,9 @@ class BucketedForward {
     /// `parameters` and `values`, in host memory, must outlive this.
     BucketedForward(const Parameters& parameters, Build build, const BuildOptions& largest, const float* values,
                     const kernels::KernelTable& table, int64_t step = kBucketStep);
-    /// Borrows everything; the arena has at least arena_bytes(build, largest).
-    BucketedForward(const Parameters& parameters, Build build, const BuildOptions& largest, const Resources& resources);
+    /// Borrows everything; the arena has at least arena_bytes(build, largest, step).
+    BucketedForward(const Parameters& parameters, Build build, const BuildOptions& largest, const Resources& resources,
+                    int64_t step = kBucketStep);
 
     /// Bytes of an arena in which the Program of every bucket runs.
     static int64_t arena_bytes(const Build& build, const BuildOptions& largest, int64_t step = kBucketStep);
