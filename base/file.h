@@ -65,7 +65,8 @@ class AtomicFile {
 std::string read_text(const fs::path& path);
 /// Replaces the file atomically (AtomicFile).
 void write_text(const fs::path& path, std::string_view text);
-/// Whether `name`, read from a file, is a plain file name that cannot lead out of that file's folder.
+/// Whether `name`, read from a file, is a plain file name that cannot lead out of that file's folder, and that a file
+/// can have: not empty, at most 255 bytes, none of them 0.
 bool is_file_name(std::string_view name);
 /// The folder of `path`; "." if it names none.
 fs::path folder_of(const fs::path& path);

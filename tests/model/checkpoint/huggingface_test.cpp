@@ -247,6 +247,10 @@ TEST_CASE("shards: an index that leads astray") {
                                                     " must be a file of the same folder"));
     }
     auto map = sharded.map;
+    map[kWord] = std::string(256, 'a');  // longer than a file's name can be
+    CHECK(contains(sharded.error_with(map), "must be a file of the same folder"));
+    map[kWord] = std::string("1.safetensors\0", 14);  // the system's calls would end it there, as the text does
+    CHECK(sharded.error_with(map).ends_with("index.json: the shard \"1.safetensors"));
     map[kWord] = "3.safetensors";
     CHECK(contains(sharded.error_with(map), "the shard 3.safetensors of " + kWord + " is missing"));
     map[kWord] = "2.safetensors";
