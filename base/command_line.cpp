@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <filesystem>
 #include <memory>
 #include <new>
 #include <sstream>
@@ -111,6 +112,9 @@ int run_command_line(const CommandLine& program, int argc, char** argv) {
         return 128 + interrupted.signal;
     } catch (const std::bad_alloc&) {
         print_error("out of memory: the system, or a limit of this process (ulimit -v, -d), has no more");
+        return 1;
+    } catch (const std::filesystem::filesystem_error& error) {
+        print_error(fmt::format("{}: {}", error.path1().string(), error.code().message()));
         return 1;
     } catch (const std::exception& error) {
         print_error(error.what());

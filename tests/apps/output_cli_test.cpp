@@ -81,3 +81,15 @@ TEST_CASE("a process has the program's name, also where it has started itself ag
                               folder.path().string(), program("dropforge")));
     CHECK(contains(names.text, "dropforge\n"));
 }
+
+TEST_CASE("a path that the system refuses is named, with its reason") {
+    const std::string name(300, 'a');
+    for (const std::string command : {"report {} --out page.html", "inspect {}", "evaluate --model {} --data data",
+                                      "fill --model {} '[MASK]'"}) {
+        const Outcome refused =
+            run_shell(fmt::format("{} {}", program("dropforge"), fmt::format(fmt::runtime(command), name)));
+        CHECK(refused.exit_code == 1);
+        CHECK(refused.text.starts_with("error: " + name));
+        CHECK(refused.text.ends_with(": File name too long\n"));
+    }
+}
