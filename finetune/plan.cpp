@@ -42,8 +42,7 @@ int64_t layer_of(const HfTensor& tensor, int64_t layers) {
 TaskStepOptions step_options(const FinetunePlan& plan) {
     const FinetuneConfig::Train& t = plan.config.train;
     std::set<int64_t> lengths;
-    for (const int64_t length : lengths_of(plan.files.training.items))
-        lengths.insert(plan.bucket_of(length));
+    for (const int64_t length : lengths_of(plan.files.training.items)) lengths.insert(plan.bucket_of(length));
     const int64_t batch = std::min(t.batch, std::ssize(plan.files.training.items.items));
     return {.batch = batch,
             .micro_batch = t.micro_batch > 0 ? std::min(t.micro_batch, batch) : batch,

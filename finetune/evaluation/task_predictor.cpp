@@ -99,8 +99,8 @@ TaskLogits TaskPredictor::run(const TaskData& data) {
             std::span(order).subspan(first, std::min(static_cast<size_t>(options_.batch), order.size() - first));
         std::vector<const Item*> chosen;
         for (const size_t i : chunk) chosen.push_back(&items[i]);
-        const int64_t length = bucket_length(static_cast<int64_t>(chosen.back()->length()), options_.max_length,
-                                             options_.bucket_step);
+        const int64_t length =
+            bucket_length(static_cast<int64_t>(chosen.back()->length()), options_.max_length, options_.bucket_step);
         fill_tokens(chosen, length, options_.pad, batch);
         forward_.run(batch);
         const std::span<const float> all = forward_.output<float>(names::kLogits);

@@ -84,8 +84,8 @@ TEST_CASE("a process has the program's name, also where it has started itself ag
 
 TEST_CASE("a path that the system refuses is named, with its reason") {
     const std::string name(300, 'a');
-    for (const std::string command : {"report {} --out page.html", "inspect {}", "evaluate --model {} --data data",
-                                      "fill --model {} '[MASK]'"}) {
+    for (const std::string command :
+         {"report {} --out page.html", "inspect {}", "evaluate --model {} --data data", "fill --model {} '[MASK]'"}) {
         const Outcome refused =
             run_shell(fmt::format("{} {}", program("dropforge"), fmt::format(fmt::runtime(command), name)));
         CHECK(refused.exit_code == 1);
