@@ -114,7 +114,8 @@ int run_command_line(const CommandLine& program, int argc, char** argv) {
         print_error("out of memory: the system, or a limit of this process (ulimit -v, -d), has no more");
         return 1;
     } catch (const std::filesystem::filesystem_error& error) {
-        print_error(fmt::format("{}: {}", error.path1().string(), error.code().message()));
+        print_error(error.path1().empty() ? error.what()
+                                          : fmt::format("{}: {}", error.path1().string(), error.code().message()));
         return 1;
     } catch (const std::exception& error) {
         print_error(error.what());
