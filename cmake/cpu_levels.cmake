@@ -6,10 +6,11 @@
 set(cpu_levels baseline)
 set(cpu_flags_baseline "")
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
-    list(APPEND cpu_levels avx2 avx512 avx512_bf16)
+    list(APPEND cpu_levels avx2 avx512 avx512_bf16 amx_bf16)
     set(cpu_flags_avx2 -mavx2 -mfma -mf16c -mbmi -mbmi2)
     set(cpu_flags_avx512 ${cpu_flags_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq)
     set(cpu_flags_avx512_bf16 ${cpu_flags_avx512} -mavx512bf16)
+    set(cpu_flags_amx_bf16 ${cpu_flags_avx512_bf16} -mamx-tile -mamx-bf16)
 endif()
 
 list(GET cpu_levels -1 highest)

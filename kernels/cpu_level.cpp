@@ -1,6 +1,11 @@
 #include "kernels/cpu_level.h"
 
 #include <fmt/format.h>
+#ifdef __x86_64__
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include <algorithm>
 #include <cstdlib>
@@ -15,9 +20,20 @@ namespace dropforge::kernels {
 
 namespace {
 
-constexpr const char* kNames[] = {"baseline", "avx2", "avx512", "avx512_bf16"};
+constexpr const char* kNames[] = {"baseline", "avx2", "avx512", "avx512_bf16", "amx_bf16"};
 
 #ifdef __x86_64__
+/// Whether the CPU has AMX for bf16, and Linux (5.16) gives this process the registers, whose 8 KiB it would otherwise
+/// not save for it.
+bool has_tiles_of_bf16() {
+    unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return false;
+    constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24;
+    if ((edx & kBf16) == 0 || (edx & kTile) == 0) return false;
+    constexpr long kRequestPermission = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+    return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
 bool runs(CpuLevel level) {
     switch (level) {  // __builtin_cpu_supports also checks which registers the operating system saves
         case CpuLevel::baseline:
@@ -30,6 +46,8 @@ bool runs(CpuLevel level) {
                    __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
         case CpuLevel::avx512_bf16:
             return __builtin_cpu_supports("avx512bf16");
+        case CpuLevel::amx_bf16:
+            return has_tiles_of_bf16();
     }
     return false;
 }
@@ -40,7 +58,8 @@ bool runs(CpuLevel level) { return level == CpuLevel::baseline; }
 const std::vector<CpuLevel>& levels() {
     static const std::vector<CpuLevel> found = [] {
         std::vector<CpuLevel> all;
-        for (const CpuLevel level : {CpuLevel::baseline, CpuLevel::avx2, CpuLevel::avx512, CpuLevel::avx512_bf16}) {
+        for (const CpuLevel level :
+             {CpuLevel::baseline, CpuLevel::avx2, CpuLevel::avx512, CpuLevel::avx512_bf16, CpuLevel::amx_bf16}) {
             if (!runs(level)) break;  // a level includes those below it
             all.push_back(level);
         }
@@ -92,6 +111,7 @@ const KernelTable& cpu(CpuLevel level) {
     if (level == CpuLevel::avx2) return cpu_avx2();
     if (level == CpuLevel::avx512) return cpu_avx512();
     if (level == CpuLevel::avx512_bf16) return cpu_avx512_bf16();
+    if (level == CpuLevel::amx_bf16) return cpu_amx_bf16();
 #endif
     require(level == CpuLevel::baseline, "this program has no CPU kernels for {}", name_of(level));
     return cpu_baseline();

@@ -10,10 +10,11 @@ namespace dropforge::kernels {
 
 /// Instruction sets in ascending order; a level includes those below it.
 enum class CpuLevel {
-    baseline,    // whatever the compiler takes for the processor's family: SSE2 on x86-64, NEON on aarch64
-    avx2,        // with FMA, F16C, BMI2
-    avx512,      // F, BW, VL, DQ
-    avx512_bf16  // with bf16 dot products
+    baseline,     // whatever the compiler takes for the processor's family: SSE2 on x86-64, NEON on aarch64
+    avx2,         // with FMA, F16C, BMI2
+    avx512,       // F, BW, VL, DQ
+    avx512_bf16,  // with bf16 dot products
+    amx_bf16      // with tile registers of bf16
 };
 const char* name_of(CpuLevel level);
 

@@ -11,5 +11,6 @@ const KernelTable& cpu_baseline();
 const KernelTable& cpu_avx2();
 const KernelTable& cpu_avx512();
 const KernelTable& cpu_avx512_bf16();
+const KernelTable& cpu_amx_bf16();
 
 }  // namespace dropforge::kernels

@@ -15,6 +15,12 @@ namespace dropforge::kernels::on_cpu {
 template <typename T>
 using Operand = std::conditional_t<kInPlace<T>, T, float>;
 
+/// Columns of rows of probabilities over `keys`: whole vectors, and whole steps where the rows are multiplied.
+template <typename T>
+constexpr int64_t row_width(int64_t keys) {
+    return round_up(keys, std::max<int64_t>(kLanes, kStep<T>));
+}
+
 /// The offsets of one head of one sequence. a is an AttentionForward or AttentionBackward, task = sequence * heads +
 /// head.
 struct Head {

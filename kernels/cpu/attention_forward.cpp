@@ -19,8 +19,8 @@ template <typename T>
 class ForwardThread {
   public:
     ForwardThread(const AttentionForward& a, void* scratch)
-        : a_(a), dropout_(a.dropout, a.heads * a.rows_q), width_(round_up(a.rows_kv, kLanes)) {
-        const int64_t depth = round_up(a.head_size, kLanes);
+        : a_(a), dropout_(a.dropout, a.heads * a.rows_q), width_(row_width<T>(a.rows_kv)) {
+        const int64_t depth = row_width<T>(a.head_size);
         Scratch space(scratch);
         keys_ = space.take<float>(width_ * depth);
         values_ = space.take<float>(width_ * depth);
@@ -41,7 +41,7 @@ class ForwardThread {
   private:
     void block(const Head& head, int64_t first, int64_t rows) {
         const T* q = static_cast<const T*>(a_.q) + head.q + first * a_.stride_q;
-        const Panels by_key(head.keys), by_column(a_.head_size);
+        const Panels<T> by_key(head.keys), by_column(a_.head_size);
         multiply<T>(tiles_of_matrix(q, a_.stride_q, false, rows, a_.head_size, queries_), {0, rows}, keys_,
                     {by_key, 0, by_key.count}, width_, words_of<T>(a_.head_size),
                     {.to = scores_, .to_type = DType::f32, .ld_to = width_});
@@ -51,9 +51,9 @@ class ForwardThread {
         const auto stride = width_ * static_cast<int64_t>(sizeof(Operand<T>));
         const TilesOfA p{TileA::rows,
                          reinterpret_cast<const char*>(probabilities_),
-                         kTileRows * stride,
+                         kTileRows<T> * stride,
                          stride,
-                         ceil_div(rows, kTileRows),
+                         ceil_div(rows, kTileRows<T>),
                          nullptr};
         multiply<T>(p, {0, rows}, values_, {by_column, 0, by_column.count}, a_.head_size, words_of<T>(head.keys),
                     {.to = static_cast<T*>(a_.out) + head.out + first * a_.stride_out,
@@ -79,6 +79,7 @@ class ForwardThread {
             sums += e;
             store(p + j, dropout_on_ ? keep(e, mask_of(bits_, j), 1.0f) : e);
         });
+        for (int64_t j = round_up(head.keys, kLanes); j < row_width<T>(head.keys); j += kLanes) store(p + j, f32v{});
         const float total = sum(sums);
         a_.lse[head.row + query] = top + std::log(total);
         factors_[i] = dropout_.scale() / total;
@@ -87,7 +88,7 @@ class ForwardThread {
     const AttentionForward& a_;
     DropoutMask dropout_;
     bool dropout_on_ = a_.dropout.active();
-    int64_t width_;              // keys, rounded up to whole vectors
+    int64_t width_;              // row_width of the keys
     float *keys_, *values_;      // packed panels
     float* scores_;              // [kForwardQueries, width_]
     Operand<T>* probabilities_;  // [kForwardQueries, width_], 0 beyond the keys
@@ -105,6 +106,7 @@ void forward(const AttentionForward& a) {
     const int64_t rows = ceil_div(blocks, parts) * kForwardQueries;
     const int64_t bytes = attention_thread_bytes(a.head_size, a.rows_q, a.rows_kv);
     on_threads(true, [&] {
+        const TileRegisters<T> registers;
         ForwardThread<T> thread(a, static_cast<char*>(a.scratch) + omp_get_thread_num() * bytes);
         share_out(heads * parts, [&](int64_t task) {
             const int64_t begin = task % parts * rows;

@@ -21,6 +21,11 @@ constexpr int64_t kMaxWordsOneStore = 1536;         // if c is bf16: one pass ne
 constexpr int64_t kBlockRows = 128;                 // rows of a in L2 (512 KiB)
 constexpr int64_t kPackedRows = 64;                 // rows of b at a time (even), where they are contiguous in k
 constexpr int64_t kPackedBytes = int64_t{4} << 20;  // bytes of b at a time, which fit L3
+/// Panels for which AMX reads contiguous blocks of a: loads of rows far apart are slower, by less than a copy of few.
+constexpr int64_t kWorthCopying = 24;
+/// A c that spans so many bytes is written past the caches, which it would not stay in. A store that misses reads its
+/// line first, and the misses of a tile's stores keep its neighbours' loads waiting.
+constexpr int64_t kStreamBytes = int64_t{24} << 20;
 
 template <typename T>
 class BlockedGemm {
@@ -28,31 +33,34 @@ class BlockedGemm {
     BlockedGemm(const Gemm& g, CpuContext& context) : g_(g), panels_(g.n), threads_(omp_get_max_threads()) {
         const bool one_store = g.out == DType::bf16 && words_of<T>(g.k) <= kMaxWordsOneStore;
         passes_ = ceil_div(words_of<T>(g.k), one_store ? kMaxWordsOneStore : kMaxWords);
-        // Even in k, so that no pass but the last ends with half a word.
-        depth_ = ceil_div(ceil_div(g.k, passes_), 2) * 2;
+        // In whole steps, so that no pass but the last ends with half a word.
+        depth_ = round_up(ceil_div(g.k, passes_), std::max<int64_t>(kStep<T>, 2));
         passes_ = ceil_div(g.k, depth_);
         words_ = words_of<T>(depth_);
 
-        chunk_ = std::clamp<int64_t>(kPackedBytes / (words_ * 4 * kLanes * kTileVectors), 1, panels_.count);
+        chunk_ = std::clamp<int64_t>(kPackedBytes / (words_ * 4 * kLanes * kTileVectors<T>), 1, panels_.count);
         chunk_ = ceil_div(panels_.count, ceil_div(panels_.count, chunk_));
         // At least four tasks a thread, so that threads end at about the same time.
-        rows_ = std::clamp<int64_t>(ceil_div(ceil_div(g.m, 4 * threads_), kTileRows) * kTileRows, 2 * kTileRows,
-                                    kBlockRows);
+        rows_ = std::clamp<int64_t>(round_up(ceil_div(g.m, 4 * threads_), kTileRows<T>), 2 * kTileRows<T>, kBlockRows);
         row_blocks_ = ceil_div(g.m, rows_);
         group_ = std::max<int64_t>(chunk_ / std::max<int64_t>(ceil_div(4 * threads_, row_blocks_), 1), 1);
 
-        packed_b_words_ = chunk_ * kLanes * kTileVectors * words_;
+        packed_b_words_ = chunk_ * kLanes * kTileVectors<T> * words_;
         packed_b_ = static_cast<float*>(context.packed_b.reserve(static_cast<size_t>(2 * packed_b_words_) * 4));
         packed_a_ = static_cast<float*>(context.packed_a.reserve(static_cast<size_t>(threads_ * rows_ * words_) * 4));
+        const int64_t row_bytes = g.ldc * size_of(g.out);
+        stream_ = g.m * row_bytes >= kStreamBytes && row_bytes % 64 == 0 && reinterpret_cast<uintptr_t>(g.c) % 64 == 0;
         if (g.out == DType::bf16 && passes_ > 1)
             partial_ = static_cast<float*>(context.partial.reserve(static_cast<size_t>(g.m * g.n) * 4));
     }
 
     void run() {
         on_threads(true, [&] {
+            const TileRegisters<T> registers;
             int64_t turn = 0;
             for (int64_t first = 0; first < panels_.count; first += chunk_)
                 for (int64_t pass = 0; pass < passes_; ++pass) step(first, pass, turn++ % 2);
+            if (stream_) sfence();
         });
     }
 
@@ -104,7 +112,8 @@ class BlockedGemm {
                             : g_.accumulate ? g_.c
                                             : nullptr,
                 .previous_type = first ? g_.out : DType::f32,
-                .ld_previous = first ? g_.ldc : ld_sums};
+                .ld_previous = first ? g_.ldc : ld_sums,
+                .stream = last && stream_};
     }
 
     /// One task: rows of c by panels [begin, end).
@@ -113,18 +122,20 @@ class BlockedGemm {
         const auto* a = static_cast<const T*>(g_.a);
         const T* from = g_.transpose_a ? a + k0 * g_.lda + row : a + row * g_.lda + k0;
         float* space = packed_a_ + omp_get_thread_num() * rows_ * words_;
-        const TilesOfA tiles = tiles_of_matrix(from, g_.lda, g_.transpose_a, rows, k, space);
-        multiply<T>(tiles, {row, rows}, packed, {panels_, begin, end}, g_.n, words_of<T>(k), f);
+        const bool copy = kStepWords<T> > 1 && end - begin > kWorthCopying;
+        const TilesOfA tiles = tiles_of_matrix(from, g_.lda, g_.transpose_a, rows, k, space, copy);
+        multiply<T>(tiles, {row, rows}, packed, PanelRange<T>{panels_, begin, end}, g_.n, words_of<T>(k), f);
     }
 
     const Gemm& g_;
-    Panels panels_;
+    Panels<T> panels_;
     int64_t threads_;
     int64_t passes_, depth_, words_;  // passes over k, k of a pass, its words
     int64_t chunk_, group_;           // panels packed at a time; panels of a task
     int64_t rows_, row_blocks_;       // rows of a task
     int64_t packed_b_words_;
     float *packed_b_, *packed_a_, *partial_ = nullptr;
+    bool stream_;  // c past the caches
 };
 
 }  // namespace

@@ -4,9 +4,12 @@
 
 #include <algorithm>
 
-#include "kernels/cpu/microkernel.h"
+#include "kernels/cpu/microkernel_amx.h"
 
 namespace dropforge::kernels::on_cpu {
+
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 /// kLanes words along k of one row whose `count` elements (may be ≤ 0) are neighbours; beyond them 0.
 template <typename T>
@@ -84,6 +87,8 @@ void pack_panel(const T* x, int64_t stride, int64_t k, int64_t columns, int64_t 
         for (; j < full_columns; j += kLanes) store(panel + j, gather_words(x + j, stride, pair, Full{}));
         for (; j < width; j += kLanes) store(panel + j, gather_words(x + j, stride, pair, first_lanes(columns - j)));
     }
+    for (int64_t rest = words_of<T>(k) - ceil_div(k, kPerWord<T>); rest > 0; --rest, panel += width)
+        std::fill_n(panel, width, 0.0f);
 }
 
 /// Words w … w + kLanes - 1 of kLanes rows, transposed: block[i] has word w + i of all of them. Rows ≥ `rows` are 0.
@@ -112,33 +117,35 @@ void pack_panel_transposed(const T* x, int64_t stride, int64_t k, int64_t column
 // ----------------------------------------------------------------------------------------------------------------
 // tiles
 /// One word of kLanes rows into the two tiles that hold them; the second exists only if `both`.
+template <typename T>
 [[gnu::always_inline]] inline void put_in_tiles(float* first, int64_t words, int64_t w, f32v v, bool both) {
+    static_assert(2 * kTileRows<T> == kLanes);
     struct Halves {
         f32half low, high;
     };
     const auto [low, high] = std::bit_cast<Halves>(v);
-    std::memcpy(first + w * kTileRows, &low, sizeof low);
-    if (both) std::memcpy(first + (words + w) * kTileRows, &high, sizeof high);
+    std::memcpy(first + w * kTileRows<T>, &low, sizeof low);
+    if (both) std::memcpy(first + (words + w) * kTileRows<T>, &high, sizeof high);
 }
 
-/// Packs rows of a for TileA::columns: tiles of kTileRows rows, tile t at panel + t * words * kTileRows,
-/// [word][kTileRows]. x[i * stride + k].
+/// Packs rows of a, x[i * stride + k], for TileA::columns: tiles of kTileRows rows, tile t at panel + t * words *
+/// kTileRows, [word][kTileRows].
 template <typename T>
-void pack_tiles(const T* x, int64_t stride, int64_t rows, int64_t k, float* panel) {
+void pack_columns(const T* x, int64_t stride, int64_t rows, int64_t k, float* panel) {
     const int64_t words = words_of<T>(k);
     for (int64_t i = 0; i < rows; i += kLanes)
         for (int64_t w = 0; w < words; w += kLanes) {
             f32v block[kLanes];
             load_transposed(x + i * stride, stride, rows - i, k, w, block);
             for (int64_t r = 0; r < std::min<int64_t>(kLanes, words - w); ++r)
-                put_in_tiles(panel + i * words, words, w + r, block[r], i + kTileRows < rows);
+                put_in_tiles<T>(panel + i * words, words, w + r, block[r], i + kTileRows<T> < rows);
         }
 }
 
-/// The same tiles from the transpose: x[k * stride + i]. Takes a few rows of x at a time: down a column every load
+/// The same tiles from the transpose, x[k * stride + i]. Takes a few rows of x at a time: down a column every load
 /// would be on another page, and along a row every store in another tile, all in the same cache set.
 template <typename T>
-void pack_tiles_transposed(const T* x, int64_t stride, int64_t rows, int64_t k, float* panel) {
+void pack_columns_transposed(const T* x, int64_t stride, int64_t rows, int64_t k, float* panel) {
     constexpr int64_t kWords = 8;
     const int64_t words = words_of<T>(k);
     for (int64_t first = 0; first < words; first += kWords)
@@ -149,8 +156,42 @@ void pack_tiles_transposed(const T* x, int64_t stride, int64_t rows, int64_t k, 
                 __builtin_prefetch(from + kAhead * stride);
                 const f32v v = rows - i >= kLanes ? gather_words(from, stride, pair, Full{})
                                                   : gather_words(from, stride, pair, first_lanes(rows - i));
-                put_in_tiles(panel + i * words, words, w, v, i + kTileRows < rows);
+                put_in_tiles<T>(panel + i * words, words, w, v, i + kTileRows<T> < rows);
             }
+}
+
+/// The place in packed blocks of a row's words from w on, which begin a step.
+template <typename T>
+constexpr int64_t place_in_blocks(int64_t row, int64_t w, int64_t words) {
+    return row / kTileRows<T> * kTileRows<T> * words + w * kTileRows<T> + row % kTileRows<T> * kStepWords<T>;
+}
+
+/// Packs rows of a, x[i * stride + k], for TileA::blocks. Rows of the last tile beyond `rows` become 0.
+template <typename T>
+void pack_blocks(const T* x, int64_t stride, int64_t rows, int64_t k, float* panel) {
+    static_assert(kStepWords<T> == kLanes);
+    const int64_t words = words_of<T>(k);
+    for (int64_t i = 0; i < round_up(rows, kTileRows<T>); ++i)
+        for (int64_t w = 0; w < words; w += kLanes)
+            store(panel + place_in_blocks<T>(i, w, words),
+                  i < rows ? load_words(x + i * stride + w * kPerWord<T>, k - w * kPerWord<T>) : f32v{});
+}
+
+/// The same blocks from the transpose, x[k * stride + i].
+template <typename T>
+void pack_blocks_transposed(const T* x, int64_t stride, int64_t rows, int64_t k, float* panel) {
+    const int64_t words = words_of<T>(k);
+    for (int64_t w = 0; w < words; w += kLanes)
+        for (int64_t i = 0; i < round_up(rows, kTileRows<T>); i += kLanes) {
+            f32v block[kLanes];
+            const Part columns = first_lanes(rows - i);
+            for (int64_t r = 0; r < kLanes; ++r) {
+                const int64_t first = (w + r) * kPerWord<T>;
+                block[r] = first < k ? gather_words(x + first * stride + i, stride, first + 1 < k, columns) : f32v{};
+            }
+            transpose(block);
+            for (int64_t r = 0; r < kLanes; ++r) store(panel + place_in_blocks<T>(i + r, w, words), block[r]);
+        }
 }
 
 }  // namespace dropforge::kernels::on_cpu

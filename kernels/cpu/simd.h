@@ -27,6 +27,9 @@ inline constexpr int kLanes = 4;
 #if DROPFORGE_AVX512 && defined(__AVX512BF16__)
 #define DROPFORGE_DOT_BF16 1
 #endif
+#if DROPFORGE_DOT_BF16 && defined(__AMX_BF16__)
+#define DROPFORGE_AMX 1
+#endif
 
 using f32v = float __attribute__((vector_size(4 * kLanes)));
 using i32v = int32_t __attribute__((vector_size(4 * kLanes)));
@@ -101,6 +104,24 @@ inline f32v load(const float* p, Full = {}) {
     return x;
 }
 inline void store(float* p, f32v x, Full = {}) { std::memcpy(p, &x, sizeof x); }
+
+/// Stores to a multiple of the vector's size, past the caches; sfence() must follow before another thread reads it.
+inline void stream(float* p, f32v x, Full) {
+#if DROPFORGE_AVX512
+    _mm512_stream_ps(p, std::bit_cast<__m512>(x));
+#elif DROPFORGE_AVX2
+    _mm256_stream_ps(p, std::bit_cast<__m256>(x));
+#elif defined(__x86_64__)
+    _mm_stream_ps(p, std::bit_cast<__m128>(x));
+#else
+    store(p, x);
+#endif
+}
+inline void sfence() {
+#if defined(__x86_64__)
+    _mm_sfence();
+#endif
+}
 
 /// Lanes that do not count are 0.
 inline f32v load(const float* p, Part part) {
@@ -181,6 +202,16 @@ template <typename Count = Full>
 inline void store(bf16* p, f32v x, Count count = {}) {
     store_bits(p, narrow(x), count);
 }
+inline void stream(bf16* p, f32v x, Full) {
+    const u16v bits = narrow(x);
+#if DROPFORGE_AVX512
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(p), std::bit_cast<__m256i>(bits));
+#elif DROPFORGE_AVX2
+    _mm_stream_si128(reinterpret_cast<__m128i*>(p), std::bit_cast<__m128i>(bits));
+#else
+    store_bits(p, bits, Full{});
+#endif
+}
 /// Stores subnormal numbers too: for values that are kept and compared, such as weights.
 template <typename Count>
 inline void store_exactly(bf16* p, f32v x, Count count) {
@@ -189,6 +220,10 @@ inline void store_exactly(bf16* p, f32v x, Count count) {
 template <typename Count>
 inline void store_exactly(float* p, f32v x, Count count) {
     store(p, x, count);
+}
+template <typename T>
+inline void stream(T* p, f32v x, Part part) {
+    store(p, x, part);
 }
 
 // ---------------------------------------------------------------------------------------------------------- reductions

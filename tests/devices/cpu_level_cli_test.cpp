@@ -39,7 +39,7 @@ TEST_CASE("DROPFORGE_CPU takes a level that the machine has; another is an error
         check_refused({"--version"}, 1,
                       {fmt::format("DROPFORGE_CPU={}: there is no such level", level), "baseline", has});
     }
-    for (const char* level : {"baseline", "avx2", "avx512", "avx512_bf16"}) {
+    for (const char* level : {"baseline", "avx2", "avx512", "avx512_bf16", "amx_bf16"}) {
         const auto same = [&](CpuLevel chosen) { return std::string(name_of(chosen)) == level; };
         const Asking asking(level);
         if (std::ranges::any_of(cpu_levels(), same))

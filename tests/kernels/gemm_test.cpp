@@ -202,6 +202,8 @@ TEST_CASE("gemm: our blocks do not show: many rows, chunks of columns, passes ov
         for (const auto& [shape, transposes] : {std::pair{Case{300, 50, 20, 1}, 0},
                                                 {{2, 2200, 2100}, 2},
                                                 {{131, 17, 2051}, 1},
+                                                {{35, 803, 299, 1}, 0},
+                                                {{35, 803, 299, 1}, 1},
                                                 {{9, 50, 6301, 1}, 3},
                                                 {{21, 33, 6400}, 2}}) {
             const Case x = shape;  // a lambda cannot capture a structured binding in clang 14
@@ -211,6 +213,15 @@ TEST_CASE("gemm: our blocks do not show: many rows, chunks of columns, passes ov
                                [&](Setup& s) { return run(s, x, v); }, Repeat::other_threads, {&cpu()});
             }
         }
+    }
+}
+
+TEST_CASE("gemm: a product that spans more than caches hold") {
+    constexpr int64_t columns = 150, apart = 1 << 17;
+    for (const DType dtype : kFloatTypes) {
+        if (!computes(cpu(), dtype)) continue;
+        for (const bool accumulate : {false, true})
+            check({99, columns, 9, apart - columns}, {false, false, true, accumulate, dtype, dtype}, {&cpu()});
     }
 }
 
