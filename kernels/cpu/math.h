@@ -20,16 +20,12 @@ inline f32v exp(f32v x) {
     constexpr float kPoly[] = {0.4999999341f, 0.1666652011f, 0.04166839378f, 0.008368780278f,
                                0.001381449627f};  // (e^r - 1 - r) / r²
     constexpr float kRound = 12582912.0f;         // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
-    x = x > 89.0f ? broadcast(89.0f) : x;
-    x = x < -104.0f ? broadcast(-104.0f) : x;
+    x = clamp(x, -104.0f, 89.0f);
     const f32v shifted = x * 1.44269504f + kRound;
     const f32v n = shifted - kRound;
     const f32v r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
     const f32v y = (r * r) * polynomial(r, kPoly) + r + 1.0f;
-    // 2^n in two factors: their product may be subnormal or overflow, though no factor does.
-    const i32v exponent = std::bit_cast<i32v>(shifted) - std::bit_cast<int32_t>(kRound);
-    const i32v half = exponent >> 1;
-    return y * std::bit_cast<f32v>((half + 127) << 23) * std::bit_cast<f32v>((exponent - half + 127) << 23);
+    return times_power_of_2(y, n);
 }
 
 /// tanh x: relative error < 3e-7.
@@ -56,7 +52,7 @@ inline Normal normal(f32v x) {
                                -0.01077494268f, 0.007194582914f, 0.002097871474f};
     const f32v t = abs(x), square = x * x;
     const f32v e = exp(-0.5f * square);
-    const f32v u = 1.0f / (t + 3.0f);
+    const f32v u = reciprocal(t + 3.0f);
     const f32v tail = e * u * polynomial(1.0f - 6.0f * u, kTail);
     const f32v outer = x < 0.0f ? tail : 1.0f - tail;
     return {t < 1.25f ? x * polynomial(square, kMiddle) + 0.5f : outer, e * 0.398942280f};

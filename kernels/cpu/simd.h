@@ -41,6 +41,37 @@ using f32half = float __attribute__((vector_size(2 * kLanes)));  // half of an f
 
 inline f32v broadcast(float x) { return x - f32v{}; }  // x + 0 would be an instruction: it turns -0 into 0
 inline f32v max(f32v a, f32v b) { return a > b ? a : b; }
+
+/// x within low … high; NaN stays NaN.
+inline f32v clamp(f32v x, float low, float high) {
+#if DROPFORGE_AVX512  // min and max return their second operand if one is NaN
+    const __m512 below = _mm512_maskz_min_ps(0xffff, _mm512_set1_ps(high), std::bit_cast<__m512>(x));
+    return std::bit_cast<f32v>(_mm512_maskz_max_ps(0xffff, _mm512_set1_ps(low), below));
+#else
+    x = x > high ? broadcast(high) : x;
+    return x < low ? broadcast(low) : x;
+#endif
+}
+/// y 2^n for integers n of at most 1000 in size: 0, subnormal or infinite where no normal number is near.
+inline f32v times_power_of_2(f32v y, f32v n) {
+#if DROPFORGE_AVX512
+    return std::bit_cast<f32v>(_mm512_maskz_scalef_ps(0xffff, std::bit_cast<__m512>(y), std::bit_cast<__m512>(n)));
+#else
+    // In two factors: their product may be subnormal or overflow, though no factor does.
+    const i32v exponent = __builtin_convertvector(n, i32v);
+    const i32v half = exponent >> 1;
+    return y * std::bit_cast<f32v>((half + 127) << 23) * std::bit_cast<f32v>((exponent - half + 127) << 23);
+#endif
+}
+/// 1 / x to 1.5 units in the last place, for x from 2^-100 to 2^100.
+inline f32v reciprocal(f32v x) {
+#if DROPFORGE_AVX512  // 14 bits, then one of Newton's steps: a third of a division's time
+    const f32v y = std::bit_cast<f32v>(_mm512_maskz_rcp14_ps(0xffff, std::bit_cast<__m512>(x)));
+    return y + y * (1.0f - x * y);
+#else
+    return 1.0f / x;
+#endif
+}
 inline f32v abs(f32v x) { return std::bit_cast<f32v>(std::bit_cast<u32v>(x) & 0x7fffffffu); }
 
 /// A rounded product that the compiler must not fuse into an addition, where that would break a cancellation.

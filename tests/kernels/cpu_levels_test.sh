@@ -17,7 +17,7 @@ for object in "$build"/kernels_cpu_*.o; do
     expect "global symbols of $object" "$expected" "$symbols"
     found=$((found + 1))
 done
-expect "levels" "$([ "$(uname -m)" = x86_64 ] && echo 4 || echo 1)" $found
+expect "levels" "$([ "$(uname -m)" = x86_64 ] && echo 5 || echo 1)" $found
 
 # Registers of AVX and AVX-512 in a function that a level does not own would run on every machine.
 wide=$(objdump -d --no-show-raw-insn "$build/libbase.a" "$build/libengine.a" "$build/libdata.a" "$build/libmodel.a" |
