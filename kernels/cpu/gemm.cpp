@@ -26,6 +26,7 @@ constexpr int64_t kWorthCopying = 24;
 /// A c that spans so many bytes is written past the caches, which it would not stay in. A store that misses reads its
 /// line first, and the misses of a tile's stores keep its neighbours' loads waiting.
 constexpr int64_t kStreamBytes = int64_t{24} << 20;
+constexpr int64_t kStreamGradient = int64_t{4} << 20;  // of weights, which nothing reads before the update
 
 template <typename T>
 class BlockedGemm {
@@ -49,7 +50,9 @@ class BlockedGemm {
         packed_b_ = static_cast<float*>(context.packed_b.reserve(static_cast<size_t>(2 * packed_b_words_) * 4));
         packed_a_ = static_cast<float*>(context.packed_a.reserve(static_cast<size_t>(threads_ * rows_ * words_) * 4));
         const int64_t row_bytes = g.ldc * size_of(g.out);
-        stream_ = g.m * row_bytes >= kStreamBytes && row_bytes % 64 == 0 && reinterpret_cast<uintptr_t>(g.c) % 64 == 0;
+        const bool gradient = g.transpose_a && !g.accumulate;
+        stream_ = g.m * row_bytes >= (gradient ? kStreamGradient : kStreamBytes) && row_bytes % 64 == 0 &&
+                  reinterpret_cast<uintptr_t>(g.c) % 64 == 0;
         if (g.out == DType::bf16 && passes_ > 1)
             partial_ = static_cast<float*>(context.partial.reserve(static_cast<size_t>(g.m * g.n) * 4));
     }
