@@ -88,7 +88,7 @@ Device cpu_device() {
     const CpuInfo cpu = cpu_info();
     return {.model = fmt::format("{} ({})", cpu.model, kernels::name_of(kernels::cpu_level())),
             .text = fmt::format("{}, {} cores, kernels for {}", cpu.model, cpu.cores, kernels::cpu_level_text()),
-            .bf16 = kernels::cpu_level() >= kernels::CpuLevel::avx512_bf16,
+            .bf16 = kernels::bf16_is_faster(kernels::cpu_level()),
             .available = std::min(memory_info().available, left_of_limits(cpu.cores)),
             .reserve = kProgramBytes + cpu.cores * kThreadBytes};
 }

@@ -27,14 +27,14 @@ MemoryInfo memory_info(const fs::path& root = "/");
 /// The device that a run uses.
 struct Device {
     const kernels::KernelTable* kernels = &kernels::cpu();
-    std::string kind = "cpu";                    // or "cuda"
-    std::string model;                           // the system's name for it
-    std::string text;                            // for people: model, cores or SMs, and the reason for the choice
-    bool bf16 = false;                           // whether it multiplies bf16; if not, a CPU widens bf16 to f32
-    int compute_capability = 0;                  // 75: 7.5; 0: not a GPU
-    int64_t available = 0;                       // bytes of memory that a run can use
-    int64_t memory = 0;                          // bytes of a GPU's memory; 0 on a CPU
-    int64_t reserve = 0;                         // bytes that a run takes beyond its memory plan
+    std::string kind = "cpu";    // or "cuda"
+    std::string model;           // the system's name for it
+    std::string text;            // for people: model, cores or SMs, and the reason for the choice
+    bool bf16 = false;           // whether it multiplies bf16 faster than f32; a CPU stores it in any case
+    int compute_capability = 0;  // 75: 7.5; 0: not a GPU
+    int64_t available = 0;       // bytes of memory that a run can use
+    int64_t memory = 0;          // bytes of a GPU's memory; 0 on a CPU
+    int64_t reserve = 0;         // bytes that a run takes beyond its memory plan
     const kernels::KernelTable* tf32 = nullptr;  // as `kernels`, with GEMMs of f32 by TF32; nullptr: it has no TF32
 };
 /// The device with GEMMs of f32 by TF32, for a model computed in `dtype`. Error if it has no TF32, or dtype is not f32.

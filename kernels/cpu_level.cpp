@@ -51,8 +51,10 @@ bool runs(CpuLevel level) {
     }
     return false;
 }
+bool made_by_intel() { return __builtin_cpu_is("intel"); }
 #else
 bool runs(CpuLevel level) { return level == CpuLevel::baseline; }
+bool made_by_intel() { return false; }
 #endif
 
 const std::vector<CpuLevel>& levels() {
@@ -99,6 +101,10 @@ std::span<const CpuLevel> cpu_levels() { return levels(); }
 CpuLevel cpu_level() {
     static const CpuLevel level = chosen_level();
     return level;
+}
+
+bool bf16_is_faster(CpuLevel level) {
+    return level == CpuLevel::amx_bf16 || (level == CpuLevel::avx512_bf16 && !made_by_intel());
 }
 
 std::string cpu_level_text() {

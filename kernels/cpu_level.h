@@ -26,6 +26,10 @@ CpuLevel cpu_level();
 /// The kernels of `level`, which is one of cpu_levels().
 const KernelTable& cpu(CpuLevel level);
 
+/// Whether this CPU's GEMM is faster in bf16 than in f32 at `level`: in AMX's registers by far, by VDPBF16PS on AMD's
+/// CPUs, but not on Intel's (docs/experiments.md).
+bool bf16_is_faster(CpuLevel level);
+
 /// The level for people: "avx2", or "avx2 of baseline, avx2, avx512, as DROPFORGE_CPU asks".
 std::string cpu_level_text();
 

@@ -77,7 +77,7 @@ ResolvedPrecision resolve_precision(Precision precision, const Device& device, b
             require_computes(device, DType::bf16);
             return {DType::bf16,
                     fmt::format("bf16, {}{}", why,
-                                device.bf16 ? "" : "; this CPU has no bf16 GEMM instructions, f32 is faster")};
+                                device.bf16 ? "" : "; this CPU has no fast bf16 GEMM instructions, f32 is faster")};
         case Precision::fp16:
             require_computes(device, DType::fp16);
             return {DType::fp16, fmt::format("fp16 with a loss scale, {}", why)};
@@ -85,7 +85,7 @@ ResolvedPrecision resolve_precision(Precision precision, const Device& device, b
             break;
     }
     if (device.bf16) return {DType::bf16, fmt::format("bf16: this {} computes it", gpu ? "GPU" : "CPU")};
-    if (!gpu) return {DType::f32, "f32: this CPU has no bf16 GEMM instructions"};
+    if (!gpu) return {DType::f32, "f32: this CPU has no fast bf16 GEMM instructions"};
     return {DType::fp16, fmt::format("fp16 with a loss scale: compute capability {}.{} has no bf16",
                                      device.compute_capability / 10, device.compute_capability % 10)};
 }

@@ -30,7 +30,7 @@ TEST_CASE("auto is bf16 where the device computes it, fp16 on a GPU without, f32
     CHECK(automatic(kTuring).reason == "fp16 with a loss scale: compute capability 7.5 has no bf16");
     CHECK(automatic(kCpu).dtype == DType::bf16);
     CHECK(automatic(kOldCpu).dtype == DType::f32);
-    CHECK(automatic(kOldCpu).reason == "f32: this CPU has no bf16 GEMM instructions");
+    CHECK(automatic(kOldCpu).reason == "f32: this CPU has no fast bf16 GEMM instructions");
 }
 
 TEST_CASE("what is asked for is taken, or refused where a device does not compute it") {
@@ -42,7 +42,7 @@ TEST_CASE("what is asked for is taken, or refused where a device does not comput
         CHECK(resolve_precision(Precision::f32, d).dtype == DType::f32);
     CHECK(resolve_precision(Precision::bf16, kHopper).dtype == DType::bf16);
     CHECK(resolve_precision(Precision::bf16, kOldCpu).reason ==
-          "bf16, as asked for; this CPU has no bf16 GEMM instructions, f32 is faster");
+          "bf16, as asked for; this CPU has no fast bf16 GEMM instructions, f32 is faster");
     CHECK_THROWS_WITH_AS(resolve_precision(Precision::fp16, kCpu),
                          "fp16 is for CUDA devices: the CPU computes in bf16 or f32", Error);
     CHECK_THROWS_WITH_AS(resolve_precision(Precision::bf16, kTuring),
@@ -52,7 +52,7 @@ TEST_CASE("what is asked for is taken, or refused where a device does not comput
 TEST_CASE("a run that goes on: what it began with, not what was asked for; a note where auto would be something else") {
     CHECK(resolve_precision(Precision::f32, kHopper, true).reason == "f32, as the run began");
     CHECK(resolve_precision(Precision::bf16, kOldCpu, true).reason ==
-          "bf16, as the run began; this CPU has no bf16 GEMM instructions, f32 is faster");
+          "bf16, as the run began; this CPU has no fast bf16 GEMM instructions, f32 is faster");
     CHECK(resolve_precision(Precision::fp16, kTuring, true).reason == "fp16 with a loss scale, as the run began");
     CHECK_THROWS_WITH_AS(resolve_precision(Precision::bf16, kTuring, true), doctest::Contains("bf16 needs"), Error);
 
@@ -75,7 +75,7 @@ TEST_CASE("a run that goes on: what it began with, not what was asked for; a not
     CHECK(elsewhere.precision.dtype == DType::bf16);
     CHECK(elsewhere.config.difference(began.config) == "");
     CHECK(elsewhere.precision_note() ==
-          "the run goes on in bf16, as it began; auto would be f32: this CPU has no bf16 GEMM instructions");
+          "the run goes on in bf16, as it began; auto would be f32: this CPU has no fast bf16 GEMM instructions");
     CHECK(resumed(RunPlan(config, kOldCpu), kHopper).precision_note() ==
           "the run goes on in f32, as it began; auto would be bf16: this GPU computes it");
 }
