@@ -14,6 +14,7 @@ from typing import Any
 PAGES = [Path("README.md"), Path("docs/measured-facts.md")]
 MACHINES = {
     "EPYC": Path("benchmarks/epyc-zen4.md"),
+    "Xeon": Path("benchmarks/xeon-amx.md"),
     "EPYC, busy": Path("benchmarks/epyc-zen4-busy.md"),
     "H100": Path("benchmarks/h100.md"),
 }
